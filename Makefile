@@ -1,0 +1,60 @@
+# make demo | test | lint | types | bench   each makes .venv first; Python >= 3.11 and make are all they need
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test test-fast test-lean lint types bench format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/edge demo
+
+test: $(VENV)/.tools
+	$(BIN)/pytest
+
+# Without the tests marked slow.
+test-fast: $(VENV)/.tools
+	$(BIN)/pytest -m "not slow"
+
+# What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
+LEAN ?= .venv-lean
+test-lean: $(LEAN)/.installed
+	$(LEAN)/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None, 'torch is here'"
+	$(LEAN)/bin/pytest tests/runtime tests/benchmarks tests/cli tests/lean
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.tools
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed
+	$(BIN)/edge bench
+	$(BIN)/python benchmarks/cold_start.py
+
+format: $(VENV)/.tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'edge needs Python 3.11 or newer: make PYTHON=python3.11')"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/.installed: pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[all]'
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(LEAN)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(LEAN)
+	$(LEAN)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(LEAN)/bin/python -m pip install --quiet . --group lean-test
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(LEAN) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
