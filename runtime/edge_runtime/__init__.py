@@ -1,0 +1,132 @@
+"""Classify images with an exported model file: numpy, Pillow and onnxruntime, nothing else.
+
+    from edge_runtime import Classifier
+    print(Classifier("model.onnx").predict("x.jpg").label)
+
+Names are loaded on first use, so that `from edge_runtime import decode` does not pay for onnxruntime.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_runtime.atomic import atomic_path, write_json, write_text
+    from edge_runtime.card import FORMAT_VERSION, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+    from edge_runtime.classifier import Classifier, ImageSource
+    from edge_runtime.errors import (
+        CheckpointError,
+        DataError,
+        EdgeError,
+        ImageError,
+        MissingExtraError,
+        ModelError,
+        OutputError,
+        ParityError,
+        UsageError,
+        WeightsError,
+    )
+    from edge_runtime.evaluation import Evaluation, evaluate
+    from edge_runtime.folders import ClassFolders, Sample, find_images, is_image, scan
+    from edge_runtime.images import MAX_PIXELS, decode
+    from edge_runtime.machine import available_memory_bytes, cpu_model, usable_cores
+    from edge_runtime.metrics import (
+        ClassMetrics,
+        Metrics,
+        expected_calibration_error,
+        measure,
+        wilson_interval,
+    )
+    from edge_runtime.prediction import LabelProbability, Prediction
+    from edge_runtime.preprocess import Preprocessing
+    from edge_runtime.runs import RUNS_FOLDER, Run, find_run, newest_run
+    from edge_runtime.session import open_session
+
+__all__ = [
+    "FORMAT_VERSION",
+    "INPUT_NAME",
+    "MAX_PIXELS",
+    "METADATA_KEY",
+    "OUTPUT_NAME",
+    "RUNS_FOLDER",
+    "CheckpointError",
+    "ClassFolders",
+    "ClassMetrics",
+    "Classifier",
+    "DataError",
+    "EdgeError",
+    "Evaluation",
+    "ImageError",
+    "ImageSource",
+    "LabelProbability",
+    "Metrics",
+    "MissingExtraError",
+    "ModelCard",
+    "ModelError",
+    "OutputError",
+    "ParityError",
+    "Prediction",
+    "Preprocessing",
+    "Run",
+    "Sample",
+    "UsageError",
+    "WeightsError",
+    "atomic_path",
+    "available_memory_bytes",
+    "cpu_model",
+    "decode",
+    "evaluate",
+    "expected_calibration_error",
+    "find_images",
+    "find_run",
+    "is_image",
+    "measure",
+    "newest_run",
+    "open_session",
+    "scan",
+    "usable_cores",
+    "wilson_interval",
+    "write_json",
+    "write_text",
+]
+
+_HOMES = {
+    "atomic": ["atomic_path", "write_json", "write_text"],
+    "card": ["FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "OUTPUT_NAME", "ModelCard"],
+    "classifier": ["Classifier", "ImageSource"],
+    "errors": [
+        "CheckpointError",
+        "DataError",
+        "EdgeError",
+        "ImageError",
+        "MissingExtraError",
+        "ModelError",
+        "OutputError",
+        "ParityError",
+        "UsageError",
+        "WeightsError",
+    ],
+    "evaluation": ["Evaluation", "evaluate"],
+    "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
+    "images": ["MAX_PIXELS", "decode"],
+    "machine": ["available_memory_bytes", "cpu_model", "usable_cores"],
+    "metrics": ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"],
+    "prediction": ["LabelProbability", "Prediction"],
+    "preprocess": ["Preprocessing"],
+    "runs": ["RUNS_FOLDER", "Run", "find_run", "newest_run"],
+    "session": ["open_session"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

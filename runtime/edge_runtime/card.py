@@ -1,0 +1,125 @@
+"""The model card: the JSON that travels inside the model file and says all a user must know of it.
+
+docs/model-format.md specifies it on one page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_runtime.errors import ModelError
+from edge_runtime.preprocess import Preprocessing
+
+__all__ = ["FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "OUTPUT_NAME", "ModelCard"]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "edge"
+INPUT_NAME = "image"
+OUTPUT_NAME = "probabilities"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model file says of itself.
+
+    `metrics` maps a split to its figures with their n, for example
+    `{"val": {"accuracy": 0.95, "n": 153}}`; `data` names the data and its fingerprint; `normalization`
+    repeats, for readers, the mean and standard deviation that are nodes of the graph.
+    """
+
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    backbone: str
+    strategy: str
+    precision: str = "fp32"
+    temperature: float = 1.0
+    normalization: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as a JSON object, `format_version` first."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "labels": list(self.labels),
+            "preprocessing": self.preprocessing.to_json(),
+            "backbone": self.backbone,
+            "strategy": self.strategy,
+            "precision": self.precision,
+            "temperature": self.temperature,
+            "normalization": dict(self.normalization),
+            "metrics": {split: dict(figures) for split, figures in self.metrics.items()},
+            "parity": dict(self.parity),
+            "data": dict(self.data),
+            "versions": dict(self.versions),
+            "created": self.created,
+        }
+
+    def dumps(self) -> str:
+        """The card as one line of JSON; NaN is refused, as JSON has none."""
+        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def loads(cls, text: str, *, where: str) -> ModelCard:
+        """The card in `text`; `where` names the file in errors. Unknown keys are ignored.
+
+        Raises:
+            ModelError: not JSON, of a newer format, or a field is missing or of the wrong kind.
+        """
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f"{where}: its 'edge' metadata is not JSON ({error})", _AGAIN) from error
+        if not isinstance(value, dict):
+            raise ModelError(f"{where}: its 'edge' metadata is not a JSON object", _AGAIN)
+        return cls.from_json(value, where=where)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, where: str) -> ModelCard:
+        """The card in a JSON object. Raises ModelError as `loads` does."""
+        version = _take(value, "format_version", int, where)
+        if version > FORMAT_VERSION:
+            raise ModelError(
+                f"{where} has model format {version}; this edge reads up to {FORMAT_VERSION}",
+                "pip install --upgrade edge-vision",
+            )
+        labels = _take(value, "labels", list, where)
+        if not labels or not all(isinstance(label, str) for label in labels):
+            raise ModelError(f"{where}: 'labels' must be a list of one or more strings", _AGAIN)
+        try:
+            preprocessing = Preprocessing.from_json(_take(value, "preprocessing", dict, where))
+        except ModelError as error:
+            raise ModelError(f"{where}: {error.message}", error.hint) from error
+        return cls(
+            labels=tuple(labels),
+            preprocessing=preprocessing,
+            backbone=_take(value, "backbone", str, where),
+            strategy=_take(value, "strategy", str, where),
+            precision=_take(value, "precision", str, where),
+            temperature=float(_take(value, "temperature", (int, float), where)),
+            normalization=_take(value, "normalization", dict, where, {}),
+            metrics=_take(value, "metrics", dict, where, {}),
+            parity=_take(value, "parity", dict, where, {}),
+            data=_take(value, "data", dict, where, {}),
+            versions=_take(value, "versions", dict, where, {}),
+            created=_take(value, "created", str, where, ""),
+        )
+
+
+_AGAIN = "export it again with edge export"
+
+
+def _take(value: Mapping[str, Any], key: str, kind: Any, where: str, default: Any = None) -> Any:
+    if key not in value:
+        if default is not None:
+            return default
+        raise ModelError(f"{where}: its 'edge' metadata lacks {key!r}", _AGAIN)
+    if not isinstance(value[key], kind) or isinstance(value[key], bool):
+        raise ModelError(f"{where}: {key!r} in its 'edge' metadata is malformed", _AGAIN)
+    return value[key]

@@ -1,0 +1,86 @@
+"""The errors a user can meet.
+
+EdgeError                 exit 1   the work failed
+├── ImageError                     an image cannot be decoded
+├── ModelError                     a model file cannot be used
+├── CheckpointError                a checkpoint cannot be used
+├── WeightsError                   pretrained weights cannot be had or do not fit
+├── ParityError                    an exported file does not equal its checkpoint
+├── OutputError                    a result cannot be written
+└── UsageError            exit 2   wrong usage or settings
+    ├── DataError                  a data folder is not laid out as it must be
+    └── MissingExtraError          a command needs an extra that is not installed
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "EdgeError",
+    "ImageError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "ParityError",
+    "UsageError",
+    "WeightsError",
+]
+
+
+class EdgeError(Exception):
+    """What is wrong with which file or value (`message`), then what to do about it (`hint`)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ImageError(EdgeError):
+    """An image is missing, truncated, too large or not an image."""
+
+
+class ModelError(EdgeError):
+    """A model file is missing, damaged, foreign or of a newer format."""
+
+
+class CheckpointError(EdgeError):
+    """A checkpoint or run folder is missing, damaged or of a newer format."""
+
+
+class WeightsError(EdgeError):
+    """Pretrained weights cannot be downloaded or do not fit the backbone."""
+
+
+class ParityError(EdgeError):
+    """An exported file does not give what its checkpoint gives."""
+
+
+class OutputError(EdgeError):
+    """A result cannot be written where it was asked for."""
+
+
+class UsageError(EdgeError):
+    """A flag, a setting or a combination of them makes no sense."""
+
+    exit_code = 2
+
+
+class DataError(UsageError):
+    """A data folder is empty, a file, or not laid out in class folders."""
+
+
+class MissingExtraError(UsageError):
+    """A command needs packages that the base install does not bring."""
+
+    def __init__(self, extra: str, package: str) -> None:
+        super().__init__(
+            f"this needs {package}, which is not installed",
+            f"pip install 'edge-vision[{extra}]'",
+        )

@@ -1,0 +1,63 @@
+"""What this process may use of the machine it runs on."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import sys
+from pathlib import Path
+
+__all__ = ["available_memory_bytes", "cpu_model", "usable_cores"]
+
+
+def usable_cores() -> int:
+    """Cores this process may really use: its affinity, cut down by a cgroup quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _cgroup_cores())))
+
+
+def _cgroup_cores() -> float:
+    """The CPU quota of this process's control group in cores, infinity where there is none."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        folder = Path("/sys/fs/cgroup/cpu")
+        quota_us = int((folder / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+        period_us = int((folder / "cpu.cfs_period_us").read_text(encoding="ascii"))
+        return quota_us / period_us if quota_us > 0 else math.inf
+    except (OSError, ValueError):
+        return math.inf
+
+
+def available_memory_bytes() -> int | None:
+    """Memory that can be taken without swapping, None where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it, on a Raspberry Pi the board's."""
+    for path in ("/proc/device-tree/model", "/sys/firmware/devicetree/base/model"):
+        try:
+            return Path(path).read_text(encoding="utf-8").strip("\0\n ")
+        except OSError:
+            continue
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.lower().startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or sys.platform

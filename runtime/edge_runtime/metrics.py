@@ -1,0 +1,137 @@
+"""Figures of merit of a classifier on labelled images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMetrics:
+    """Precision, recall and F1 of one class, in 0..1; None where the quotient has no denominator."""
+
+    label: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    support: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metrics:
+    """What `measure` found: `confusion[truth, prediction]` counts images, int64 `[classes, classes]`."""
+
+    labels: tuple[str, ...]
+    confusion: NDArray[np.int64]
+    calibration_error: float
+
+    @property
+    def n(self) -> int:
+        """Images measured."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """Images whose most probable label is the true one."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy in 0..1."""
+        return self.correct / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the accuracy."""
+        return wilson_interval(self.correct, self.n)
+
+    @property
+    def per_class(self) -> tuple[ClassMetrics, ...]:
+        """One row per label, in label order."""
+        hits = np.diag(self.confusion)
+        return tuple(
+            _class_metrics(label, int(hit), int(predicted), int(support))
+            for label, hit, predicted, support in zip(
+                self.labels, hits, self.confusion.sum(axis=0), self.confusion.sum(axis=1), strict=True
+            )
+        )
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 over the classes that occur, as truth or as answer; 0 for one never right."""
+        scores = [row.f1 for row in self.per_class if row.f1 is not None]
+        return sum(scores) / len(scores)
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as one JSON object."""
+        low, high = self.interval
+        return {
+            "n": self.n,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "accuracy_interval_95": [low, high],
+            "macro_f1": self.macro_f1,
+            "expected_calibration_error": self.calibration_error,
+            "per_class": [
+                {
+                    "label": row.label,
+                    "precision": row.precision,
+                    "recall": row.recall,
+                    "f1": row.f1,
+                    "support": row.support,
+                }
+                for row in self.per_class
+            ],
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def measure(labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Metrics:
+    """Compare `probabilities` `[N, classes]` with the true classes `truth` `[N]`, N at least 1.
+
+    Raises:
+        ValueError: no images, or shapes that do not go together.
+    """
+    if not len(truth) or probabilities.shape != (len(truth), len(labels)):
+        raise ValueError(f"{len(truth)} true classes, {probabilities.shape} probabilities, {len(labels)} labels")
+    answers = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(confusion, (truth, answers), 1)
+    return Metrics(labels, confusion, expected_calibration_error(truth, probabilities))
+
+
+def expected_calibration_error(
+    truth: NDArray[np.int64], probabilities: NDArray[np.float32], *, bins: int = 15
+) -> float:
+    """The mean gap between confidence and accuracy over `bins` equal bins (Guo et al. 2017, section 2)."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == truth
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(place, weights=confidence - correct, minlength=bins)
+    return float(np.abs(gaps).sum() / len(truth))
+
+
+def wilson_interval(correct: int, n: int, *, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The Wilson score interval of a proportion (Wilson 1927), 95 % by default; it stays inside 0..1."""
+    share = correct / n
+    centre = share + z * z / (2 * n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def _class_metrics(label: str, hits: int, predicted: int, support: int) -> ClassMetrics:
+    return ClassMetrics(
+        label,
+        precision=hits / predicted if predicted else None,
+        recall=hits / support if support else None,
+        f1=2 * hits / (predicted + support) if predicted + support else None,
+        support=support,
+    )

@@ -1,0 +1,129 @@
+"""Run folders: what `edge train` leaves behind, found again by the other commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.errors import CheckpointError, UsageError
+
+__all__ = ["RUNS_FOLDER", "Run", "find_run", "newest_run"]
+
+RUNS_FOLDER = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder; the properties are the paths DESIGN promises, whether or not they exist yet."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """Every resolved setting (JSON)."""
+        return self.path / "config.json"
+
+    @property
+    def split(self) -> Path:
+        """Which file went to train, val, test (CSV)."""
+        return self.path / "split.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per epoch (CSV)."""
+        return self.path / "metrics.csv"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation accuracy."""
+        return self.path / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.path / "last.pt"
+
+    @property
+    def summary(self) -> Path:
+        """Final metrics, timings, parameters trained (JSON)."""
+        return self.path / "summary.json"
+
+    @property
+    def model(self) -> Path:
+        """The model file `edge export` makes."""
+        return self.path / "model.onnx"
+
+    @property
+    def torchscript(self) -> Path:
+        """The TorchScript file `edge export --format torchscript` makes."""
+        return self.path / "model.torchscript.pt"
+
+    def read_config(self) -> dict[str, Any]:
+        """The settings in config.json. Raises CheckpointError where it is missing or damaged."""
+        try:
+            value = json.loads(self.config.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"{self.path} is not a run folder: it has no config.json", "name one with --run"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"cannot read {self.config}: {error}", _ANOTHER) from error
+        if not isinstance(value, dict):
+            raise CheckpointError(f"{self.config} is not a JSON object", _ANOTHER)
+        return value
+
+
+def newest_run(root: Path = RUNS_FOLDER, *, needs: str = "best.pt") -> Run:
+    """The newest run below `root` that has the file `needs`.
+
+    Newest is by the time the run was created, which its config.json holds, so that copying or touching
+    a folder changes nothing.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    runs = [(created, run) for run in _runs(root) if (created := _created(run, needs))]
+    if not runs:
+        raise UsageError(f"there is no run in {root}{'/' if root.is_dir() else ' (no such folder)'}", _TRAIN)
+    return max(runs, key=lambda pair: (pair[0], pair[1].name))[1]
+
+
+def find_run(name: str | Path, root: Path = RUNS_FOLDER) -> Run:
+    """The run at the path `name`, or of that name below `root`.
+
+    Raises:
+        UsageError: neither is a run folder.
+    """
+    for path in (Path(name), root / name):
+        if (path / "config.json").is_file():
+            return Run(path)
+    known = sorted((run.name for run in _runs(root)), reverse=True)[:3]
+    hint = f"runs here: {', '.join(known)}" if known else _TRAIN
+    raise UsageError(f"{name} is not a run folder", hint)
+
+
+_ANOTHER = "name another run with --run"
+_TRAIN = "make one with edge train, or name one with --run"
+
+
+def _runs(root: Path) -> list[Run]:
+    if not root.is_dir():
+        return []
+    return [Run(path) for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+
+
+def _created(run: Run, needs: str) -> str:
+    """The run's creation time as ISO 8601 text, empty where it is no whole run or lacks the file `needs`."""
+    if not (run.path / needs).is_file():
+        return ""
+    try:
+        return str(run.read_config().get("created", ""))
+    except CheckpointError:
+        return ""
