@@ -1,0 +1,116 @@
+"""Train image classifiers: images, a pretrained backbone and a strategy in, a checkpoint out.
+
+    from edge_train import TrainSettings, train
+    result = train(TrainSettings(data="photos", backbone="mobilenet_v2", strategy="fine-tune"))
+    print(result.run.best, result.summary["metrics"]["val"]["accuracy"])
+
+Names are loaded on first use, so that what needs no torch (the backbones' table, splits, the shapes set)
+works without it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_train.augment import AUGMENTATIONS
+    from edge_train.backbones import BACKBONES, Backbone, Stage, build, find_backbone, preprocessing, preset
+    from edge_train.batches import evaluation_batches, training_batches
+    from edge_train.cache import cache_folder
+    from edge_train.calibration import fit_temperature
+    from edge_train.check import DataReport, Finding, check_data
+    from edge_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from edge_train.data import DATA_SETS, find_data
+    from edge_train.evaluation_data import EvaluationData, choose_evaluation
+    from edge_train.network import DeployedNetwork, Network
+    from edge_train.progress import Progress, Silence
+    from edge_train.settings import STRATEGIES, Strategy, StrategyChoice, TrainSettings
+    from edge_train.shapes import draw_shapes, shapes_folder
+    from edge_train.splits import Splits, read_split, split, write_split
+    from edge_train.store import ImageStore
+    from edge_train.strategies import freeze, layer_groups, make_optimizer, set_mode
+    from edge_train.training import TrainResult, train
+    from edge_train.weights import load_pretrained, parse_weights
+
+__all__ = [
+    "AUGMENTATIONS",
+    "BACKBONES",
+    "DATA_SETS",
+    "STRATEGIES",
+    "Backbone",
+    "Checkpoint",
+    "DataReport",
+    "DeployedNetwork",
+    "EvaluationData",
+    "Finding",
+    "ImageStore",
+    "Network",
+    "Progress",
+    "Silence",
+    "Splits",
+    "Stage",
+    "Strategy",
+    "StrategyChoice",
+    "TrainResult",
+    "TrainSettings",
+    "build",
+    "cache_folder",
+    "check_data",
+    "choose_evaluation",
+    "draw_shapes",
+    "evaluation_batches",
+    "find_backbone",
+    "find_data",
+    "fit_temperature",
+    "freeze",
+    "layer_groups",
+    "load_checkpoint",
+    "load_pretrained",
+    "make_optimizer",
+    "parse_weights",
+    "preprocessing",
+    "preset",
+    "read_split",
+    "save_checkpoint",
+    "set_mode",
+    "shapes_folder",
+    "split",
+    "train",
+    "training_batches",
+    "write_split",
+]
+
+_HOMES = {
+    "augment": ["AUGMENTATIONS"],
+    "backbones": ["BACKBONES", "Backbone", "Stage", "build", "find_backbone", "preprocessing", "preset"],
+    "batches": ["evaluation_batches", "training_batches"],
+    "cache": ["cache_folder"],
+    "calibration": ["fit_temperature"],
+    "check": ["DataReport", "Finding", "check_data"],
+    "checkpoint": ["Checkpoint", "load_checkpoint", "save_checkpoint"],
+    "data": ["DATA_SETS", "find_data"],
+    "evaluation_data": ["EvaluationData", "choose_evaluation"],
+    "network": ["DeployedNetwork", "Network"],
+    "progress": ["Progress", "Silence"],
+    "settings": ["STRATEGIES", "Strategy", "StrategyChoice", "TrainSettings"],
+    "shapes": ["draw_shapes", "shapes_folder"],
+    "splits": ["Splits", "read_split", "split", "write_split"],
+    "store": ["ImageStore"],
+    "strategies": ["freeze", "layer_groups", "make_optimizer", "set_mode"],
+    "training": ["TrainResult", "train"],
+    "weights": ["load_pretrained", "parse_weights"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

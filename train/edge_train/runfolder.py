@@ -1,0 +1,111 @@
+"""The run folder while it is being written."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edge_runtime import ModelCard, OutputError, Run, write_json
+from edge_train.environment import git_revision
+from edge_train.loop import EpochResult
+from edge_train.settings import TrainSettings
+from edge_train.splits import Splits, write_split
+
+__all__ = ["EpochRow", "append_epoch", "create_run", "finish_run"]
+
+COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One row of metrics.csv; accuracies in 0..1."""
+
+    epoch: int
+    train: EpochResult
+    val_loss: float
+    val_accuracy: float
+
+    def cells(self) -> tuple[str, ...]:
+        """The row in the order of COLUMNS."""
+        train = self.train
+        return (
+            str(self.epoch),
+            f"{train.loss:.6f}",
+            f"{train.accuracy:.6f}",
+            f"{self.val_loss:.6f}",
+            f"{self.val_accuracy:.6f}",
+            f"{train.seconds:.3f}",
+            f"{train.images / train.seconds:.1f}",
+        )
+
+    def describe(self, epochs: int, *, best: bool) -> str:
+        """The row as the one line an epoch gets on the screen."""
+        train = self.train
+        return (
+            f"epoch {self.epoch:>{len(str(epochs))}}/{epochs}  train loss {train.loss:.3f} acc {train.accuracy:6.1%}"
+            f"  val loss {self.val_loss:.3f} acc {self.val_accuracy:6.1%}"
+            f"  {train.images / train.seconds:,.0f} images/s{'  * best' if best else ''}"
+        )
+
+
+def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data_root: Path) -> Run:
+    """A new run folder with config.json and split.csv in it; a folder that exists is never used again.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    data = re.sub(r"[^\w.-]+", "_", str(card.data["name"])).strip("._") or "data"
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{data}-{card.backbone}-{card.strategy}-{stamp}"
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+        run = _make(settings.out, name)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a run folder in {settings.out}: {error.strerror}",
+            "choose another folder with --out",
+        ) from error
+    write_split(run.split, splits, card.labels)
+    config = {
+        "created": card.created,
+        "settings": {**asdict(settings), "out": str(settings.out), "strategy": card.strategy},
+        "asked_strategy": settings.strategy,
+        "data_root": str(data_root.resolve()),
+        "card": card.to_json(),
+        "git_revision": git_revision(),
+    }
+    write_json(run.config, config)
+    return run
+
+
+def append_epoch(run: Run, row: EpochRow) -> None:
+    """Add one row to metrics.csv. Raises OutputError where it cannot be written."""
+    try:
+        fresh = not run.metrics.exists()
+        with run.metrics.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(COLUMNS)
+            writer.writerow(row.cells())
+    except OSError as error:
+        raise OutputError(f"cannot write {run.metrics}: {error.strerror}", "make room on the disk") from error
+
+
+def finish_run(run: Run, summary: dict[str, Any]) -> None:
+    """Write summary.json, which says that the run is over."""
+    write_json(run.summary, summary)
+
+
+def _make(out: Path, name: str) -> Run:
+    for number in range(1, 1000):
+        path = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return Run(path)
+    raise FileExistsError(f"{out / name} and 998 like it exist")

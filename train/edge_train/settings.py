@@ -1,0 +1,68 @@
+"""Everything a training run can be told, with its defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from edge_runtime import RUNS_FOLDER, UsageError
+
+__all__ = ["STRATEGIES", "OnBadImage", "Strategy", "StrategyChoice", "TrainSettings"]
+
+Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
+StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
+OnBadImage: TypeAlias = Literal["error", "skip"]
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """The settings of one run.
+
+    `data` is a folder, `"shapes"` or `"cifar10"`; `weights` is `"default"` (torchvision's), `"none"` or
+    the path of a state dict; `image_size` is the side of the square model input in pixels, None for the
+    data's or the backbone's own; `limit` bounds the images used, all splits together; `threads` bounds
+    torch's and the decoder's threads; `out` is the folder that run folders are put into.
+
+    Raises:
+        UsageError: a value that makes no sense, or values that contradict each other.
+    """
+
+    data: str = "shapes"
+    backbone: str = "resnet18"
+    strategy: StrategyChoice = "auto"
+    weights: str = "default"
+    epochs: int = 5
+    batch_size: int = 32
+    image_size: int | None = None
+    augment: str = "light"
+    seed: int = 0
+    limit: int | None = None
+    on_bad_image: OnBadImage = "error"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: int | None = None
+    out: Path = RUNS_FOLDER
+
+    def __post_init__(self) -> None:
+        for flag, value, least in (
+            ("--epochs", self.epochs, 1),
+            ("--batch-size", self.batch_size, 1),
+            ("--threads", self.threads, 1),
+            ("--seed", self.seed, 0),
+            ("--limit", self.limit, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{flag} {value}: at least {least} is needed")
+        if self.strategy not in ("auto", *STRATEGIES):
+            raise UsageError(f"--strategy {self.strategy} is not known", f"choose auto, {', '.join(STRATEGIES)}")
+        if self.weights == "none" and self.strategy in ("feature-extraction", "fine-tune"):
+            raise UsageError(
+                f"--strategy {self.strategy} needs pretrained weights, but --weights is none",
+                "drop --weights none, or choose --strategy scratch",
+            )
+        if self.weights not in ("default", "none") and self.strategy == "scratch":
+            raise UsageError(
+                f"--strategy scratch starts from random weights, but --weights is {self.weights}",
+                "drop --weights, or choose --strategy fine-tune",
+            )

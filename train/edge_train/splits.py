@@ -1,0 +1,257 @@
+"""Which image trains, which validates, which tests: made once, written to the run, read back.
+
+Who goes where is decided by a hash of the seed and the image's path, so the same folder gives the same split
+on every machine, in every file system's order, with every version of every library; and adding images to a
+class moves few of the others.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import heapq
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from edge_runtime import ClassFolders, DataError, OutputError, Sample, UsageError
+
+_NAMES = ("train", "val", "test")
+_HEADER = ["split", "label", "path"]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The images of a run, each tuple ordered by label, then path. `test` may be empty.
+
+    `how` is one sentence that says where the splits come from; `notes` are sentences a person must be told.
+    """
+
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    how: str
+    notes: tuple[str, ...] = ()
+
+
+def split(folders: ClassFolders, *, seed: int, limit: int | None = None) -> Splits:
+    """Split flat class folders 80/10/10 by class, or complete the split that the folders bring.
+
+    A folder without val gives a tenth of each training class to it. `limit` keeps at most that many images
+    in all, every split and class in proportion, at least one training image of each class. Raises UsageError
+    when `limit` is below two images a class, DataError when there is nothing to train on or validate with.
+    """
+    found = folders.splits
+    if "all" in found:
+        made = _split_flat(found["all"], seed)
+    elif "train" not in found:
+        raise DataError(f"{folders.root} has no train split", "give a folder with train/CLASS/ or with class folders")
+    elif "val" in found:
+        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(found))
+    else:
+        train, val = _set_aside(found["train"], seed)
+        how = f"10 % of {_folder(found['train'])}/ set aside as validation with seed {seed}; "
+        rest = {"test": found["test"]} if "test" in found else {}
+        made = Splits(train, val, found.get("test", ()), how + _as_found(rest))
+    if not made.val:
+        raise DataError(
+            f"no class of {folders.root} has two images: none can be set aside for validation",
+            "add images, or give a folder with val/CLASS/",
+        )
+    made = replace(made, notes=_lonely(made.train, folders.labels))
+    return made if limit is None else _limit(made, seed, limit, len(folders.labels))
+
+
+def without(splits: Splits, bad_paths: Collection[str]) -> Splits:
+    """The same splits without the images at `bad_paths` (unreadable ones, say).
+
+    Raises DataError when that takes a class its last training image, or all of validation.
+    """
+    bad = frozenset(bad_paths)
+    kept = {name: tuple(sample for sample in getattr(splits, name) if sample.path not in bad) for name in _NAMES}
+    gone = {sample.label for sample in splits.train} - {sample.label for sample in kept["train"]}
+    if gone:
+        example = next(sample.path for sample in splits.train if sample.label in gone)
+        raise DataError(f"no readable training image is left in {PurePosixPath(example).parent}/", "replace its images")
+    if splits.val and not kept["val"]:
+        raise DataError("no readable validation image is left", "replace the unreadable images")
+    left_out = sum(len(getattr(splits, name)) - len(kept[name]) for name in _NAMES)
+    how = f"{splits.how}, {left_out} unreadable left out" if left_out else splits.how
+    return replace(splits, train=kept["train"], val=kept["val"], test=kept["test"], how=how)
+
+
+def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
+    """Write `split,label,path`, one row per image, labels by name. Raises OutputError when it cannot."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        # File names that are not UTF-8 must survive the round trip: they name files that exist.
+        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(_HEADER)
+            for name in _NAMES:
+                rows.writerows((name, labels[each.label], each.path) for each in getattr(splits, name))
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}", "check the folder and the disk") from None
+
+
+def read_split(path: Path, labels: Sequence[str]) -> Splits:
+    """Read what `write_split` wrote. Raises DataError naming the file and the line that is wrong."""
+    numbers = {label: number for number, label in enumerate(labels)}
+    splits: dict[str, list[Sample]] = {name: [] for name in _NAMES}
+    seen: set[str] = set()
+    line = 1
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            if next(rows, None) != _HEADER:
+                raise _bad_line(path, 1, f"the header is not {','.join(_HEADER)}")
+            line = 2
+            for row in rows:
+                name, sample = _read_row(path, line, row, numbers)
+                if sample.path in seen:
+                    raise _bad_line(path, line, f"{sample.path!r} is listed twice")
+                seen.add(sample.path)
+                splits[name].append(sample)
+                line = rows.line_num + 1  # a row with newlines in a name spans several
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", "give the split.csv of a run") from None
+    except csv.Error as error:
+        raise _bad_line(path, line, str(error)) from None
+    train, val, test = (tuple(splits[name]) for name in _NAMES)
+    return Splits(train, val, test, f"read from {path.name}")
+
+
+def _read_row(path: Path, line: int, row: list[str], numbers: Mapping[str, int]) -> tuple[str, Sample]:
+    if len(row) != len(_HEADER):
+        raise _bad_line(path, line, f"{len(row)} fields instead of {len(_HEADER)}")
+    name, label, file = row
+    if name not in _NAMES:
+        raise _bad_line(path, line, f"{name!r} is not a split: train, val or test")
+    if label not in numbers:
+        raise _bad_line(path, line, f"{label!r} is not one of the classes")
+    place = PurePosixPath(file)
+    if not file or place.is_absolute() or ".." in place.parts:
+        raise _bad_line(path, line, f"{file!r} is not a path inside the data folder")
+    return name, Sample(file, numbers[label])
+
+
+def _bad_line(path: Path, line: int, why: str) -> DataError:
+    return DataError(f"{path}, line {line}: {why}", "use the split.csv that the run wrote, unchanged")
+
+
+def _hash(seed: int, purpose: str, path: str) -> bytes:
+    return hashlib.sha256(f"{seed}\n{purpose}\n{path}".encode("utf-8", "surrogatepass")).digest()
+
+
+def _shuffled(samples: Iterable[Sample], seed: int, purpose: str) -> list[Sample]:
+    return sorted(samples, key=lambda sample: _hash(seed, purpose, sample.path))
+
+
+def _ordered(samples: Iterable[Sample]) -> tuple[Sample, ...]:
+    return tuple(sorted(samples, key=lambda sample: (sample.label, sample.path)))
+
+
+def _by_class(samples: Iterable[Sample]) -> dict[int, list[Sample]]:
+    classes: dict[int, list[Sample]] = {}
+    for sample in samples:
+        classes.setdefault(sample.label, []).append(sample)
+    return dict(sorted(classes.items()))
+
+
+def _tenth(count: int) -> int:
+    return max(1, (count + 5) // 10)
+
+
+def _split_flat(samples: Sequence[Sample], seed: int) -> Splits:
+    train: list[Sample] = []
+    val: list[Sample] = []
+    test: list[Sample] = []
+    for members in _by_class(samples).values():
+        shuffled = _shuffled(members, seed, "split")
+        held = _tenth(len(shuffled))
+        n_val = held if len(shuffled) > 1 else 0
+        n_test = held if len(shuffled) > 2 else 0
+        val += shuffled[:n_val]
+        test += shuffled[n_val : n_val + n_test]
+        train += shuffled[n_val + n_test :]
+    how = f"split 80/10/10 by class with seed {seed}"
+    return Splits(_ordered(train), _ordered(val), _ordered(test), how)
+
+
+def _set_aside(samples: Sequence[Sample], seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
+    train: list[Sample] = []
+    val: list[Sample] = []
+    for members in _by_class(samples).values():
+        shuffled = _shuffled(members, seed, "split")
+        held = _tenth(len(shuffled)) if len(shuffled) > 1 else 0
+        val += shuffled[:held]
+        train += shuffled[held:]
+    return _ordered(train), _ordered(val)
+
+
+def _folder(samples: Sequence[Sample]) -> str:
+    return samples[0].path.split("/")[0]
+
+
+def _as_found(found: Mapping[str, Sequence[Sample]]) -> str:
+    if not found:
+        return "no test split"
+    names = [f"{_folder(found[name])}/" for name in _NAMES if name in found]
+    text = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+    return f"{text} as found" if "test" in found else f"{text} as found; no test split"
+
+
+def _lonely(train: Iterable[Sample], labels: Sequence[str]) -> tuple[str, ...]:
+    """Notes on the classes that train from one image; they learn that image, not the class."""
+    names = [repr(labels[label]) for label, members in _by_class(train).items() if len(members) == 1]
+    if not names:
+        return ()
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return (f"only one training image for {shown}",)
+
+
+def _limit(splits: Splits, seed: int, limit: int, n_classes: int) -> Splits:
+    total = sum(len(getattr(splits, name)) for name in _NAMES)
+    if limit < 2 * n_classes:
+        raise UsageError(
+            f"a limit of {limit} images is too small for {n_classes} classes",
+            f"use {2 * n_classes} or more: one to train and one to validate for each class",
+        )
+    if limit >= total:
+        return splits
+    groups = {(name, label): members for name in _NAMES for label, members in _by_class(getattr(splits, name)).items()}
+    shares = _apportion({key: len(members) for key, members in groups.items()}, limit)
+    kept = {
+        name: _ordered(
+            sample
+            for (split_name, label), members in groups.items()
+            if split_name == name
+            for sample in _shuffled(members, seed, "limit")[: shares[split_name, label]]
+        )
+        for name in _NAMES
+    }
+    how = f"{splits.how}, limited to {limit:,} of {total:,} images"
+    return replace(splits, train=kept["train"], val=kept["val"], test=kept["test"], how=how)
+
+
+def _apportion(sizes: Mapping[tuple[str, int], int], seats: int) -> dict[tuple[str, int], int]:
+    """Share `seats` in proportion to the groups' sizes: Webster's method, after one seat per train and val.
+
+    The caller sees to it that `seats` covers those first ones and is below the sum of the sizes.
+    """
+    shares = {key: int(key[0] != "test") for key in sizes}
+    queue = [
+        (-size / (2 * shares[key] + 1), number, key)
+        for number, (key, size) in enumerate(sizes.items())
+        if shares[key] < size
+    ]
+    heapq.heapify(queue)
+    for _ in range(seats - sum(shares.values())):
+        _, number, key = heapq.heappop(queue)
+        shares[key] += 1
+        if shares[key] < sizes[key]:
+            heapq.heappush(queue, (-sizes[key] / (2 * shares[key] + 1), number, key))
+    return shares
