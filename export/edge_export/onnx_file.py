@@ -1,0 +1,85 @@
+"""The network as one ONNX file that a bare onnxruntime can run."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import torch
+from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+from edge_train import DeployedNetwork
+
+__all__ = ["IR_VERSION", "OPSET", "replace_card", "write_onnx"]
+
+OPSET = 18
+IR_VERSION = 10
+
+# A batch of one would be baked into the graph as a constant (pytorch issue 157621).
+SAMPLE_BATCH = 2
+
+
+def write_onnx(network: DeployedNetwork, card: ModelCard, path: Path) -> None:
+    """Write `network` with `card` in its metadata to `path`: opset 18, IR 10, weights inside, dynamic batch.
+
+    The graph takes `image`, uint8 `[batch, height, width, 3]`, and gives `probabilities`, float32
+    `[batch, classes]`. It passes onnx's full check before this returns.
+    """
+    size = (SAMPLE_BATCH, card.preprocessing.height_px, card.preprocessing.width_px, 3)
+    sample = torch.zeros(size, dtype=torch.uint8)
+    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript", "onnx_ir"):
+        # The exporter's own notices about itself: nothing a user could act on.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network.eval(),
+            (sample,),
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.ir_version = IR_VERSION
+    model.producer_name = "edge"
+    model.producer_version = card.versions.get("edge-vision", "")
+    # The exporter leaves notes on every node (its stack, its Python names): a fifth of a small file.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=card.dumps())
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, str(path))
+
+
+def replace_card(path: Path, card: ModelCard) -> None:
+    """Put `card` into the metadata of the file at `path`; the graph stays as it is."""
+    model = onnx.load_model(str(path))
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=card.dumps())
+    onnx.save_model(model, str(path))
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Loggers that say nothing below an error inside the block."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,51 @@
+"""The same network as one TorchScript file, its card an extra file inside."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from edge_runtime import METADATA_KEY, ModelCard, ModelError
+from edge_train import DeployedNetwork
+
+__all__ = ["CARD_FILE", "read_torchscript", "write_torchscript"]
+
+CARD_FILE = f"{METADATA_KEY}.json"
+
+
+def write_torchscript(network: DeployedNetwork, card: ModelCard, path: Path) -> None:
+    """Trace `network` and write it to `path` with `card` as the extra file `edge.json`; the batch is dynamic."""
+    size = (2, card.preprocessing.height_px, card.preprocessing.width_px, 3)
+    with _torchscript_is_deprecated(), torch.inference_mode():
+        traced = torch.jit.trace(network.eval(), torch.zeros(size, dtype=torch.uint8), check_trace=False)
+        torch.jit.save(traced, str(path), _extra_files={CARD_FILE: card.dumps()})
+
+
+def read_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, ModelCard]:
+    """The module and the card in the file at `path`.
+
+    Raises:
+        ModelError: not a TorchScript file, or one that edge export did not make.
+    """
+    extra = {CARD_FILE: ""}
+    try:
+        with _torchscript_is_deprecated():
+            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"{path} is not a TorchScript file, or was cut short", "export it again") from error
+    text = extra[CARD_FILE]
+    if not text:
+        raise ModelError(f"{path} is a TorchScript file, but edge export did not make it", "export it again")
+    return module, ModelCard.loads(text.decode() if isinstance(text, bytes) else text, where=str(path))
+
+
+@contextmanager
+def _torchscript_is_deprecated() -> Iterator[None]:
+    """Without torch's notice that TorchScript is deprecated: users ask for it, and it works."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r".*torch\.jit\..* is (deprecated|not supported).*")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        yield
