@@ -1,0 +1,5 @@
+"""`python -m edge_cli` is `edge`."""
+
+from edge_cli.main import main
+
+main()

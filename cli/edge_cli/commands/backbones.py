@@ -1,0 +1,50 @@
+"""edge backbones: what there is to choose from, and how to choose."""
+
+from __future__ import annotations
+
+import typer
+
+from edge_cli.console import print_json, print_table
+from edge_cli.options import JsonFlag
+
+app = typer.Typer()
+
+
+@app.command(name="backbones", help="List the backbones with what each costs, and advice on choosing.")
+def backbones(json_: JsonFlag = False) -> int:
+    """Print the registry."""
+    from edge_train import BACKBONES
+
+    if json_:
+        print_json(
+            [
+                {
+                    "name": item.name,
+                    "parameters": item.parameters,
+                    "gflops": item.gflops,
+                    "imagenet_top1": item.imagenet_top1,
+                    "image_size_px": item.image_size_px,
+                    "stages": [stage.name for stage in item.stages],
+                    "advice": item.advice,
+                }
+                for item in BACKBONES.values()
+            ]
+        )
+        return 0
+    print_table(
+        ("backbone", "choose it for", "M params", "GFLOPs", "ImageNet top-1", "input px"),
+        [
+            (
+                item.name,
+                item.advice,
+                f"{item.parameters / 1e6:.1f}",
+                f"{item.gflops:.2f}",
+                f"{item.imagenet_top1:.1f} %",
+                str(item.image_size_px),
+            )
+            for item in BACKBONES.values()
+        ],
+        left=2,
+    )
+    print("Parameters, GFLOPs and accuracy are torchvision's, with 1,000 classes. edge bench measures them here.")
+    return 0

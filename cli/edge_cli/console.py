@@ -1,0 +1,113 @@
+"""What a person sees: results on stdout, everything else on stderr; rich is loaded only to draw."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+__all__ = ["Console", "fail", "print_json", "print_table"]
+
+
+def fail(message: str, hint: str, code: int) -> int:
+    """Say on stderr what is wrong and what to do; gives `code` back."""
+    red, dim, off = ("\033[31m", "\033[2m", "\033[0m") if _colour(sys.stderr) else ("", "", "")
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    sys.stderr.write(f"{red}error:{off} {message}\n")
+    if hint:
+        sys.stderr.write(f"{dim} hint:{off} {hint}\n")
+    return code
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1) -> None:
+    """Print a table on stdout; the first `left` columns are text, the others numbers set to the right."""
+    from rich import box
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = RichConsole(highlight=False)
+    if not console.is_terminal:
+        # A pipe has no width: a table must not be folded to a terminal's 80 columns there.
+        console.width = max(console.measure(table).maximum, 80)
+    console.print(table)
+
+
+class Console:
+    """Lines and progress bars on stderr; bars only on a terminal, nothing at all with `quiet`."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._unit = ""
+
+    def say(self, text: str) -> None:
+        """One line on stderr, above a bar that is being drawn."""
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def begin(self, task: str, total: int, unit: str = "images") -> None:
+        """Start a bar for `total` images (or another unit); it replaces the one before."""
+        self.end()
+        if self.quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=RichConsole(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(task, total=total, rate="")
+        self._unit = unit
+        self._bar.start()
+
+    def advance(self, count: int = 1) -> None:
+        """So many more of the bar are done."""
+        if self._bar is None or self._task is None:
+            return
+        speed = self._bar.tasks[0].speed
+        self._bar.update(self._task, advance=count, rate=f"{speed:,.0f} {self._unit}/s" if speed else "")
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __enter__(self) -> Console:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+
+def _colour(stream: Any) -> bool:
+    return bool(stream.isatty()) and "NO_COLOR" not in os.environ

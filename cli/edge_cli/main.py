@@ -1,0 +1,140 @@
+"""The entry point: finds the verb, runs it, and turns every failure into one line and an exit code.
+
+Exit codes: 0 done, 1 the work failed or a gate was not met, 2 wrong usage, settings or data layout,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import sys
+import warnings
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from edge_cli.console import fail
+from edge_runtime import EdgeError, UsageError
+
+__all__ = ["app", "main"]
+
+# Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
+COMMANDS = {
+    "train": "train",
+    "export": "export",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "bench": "bench",
+    "backbones": "backbones",
+    "data": "data",
+    "info": "info",
+    "doctor": "doctor",
+    "demo": "demo",
+}
+
+INTERRUPTED = 130
+
+HINTS = {"torch": "export", "torchvision": "train", "onnx": "export", "onnxscript": "export", "matplotlib": "bench"}
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        """The verbs, in the order a person meets them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        """The command of that name, or None."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"edge_cli.commands.{COMMANDS[cmd_name]}")
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
+        """The command the arguments begin with; an unknown one is answered with those that look like it."""
+        if args and args[0] not in COMMANDS:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean edge {close[0]}?" if close else f"there are {', '.join(COMMANDS)}"
+            raise UsageError(f"there is no command {args[0]!r}", hint)
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    name="edge",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"edge {version('edge-vision')}")
+        raise typer.Exit
+
+
+@app.callback(
+    help="Train an image classifier, export it as one file, run it on a small machine.",
+    epilog="Start with: edge train, edge export, edge predict --image x.png, edge bench",
+)
+def _edge(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Run `edge` with the process's arguments and exit with the code DESIGN promises."""
+    # Pillow warns of a large image before edge refuses it by its own limit, in its own words.
+    warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit")
+    for stream in (sys.stdout, sys.stderr):
+        # A file name or a bar that the terminal's encoding lacks must not end the work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = app(standalone_mode=False, prog_name="edge")
+    except EdgeError as error:
+        return fail(error.message, error.hint, error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return fail("interrupted", "", INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`edge predict … | head`): nothing left to say, or to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        extra = HINTS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return fail(f"this needs {error.name}, which is not installed", f"pip install 'edge-vision[{extra}]'", 2)
+    except typer.TyperException as error:
+        return _usage(error)
+    if code == INTERRUPTED:
+        return fail("interrupted", "", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "edge"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(message)
+        return 0
+    return fail(message.rstrip("."), f"{path} --help lists what there is", getattr(error, "exit_code", 2))

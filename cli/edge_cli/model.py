@@ -1,0 +1,30 @@
+"""Which model file a command works on when none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_cli.console import Console
+from edge_runtime import Run, UsageError, find_run, newest_run
+
+__all__ = ["choose_model", "choose_run"]
+
+
+def choose_run(run: str | None, console: Console) -> Run:
+    """The run named, or the newest, which is said on stderr."""
+    if run is not None:
+        return find_run(run)
+    chosen = newest_run()
+    console.say(f"using the newest run, {chosen.path}")
+    return chosen
+
+
+def choose_model(model: Path | None, run: str | None, console: Console) -> tuple[Path, Run | None]:
+    """The model file named, or that of the run named or newest; and the run it lies in, if any."""
+    if model is not None:
+        beside = Run(model.parent)
+        return model, beside if beside.config.is_file() else None
+    chosen = choose_run(run, console)
+    if not chosen.model.is_file():
+        raise UsageError(f"{chosen.path} has no model.onnx yet", f"edge export --run {chosen.path}")
+    return chosen.model, chosen

@@ -1,0 +1,23 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["JsonFlag", "ModelOption", "QuietFlag", "RunOption", "SeedOption", "ThreadsOption"]
+
+RunOption = Annotated[
+    str | None, typer.Option("--run", metavar="RUN", help="Run folder, or its name below runs/.", show_default="newest")
+]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", metavar="FILE", help="Model file.", show_default="the newest run's model.onnx")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", metavar="N", help="Threads to use.", show_default="usable cores")
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

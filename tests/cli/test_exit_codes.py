@@ -1,0 +1,182 @@
+"""Exit codes and streams, through real processes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tiny_model import write_tiny_model
+
+VERBS = ["train", "export", "evaluate", "predict", "bench", "backbones", "data", "info", "doctor", "demo"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "model.onnx", labels=("red", "green", "blue"))
+
+
+@pytest.fixture
+def red(tmp_path: Path) -> Path:
+    Image.new("RGB", (40, 60), "red").save(tmp_path / "red.png")
+    return tmp_path / "red.png"
+
+
+def test_done_is_0_and_the_answer_alone_is_on_stdout(edge: Any, model: Path, red: Path) -> None:
+    done = edge("predict", "--image", red, "--model", model)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1].split()[0] == "red"
+    assert done.stderr == ""
+
+
+def test_json_is_one_document_and_nothing_else(edge: Any, model: Path, red: Path) -> None:
+    done = edge("predict", "--image", red, "--model", model, "--json", "--top", "2")
+    answer = json.loads(done.stdout)
+    assert answer["predictions"][0]["label"] == "red"
+    assert [row["label"] for row in answer["predictions"][0]["top"]] == ["red", "green"]
+
+
+def test_a_broken_image_is_1_and_the_others_are_answered_in_order(edge: Any, model: Path, red: Path) -> None:
+    folder = red.parent / "photos"
+    folder.mkdir()
+    Image.new("RGB", (30, 30), "blue").save(folder / "1.png")
+    (folder / "2.jpg").write_text("not a picture")
+    Image.new("RGB", (30, 30), "lime").save(folder / "10.png")
+    done = edge("predict", "--image", red, folder, "--model", model, "--jsonl")
+    assert done.returncode == 1
+    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["red", "blue", "green"]
+    assert "2.jpg" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_damaged_model_is_1(edge: Any, model: Path, red: Path) -> None:
+    broken = model.with_name("broken.onnx")
+    broken.write_bytes(model.read_bytes()[:200])
+    done = edge("predict", "--image", red, "--model", broken)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "broken.onnx" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict"], "no image is named"),
+        (["predict", "--image", "gone.png", "--model", "model.onnx"], "gone.png does not exist"),
+        (["predict", "--image", "red.png", "--model", "gone.onnx"], "gone.onnx does not exist"),
+        (["predict", "--image", "red.png", "--model", "model.onnx", "--threads", "0"], "--threads 0"),
+        (["predict", "--image", "red.png", "--model", "model.onnx", "--json", "--jsonl"], "exclude each other"),
+        (["predict", "--image", "red.png"], "no run"),
+        (["predict", "--image", "red.png", "--top", "none"], "--top"),
+        (["predict", "--colour"], "--colour"),
+        (["predcit"], "predict"),
+        (["export"], "no run"),
+        (["export", "--run", "gone"], "gone is not a run folder"),
+        (["export", "--format", "caffe"], "caffe"),
+        (["evaluate", "--model", "model.onnx"], "--data"),
+        (["evaluate", "--model", "model.onnx", "--data", "gone"], "gone"),
+        (["info", "gone.onnx"], "gone.onnx"),
+        (["data", "check", "gone"], "gone"),
+        (["data", "check", "red.png"], "red.png"),
+    ],
+)
+def test_wrong_usage_is_2_and_one_clear_error(edge: Any, model: Path, red: Path, words: list[str], said: str) -> None:
+    done = edge(*words, cwd=red.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--data", "gone"], "gone"),
+        (["--data", "red.png"], "red.png"),
+        (["--data", "empty"], "empty"),
+        (["--epochs", "0"], "--epochs 0"),
+        (["--backbone", "resnet19"], "resnet18"),
+        (["--backbone", "mobilnet_v2"], "mobilenet_v2"),
+        (["--strategy", "fine-tune", "--weights", "none"], "--weights"),
+        (["--strategy", "scratch", "--weights", "x.pth"], "--weights"),
+        (["--strategy", "fine-tune", "--weights", "gone.pth"], "gone.pth"),
+        (["--image-size", "4", "--weights", "none"], "4"),
+    ],
+)
+def test_wrong_training_settings_are_2_and_leave_no_run(edge: Any, red: Path, words: list[str], said: str) -> None:
+    pytest.importorskip("torch")
+    (red.parent / "empty").mkdir()
+    done = edge("train", *words, cwd=red.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr and "Traceback" not in done.stderr
+    assert not list(red.parent.glob("runs/*"))
+
+
+def test_interrupted_is_130(model: Path, tmp_path: Path) -> None:
+    for index in range(3000):
+        (tmp_path / "many").mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), "red").save(tmp_path / "many" / f"{index}.png")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "edge_cli", "predict", "--image", "many", "--model", model, "--jsonl"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    _, stderr = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted" in stderr and "Traceback" not in stderr
+
+
+def test_a_closed_pipe_ends_quietly(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for index in range(400):
+        Image.new("RGB", (64, 64), "red").save(tmp_path / "many" / f"{index}.png")
+    words = f"{sys.executable} -m edge_cli predict --image many --model {model} --jsonl | head -1"
+    done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_0_and_every_default_is_in_it(edge: Any, verb: str) -> None:
+    done = edge(verb, "--help", COLUMNS="200", NO_COLOR="1")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    if verb == "train":
+        for option in ("--data", "--backbone", "--strategy", "--weights", "--epochs", "--seed", "--threads"):
+            line = next(line for line in done.stdout.splitlines() if f" {option} " in line)
+            assert "default:" in line, line
+
+
+def test_the_list_of_verbs_and_the_version(edge: Any) -> None:
+    from importlib.metadata import version
+
+    done = edge("--help")
+    assert all(verb in done.stdout for verb in VERBS)
+    assert edge("--version").stdout == f"edge {version('edge-vision')}\n"
+
+
+def test_shell_completion_can_be_shown(edge: Any) -> None:
+    done = edge("--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
+    assert "complete" in done.stdout
+
+
+def test_no_colour_is_written_to_a_file(edge: Any, model: Path, red: Path) -> None:
+    for words in (["backbones"], ["predict", "--image", red, "--model", model], ["predict", "--image", "gone"]):
+        done = edge(*words)
+        assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_output_survives_a_terminal_that_is_not_utf8(edge: Any, model: Path, red: Path) -> None:
+    done = edge("predict", "--image", red, "--model", model, PYTHONIOENCODING="ascii")
+    assert done.returncode == 0
+    assert "red" in done.stdout
+
+

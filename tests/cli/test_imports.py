@@ -1,0 +1,112 @@
+"""What a command may load: the arrows between parts, and what stays out of a small machine's memory."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_model import write_tiny_model
+
+HEAVY = {"torch", "torchvision", "matplotlib", "onnx", "onnxscript", "scipy", "pandas"}
+
+REPORT = """
+import json, sys
+try:
+    {code}
+except SystemExit:
+    pass
+finally:
+    sys.stderr.write("\\nLOADED " + json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))
+"""
+
+
+def loaded_by(code: str, cwd: Path) -> set[str]:
+    """Top-level packages in memory after `code` has run in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPORT.format(code=code)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+    assert "LOADED " in done.stderr, done.stderr
+    return set(json.loads(done.stderr.rpartition("LOADED ")[2]))
+
+
+def command(*words: str) -> str:
+    return f"sys.argv = {['edge', *words]!r}; from edge_cli.main import main; main()"
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    loaded = loaded_by(command("--help"), tmp_path)
+    assert "edge_cli" in loaded
+    assert not loaded & (HEAVY | {"numpy", "onnxruntime", "PIL"})
+
+
+@pytest.mark.parametrize("verb", ["train", "export", "bench", "demo", "backbones", "doctor", "info", "evaluate"])
+def test_help_of_a_verb_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
+    assert not loaded_by(command(verb, "--help"), tmp_path) & HEAVY
+
+
+def test_predict_loads_no_torch_and_no_rich(tmp_path: Path) -> None:
+    from PIL import Image
+
+    model = write_tiny_model(tmp_path / "model.onnx")
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "x.png")
+    loaded = loaded_by(command("predict", "--image", "x.png", "--model", str(model)), tmp_path)
+    assert "onnxruntime" in loaded
+    assert not loaded & (HEAVY | {"rich"})
+
+
+def test_the_runtime_loads_numpy_pillow_onnxruntime_and_the_standard_library_alone(tmp_path: Path) -> None:
+    before = loaded_by("pass", tmp_path)
+    code = "import edge_runtime; [getattr(edge_runtime, name) for name in edge_runtime.__all__]"
+    allowed = {"numpy", "PIL", "onnxruntime", "edge_runtime"} | set(sys.stdlib_module_names)
+    # Pillow brings these along where they are installed.
+    allowed |= {"defusedxml", "_cython_3_1_2", "cython_runtime"}
+    new = {name for name in loaded_by(code, tmp_path) - before if not name.startswith(("_", "google"))}
+    assert new <= allowed, new - allowed
+
+
+def test_telemetry_is_off_before_onnxruntime_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import os, edge_runtime; edge_runtime.open_session; "
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1' and 'onnxruntime' in sys.modules"
+    )
+    assert "onnxruntime" in loaded_by(code, tmp_path)
+
+
+@pytest.mark.parametrize("package", ["edge_runtime", "edge_train", "edge_export", "edge_benchmarks"])
+def test_the_door_of_a_package_lists_what_it_has(package: str) -> None:
+    door = importlib.import_module(package)
+    assert sorted(door._HOME) == sorted(door.__all__)
+    for name, home in door._HOME.items():
+        module = Path(door.__file__).parent / f"{home}.py"
+        text = module.read_text(encoding="utf-8")
+        assert any(f"{form}{name}" in text for form in ("def ", "class ", "\n")), f"{home} lacks {name}"
+
+
+def test_the_arrows_go_down_only() -> None:
+    lint = pytest.importorskip("importlinter.cli")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert lint and done.returncode == 0, done.stdout + done.stderr
+    assert "1 kept, 0 broken" in done.stdout
+
+
+def test_parts_import_each_other_by_the_door_alone() -> None:
+    packages = ("edge_runtime", "edge_train", "edge_export", "edge_benchmarks", "edge_cli")
+    root = Path(__file__).parents[2]
+    for package in packages:
+        for path in root.glob(f"*/{package}/**/*.py"):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                words = line.split()
+                if len(words) > 1 and words[0] in ("from", "import") and words[1].split(".")[0] in packages:
+                    owner, *inside = words[1].split(".")
+                    assert owner == package or not inside, f"{path}: {line.strip()}"

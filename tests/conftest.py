@@ -1,0 +1,88 @@
+"""Fixtures shared by all tests: material beside the project, a small data folder, a finished run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))
+
+Edge = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def material(name: str) -> Path:
+    """A file of the shared material; the test is skipped where it is absent."""
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    return path
+
+
+def unpacked(name: str) -> Path:
+    """A data set of the shared material, unpacked once into a cache outside the repository."""
+    folder = UNPACKED / name
+    if not folder.is_dir():
+        archive = material(f"data/{name}.tar.xz")
+        UNPACKED.mkdir(parents=True, exist_ok=True)
+        building = UNPACKED / f".{name}.{os.getpid()}"
+        with tarfile.open(archive) as tar:
+            tar.extractall(building, filter="data")
+        (building / name).rename(folder)
+        building.rmdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hymenoptera() -> Path:
+    """Ants and bees: 244 train and 153 val photos."""
+    return unpacked("hymenoptera")
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """CIFAR-10 as train/ and test/ class folders."""
+    return unpacked("cifar10")
+
+
+@pytest.fixture(scope="session")
+def flowers() -> Path:
+    """Five classes of flowers in flat class folders."""
+    return unpacked("flowers128")
+
+
+@pytest.fixture(scope="session")
+def mobilenet_weights() -> Path:
+    """ImageNet weights of MobileNetV2."""
+    return material("weights/mobilenet_v2-imagenet.pth")
+
+
+@pytest.fixture(scope="session")
+def resnet_weights() -> Path:
+    """ImageNet weights of ResNet-18."""
+    return material("weights/resnet18-imagenet.pth")
+
+
+@pytest.fixture
+def edge(tmp_path: Path) -> Edge:
+    """Run `edge` as a process of its own in a fresh folder; extra environment as keywords."""
+
+    def run(*words: str | Path, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-m", "edge_cli", *map(str, words)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            timeout=500,
+            check=False,
+        )
+
+    return run
