@@ -45,7 +45,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
     console = RichConsole(highlight=False)
     if not console.is_terminal:
         # A pipe has no width: a table must not be folded to a terminal's 80 columns there.
-        console.width = max(console.measure(table).maximum, 80)
+        console.width = console.measure(table, options=console.options.update(max_width=10_000)).maximum
     console.print(table)
 
 

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the work failed or a gate was not met, 2 wrong usage, sett
 from __future__ import annotations
 
 import difflib
+import gc
 import io
 import os
 import sys
@@ -20,7 +21,7 @@ from typer.core import TyperGroup
 from edge_cli.console import fail
 from edge_runtime import EdgeError, UsageError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "run"]
 
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
 COMMANDS = {
@@ -104,10 +105,19 @@ def main() -> None:
         # A file name or a bar that the terminal's encoding lacks must not end the work.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run())
+    # Starting up makes some 60,000 objects and no garbage: collecting every 700 of them costs 15 ms.
+    gc.set_threshold(50_000)
+    code = run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "torch" not in sys.modules:
+        # Taking the interpreter down costs a tenth of `edge predict`'s time and gives nothing back.
+        os._exit(code)
+    sys.exit(code)
 
 
-def _run() -> int:
+def run() -> int:
+    """Run `edge` with the process's arguments and give its exit code; what is wrong is said on stderr."""
     try:
         code = app(standalone_mode=False, prog_name="edge")
     except EdgeError as error:

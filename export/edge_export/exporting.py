@@ -10,6 +10,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
+from edge_export.onnx_file import replace_card, write_onnx
+from edge_export.parity import Model, Parity, check_parity, read_pixels, run_file, run_network
+from edge_export.torchscript_file import read_torchscript, write_torchscript
 from edge_runtime import (
     Classifier,
     ModelCard,
@@ -23,11 +28,6 @@ from edge_runtime import (
     write_json,
 )
 from edge_train import DeployedNetwork, load_checkpoint, read_split
-from numpy.typing import NDArray
-
-from edge_export.onnx_file import replace_card, write_onnx
-from edge_export.parity import Model, Parity, check_parity, read_pixels, run_file, run_network
-from edge_export.torchscript_file import read_torchscript, write_torchscript
 
 __all__ = ["FORMATS", "ExportFormat", "Exported", "export"]
 
@@ -68,7 +68,7 @@ def export(
     """
     checkpoint = load_checkpoint(run.best)
     card = replace(checkpoint.card, versions={**checkpoint.card.versions, **_versions()})
-    network = DeployedNetwork(checkpoint.build(), card.temperature)
+    network = DeployedNetwork(checkpoint.build().requires_grad_(False), card.temperature)
     root, samples = _validation_images(run, card, data)
     pixels, names = read_pixels(card.preprocessing, root, samples)
     if not names:
@@ -97,7 +97,7 @@ def _export_one(
         write = write_onnx if format_ == "onnx" else write_torchscript
         write(network, card, temporary)
         candidate: Model = run_file(temporary) if format_ == "onnx" else _run_torchscript(temporary)
-        parity = check_parity(run_network(network), candidate, *images, what=target.name)
+        parity = check_parity(run_network(network), candidate, *images, what=target.name, temperature=card.temperature)
         card = replace(card, parity=parity.to_json())
         if format_ == "onnx":
             replace_card(temporary, card)

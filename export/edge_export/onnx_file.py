@@ -10,6 +10,7 @@ from pathlib import Path
 
 import onnx
 import torch
+
 from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
 from edge_train import DeployedNetwork
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from edge_runtime import Classifier, ImageError, ParityError, Preprocessing, Sample
 from numpy.typing import NDArray
 from torch import nn
+
+from edge_runtime import Classifier, ImageError, ParityError, Preprocessing, Sample
 
 __all__ = ["BATCH_SIZES", "MAX_DIFFERENCE", "Parity", "check_parity", "read_pixels", "run_file", "run_network"]
 
@@ -71,10 +72,13 @@ def check_parity(
     names: Sequence[str],
     *,
     what: str,
+    temperature: float = 1.0,
 ) -> Parity:
     """Compare two models on `pixels`, uint8 `[N, H, W, 3]`, in batches of 1, 2 and 5.
 
-    The reference runs image by image, so a file whose batch is not truly dynamic is found out.
+    The reference runs image by image, so a file whose batch is not truly dynamic is found out. A
+    `temperature` above 1 flattens probabilities and would hide differences, so they are compared with it
+    undone, too, and the larger difference counts.
 
     Raises:
         ParityError: a difference above 1e-4 or another top-1 label; it names the images that differ most.
@@ -83,12 +87,17 @@ def check_parity(
     worst = np.zeros(len(pixels))
     total, agreement = 0.0, 1.0
     for size in BATCH_SIZES:
-        parts = [candidate(pixels[at : at + size]) for at in range(0, len(pixels), size)]
+        try:
+            parts = [candidate(pixels[at : at + size]) for at in range(0, len(pixels), size)]
+        except Exception as error:  # onnxruntime's and torch's own exceptions share no base class
+            raise ParityError(f"{what} cannot run batches of {size}: {error}", _HINT) from error
         found = np.concatenate(parts)
         if found.shape != expected.shape:
             raise ParityError(f"{what} gives {found.shape} probabilities, the checkpoint {expected.shape}", _HINT)
-        # NaN compares as the largest difference there is, never as none.
-        difference = np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=1.0)
+        difference = _difference(expected, found)
+        if temperature > 1:
+            sharp = (_sharpen(probabilities, temperature) for probabilities in (expected, found))
+            difference = np.maximum(difference, _difference(*sharp))
         worst = np.maximum(worst, difference.max(axis=1))
         total += float(difference.mean())
         agreement = min(agreement, float(_same_top1(expected, found).mean()))
@@ -102,6 +111,19 @@ def check_parity(
             _HINT,
         )
     return parity
+
+
+def _difference(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+    """|Δp|; NaN counts as the largest difference there is, never as none."""
+    difference: NDArray[np.float64] = np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=1.0)
+    return difference
+
+
+def _sharpen(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """What softmax(logits / temperature) would be at temperature 1."""
+    powers = probabilities.astype(np.float64) ** temperature
+    sharp: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return sharp
 
 
 def _same_top1(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -6,8 +6,10 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
+
 from edge_runtime import METADATA_KEY, ModelCard, ModelError
 from edge_train import DeployedNetwork
 
@@ -20,7 +22,9 @@ def write_torchscript(network: DeployedNetwork, card: ModelCard, path: Path) -> 
     """Trace `network` and write it to `path` with `card` as the extra file `edge.json`; the batch is dynamic."""
     size = (2, card.preprocessing.height_px, card.preprocessing.width_px, 3)
     with _torchscript_is_deprecated(), torch.inference_mode():
-        traced = torch.jit.trace(network.eval(), torch.zeros(size, dtype=torch.uint8), check_trace=False)
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network.eval(), torch.zeros(size, dtype=torch.uint8), check_trace=False
+        )
         torch.jit.save(traced, str(path), _extra_files={CARD_FILE: card.dumps()})
 
 
@@ -30,10 +34,12 @@ def read_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, ModelCard]:
     Raises:
         ModelError: not a TorchScript file, or one that edge export did not make.
     """
-    extra = {CARD_FILE: ""}
+    extra: dict[str, Any] = {CARD_FILE: ""}
     try:
         with _torchscript_is_deprecated():
-            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+            module = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(path), map_location="cpu", _extra_files=extra
+            )
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"{path} is not a TorchScript file, or was cut short", "export it again") from error
     text = extra[CARD_FILE]
@@ -47,5 +53,5 @@ def _torchscript_is_deprecated() -> Iterator[None]:
     """Without torch's notice that TorchScript is deprecated: users ask for it, and it works."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r".*torch\.jit\..* is (deprecated|not supported).*")
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         yield

@@ -180,10 +180,11 @@ def _read_card(session: Any, path: Path) -> ModelCard:
             f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, not {INPUT_NAME!r} and {OUTPUT_NAME!r}",
             "export it again with edge export",
         )
-    size = [card.preprocessing.height_px, card.preprocessing.width_px, 3]
-    if inputs[INPUT_NAME].type != "tensor(uint8)" or inputs[INPUT_NAME].shape[1:] != size:
+    batch, *size = inputs[INPUT_NAME].shape
+    expected = [card.preprocessing.height_px, card.preprocessing.width_px, 3]
+    if inputs[INPUT_NAME].type != "tensor(uint8)" or size != expected or isinstance(batch, int):
         raise ModelError(
-            f"{path} takes {inputs[INPUT_NAME].type} {inputs[INPUT_NAME].shape}; its card says uint8 {size}",
+            f"{path} takes {inputs[INPUT_NAME].type} {[batch, *size]}, not uint8 with a dynamic batch of {expected}",
             "export it again with edge export",
         )
     classes = outputs[OUTPUT_NAME].shape[-1]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+
 from tiny_model import write_tiny_model
 
 VERBS = ["train", "export", "evaluate", "predict", "bench", "backbones", "data", "info", "doctor", "demo"]
@@ -83,7 +84,8 @@ def test_a_damaged_model_is_1(edge: Any, model: Path, red: Path) -> None:
         (["data", "check", "red.png"], "red.png"),
     ],
 )
-def test_wrong_usage_is_2_and_one_clear_error(edge: Any, model: Path, red: Path, words: list[str], said: str) -> None:
+@pytest.mark.usefixtures("model")
+def test_wrong_usage_is_2_and_one_clear_error(edge: Any, red: Path, words: list[str], said: str) -> None:
     done = edge(*words, cwd=red.parent)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
@@ -178,5 +180,3 @@ def test_output_survives_a_terminal_that_is_not_utf8(edge: Any, model: Path, red
     done = edge("predict", "--image", red, "--model", model, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert "red" in done.stdout
-
-

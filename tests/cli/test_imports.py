@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tiny_model import write_tiny_model
 
 HEAVY = {"torch", "torchvision", "matplotlib", "onnx", "onnxscript", "scipy", "pandas"}
@@ -34,7 +35,7 @@ def loaded_by(code: str, cwd: Path) -> set[str]:
 
 
 def command(*words: str) -> str:
-    return f"sys.argv = {['edge', *words]!r}; from edge_cli.main import main; main()"
+    return f"sys.argv = {['edge', *words]!r}; from edge_cli.main import run; run()"
 
 
 def test_help_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from edge_runtime import CheckpointError, ModelCard, OutputError, atomic_path
+from edge_runtime import CheckpointError, ModelCard, ModelError, OutputError, atomic_path
 from edge_train.backbones import build, find_backbone
 from edge_train.network import Network
 
@@ -95,9 +95,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             f"{path} has checkpoint format {value['edge_checkpoint']}; this edge reads up to {CHECKPOINT_FORMAT}",
             "pip install --upgrade edge-vision",
         )
-    return Checkpoint(
-        card=ModelCard.from_json(value["card"], where=str(path)),
-        network=value["network"],
-        epoch=value["epoch"],
-        training=value["training"],
-    )
+    try:
+        return Checkpoint(
+            card=ModelCard.from_json(value["card"], where=str(path)),
+            network=value["network"],
+            epoch=value["epoch"],
+            training=value["training"],
+        )
+    except (KeyError, TypeError, ModelError) as error:
+        raise CheckpointError(f"{path} lacks what a checkpoint holds: {error}", "train again") from error

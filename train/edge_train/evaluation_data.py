@@ -48,8 +48,8 @@ def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wante
         if wanted not in (None, "all"):
             raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use --split all")
         return EvaluationData(data, folders.splits["all"], "all", "every image of the folder")
-    parts = {name: folders.splits.get(name, ()) for name in ("train", "val", "test")}
-    return _choose(data, Splits(**parts, how="as found"), wanted, "the folder's own splits")
+    train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
+    return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")
 
 
 def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> EvaluationData:

@@ -1,5 +1,8 @@
 """The course's synthetic data set: a circle, a square or a triangle on a plain, graded or grainy background.
 
+Shapes are darker than their background and turned by up to 25 degrees: with both polarities and every angle, 300
+pictures are too few for a network that starts from nothing.
+
 Every picture is a function of the seed, its split, its shape and its number alone, and everything but the
 choice of colours and corners is integer arithmetic, so the set is the same pixel for pixel wherever it is drawn.
 """
@@ -46,19 +49,8 @@ class Drawing:
 def shapes_folder() -> Path:
     """The default set in the cache, drawn on first use. Raises OutputError when it cannot be written."""
     folder = cache_folder() / f"shapes-0-v{_VERSION}"
-    if _is_complete(folder):
-        return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".shapes-", dir=folder.parent) as temporary:
-            if folder.exists():  # something took images away: out of the way in one step, for other processes
-                folder.rename(Path(temporary) / "broken")
-            try:
-                return draw_shapes(folder)
-            except UsageError:
-                if _is_complete(folder):  # another process was faster
-                    return folder
-                raise
+        return folder if _is_complete(folder) else _fill(folder)
     except (OSError, OutputError) as error:
         reason = error.message if isinstance(error, OutputError) else f"{folder}: {error.strerror}"
         raise OutputError(
@@ -97,11 +89,8 @@ def draw(shape: str, *, seed: int, split: str, index: int, size_px: int = 96) ->
     random = np.random.Generator(np.random.PCG64(key))
     background = _background(random, size_px)
     coverage = _shape(random, shape, size_px)
-    luma = background @ _LUMA // 1000
-    if luma.mean() < 128:
-        colour = _colour(random, saturation=(0.5, 1.0), luma=(int(luma.max()) + CONTRAST + 1, 245))
-    else:
-        colour = _colour(random, saturation=(0.6, 1.0), luma=(25, int(luma.min()) - CONTRAST - 1))
+    darkest = int((background @ _LUMA).min()) // 1000
+    colour = _colour(random, saturation=(0.6, 1.0), luma=(25, darkest - CONTRAST - 1))
     return Drawing(_blend(background, coverage, colour).astype(np.uint8), coverage)
 
 
@@ -129,6 +118,20 @@ def _taken(folder: Path) -> UsageError:
     return UsageError(f"{folder} {what}", "choose another folder; nothing is overwritten")
 
 
+def _fill(folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".shapes-", dir=folder.parent) as temporary:
+        if folder.exists():
+            # Something took images away. One rename, because another process may be looking.
+            folder.rename(Path(temporary) / "broken")
+        try:
+            return draw_shapes(folder)
+        except UsageError:
+            if _is_complete(folder):  # another process was faster
+                return folder
+            raise
+
+
 def _is_complete(folder: Path) -> bool:
     paths = (
         folder / split / shape / f"{index:04}.png"
@@ -154,8 +157,8 @@ def _draw_all(folder: Path, counts: tuple[int, int, int], seed: int, size_px: in
 
 
 def _background(random: np.random.Generator, size_px: int) -> Grid:
-    """[H, W, 3] levels, all light or all dark."""
-    base = int(random.integers(185, 226)) if random.random() < 0.5 else int(random.integers(40, 71))
+    """[H, W, 3] levels, none darker than a luma of 160."""
+    base = int(random.integers(195, 231))
     near = (base - 20, base + 20)
     first, second, third = (_colour(random, saturation=(0.05, 0.5), luma=near) for _ in range(3))
     kind = random.choice(["plain", "gradient", "noise"])
@@ -193,7 +196,7 @@ def _colour(random: np.random.Generator, *, saturation: tuple[float, float], lum
 
 def _shape(random: np.random.Generator, shape: str, size_px: int) -> Grid:
     """[H, W] coverage of one whole shape, at least two pixels inside the frame."""
-    radius = (0.24 + 0.18 * float(random.random())) * size_px
+    radius = (0.28 + 0.14 * float(random.random())) * size_px
     if shape == "circle":
         radius *= 0.85  # about as much area as the others have
     room = size_px - 2 * radius - 4
@@ -202,8 +205,8 @@ def _shape(random: np.random.Generator, shape: str, size_px: int) -> Grid:
         columns, rows = _subsamples(size_px)
         inside = (columns - _whole(x)) ** 2 + (rows - _whole(y)) ** 2 <= _whole(radius) ** 2
         return _coverage(inside)
-    turn = math.tau * float(random.random())
-    corners = 4 if shape == "square" else 3
+    upright, corners = (math.pi / 4, 4) if shape == "square" else (-math.pi / 2, 3)
+    turn = upright + math.radians(50) * (float(random.random()) - 0.5)
     angles = [turn + math.tau * corner / corners for corner in range(corners)]
     if shape == "triangle":
         angles = [angle + 0.4 * (float(random.random()) - 0.5) for angle in angles]

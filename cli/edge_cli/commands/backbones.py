@@ -7,7 +7,7 @@ import typer
 from edge_cli.console import print_json, print_table
 from edge_cli.options import JsonFlag
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(name="backbones", help="List the backbones with what each costs, and advice on choosing.")

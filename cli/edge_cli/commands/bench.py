@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_benchmarks import (
-    QUICK_FEW,
-    BenchSettings,
-    Contestant,
-    Report,
-    bench,
-    build_fresh,
-    choose_backbones,
-    missing_package,
-)
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, QuietFlag, RunOption, ThreadsOption
 from edge_runtime import MissingExtraError, UsageError
-from edge_train import Backbone
 
-app = typer.Typer()
+if TYPE_CHECKING:
+    from edge_benchmarks import Contestant, Report
+    from edge_train import Backbone
+
+app = typer.Typer(add_completion=False)
 
 
 @app.command(
@@ -34,7 +27,7 @@ app = typer.Typer()
 )
 def command(
     models: Annotated[
-        list[Path] | None, typer.Argument(metavar="[MODEL]...", help="Model files.", show_default="the newest run's")
+        list[Path] | None, typer.Argument(metavar="MODEL", help="Model files.", show_default="the newest run's")
     ] = None,
     run: RunOption = None,
     backbones: Annotated[
@@ -43,7 +36,7 @@ def command(
             "--backbones",
             metavar="all|none|A,B",
             help="Backbones to build with random weights and export on the fly.",
-            show_default=f"{','.join(QUICK_FEW)}; none where models are named",
+            show_default="a quick few; none where models are named",
         ),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images per batch for throughput.")] = 8,
@@ -63,6 +56,8 @@ def command(
     quiet: QuietFlag = False,
 ) -> int:
     """Measure side by side, print a table sorted by the 90th percentile."""
+    from edge_benchmarks import BenchSettings, bench
+
     settings = BenchSettings(duration_s=duration, batch=batch, threads=threads, image=image)
     with Console(quiet=quiet) as console, TemporaryDirectory(prefix="edge-bench-") as folder:
         fresh = _backbones(backbones, bool(models), console)
@@ -79,6 +74,8 @@ def command(
 
 def _backbones(choice: str | None, models_named: bool, console: Console) -> tuple[Backbone, ...]:
     """The backbones asked for, or the quick few where nothing was and they can be built."""
+    from edge_benchmarks import QUICK_FEW, choose_backbones, missing_package
+
     missing = missing_package()
     if choice is not None:
         chosen = choose_backbones(choice)
@@ -97,6 +94,8 @@ def _models(
     models: list[Path], run: str | None, threads: int | None, console: Console, *, alone: bool
 ) -> list[Contestant]:
     """The models named, or the run's, all opened: a wrong file is found before minutes go into the others."""
+    from edge_benchmarks import Contestant
+
     if models and run is not None:
         raise UsageError("MODEL and --run exclude each other", "name model files, or a run")
     found = [Contestant(str(path), path, threads) for path in models]
@@ -116,6 +115,8 @@ def _models(
 
 
 def _build(backbones: tuple[Backbone, ...], folder: Path, threads: int | None, console: Console) -> list[Contestant]:
+    from edge_benchmarks import build_fresh
+
     if not backbones:
         return []
     names = ", ".join(backbone.name for backbone in backbones)

@@ -10,7 +10,7 @@ import typer
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption
 
-app = typer.Typer(no_args_is_help=True, help="Check a folder of images, or draw the shapes set.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Check a folder of images, or draw the shapes set.")
 
 
 @app.command(name="check", help="Find what would harm training in a folder of images. Changes nothing; exit 1 if any.")

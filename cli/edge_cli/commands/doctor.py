@@ -16,7 +16,7 @@ from edge_cli.console import print_json
 from edge_cli.options import JsonFlag
 from edge_runtime import available_memory_bytes, cpu_model, usable_cores
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 PACKAGES = (
     "numpy",

@@ -14,7 +14,7 @@ from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, Thread
 if TYPE_CHECKING:
     from edge_runtime import Metrics
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 WIDEST_CONFUSION = 20
 

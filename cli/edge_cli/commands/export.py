@@ -12,7 +12,7 @@ from edge_cli.model import choose_run
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_runtime import UsageError
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(

@@ -15,13 +15,13 @@ from edge_cli.options import JsonFlag, QuietFlag, RunOption
 if TYPE_CHECKING:
     from edge_runtime import ModelCard
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @app.command(name="info", help="Show what a model file holds: labels, preprocessing, figures, versions. Any ONNX file.")
 def info(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="Model file.", show_default="the newest run's model.onnx")
+        Path | None, typer.Argument(metavar="MODEL", help="Model file.", show_default="the newest run's model.onnx")
     ] = None,
     run: RunOption = None,
     json_: JsonFlag = False,

@@ -17,14 +17,14 @@ from edge_runtime import ImageError, UsageError, find_images
 if TYPE_CHECKING:
     from edge_runtime import Classifier, Prediction
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 BAR_WIDTH = 20
 
 
 @app.command(name="predict", help="Classify images with an exported model, without torch.")
 def predict(
-    more: Annotated[list[Path] | None, typer.Argument(metavar="[IMAGE]...", help="More images, or folders.")] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE", help="More images, or folders.")] = None,
     image: Annotated[
         list[Path] | None, typer.Option("--image", metavar="IMAGE", help="An image or a folder; may be repeated.")
     ] = None,

@@ -10,7 +10,7 @@ import typer
 from edge_cli.console import Console, print_json
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 HELP = """Train a classifier on a folder of images, and leave a run folder with its best checkpoint.
 

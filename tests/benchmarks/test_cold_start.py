@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from tiny_model import write_tiny_model
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cold_start.py"
+
+
+def cold_start(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_it_compares_edge_predict_with_the_bare_script(tmp_path: Path) -> None:
+    model, image = write_tiny_model(tmp_path / "tiny.onnx"), tmp_path / "red.jpg"
+    Image.new("RGB", (320, 240), "red").save(image)
+    done = cold_start("--model", str(model), "--image", str(image), "--runs", "2", "--verbose")
+    assert done.returncode == 0, done.stderr
+    medians = {
+        match[1]: float(match[2]) for match in re.finditer(r"^(edge predict|bare script)\s+([\d.]+)", done.stdout, re.M)
+    }
+    assert set(medians) == {"edge predict", "bare script"}
+    ratio = re.search(r"ratio of medians ([\d.]+)", done.stdout)
+    assert ratio is not None
+    # Both medians are printed to the millisecond.
+    assert abs(float(ratio[1]) - medians["edge predict"] / medians["bare script"]) < 0.02
+    assert re.search(r"ms {2}numpy$", done.stdout, re.M)
+
+
+def test_a_missing_model_is_an_error_not_a_ratio(tmp_path: Path) -> None:
+    done = cold_start("--model", str(tmp_path / "gone.onnx"), "--runs", "1")
+    assert done.returncode == 1
+    assert "gone.onnx" in done.stderr
+    assert "ratio" not in done.stdout

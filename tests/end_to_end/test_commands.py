@@ -1,0 +1,174 @@
+"""The commands one after another, as a person types them, on small data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from edge_train import draw_shapes
+
+QUICK = ("--backbone", "squeezenet1_1", "--image-size", "48", "--epochs", "2", "--batch-size", "16")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_shapes(tmp_path_factory.mktemp("data") / "my shapes", counts=(48, 12, 12))
+
+
+def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Path) -> None:
+    done = edge("train", "--data", data, "--strategy", "scratch", *QUICK)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert run.name.startswith("my_shapes-squeezenet1_1-scratch-")
+    assert {path.name for path in run.iterdir()} == {
+        "config.json", "split.csv", "metrics.csv", "best.pt", "last.pt", "summary.json",
+    }  # fmt: skip
+    with (run / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    with (run / "split.csv").open(newline="") as file:
+        assert [row["split"] for row in csv.DictReader(file)].count("train") == 48
+    config = json.loads((run / "config.json").read_text())
+    assert config["settings"]["epochs"] == 2 and config["settings"]["seed"] == 0
+    assert done.stderr.count("epoch ") == 2
+    assert "strategy scratch" in done.stderr and "input 48×48" in done.stderr
+
+    done = edge("export", "--format", "all")
+    assert done.returncode == 0, done.stderr
+    assert "using the newest run" in done.stderr
+    assert (run / "model.onnx").is_file() and (run / "model.torchscript.pt").is_file()
+
+    picture = data / "test" / "circle" / "0000.png"
+    done = edge("predict", "--image", picture, "--json")
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["predictions"]
+    assert answer["label"] in ("circle", "square", "triangle")
+    assert sum(row["probability"] for row in answer["top"]) == pytest.approx(1, abs=1e-5)
+
+    done = edge("bench", "--backbones", "none", "--json", "--duration", "0.2")
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["backbone"] == "squeezenet1_1"
+
+    summary = json.loads((run / "summary.json").read_text())
+    for split in ("val", "test"):
+        done = edge("evaluate", "--split", split, "--json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["confusion"] == summary["metrics"][split]["confusion"]
+    done = edge("info", "--json")
+    assert json.loads(done.stdout)["card"]["metrics"]["test"]["accuracy"] == summary["metrics"]["test"]["accuracy"]
+
+
+def test_the_same_seed_gives_the_same_weights(edge: Any, data: Path, tmp_path: Path) -> None:
+    import torch
+
+    for out in ("one", "two", "three"):
+        seed = "1" if out == "three" else "0"
+        done = edge("train", "--data", data, "--strategy", "scratch", *QUICK, "--out", out, "--seed", seed, "--quiet")
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+    one, two, three = (
+        torch.load(next((tmp_path / out).glob("*/last.pt")), weights_only=True)["network"]
+        for out in ("one", "two", "three")
+    )
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not all(torch.equal(one[key], three[key]) for key in one)
+
+
+def test_flat_folders_are_split_and_evaluated_on_what_was_set_aside(edge: Any, data: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    shutil.copytree(data / "train", flat)
+    (flat / ".DS_Store").write_bytes(b"x")
+    done = edge("train", "--data", "flat", "--strategy", "scratch", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "80/10/10" in done.stderr
+    edge("export")
+    (run,) = (tmp_path / "runs").iterdir()
+    with (run / "split.csv").open(newline="") as file:
+        test = {row["path"] for row in csv.DictReader(file) if row["split"] == "test"}
+    by_run = json.loads(edge("evaluate", "--json").stdout)
+    # The model file alone, with the folder it was trained on, must not score training images either.
+    shutil.copy(run / "model.onnx", tmp_path / "alone.onnx")
+    by_data = json.loads(edge("evaluate", "--model", "alone.onnx", "--data", "flat", "--json").stdout)
+    assert by_run["n"] == by_data["n"] == len(test)
+    assert by_run["confusion"] == by_data["confusion"]
+    other = json.loads(edge("evaluate", "--data", data / "val", "--json").stdout)
+    assert (other["split"], other["n"]) == ("all", 12)
+
+
+def test_unreadable_images_are_named_before_the_first_epoch(edge: Any, data: Path, tmp_path: Path) -> None:
+    bad = Path(shutil.copytree(data, tmp_path / "bad"))
+    (bad / "train" / "circle" / "0000.png").write_bytes((bad / "train" / "circle" / "0001.png").read_bytes()[:300])
+    (bad / "val" / "square" / "broken.jpg").write_text("no picture")
+    done = edge("train", "--data", "bad", "--strategy", "scratch", *QUICK)
+    assert done.returncode == 2
+    assert "circle/0000.png" in done.stderr and "broken.jpg" in done.stderr and "epoch" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+    done = edge("train", "--data", "bad", "--strategy", "scratch", *QUICK, "--on-bad-image", "skip")
+    assert done.returncode == 0, done.stderr
+    assert "circle/0000.png" in done.stderr and "47 train, 12 val" in done.stderr
+
+
+def test_auto_trains_from_scratch_where_no_weights_can_be_had_and_says_why(
+    edge: Any, data: Path, tmp_path: Path
+) -> None:
+    # A proxy that refuses stands for a machine without a network.
+    offline = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path)}
+    done = edge("train", "--data", data, *QUICK, **offline)
+    assert done.returncode == 0, done.stderr
+    assert "strategy scratch (auto: no pretrained weights" in done.stderr
+    for strategy in ("fine-tune", "feature-extraction"):
+        done = edge("train", "--data", data, *QUICK, "--strategy", strategy, **offline)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") <= 4
+        assert all(way in done.stderr for way in ("--weights FILE", str(tmp_path), "--strategy scratch"))
+
+
+def test_auto_fine_tunes_where_weights_are_given(edge: Any, data: Path, resnet_weights: Path) -> None:
+    words = ("--backbone", "resnet18", "--image-size", "32", "--epochs", "1")
+    done = edge("train", "--data", data, *words, "--weights", resnet_weights)
+    assert done.returncode == 0, done.stderr
+    assert "strategy fine-tune (auto" in done.stderr
+    done = edge("train", "--data", data, "--backbone", "mobilenet_v2", "--weights", resnet_weights)
+    assert done.returncode == 1
+    assert "does not fit mobilenet_v2" in done.stderr and "resnet18" in done.stderr
+
+
+def test_data_check_finds_harm_and_changes_nothing(edge: Any, data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(data, tmp_path / "check"))
+    assert edge("data", "check", folder).returncode == 0
+    picture = (folder / "train" / "circle" / "0000.png").read_bytes()
+    (folder / "train" / "square" / "copy.png").write_bytes(picture)
+    (folder / "val" / "circle" / "copy.png").write_bytes((folder / "train" / "circle" / "0001.png").read_bytes())
+    (folder / "test" / "circle" / "half.png").write_bytes(picture[:200])
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    done = edge("data", "check", folder, "--json")
+    assert done.returncode == 1
+    found = {finding["kind"]: finding["files"] for finding in json.loads(done.stdout)["findings"]}
+    assert found["two-labels"] == ["train/circle/0000.png", "train/square/copy.png"]
+    assert sorted(found["two-splits"]) == ["train/circle/0001.png", "val/circle/copy.png"]
+    assert found["unreadable"] == ["test/circle/half.png"]
+    assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
+
+
+def test_data_shapes_draws_and_never_overwrites(edge: Any, tmp_path: Path) -> None:
+    done = edge("data", "shapes", "--out", "drawn", "--image-size", "32")
+    assert done.returncode == 0
+    assert len(list((tmp_path / "drawn").rglob("*.png"))) == 420
+    assert edge("data", "shapes", "--out", "drawn").returncode == 2
+
+
+@pytest.mark.slow
+def test_the_demo_reaches_95_percent_in_under_three_minutes(edge: Any) -> None:
+    done = edge("demo")
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("test accuracy"))
+    assert float(line.split()[2].rstrip("%")) >= 95
+    assert done.stdout.count("edge train") == 2 and "edge bench" in done.stdout.splitlines()[-1]
