@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
-from edge_runtime import EdgeError, UsageError
+from edge_runtime import EdgeError, MissingExtraError, UsageError
 
 __all__ = ["app", "main", "run"]
 
@@ -132,7 +132,8 @@ def run() -> int:
         extra = HINTS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
-        return fail(f"this needs {error.name}, which is not installed", f"pip install 'edge-vision[{extra}]'", 2)
+        missing = MissingExtraError(extra, str(error.name))
+        return fail(missing.message, missing.hint, missing.exit_code)
     except typer.TyperException as error:
         return _usage(error)
     if code == INTERRUPTED:

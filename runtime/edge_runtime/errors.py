@@ -82,5 +82,5 @@ class MissingExtraError(UsageError):
     def __init__(self, extra: str, package: str) -> None:
         super().__init__(
             f"this needs {package}, which is not installed",
-            f"pip install 'edge-vision[{extra}]'",
+            f"pip install 'edge-vision[{extra}]', or in a clone of the project pip install '.[{extra}]'",
         )

@@ -24,12 +24,20 @@ def test_it_minimises_the_loss() -> None:
     found = fit_temperature(logits, labels)
 
     def loss(t: float) -> float:
-        return float(torch.nn.functional.cross_entropy(logits / t, labels))
+        # One image in 52, half of it to each wrong class.
+        return float(torch.nn.functional.cross_entropy(logits / t, labels, label_smoothing=1 / 52 * 3 / 2))
 
     assert loss(found) <= min(loss(found * 0.97), loss(found * 1.03), loss(1.0)) + 1e-9
 
 
-def test_all_right_and_all_wrong_stay_within_bounds() -> None:
+def test_all_right_on_few_images_does_not_make_every_answer_certain() -> None:
+    logits = torch.eye(3).repeat(20, 1) * 30
+    found = fit_temperature(logits, torch.arange(3).repeat(20))
+    confidence = torch.softmax(logits / found, dim=1).max(dim=1).values
+    # Sixty images, none wrong: Platt's estimate is 61 in 62.
+    assert confidence.tolist() == pytest.approx([61 / 62] * 60, abs=1e-3)
+
+
+def test_all_wrong_stays_within_bounds() -> None:
     logits = torch.eye(3) * 10
-    assert 0.05 <= fit_temperature(logits, torch.arange(3)) < 1
     assert fit_temperature(logits, torch.tensor([1, 2, 0])) == pytest.approx(20, rel=0.01)
