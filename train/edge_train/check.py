@@ -96,6 +96,8 @@ def _look(root: Path, path: str) -> tuple[str, str, ImageError | None]:
         return path, hashlib.sha256((root / path).read_bytes()).hexdigest(), None
     except ImageError as error:
         return path, "", error
+    except OSError as error:  # gone or out of reach since it was decoded
+        return path, "", ImageError(f"{root / path} cannot be read: {error.strerror}", "restore or remove it")
 
 
 def _copies(

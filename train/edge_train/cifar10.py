@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_runtime import MissingExtraError, OutputError
 from edge_train.cache import cache_folder
-from edge_train.weights import download
+from edge_train.download import download
 
 __all__ = ["cifar10_folder"]
 
@@ -32,7 +32,8 @@ def cifar10_folder() -> Path:
         raise MissingExtraError("train", "torchvision") from None
     archive = cache_folder() / CIFAR10.filename
     if not archive.is_file():
-        download(CIFAR10.url, archive)
+        ways_out = f"download it elsewhere and put it at {archive}, or name a folder of images with --data"
+        download(CIFAR10.url, archive, ways_out=ways_out)
     building = folder.with_name(f".cifar10.{os.getpid()}.tmp")
     try:
         building.mkdir(parents=True)

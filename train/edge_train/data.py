@@ -36,9 +36,15 @@ def find_data(data: str) -> DataSource:
         DataError: neither a folder nor the name of a set.
         EdgeError: the set cannot be downloaded or written to the cache.
     """
-    path = Path(data).expanduser()
-    if path.exists() or data not in DATA_SETS:
-        if not path.exists():
+    try:
+        path = Path(data).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError) as error:
+        # RuntimeError: the home folder of a user there is none of.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"--data {data} cannot be read: {reason}", "check the path") from None
+    if exists or data not in DATA_SETS:
+        if not exists:
             raise DataError(
                 f"--data {data}: no such folder",
                 f"name a folder of class folders, or {' or '.join(DATA_SETS)}",

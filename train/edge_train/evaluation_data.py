@@ -36,7 +36,10 @@ def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wante
     if data is None:
         if run is None:
             raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with --data")
-        root = Path(str(run.read_config().get("data_root", "")))
+        place = run.read_config().get("data_root")
+        if not place or not isinstance(place, str):
+            raise DataError(f"{run.config} does not say what was trained on", "name the folder with --data")
+        root = Path(place)
         if not root.is_dir():
             raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with --data")
         return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
@@ -56,7 +59,7 @@ def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> Evaluat
     parts = {"test": splits.test, "val": splits.val, "train": splits.train}
     parts["all"] = (*splits.train, *splits.val, *splits.test)
     name = wanted or next((name for name, samples in parts.items() if samples), "test")
-    if not parts[name]:
+    if not parts.get(name):
         there = ", ".join(other for other, samples in parts.items() if samples and other != "all")
         raise DataError(f"{root} has no {name} images", f"there is: {there or 'nothing'}")
     if wanted is None and name != "test":

@@ -13,6 +13,7 @@ __all__ = ["STRATEGIES", "OnBadImage", "Strategy", "StrategyChoice", "TrainSetti
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
 OnBadImage: TypeAlias = Literal["error", "skip"]
+LARGEST_SEED = 2**63 - 1  # torch's generator and JSON's readers take no larger one
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
@@ -54,6 +55,10 @@ class TrainSettings:
         ):
             if value is not None and value < least:
                 raise UsageError(f"{flag} {value}: at least {least} is needed")
+        if self.seed > LARGEST_SEED:
+            raise UsageError(f"--seed {self.seed}: at most {LARGEST_SEED} is possible")
+        if self.on_bad_image not in get_args(OnBadImage):
+            raise UsageError(f"--on-bad-image {self.on_bad_image} is not known", "choose error or skip")
         if self.strategy not in ("auto", *STRATEGIES):
             raise UsageError(f"--strategy {self.strategy} is not known", f"choose auto, {', '.join(STRATEGIES)}")
         if self.weights == "none" and self.strategy in ("feature-extraction", "fine-tune"):

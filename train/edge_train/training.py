@@ -28,6 +28,7 @@ from edge_train.batches import evaluation_batches, training_batches
 from edge_train.calibration import fit_temperature
 from edge_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edge_train.data import choose_preprocessing, find_data
+from edge_train.download import OnBytes
 from edge_train.environment import choose_device, git_revision, now, versions
 from edge_train.loop import Outputs, run_network, train_epoch
 from edge_train.network import Network
@@ -37,7 +38,7 @@ from edge_train.settings import Strategy, TrainSettings
 from edge_train.splits import Splits, split, without
 from edge_train.store import ImageStore, default_cache_bytes
 from edge_train.strategies import freeze, layer_groups, make_optimizer
-from edge_train.weights import OnBytes, load_pretrained, parse_weights
+from edge_train.weights import load_pretrained, parse_weights
 
 __all__ = ["TrainResult", "train"]
 
