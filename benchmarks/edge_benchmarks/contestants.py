@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_benchmarks.latency import Call
-from edge_runtime import Classifier, ModelError
+from edge_runtime import Classifier
 
 __all__ = ["Contestant"]
 
@@ -58,12 +58,5 @@ class Contestant:
         """
         classifier = self.classifier
         pixels: NDArray[np.uint8] = np.repeat(classifier.preprocessing(image)[np.newaxis], batch, axis=0)
-        try:
-            classifier.probabilities(pixels)
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            name = self.path.name if self.fresh else self.path
-            raise ModelError(
-                f"{name} cannot run a batch of {batch}: {str(error).splitlines()[0]}",
-                "try a smaller --batch" if batch > 1 else "export it again with edge export",
-            ) from error
+        classifier.probabilities(pixels)
         return lambda: classifier.probabilities(pixels)

@@ -10,11 +10,11 @@ from edge_runtime import Run, UsageError, find_run, newest_run
 __all__ = ["choose_model", "choose_run"]
 
 
-def choose_run(run: str | None, console: Console) -> Run:
-    """The run named, or the newest, which is said on stderr."""
+def choose_run(run: str | None, console: Console, *, needs: tuple[str, ...] = ("best.pt",)) -> Run:
+    """The run named, or the newest that has one of the files `needs`, which is said on stderr."""
     if run is not None:
         return find_run(run)
-    chosen = newest_run()
+    chosen = newest_run(needs=needs)
     console.say(f"using the newest run, {chosen.path}")
     return chosen
 
@@ -24,7 +24,8 @@ def choose_model(model: Path | None, run: str | None, console: Console) -> tuple
     if model is not None:
         beside = Run(model.parent)
         return model, beside if beside.config.is_file() else None
-    chosen = choose_run(run, console)
+    # A device may hold what the runtime needs of a run, and no checkpoint.
+    chosen = choose_run(run, console, needs=("best.pt", "model.onnx"))
     if not chosen.model.is_file():
         raise UsageError(f"{chosen.path} has no model.onnx yet", f"edge export --run {chosen.path}")
     return chosen.model, chosen

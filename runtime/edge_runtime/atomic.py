@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,11 +23,16 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     on the disk before the rename (fsync), so the promise survives a power cut too.
 
     Raises:
-        OutputError: the folder is missing or not writable, or the disk is full.
+        OutputError: the folder is missing or not writable, the disk is full, or `target` is no file, such
+            as a folder or a device.
     """
     target = Path(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    # Not the process number: threads share it, and so do containers that share a folder.
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
+        # Renaming onto /dev/null would replace the device itself.
+        if target.exists() and not target.is_file():
+            raise OutputError(f"cannot write {target}: it is not a regular file", "name a file with --out")
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -45,9 +51,12 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 `text` to `target`, whole or not at all."""
+    """Write UTF-8 `text` to `target`, whole or not at all.
+
+    What of a file's name is not UTF-8 is written as its escape, which in JSON reads back as it was.
+    """
     with atomic_path(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:

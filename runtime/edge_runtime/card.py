@@ -6,6 +6,8 @@ docs/model-format.md specifies it on one page.
 from __future__ import annotations
 
 import json
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +65,9 @@ class ModelCard:
 
     def dumps(self) -> str:
         """The card as one line of JSON; NaN is refused, as JSON has none."""
-        return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+        # A folder's name need not be UTF-8; what is not stands as its JSON escape, which reads back as it was.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
     @classmethod
     def loads(cls, text: str, *, where: str) -> ModelCard:
@@ -73,8 +77,9 @@ class ModelCard:
             ModelError: not JSON, of a newer format, or a field is missing or of the wrong kind.
         """
         try:
-            value = json.loads(text)
-        except ValueError as error:
+            value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        # RecursionError: brackets nested a thousand deep.
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: its 'edge' metadata is not JSON ({error})", _AGAIN) from error
         if not isinstance(value, dict):
             raise ModelError(f"{where}: its 'edge' metadata is not a JSON object", _AGAIN)
@@ -84,6 +89,8 @@ class ModelCard:
     def from_json(cls, value: Mapping[str, Any], *, where: str) -> ModelCard:
         """The card in a JSON object. Raises ModelError as `loads` does."""
         version = _take(value, "format_version", int, where)
+        if version < 1:
+            raise _malformed("format_version", where)
         if version > FORMAT_VERSION:
             raise ModelError(
                 f"{where} has model format {version}; this edge reads up to {FORMAT_VERSION}",
@@ -96,15 +103,21 @@ class ModelCard:
             preprocessing = Preprocessing.from_json(_take(value, "preprocessing", dict, where))
         except ModelError as error:
             raise ModelError(f"{where}: {error.message}", error.hint) from error
+        temperature = _take(value, "temperature", (int, float), where)
+        if not 0 < temperature <= sys.float_info.max:
+            raise _malformed("temperature", where)
+        metrics = _take(value, "metrics", dict, where, {})
+        if not all(isinstance(figures, dict) for figures in metrics.values()):
+            raise _malformed("metrics", where)
         return cls(
             labels=tuple(labels),
             preprocessing=preprocessing,
             backbone=_take(value, "backbone", str, where),
             strategy=_take(value, "strategy", str, where),
             precision=_take(value, "precision", str, where),
-            temperature=float(_take(value, "temperature", (int, float), where)),
+            temperature=float(temperature),
             normalization=_take(value, "normalization", dict, where, {}),
-            metrics=_take(value, "metrics", dict, where, {}),
+            metrics=metrics,
             parity=_take(value, "parity", dict, where, {}),
             data=_take(value, "data", dict, where, {}),
             versions=_take(value, "versions", dict, where, {}),
@@ -121,5 +134,16 @@ def _take(value: Mapping[str, Any], key: str, kind: Any, where: str, default: An
             return default
         raise ModelError(f"{where}: its 'edge' metadata lacks {key!r}", _AGAIN)
     if not isinstance(value[key], kind) or isinstance(value[key], bool):
-        raise ModelError(f"{where}: {key!r} in its 'edge' metadata is malformed", _AGAIN)
+        raise _malformed(key, where)
     return value[key]
+
+
+def _malformed(key: str, where: str) -> ModelError:
+    return ModelError(f"{where}: {key!r} in its 'edge' metadata is malformed", _AGAIN)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a JSON number")
+    return number

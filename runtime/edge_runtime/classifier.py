@@ -42,7 +42,8 @@ class Classifier:
 
     Raises:
         UsageError: no such file, or `threads` below 1.
-        ModelError: the file is damaged, not made by `edge export`, or of a newer format.
+        ModelError: the file is damaged, not made by `edge export`, or of a newer format; also later, when
+            the graph fails on its input or gives what is no number.
     """
 
     def __init__(self, model: str | os.PathLike[str], *, threads: int | None = None) -> None:
@@ -72,7 +73,9 @@ class Classifier:
 
         Raises:
             UsageError: `pixels` has another shape or type.
+            ModelError: the graph fails on them, or gives what is no number.
         """
+        pixels = np.asarray(pixels)
         expected = (self.preprocessing.height_px, self.preprocessing.width_px, 3)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
             raise UsageError(
@@ -80,7 +83,15 @@ class Classifier:
                 f"{expected[1]}, 3]",
                 "make them with classifier.preprocessing(image)",
             )
-        result: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels})[0]
+        try:
+            result: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels})[0]
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            reason = str(error).replace("\n", " ")
+            raise ModelError(f"{self.path} fails on {len(pixels)} images: {reason}", _AGAIN) from error
+        if result.shape != (len(pixels), len(self.labels)):
+            raise ModelError(f"{self.path} answers {len(pixels)} images with an array of {list(result.shape)}", _AGAIN)
+        if not np.isfinite(result).all():
+            raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
         return result
 
     @overload
@@ -108,6 +119,8 @@ class Classifier:
         """
         if batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
+        if on_error not in ("raise", "return"):
+            raise UsageError(f"on_error {on_error!r} is not known", "give 'raise' or 'return'")
         return self._stream(iter(images), batch_size, on_error)
 
     def _stream(
@@ -120,8 +133,9 @@ class Classifier:
             exhausted = False
             while waiting or not exhausted:
                 while not exhausted and len(waiting) < ahead:
-                    image = next(images, None)
-                    if image is None:
+                    try:
+                        image = next(images)
+                    except StopIteration:
                         exhausted = True
                     else:
                         waiting.append((describe_source(image), pool.submit(self._try_decode, image)))
@@ -160,6 +174,9 @@ def describe_source(image: ImageSource) -> str:
     return str(getattr(image, "filename", "") or "PIL image")
 
 
+_AGAIN = "export it again with edge export"
+
+
 def _reopen(path: str, threads: int | None) -> Classifier:
     return Classifier(path, threads=threads)
 
@@ -178,18 +195,22 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     if set(inputs) != {INPUT_NAME} or OUTPUT_NAME not in outputs:
         raise ModelError(
             f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, not {INPUT_NAME!r} and {OUTPUT_NAME!r}",
-            "export it again with edge export",
+            _AGAIN,
         )
-    batch, *size = inputs[INPUT_NAME].shape
+    image, probabilities = inputs[INPUT_NAME], outputs[OUTPUT_NAME]
     expected = [card.preprocessing.height_px, card.preprocessing.width_px, 3]
-    if inputs[INPUT_NAME].type != "tensor(uint8)" or size != expected or isinstance(batch, int):
+    batch = image.shape[0] if image.shape else None
+    if image.type != "tensor(uint8)" or image.shape[1:] != expected or isinstance(batch, int):
         raise ModelError(
-            f"{path} takes {inputs[INPUT_NAME].type} {[batch, *size]}, not uint8 with a dynamic batch of {expected}",
-            "export it again with edge export",
+            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}",
+            _AGAIN,
         )
-    classes = outputs[OUTPUT_NAME].shape[-1]
+    if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
+        raise ModelError(
+            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]",
+            _AGAIN,
+        )
+    classes = probabilities.shape[1]
     if classes != len(card.labels):
-        raise ModelError(
-            f"{path} has {classes} outputs but {len(card.labels)} labels", "export it again with edge export"
-        )
+        raise ModelError(f"{path} has {classes} outputs but {len(card.labels)} labels", _AGAIN)
     return card

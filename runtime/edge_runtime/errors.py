@@ -80,7 +80,11 @@ class MissingExtraError(UsageError):
     """A command needs packages that the base install does not bring."""
 
     def __init__(self, extra: str, package: str) -> None:
+        self.extra, self.package = extra, package
         super().__init__(
             f"this needs {package}, which is not installed",
             f"pip install 'edge-vision[{extra}]', or in a clone of the project pip install '.[{extra}]'",
         )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return MissingExtraError, (self.extra, self.package)

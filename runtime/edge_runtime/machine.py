@@ -8,6 +8,8 @@ import platform
 import sys
 from pathlib import Path
 
+_CGROUP = Path("/sys/fs/cgroup")
+
 __all__ = ["available_memory_bytes", "cpu_model", "usable_cores"]
 
 
@@ -17,24 +19,49 @@ def usable_cores() -> int:
     return max(1, math.ceil(min(cores, _cgroup_cores())))
 
 
-def _cgroup_cores() -> float:
+def _cgroup_cores(cgroup: Path = _CGROUP) -> float:
     """The CPU quota of this process's control group in cores, infinity where there is none."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
         return math.inf if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        quota_us = int((folder / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((folder / "cpu.cfs_period_us").read_text(encoding="ascii"))
+        quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+        period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
         return quota_us / period_us if quota_us > 0 else math.inf
     except (OSError, ValueError):
         return math.inf
 
 
 def available_memory_bytes() -> int | None:
-    """Memory that can be taken without swapping, None where the system does not say."""
+    """Memory that can be taken without swapping or being killed, None where the system does not say."""
+    free = _system_memory_bytes()
+    return None if free is None else int(min(free, _cgroup_memory_bytes()))
+
+
+def _cgroup_memory_bytes(cgroup: Path = _CGROUP) -> float:
+    """What this process's control group may still take, infinity where it has no limit."""
+    for limit_file, used_file, stat_file, cache_key in (
+        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_inactive_file",
+        ),
+    ):
+        try:
+            limit, used = ((cgroup / name).read_text(encoding="ascii").strip() for name in (limit_file, used_file))
+            stat = dict(line.split() for line in (cgroup / stat_file).read_text(encoding="ascii").splitlines())
+            # Cached files are given up before anything is killed.
+            return math.inf if limit == "max" else max(0, int(limit) - int(used) + int(stat.get(cache_key, 0)))
+        except (OSError, ValueError):
+            continue
+    return math.inf
+
+
+def _system_memory_bytes() -> int | None:
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):

@@ -124,7 +124,8 @@ def wilson_interval(correct: int, n: int, *, z: float = 1.959963984540054) -> tu
     centre = share + z * z / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    # At 0 and n the bound is the share itself; rounding would put it on the wrong side by an ulp.
+    return min(share, max(0.0, (centre - spread) / scale)), max(share, min(1.0, (centre + spread) / scale))
 
 
 def _class_metrics(label: str, hits: int, predicted: int, support: int) -> ClassMetrics:

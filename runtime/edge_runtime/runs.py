@@ -80,16 +80,22 @@ class Run:
         return value
 
 
-def newest_run(root: Path = RUNS_FOLDER, *, needs: str = "best.pt") -> Run:
-    """The newest run below `root` that has the file `needs`.
+def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",)) -> Run:
+    """The newest run below `root` that has one of the files `needs`.
 
     Newest is by the time the run was created, which its config.json holds, so that copying or touching
     a folder changes nothing.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no such run, or `root` cannot be read.
     """
-    runs = [(created, run) for run in _runs(root) if (created := _created(run, needs))]
+    there = _runs(root)
+    runs = [(created, run) for run in there if (created := _created(run, needs))]
+    if not runs and (unfinished := [run for run in there if run.config.is_file()]):
+        raise UsageError(
+            f"there is no run with {' or '.join(needs)} in {root}/, but {len(unfinished)} without",
+            f"name one with --run, for example {unfinished[0].path}",
+        )
     if not runs:
         raise UsageError(f"there is no run in {root}{'/' if root.is_dir() else ' (no such folder)'}", _TRAIN)
     return max(runs, key=lambda pair: (pair[0], pair[1].name))[1]
@@ -114,14 +120,16 @@ _TRAIN = "make one with edge train, or name one with --run"
 
 
 def _runs(root: Path) -> list[Run]:
-    if not root.is_dir():
-        return []
-    return [Run(path) for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    try:
+        paths = sorted(root.iterdir()) if root.is_dir() else []
+        return [Run(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(f"{root} cannot be read: {error.strerror}", "check its permissions") from None
 
 
-def _created(run: Run, needs: str) -> str:
-    """The run's creation time as ISO 8601 text, empty where it is no whole run or lacks the file `needs`."""
-    if not (run.path / needs).is_file():
+def _created(run: Run, needs: tuple[str, ...]) -> str:
+    """The run's creation time as ISO 8601 text, empty where it is no whole run or has none of the files `needs`."""
+    if not any((run.path / name).is_file() for name in needs):
         return ""
     try:
         return str(run.read_config().get("created", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from edge_runtime.machine import usable_cores
 
 __all__ = ["open_session"]
 
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
 
 
 def open_session(path: str | os.PathLike[str], *, threads: int | None = None) -> Any:
@@ -25,25 +26,59 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     `threads` is the number of threads one inference may use; by default the cores this process may use.
 
     Raises:
-        UsageError: no such file, or `threads` below 1.
+        UsageError: no such file, one that may not be read, or `threads` below 1.
         ModelError: the file is empty, truncated, not ONNX, or needs a newer onnxruntime.
     """
     path = Path(path)
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1 is needed")
-    if not path.is_file():
-        what = "is a folder, not a model file" if path.is_dir() else "does not exist"
-        raise UsageError(f"{path} {what}", "make one with edge export, or name another with --model")
+    _check_file(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
+    # Errors come as exceptions, and are said once, in our words.
+    options.log_severity_level = _FATAL_ONLY
     # A spinning pool burns a core between two pictures and starves a second process beside it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # The fallback would print on stdout, and try the same provider again.
+        session = onnxruntime.InferenceSession(
+            _source(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
+        _read_texts(session)
+        return session
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelError(*_explain(path, error)) from error
+
+
+def _check_file(path: Path) -> None:
+    hint = "make one with edge export, or name another with --model"
+    try:
+        if path.is_file():
+            return
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a model file", hint)
+        what = "is not a regular file" if path.exists() else "does not exist"
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from None
+    raise UsageError(f"{path} {what}", hint)
+
+
+def _source(path: Path) -> str | bytes:
+    """What to open a session on: the path, or the file's bytes where the path is not UTF-8."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return path.read_bytes()
+    return str(path)
+
+
+def _read_texts(session: Any) -> None:
+    """Read every text a caller may want: one that damage left undecodable shows only when it is read."""
+    meta = session.get_modelmeta()
+    _ = meta.custom_metadata_map, meta.producer_name
+    for node in (*session.get_inputs(), *session.get_outputs()):
+        _ = node.name, node.type, node.shape
 
 
 def _explain(path: Path, error: Exception) -> tuple[str, str]:
@@ -51,11 +86,12 @@ def _explain(path: Path, error: Exception) -> tuple[str, str]:
     if path.stat().st_size == 0:
         return f"{path} is empty", "export it again with edge export"
     lowered = reason.lower()
-    if ("opset" in lowered and "support" in lowered) or "ir version" in lowered or "ir_version" in lowered:
+    if newer := re.search(r"opset \d+ is under development|ir[ _]version:? \d+", lowered):
+        what = newer[0].removesuffix(" is under development").replace(":", "")
         return (
-            f"{path} needs a newer onnxruntime than {onnxruntime.__version__} ({reason})",
+            f"{path} needs a newer onnxruntime than {onnxruntime.__version__}: it has {what}",
             "pip install --upgrade onnxruntime",
         )
-    if "protobuf" in lowered or "modelproto" in lowered:
+    if "protobuf" in lowered or "modelproto" in lowered or isinstance(error, UnicodeDecodeError):
         return f"{path} is not an ONNX file, or was cut short", "copy it again, or export it again"
     return f"onnxruntime cannot load {path}: {reason}", "export it again with edge export"

@@ -66,7 +66,7 @@ def choose_preprocessing(
     """
     own = backbone.image_size_px
     typical = _typical_short_side_px(folders)
-    whole = typical < (image_size or own)
+    whole = typical <= (image_size or own)
     if image_size is not None:
         size, why = image_size, "as asked"
     elif source.image_size_px is not None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import heapq
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from edge_runtime import ClassFolders, DataError, OutputError, Sample, UsageError
+from edge_runtime import ClassFolders, DataError, Sample, UsageError, atomic_path
 
 _NAMES = ("train", "val", "test")
 _HEADER = ["split", "label", "path"]
@@ -83,18 +82,15 @@ def without(splits: Splits, bad_paths: Collection[str]) -> Splits:
 
 def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
     """Write `split,label,path`, one row per image, labels by name. Raises OutputError when it cannot."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        # File names that are not UTF-8 must survive the round trip: they name files that exist.
-        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(_HEADER)
-            for name in _NAMES:
-                rows.writerows((name, labels[each.label], each.path) for each in getattr(splits, name))
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror}", "check the folder and the disk") from None
+    # File names that are not UTF-8 must survive the round trip: they name files that exist.
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        rows = csv.writer(file)
+        rows.writerow(_HEADER)
+        for name in _NAMES:
+            rows.writerows((name, labels[each.label], each.path) for each in getattr(splits, name))
 
 
 def read_split(path: Path, labels: Sequence[str]) -> Splits:

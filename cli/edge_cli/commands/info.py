@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,14 +79,19 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ("temperature", f"{card.temperature:.3f}"),
     ]
     for split, figures in card.metrics.items():
-        shown = ", ".join(
-            f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in figures.items()
-        )
-        lines.append((split, shown))
+        lines.append((split, _figures(figures)))
     if card.parity:
-        lines.append(("parity", f"max |Δp| {card.parity['max_difference']:.1e} on {card.parity['images']} images"))
+        lines.append(("parity", _figures(card.parity)))
     lines.append(("data", ", ".join(f"{key} {value}" for key, value in card.data.items() if value is not None)))
     lines.append(("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())))
     lines.append(("created", card.created))
     return lines
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    """Names and values on one line; rows and lists of a card are for programs."""
+    return ", ".join(
+        f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+        for key, value in figures.items()
+        if not isinstance(value, (list, dict))
+    )

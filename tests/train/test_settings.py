@@ -1,0 +1,72 @@
+"""Settings: what makes no sense is refused by the flag's name before anything is read or written."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from edge_runtime import UsageError
+from edge_train import STRATEGIES, TrainSettings
+
+
+def test_the_defaults_are_a_run_without_arguments() -> None:
+    settings = TrainSettings()
+    assert (settings.data, settings.backbone, settings.strategy, settings.weights) == (
+        "shapes", "resnet18", "auto", "default",
+    )  # fmt: skip
+    assert (settings.seed, settings.on_bad_image, settings.limit, settings.image_size) == (0, "error", None, None)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.epochs = 6  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"epochs": 0}, "--epochs 0: at least 1"),
+        ({"epochs": -3}, "--epochs -3"),
+        ({"batch_size": 0}, "--batch-size 0"),
+        ({"threads": 0}, "--threads 0"),
+        ({"seed": -1}, "--seed -1: at least 0"),
+        ({"seed": 2**63}, f"--seed {2**63}: at most"),
+        ({"limit": 0}, "--limit 0"),
+        ({"strategy": "finetune"}, "--strategy finetune"),
+        ({"on_bad_image": "ignore"}, "--on-bad-image ignore"),
+        ({"strategy": "fine-tune", "weights": "none"}, "--strategy fine-tune needs pretrained weights"),
+        ({"strategy": "feature-extraction", "weights": "none"}, "--strategy feature-extraction needs pretrained"),
+        ({"strategy": "scratch", "weights": "mine.pth"}, "--weights is mine.pth"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named(value: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        TrainSettings(**value)
+    assert said in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"epochs": 1, "batch_size": 1, "threads": 1, "seed": 0, "limit": 1},
+        {"seed": 2**63 - 1},
+        {"strategy": "auto", "weights": "none"},
+        {"strategy": "auto", "weights": "mine.pth"},
+        {"strategy": "scratch", "weights": "default"},
+        {"strategy": "scratch", "weights": "none"},
+        {"strategy": "fine-tune", "weights": "mine.pth"},
+        *({"strategy": strategy} for strategy in STRATEGIES),
+    ],
+)
+def test_what_goes_together_is_accepted(value: dict[str, Any]) -> None:
+    settings = TrainSettings(**value)
+    assert all(getattr(settings, name) == wanted for name, wanted in value.items())
+
+
+def test_the_largest_seed_is_one_torch_and_numpy_take() -> None:
+    torch = pytest.importorskip("torch")
+    import numpy as np
+
+    seed = 2**63 - 1
+    torch.manual_seed(TrainSettings(seed=seed).seed)
+    assert np.random.default_rng([seed, 1]).random() < 1
