@@ -2,29 +2,32 @@
 
 Every draw comes from a generator made from (seed, epoch, image), so a picture looks the same whichever
 thread prepares it and in whichever order, and a resumed run goes on exactly as one left alone.
+`docs/augmentation.md` tabulates the presets; `edge data preview` draws them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageOps
 
 from edge_runtime import Preprocessing, UsageError
+from edge_train.augment_geometry import crop, elastic, mirror, upend, warp
+from edge_train.augment_tone import blur, erase, grain, is_grey, jpeg, recolour
 
-__all__ = ["AUGMENTATIONS", "Augmentation", "find_augmentation"]
+__all__ = ["AUGMENTATIONS", "AUGMENTATION_ADVICE", "Augmentation", "find_augmentation"]
 
 Augmentation: TypeAlias = Callable[[Image.Image, Preprocessing, np.random.Generator], NDArray[np.uint8]]
-
-FILL = (128, 128, 128)
+Change: TypeAlias = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
 def find_augmentation(name: str) -> Augmentation:
     """The preset of that name: RGB image, contract, generator -> uint8 `[height, width, 3]`.
+
+    The image is the store's: short side `resize_px` long, so that crops have what to choose from. It is not changed.
 
     Raises:
         UsageError: there is no such preset.
@@ -41,100 +44,112 @@ def _none(image: Image.Image, contract: Preprocessing, draw: np.random.Generator
 
 
 def _light(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
-    """A random crop of 60 to 100 % of the picture, mirrored half of the time."""
-    return np.asarray(_flip(_random_crop(image, contract, draw, least_area=0.6), draw))
+    """Crop, mirror: the recipe of ImageNet for photos and of CIFAR for small pictures."""
+    return np.asarray(mirror(crop(image, contract, draw, least_area=0.6, pad=1 / 8), draw))
 
 
 def _standard(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
-    """The course's list: crop, flip, rotation, shift and scale, perspective, colour jitter."""
-    image = _flip(_random_crop(image, contract, draw, least_area=0.6), draw)
-    image = _warp(image, draw, degrees=15.0, shift=0.1, scale=(0.9, 1.1))
+    """The course's list with its numbers, after a crop."""
+    image = mirror(crop(image, contract, draw, least_area=0.6), draw)
+    image = warp(image, draw, degrees=15, shift=0.1, scale=(0.9, 1.1), distortion=0.2, distorted=0.5)
+    return np.asarray(recolour(image, draw, brightness=(0.8, 1.2), contrast=0.2, saturation=0.2, hue=0.1))
+
+
+def _document(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
+    """What happens to a page between desk and file: held at an angle, badly lit, out of focus, compressed."""
+    image = crop(image, contract, draw, least_area=0.85, stretch=1.1)
+    image = warp(image, draw, degrees=3, shift=0.03, scale=(0.95, 1.05), distortion=0.1, distorted=0.5)
+    # Little more light: white paper has none to spare, and pale print would drown in it.
+    image = recolour(image, draw, brightness=(0.7, 1.05), contrast=0.25)
     if draw.random() < 0.3:
-        image = _perspective(image, draw, distortion=0.2)
-    return np.asarray(_jitter(image, draw, brightness=0.2, contrast=0.2, saturation=0.2))
+        image = blur(image, draw, most_px=1.2)
+    if draw.random() < 0.3:
+        image = grain(image, draw, most=8)
+    if draw.random() < 0.3:
+        image = jpeg(image, draw, quality=(40, 90))
+    return np.asarray(image)
 
 
-AUGMENTATIONS: dict[str, Augmentation] = {"none": _none, "light": _light, "standard": _standard}
+def _medical(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
+    """Another view of the same tissue; its colours, which the stain or the device gives, stay."""
+    grey = is_grey(image)
+    image = crop(image, contract, draw, least_area=0.8, stretch=1.1)
+    # A mirrored X-ray has its heart on the wrong side; slides, skin and other colour pictures have no right way up.
+    if not grey:
+        image = upend(mirror(image, draw), draw)
+    image = warp(image, draw, degrees=10, shift=0.05, scale=(0.95, 1.05))
+    if draw.random() < 0.5:
+        image = elastic(image, draw, reach=0.02)
+    return np.asarray(recolour(image, draw, brightness=(0.9, 1.05), contrast=0.1))
 
 
-def _random_crop(
-    image: Image.Image, contract: Preprocessing, draw: np.random.Generator, *, least_area: float
-) -> Image.Image:
-    """A crop of random area and of aspect 3/4 to 4/3, resized to the input (Szegedy et al. 2015, section 6)."""
-    width, height = image.size
-    ratio = contract.width_px / contract.height_px
-    for _ in range(10):
-        area = width * height * draw.uniform(least_area, 1.0)
-        aspect = ratio * math.exp(draw.uniform(math.log(3 / 4), math.log(4 / 3)))
-        crop_width, crop_height = math.sqrt(area * aspect), math.sqrt(area / aspect)
-        if crop_width <= width and crop_height <= height:
-            break
-    else:
-        crop_width = min(width, height * ratio)
-        crop_height = crop_width / ratio
-    left = draw.uniform(0, width - crop_width)
-    top = draw.uniform(0, height - crop_height)
-    return image.resize(
-        (contract.width_px, contract.height_px),
-        _resampling(contract),
-        box=(left, top, min(width, left + crop_width), min(height, top + crop_height)),
-    )
+def _strong(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
+    """Crop, mirror, two changes of thirteen, erasing.
+
+    As RandAugment's, two changes apply (Cubuk et al. 2020); as TrivialAugment's, each at a strength drawn uniformly,
+    so there is nothing to tune (Müller & Hutter 2021). The strongest is milder than theirs, and nothing solarises or
+    goes black: their runs see a picture hundreds of times, a fine-tuning here sees it ten.
+    """
+    image = mirror(crop(image, contract, draw, least_area=0.35, pad=1 / 8), draw)
+    for change in draw.choice(len(_CHANGES), size=2, replace=False):
+        image = _CHANGES[change](image, draw)
+    if draw.random() < 0.25:
+        image = erase(image, draw, area=(0.02, 0.2))
+    return np.asarray(image)
 
 
-def _flip(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if draw.random() < 0.5 else image
+def _identity(image: Image.Image, draw: np.random.Generator) -> Image.Image:
+    del draw
+    return image
 
 
-def _warp(
-    image: Image.Image, draw: np.random.Generator, *, degrees: float, shift: float, scale: tuple[float, float]
-) -> Image.Image:
-    """Rotate, shift by a share of the side, and scale about the centre."""
-    angle = math.radians(draw.uniform(-degrees, degrees))
-    zoom = draw.uniform(*scale)
-    width, height = image.size
-    right, down = draw.uniform(-shift, shift, size=2) * (width, height)
-    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
-    x, y = width / 2, height / 2
-    # Pillow wants the map from output to input.
-    matrix = (
-        cos,
-        sin,
-        x - cos * (x + right) - sin * (y + down),
-        -sin,
-        cos,
-        y + sin * (x + right) - cos * (y + down),
-    )
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=FILL)
+def _auto_contrast(image: Image.Image, draw: np.random.Generator) -> Image.Image:
+    return Image.blend(image, ImageOps.autocontrast(image), draw.random())
 
 
-def _perspective(image: Image.Image, draw: np.random.Generator, *, distortion: float) -> Image.Image:
-    """Move each corner inwards by up to `distortion` of half the side."""
-    width, height = image.size
-    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
-    inwards = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)])
-    moved = corners + inwards * draw.uniform(0, distortion / 2, size=(4, 2)) * (width, height)
-    equations = np.zeros((8, 8))
-    for row, ((x, y), (u, v)) in enumerate(zip(moved, corners, strict=True)):
-        equations[2 * row] = (x, y, 1, 0, 0, 0, -u * x, -u * y)
-        equations[2 * row + 1] = (0, 0, 0, x, y, 1, -v * x, -v * y)
-    coefficients = np.linalg.solve(equations, corners.reshape(8))
-    return image.transform(
-        image.size,
-        Image.Transform.PERSPECTIVE,
-        tuple(coefficients.tolist()),
-        Image.Resampling.BILINEAR,
-        fillcolor=FILL,
-    )
+def _equalise(image: Image.Image, draw: np.random.Generator) -> Image.Image:
+    return Image.blend(image, ImageOps.equalize(image), draw.random())
 
 
-def _jitter(
-    image: Image.Image, draw: np.random.Generator, *, brightness: float, contrast: float, saturation: float
-) -> Image.Image:
-    """Brightness, contrast and saturation, each times a factor within 1 ± its bound."""
-    image = ImageEnhance.Brightness(image).enhance(draw.uniform(1 - brightness, 1 + brightness))
-    image = ImageEnhance.Contrast(image).enhance(draw.uniform(1 - contrast, 1 + contrast))
-    return ImageEnhance.Color(image).enhance(draw.uniform(1 - saturation, 1 + saturation))
+def _posterise(image: Image.Image, draw: np.random.Generator) -> Image.Image:
+    return ImageOps.posterize(image, int(draw.integers(4, 8, endpoint=True)))
 
 
-def _resampling(contract: Preprocessing) -> Image.Resampling:
-    return Image.Resampling[contract.interpolation.upper()]
+def _sharpen(image: Image.Image, draw: np.random.Generator) -> Image.Image:
+    return ImageEnhance.Sharpness(image).enhance(draw.uniform(0.1, 1.9))
+
+
+_CHANGES: tuple[Change, ...] = (
+    _identity,
+    _auto_contrast,
+    _equalise,
+    _posterise,
+    _sharpen,
+    lambda image, draw: recolour(image, draw, brightness=(0.5, 1.5)),
+    lambda image, draw: recolour(image, draw, contrast=0.5),
+    lambda image, draw: recolour(image, draw, saturation=0.5),
+    lambda image, draw: recolour(image, draw, hue=0.1),
+    lambda image, draw: warp(image, draw, degrees=30),
+    lambda image, draw: warp(image, draw, shift=1 / 7),
+    lambda image, draw: warp(image, draw, shear=(0.3, 0.0)),
+    lambda image, draw: warp(image, draw, shear=(0.0, 0.3)),
+)
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "none": _none,
+    "light": _light,
+    "standard": _standard,
+    "document": _document,
+    "medical": _medical,
+    "strong": _strong,
+}
+
+AUGMENTATION_ADVICE: dict[str, str] = {
+    "none": "the picture as predict sees it; to measure what augmentation brings",
+    "light": "crop and mirror; photos, small pictures, few epochs. Not for text, digits or signs with a direction",
+    "standard": "light, turned, seen from an angle, recoloured; a few hundred photos, several lights and cameras. "
+    "Not where colour or side is what tells classes apart",
+    "document": "no mirror; small turns, angle, light, blur, grain, JPEG; pages, text, digits, signs, labels",
+    "medical": "small turns and bends, mild light, never hue; mirrored both ways, but for grey pictures such as X-rays",
+    "strong": "crop, mirror, two changes of thirteen, erasing; overfitting, and many epochs to pay for it",
+}
