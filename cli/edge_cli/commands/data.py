@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.options import JsonFlag, QuietFlag, SeedOption
+from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
+
+if TYPE_CHECKING:
+    from edge_train import DataReport
+
+SHOWN = 5
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Check a folder of images, or draw the shapes set.")
 
 
 @app.command(name="check", help="Find what would harm training in a folder of images. Changes nothing; exit 1 if any.")
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of class folders, or of train/ val/ [test/].")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder of class folders, or of train/ val/ (test/).")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.png", help="Draw a contact sheet of what was found, or of every class."),
+    ] = None,
+    threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, decode and compare every image."""
-    from edge_train import check_data
+    from edge_train import check_data, find_data
 
     with Console(quiet=quiet) as console:
-        found = check_data(folder, console)
+        found = check_data(find_data(folder).root, console, sheet=out, threads=threads)
     if json_:
         print_json(found.to_json())
     else:
-        splits = list(found.counts)
-        print_table(
-            ("class", *splits),
-            [(label, *(str(found.counts[split][label]) for split in splits)) for label in found.labels],
-        )
-        for finding in found.findings:
-            print(f"{'HARM' if finding.harmful else 'note'}  {finding.text}")
-        print(f"{found.images} images, {sum(finding.harmful for finding in found.findings)} things that harm training")
+        _print_report(found)
     return 1 if found.harmful else 0
+
+
+def _print_report(found: DataReport) -> None:
+    """The classes, then the findings by kind, then the verdict."""
+    splits = list(found.counts)
+    total = ("all classes", *(f"{sum(found.counts[split].values()):,}" for split in splits))
+    rows = [(label, *(f"{found.counts[split][label]:,}" for split in splits)) for label in found.labels]
+    print_table(("class", *splits), [*rows, total])
+    for kind, findings in found.by_kind.items():
+        harms = any(finding.harmful for finding in findings)
+        count = f" ×{len(findings):,}" if len(findings) > 1 else ""
+        print(f"{'HARM' if harms else 'note'}  {kind}{count}")
+        for finding in findings[:SHOWN]:
+            print(f"      {finding.text}")
+        if len(findings) > SHOWN:
+            print(f"      and {len(findings) - SHOWN:,} more; --json lists all")
+    harmful = sum(finding.harmful for finding in found.findings)
+    things = (
+        f"{harmful:,} thing{'' if harmful == 1 else 's'} that would harm training" if harmful else "nothing harmful"
+    )
+    print(f"{found.images:,} images, {things}" + (f", contact sheet {found.sheet}" if found.sheet else ""))
 
 
 @app.command(
@@ -52,4 +76,43 @@ def shapes(
     from edge_train import draw_shapes
 
     print(draw_shapes(out, seed=seed, size_px=size))
+    return 0
+
+
+@app.command(
+    name="preview", help="Draw what augmentation makes of a few training images, to choose with your own eyes."
+)
+def preview(
+    data: Annotated[
+        str,
+        typer.Option("--data", metavar="DIR", help="Folder of class folders or of train/ and val/; shapes, cifar10."),
+    ] = "shapes",
+    augment: Annotated[
+        Literal["all", "none", "light", "standard", "document", "medical", "strong"],
+        typer.Option("--augment", help="Preset to draw six times, or all of them once each."),
+    ] = "all",
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            "--image-size",
+            metavar="PX",
+            min=16,
+            max=1024,
+            help="Side of the model's input.",
+            show_default="the data's, or 224",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="PNG to write; it replaces nothing but another PNG.")
+    ] = Path("augmentation.png"),
+    seed: SeedOption = 0,
+    quiet: QuietFlag = False,
+) -> int:
+    """Draw `out` and print where it is."""
+    from edge_train import write_preview
+
+    with Console(quiet=quiet) as console:
+        made = write_preview(data, out, augment=augment, image_size=image_size, seed=seed, progress=console)
+        console.say(f"{len(made.images)} training images as a model of {made.preprocessing.width_px} px sees them")
+    print(made.path)
     return 0

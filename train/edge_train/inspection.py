@@ -1,0 +1,154 @@
+"""What one image file is: readable or not, its format, its size, its oddities, and what it looks like."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from edge_runtime import ImageError, decode
+from edge_train.image_formats import HEAD_BYTES, format_of
+
+__all__ = ["THUMBNAIL_PX", "Inspection", "inspect"]
+
+THUMBNAIL_PX = 32
+
+_DECODED_SHORT_SIDE_PX = 64
+_GREY_LEVELS = 3
+_BLANK_LEVELS = 2
+_ORIENTATION_TAG = 0x0112
+# Naming the plugins imports them; `Image.open` finds only what is imported when it is told which formats to try.
+_PILLOW_FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        BmpImagePlugin.BmpImageFile,
+        GifImagePlugin.GifImageFile,
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        TiffImagePlugin.TiffImageFile,
+        WebPImagePlugin.WebPImageFile,
+    )
+)
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inspection:
+    """One image file as it was found; `path` is posix and relative to the data root.
+
+    A file that cannot be used has a `refusal` (a sentence that names it) and nothing below it; `too_large`
+    tells that only its number of pixels is in the way. `digest` is of the file's bytes, `thumbnail`
+    [32, 32] uint8 luma of the upright picture, `chroma` its [8, 8, 2] uint8 Cb and Cr (128 is grey), and
+    `oddities` are kinds of findings.
+    """
+
+    path: str
+    format: str | None = None
+    refusal: str | None = None
+    too_large: bool = False
+    digest: bytes = b""
+    width_px: int = 0
+    height_px: int = 0
+    oddities: tuple[str, ...] = ()
+    grey: bool = False
+    thumbnail: NDArray[np.uint8] | None = None
+    chroma: NDArray[np.uint8] | None = None
+
+
+def inspect(root: Path, path: str) -> Inspection:
+    """Read and decode the file `root / path`; what is wrong with it is in the result, nothing is raised."""
+    head = b""
+    try:
+        data = (root / path).read_bytes()
+        head = data[:HEAD_BYTES]
+        # All of a JPEG's data is still read, so that a cut is found, but only an eighth of its frequencies computed.
+        picture = decode(data, reduce_to_px=_DECODED_SHORT_SIDE_PX)
+    except (ImageError, OSError):
+        return _refused(root, path, format_of(head, path))
+    size_px, oddities = _header(data, picture)
+    small = np.asarray(picture.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), np.float32)
+    if np.ptp(small, axis=(0, 1)).max() <= _BLANK_LEVELS:
+        oddities += ("blank",)
+    return Inspection(
+        path,
+        format=format_of(head, path),
+        digest=hashlib.blake2b(data, digest_size=16).digest(),
+        width_px=size_px[0],
+        height_px=size_px[1],
+        oddities=oddities,
+        grey=bool(np.ptp(small, axis=-1).max() <= _GREY_LEVELS),
+        thumbnail=np.rint(small @ _LUMA).astype(np.uint8),
+        chroma=_chroma(small),
+    )
+
+
+def _refused(root: Path, path: str, kind: str | None) -> Inspection:
+    """Decode again from the path, for the error that names it."""
+    try:
+        decode(root / path)
+        text, hint = f"{root / path} could not be read at first", "something else writes it: check again"
+    except ImageError as error:
+        text, hint = error.message, error.hint
+    except OSError as error:
+        text, hint = f"{root / path} cannot be read: {error.strerror}", "restore or remove it"
+    reason = text.removeprefix(str(root / path))
+    return Inspection(
+        path, format=kind, refusal=f"{path}{reason} ({hint})", too_large="pixels" in reason and "limit" in reason
+    )
+
+
+def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[32, 32, 3] RGB of 0..255 -> [8, 8, 2] Cb and Cr as JPEG defines them (ITU-T T.871)."""
+    coarse = small.reshape(8, 4, 8, 4, 3).mean(axis=(1, 3))
+    luma = coarse @ _LUMA
+    both = np.stack([(coarse[..., 2] - luma) / 1.772, (coarse[..., 0] - luma) / 1.402], axis=-1)
+    return np.asarray(np.rint(both + 128).clip(0, 255), np.uint8)
+
+
+def _header(data: bytes, picture: Image.Image) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """The full size in pixels, as stored, and the oddities; of a picture that decodes, so the size is no bomb's."""
+    try:
+        with Image.open(BytesIO(data), formats=_PILLOW_FORMATS) as header:
+            return header.size, tuple(_oddities(header))
+    except Exception:  # Pillow raises whatever comes on headers that decoding gets along without
+        return picture.size, ()
+
+
+def _oddities(header: Image.Image) -> Iterator[str]:
+    """Kinds of findings about how the picture is stored."""
+    mode, tile = header.mode, str(getattr(header, "tile", ""))
+    if mode == "CMYK":
+        yield "cmyk"
+    if mode == "F":
+        yield "float"
+    elif mode.startswith("I") or ";16" in tile:
+        yield "16-bit"
+    if mode == "P" and header.has_transparency_data:
+        yield "palette-transparency"
+    elif header.has_transparency_data:
+        yield "alpha"
+    if getattr(header, "n_frames", 1) > 1 and header.format != "MPO":
+        yield "frames"
+    if _orientation(header) in range(2, 9):
+        yield "rotated"
+
+
+def _orientation(header: Image.Image) -> object:
+    try:
+        return header.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # damaged EXIF: decoding ignores it too
+        return 1
