@@ -7,13 +7,18 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from edge_train import BACKBONES, Network, build, find_backbone, freeze, layer_groups, make_optimizer, set_mode  # noqa: E402
-from edge_train.loop import run_network, train_epoch  # noqa: E402
+from edge_train.loop import Learning, run_network, train_epoch  # noqa: E402
+from edge_train.schedules import Schedule  # noqa: E402
 from edge_train.settings import STRATEGIES  # noqa: E402
 
 
 def network(name: str) -> Network:
     torch.manual_seed(0)
     return Network(build(find_backbone(name), classes=3), mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+
+
+def learning(optimizer: torch.optim.Optimizer) -> Learning:
+    return Learning(optimizer, Schedule("constant", 10))
 
 
 def batches(n: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -51,7 +56,7 @@ def test_a_frozen_backbone_is_bit_identical_after_training(name: str) -> None:
     before = {key: value.clone() for key, value in made.state_dict().items()}
     freeze(made, backbone, "feature-extraction")
     optimizer = make_optimizer(layer_groups(made, backbone, "feature-extraction"))
-    train_epoch(made, backbone, "feature-extraction", optimizer, batches(), device=torch.device("cpu"))
+    train_epoch(made, backbone, "feature-extraction", learning(optimizer), batches(), device=torch.device("cpu"))
     changed = {key for key, value in made.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {f"backbone.{backbone.head}.weight", f"backbone.{backbone.head}.bias"}
 
@@ -61,7 +66,7 @@ def test_the_other_strategies_train_every_layer_and_batch_norm(strategy: str) ->
     backbone, made = find_backbone("resnet18"), network("resnet18")
     before = {key: value.clone() for key, value in made.state_dict().items()}
     optimizer = make_optimizer(layer_groups(made, backbone, strategy))
-    train_epoch(made, backbone, strategy, optimizer, batches(), device=torch.device("cpu"))
+    train_epoch(made, backbone, strategy, learning(optimizer), batches(), device=torch.device("cpu"))
     same = {key for key, value in made.state_dict().items() if torch.equal(value, before[key])}
     assert same == {"mean", "std"}
 
@@ -70,7 +75,7 @@ def test_fine_tuning_moves_the_head_more_than_the_last_stage_more_than_the_stem(
     backbone, made = find_backbone("resnet18"), network("resnet18")
     before = {key: value.clone() for key, value in made.named_parameters()}
     optimizer = make_optimizer(layer_groups(made, backbone, "fine-tune"))
-    train_epoch(made, backbone, "fine-tune", optimizer, batches(1), device=torch.device("cpu"))
+    train_epoch(made, backbone, "fine-tune", learning(optimizer), batches(1), device=torch.device("cpu"))
     moved = {key: float((value - before[key]).detach().abs().max()) for key, value in made.named_parameters()}
     head, last, stem = (moved[f"backbone.{key}.weight"] for key in ("fc", "layer4.0.conv1", "conv1"))
     assert head == pytest.approx(1e-3, rel=0.05)
@@ -93,7 +98,7 @@ def test_a_loss_that_is_no_number_stops_the_run() -> None:
         made.backbone.fc.bias.fill_(float("nan"))
     optimizer = make_optimizer(layer_groups(made, backbone, "scratch"))
     with pytest.raises(FloatingPointError, match="nan"):
-        train_epoch(made, backbone, "scratch", optimizer, batches(1), device=torch.device("cpu"))
+        train_epoch(made, backbone, "scratch", learning(optimizer), batches(1), device=torch.device("cpu"))
 
 
 def test_measuring_changes_nothing_and_keeps_the_order() -> None:

@@ -14,27 +14,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge_train.augment import AUGMENTATIONS
+    from edge_train.augment import AUGMENTATION_ADVICE, AUGMENTATIONS
     from edge_train.backbones import BACKBONES, Backbone, Stage, build, find_backbone, preprocessing, preset
     from edge_train.batches import evaluation_batches, training_batches
     from edge_train.cache import cache_folder
     from edge_train.calibration import fit_temperature
-    from edge_train.check import DataReport, Finding, check_data
+    from edge_train.check import DataReport, check_data
     from edge_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from edge_train.data import DATA_SETS, find_data
     from edge_train.evaluation_data import EvaluationData, choose_evaluation
+    from edge_train.findings import Finding
+    from edge_train.finishing import TrainResult
     from edge_train.network import DeployedNetwork, Network
+    from edge_train.preview import write_preview
     from edge_train.progress import Progress, Silence
     from edge_train.settings import STRATEGIES, Strategy, StrategyChoice, TrainSettings
     from edge_train.shapes import draw_shapes, shapes_folder
     from edge_train.splits import Splits, read_split, split, write_split
     from edge_train.store import ImageStore
     from edge_train.strategies import freeze, layer_groups, make_optimizer, set_mode
-    from edge_train.training import TrainResult, train
+    from edge_train.training import resume, train
     from edge_train.weights import load_pretrained, parse_weights
 
 __all__ = [
     "AUGMENTATIONS",
+    "AUGMENTATION_ADVICE",
     "BACKBONES",
     "DATA_SETS",
     "STRATEGIES",
@@ -72,33 +76,38 @@ __all__ = [
     "preprocessing",
     "preset",
     "read_split",
+    "resume",
     "save_checkpoint",
     "set_mode",
     "shapes_folder",
     "split",
     "train",
     "training_batches",
+    "write_preview",
     "write_split",
 ]
 
 _HOMES = {
-    "augment": ["AUGMENTATIONS"],
+    "augment": ["AUGMENTATIONS", "AUGMENTATION_ADVICE"],
     "backbones": ["BACKBONES", "Backbone", "Stage", "build", "find_backbone", "preprocessing", "preset"],
     "batches": ["evaluation_batches", "training_batches"],
     "cache": ["cache_folder"],
     "calibration": ["fit_temperature"],
-    "check": ["DataReport", "Finding", "check_data"],
+    "check": ["DataReport", "check_data"],
     "checkpoint": ["Checkpoint", "load_checkpoint", "save_checkpoint"],
     "data": ["DATA_SETS", "find_data"],
     "evaluation_data": ["EvaluationData", "choose_evaluation"],
+    "findings": ["Finding"],
+    "finishing": ["TrainResult"],
     "network": ["DeployedNetwork", "Network"],
+    "preview": ["write_preview"],
     "progress": ["Progress", "Silence"],
     "settings": ["STRATEGIES", "Strategy", "StrategyChoice", "TrainSettings"],
     "shapes": ["draw_shapes", "shapes_folder"],
     "splits": ["Splits", "read_split", "split", "write_split"],
     "store": ["ImageStore"],
     "strategies": ["freeze", "layer_groups", "make_optimizer", "set_mode"],
-    "training": ["TrainResult", "train"],
+    "training": ["resume", "train"],
     "weights": ["load_pretrained", "parse_weights"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

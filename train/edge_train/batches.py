@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeAlias
@@ -30,15 +30,28 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
+    balanced: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch over `samples` in an order, and with an augmentation, that depend on seed and epoch alone."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(samples))
+    """One epoch over `samples` in an order, and with an augmentation, that depend on seed and epoch alone.
 
-    def load(index: int) -> NDArray[np.uint8]:
-        draw = np.random.default_rng([seed, epoch, index])
+    With `balanced`, as many images are drawn with replacement, so that each class comes equally often.
+    """
+    order = _order(samples, np.random.default_rng([seed, epoch]), balanced=balanced)
+
+    # An image that is drawn twice is not augmented twice alike.
+    seen: Counter[int] = Counter()
+    chances = []
+    for index in order.tolist():
+        chances.append((index, seen[index]))
+        seen[index] += 1
+
+    def load(place: int) -> NDArray[np.uint8]:
+        index, again = chances[place]
+        draw = np.random.default_rng([seed, epoch, index, again])
         return augment(store.picture(samples[index]), store.preprocessing, draw)
 
-    yield from _prepare(store, samples, _cut(order, batch_size), load)
+    labels = np.array([samples[index].label for index in order], dtype=np.int64)
+    yield from _prepare(store, labels, _cut(np.arange(len(order)), batch_size), load)
 
 
 def evaluation_batches(store: ImageStore, samples: Sequence[Sample], *, batch_size: int) -> Iterator[Batch]:
@@ -48,7 +61,16 @@ def evaluation_batches(store: ImageStore, samples: Sequence[Sample], *, batch_si
         return store.pixels(samples[index])
 
     chunks = [np.arange(at, min(at + batch_size, len(samples))) for at in range(0, len(samples), batch_size)]
-    yield from _prepare(store, samples, chunks, load)
+    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    yield from _prepare(store, labels, chunks, load)
+
+
+def _order(samples: Sequence[Sample], draw: np.random.Generator, *, balanced: bool) -> NDArray[np.int64]:
+    if not balanced:
+        return draw.permutation(len(samples))
+    labels = np.array([sample.label for sample in samples])
+    chance = 1 / np.bincount(labels)[labels]
+    return draw.choice(len(samples), size=len(samples), p=chance / chance.sum())
 
 
 def _cut(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
@@ -62,11 +84,10 @@ def _cut(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
 
 def _prepare(
     store: ImageStore,
-    samples: Sequence[Sample],
+    labels: NDArray[np.int64],
     chunks: list[NDArray[np.int64]],
     load: Callable[[int], NDArray[np.uint8]],
 ) -> Iterator[Batch]:
-    labels = np.array([sample.label for sample in samples], dtype=np.int64)
     waiting: deque[tuple[NDArray[np.int64], list[Future[NDArray[np.uint8]]]]] = deque()
     pool = ThreadPoolExecutor(store.threads, thread_name_prefix="edge-batch")
     try:

@@ -32,12 +32,12 @@ class Checkpoint:
     epoch: int
     training: Mapping[str, Any]
 
-    def build(self) -> Network:
+    def build(self, *, dropout: float | None = None) -> Network:
         """The network on the CPU in evaluation mode. Raises CheckpointError where it does not fit."""
         card = self.card
         try:
             network = Network(
-                build(find_backbone(card.backbone), classes=len(card.labels)),
+                build(find_backbone(card.backbone), classes=len(card.labels), dropout=dropout),
                 mean=tuple(card.normalization["mean"]),
                 std=tuple(card.normalization["std"]),
             )
@@ -69,7 +69,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             torch.save(value, temporary)
     except RuntimeError as error:  # torch's zip writer reports a full disk so
         raise OutputError(
-            f"cannot write {path}: {str(error).splitlines()[0]}", "make room on the disk, or use --out"
+            f"cannot write {path}: the disk is full, or failed", "make room on the disk, or use --out"
         ) from error
 
 
@@ -84,6 +84,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path} does not exist", "train first: edge train")
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise CheckpointError(f"{path} may not be read: {error.strerror}", "check its permissions") from error
     except Exception as error:  # zip, pickle and torch each raise their own kind for a damaged file
         raise CheckpointError(
             f"{path} is damaged or not a checkpoint", "train again, or name another run with --run"

@@ -36,6 +36,8 @@ def find_data(data: str) -> DataSource:
         DataError: neither a folder nor the name of a set.
         EdgeError: the set cannot be downloaded or written to the cache.
     """
+    if not data.strip():
+        raise DataError("--data is empty", "name a folder; an unset variable in a script, perhaps?")
     try:
         path = Path(data).expanduser()
         exists = path.exists()

@@ -12,10 +12,11 @@ from torch import nn
 from edge_train.backbones import Backbone
 from edge_train.batches import Batch
 from edge_train.network import Network
+from edge_train.schedules import Schedule
 from edge_train.settings import Strategy
 from edge_train.strategies import set_mode
 
-__all__ = ["EpochResult", "Outputs", "run_network", "train_epoch"]
+__all__ = ["EpochResult", "Learning", "Outputs", "run_network", "train_epoch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,40 @@ class Outputs:
         return float((self.logits.argmax(dim=1) == self.labels).double().mean())
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning:
+    """How a step is taken; `class_weights` is float32 `[classes]` on the training device."""
+
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    class_weights: torch.Tensor | None = None
+
+    def step(self, network: Network, images: torch.Tensor, labels: torch.Tensor, step: int) -> tuple[torch.Tensor, ...]:
+        """One step of gradient descent; gives the loss and the logits back."""
+        self.schedule.apply(self.optimizer, step)
+        logits = network(images)
+        loss = nn.functional.cross_entropy(
+            logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        return loss.detach(), logits.detach()
+
+
 def train_epoch(
     network: Network,
     backbone: Backbone,
     strategy: Strategy,
-    optimizer: torch.optim.Optimizer,
+    learning: Learning,
     batches: Iterable[Batch],
     *,
     device: torch.device,
+    first_step: int = 0,
     on_images: Callable[[int], object] = lambda _: None,
 ) -> EpochResult:
     """Train once over `batches`; `on_images` is called with the size of each batch done.
@@ -66,15 +93,11 @@ def train_epoch(
     loss_sum = torch.zeros((), device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     count = 0
-    for batch in batches:
+    for step, batch in enumerate(batches, start=first_step):
         images, labels = (tensor.to(device) for tensor in batch)
-        logits = network(images)
-        loss = nn.functional.cross_entropy(logits, labels)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss_sum += loss.detach() * len(labels)
-        correct += (logits.detach().argmax(dim=1) == labels).sum()
+        loss, logits = learning.step(network, images, labels, step)
+        loss_sum += loss * len(labels)
+        correct += (logits.argmax(dim=1) == labels).sum()
         count += len(labels)
         on_images(len(labels))
     mean_loss = float(loss_sum) / count

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge_runtime import ModelCard, OutputError, Run, write_json
+from edge_runtime import ModelCard, OutputError, Run, write_json, write_text
 from edge_train.environment import git_revision
 from edge_train.loop import EpochResult
 from edge_train.settings import TrainSettings
 from edge_train.splits import Splits, write_split
 
-__all__ = ["EpochRow", "append_epoch", "create_run", "finish_run"]
+__all__ = ["EpochRow", "create_run", "finish_run", "write_metrics"]
 
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
 
@@ -41,6 +43,16 @@ class EpochRow:
             f"{train.seconds:.3f}",
             f"{train.images / train.seconds:.1f}",
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain data, for last.pt."""
+        return {**asdict(self.train), "epoch": self.epoch, "val_loss": self.val_loss, "val_accuracy": self.val_accuracy}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> EpochRow:
+        """The row that `to_json` gave. Raises KeyError where one of its fields is missing."""
+        train = EpochResult(value["loss"], value["accuracy"], value["images"], value["seconds"])
+        return cls(value["epoch"], train, value["val_loss"], value["val_accuracy"])
 
     def describe(self, epochs: int, *, best: bool) -> str:
         """The row as the one line an epoch gets on the screen."""
@@ -72,8 +84,8 @@ def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data
     write_split(run.split, splits, card.labels)
     config = {
         "created": card.created,
-        "settings": {**asdict(settings), "out": str(settings.out), "strategy": card.strategy},
-        "asked_strategy": settings.strategy,
+        "settings": {**asdict(settings), "out": str(settings.out)},
+        "strategy": card.strategy,
         "data_root": str(data_root.resolve()),
         "card": card.to_json(),
         "git_revision": git_revision(),
@@ -82,17 +94,13 @@ def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data
     return run
 
 
-def append_epoch(run: Run, row: EpochRow) -> None:
-    """Add one row to metrics.csv. Raises OutputError where it cannot be written."""
-    try:
-        fresh = not run.metrics.exists()
-        with run.metrics.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(COLUMNS)
-            writer.writerow(row.cells())
-    except OSError as error:
-        raise OutputError(f"cannot write {run.metrics}: {error.strerror}", "make room on the disk") from error
+def write_metrics(run: Run, history: Sequence[EpochRow]) -> None:
+    """Write metrics.csv, one row per epoch. Raises OutputError where it cannot be written."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(row.cells() for row in history)
+    write_text(run.metrics, lines.getvalue())
 
 
 def finish_run(run: Run, summary: dict[str, Any]) -> None:

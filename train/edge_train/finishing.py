@@ -1,0 +1,136 @@
+"""After the last epoch: calibrate and measure the best one, say what it suffers from, and write it all down."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge_runtime import Metrics, ModelCard, Run, measure
+from edge_train.calibration import fit_temperature
+from edge_train.checkpoint import load_checkpoint, save_checkpoint
+from edge_train.diagnosis import Diagnosis, EpochFigures, diagnose
+from edge_train.environment import git_revision
+from edge_train.fitting import FitState
+from edge_train.job import Job
+from edge_train.report import RunReport, SplitAnswers, write_report
+from edge_train.runfolder import finish_run
+from edge_train.strategies import layer_groups
+
+__all__ = ["TrainResult", "finish"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainResult:
+    """A finished run: where it is, the card of its best checkpoint, what summary.json says, and what ails it."""
+
+    run: Run
+    card: ModelCard
+    summary: dict[str, Any]
+    diagnosis: tuple[Diagnosis, ...]
+
+
+def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
+    """Write the calibrated best.pt, report.html and, last of all, summary.json.
+
+    `started` is when the work began, in seconds of `time.perf_counter`.
+    """
+    best = load_checkpoint(run.best)
+    job.network.load_state_dict(dict(best.network))
+    answers: dict[str, SplitAnswers] = {}
+    temperature = 1.0
+    for name, samples in (("val", job.splits.val), ("test", job.splits.test)):
+        if not samples:
+            continue
+        outputs = job.outputs(samples, f"measuring {name}")
+        answers[name] = SplitAnswers(tuple(samples), outputs.logits.numpy(), outputs.labels.numpy())
+        if name == "val":
+            temperature = fit_temperature(outputs.logits, outputs.labels)
+    metrics = {
+        name: measure(job.card.labels, given.labels, given.probabilities(temperature))
+        for name, given in answers.items()
+    }
+    card = replace(best.card, temperature=temperature, metrics={name: _figures(m) for name, m in metrics.items()})
+    save_checkpoint(run.best, replace(best, card=card))
+    summary = _summary(job, run, state, metrics, temperature)
+    summary["seconds"] = time.perf_counter() - started
+    diagnosis = _write_report(job, run, state, card, answers, summary, metrics["val"])
+    summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
+    finish_run(run, summary)
+    return TrainResult(run, card, summary, diagnosis)
+
+
+def _figures(metrics: Metrics) -> dict[str, Any]:
+    return {
+        "accuracy": metrics.accuracy,
+        "n": metrics.n,
+        "expected_calibration_error": metrics.calibration_error,
+    }
+
+
+def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+    groups = layer_groups(job.network, job.backbone, job.strategy)
+    return {
+        "run": run.name,
+        "strategy": job.strategy,
+        "backbone": job.backbone.name,
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "temperature": temperature,
+        "metrics": {name: found.to_json() for name, found in metrics.items()},
+        "parameters": sum(p.numel() for p in job.network.parameters()),
+        "parameters_trained": sum(p.numel() for group in groups for p in group.parameters),
+        "training_seconds": sum(row.train.seconds for row in state.history),
+        "git_revision": git_revision(),
+    }
+
+
+def _write_report(  # noqa: PLR0917 (what a report is made of)
+    job: Job,
+    run: Run,
+    state: FitState,
+    card: ModelCard,
+    answers: dict[str, SplitAnswers],
+    summary: dict[str, Any],
+    val: Metrics,
+) -> tuple[Diagnosis, ...]:
+    settings = job.settings
+    history = tuple(
+        EpochFigures(row.epoch, row.train.loss, row.train.accuracy, row.val_loss, row.val_accuracy, row.train.seconds)
+        for row in state.history
+    )
+    counts = {
+        name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
+        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
+    }
+    diagnosis = diagnose(
+        history,
+        strategy=job.strategy,
+        epochs=settings.epochs,
+        counts=counts["train"],
+        val=val,
+        backbone=job.backbone.name,
+        augment=settings.augment,
+        limit=settings.limit,
+        seed=settings.seed,
+    )
+    write_report(
+        run,
+        RunReport(
+            card=card,
+            history=history,
+            best_epoch=state.best_epoch,
+            val=answers["val"],
+            test=answers.get("test"),
+            counts=counts,
+            settings=run.read_config()["settings"],
+            data_root=job.store.root,
+            diagnosis=diagnosis,
+            seconds=summary["seconds"],
+            parameters=summary["parameters"],
+            parameters_trained=summary["parameters_trained"],
+            git_revision=summary["git_revision"],
+        ),
+    )
+    return diagnosis
