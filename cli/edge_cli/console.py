@@ -39,7 +39,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        # What a person copies from the first column must not be broken.
+        table.add_column(column, justify="left" if index < left else "right", overflow="fold", no_wrap=index == 0)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = RichConsole(highlight=False)
@@ -84,6 +85,9 @@ class Console:
             TimeRemainingColumn(),
             console=RichConsole(stderr=True),
             transient=True,
+            # Results printed meanwhile belong to stdout, wherever that leads.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._task = self._bar.add_task(task, total=total, rate="")
         self._unit = unit

@@ -101,6 +101,9 @@ def main() -> None:
     """Run `edge` with the process's arguments and exit with the code DESIGN promises."""
     # Pillow warns of a large image before edge refuses it by its own limit, in its own words.
     warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit")
+    # A stream that the caller closed: what would go there is nobody's.
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         # A file name or a bar that the terminal's encoding lacks must not end the work.
         if isinstance(stream, io.TextIOWrapper):
@@ -108,8 +111,14 @@ def main() -> None:
     # Starting up makes some 60,000 objects and no garbage: collecting every 700 of them costs 15 ms.
     gc.set_threshold(50_000)
     code = run()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        _forget_output()
+    except OSError as error:
+        _forget_output()
+        code = fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
     if "torch" not in sys.modules:
         # Taking the interpreter down costs a tenth of `edge predict`'s time and gives nothing back.
         os._exit(code)
@@ -124,10 +133,21 @@ def run() -> int:
         return fail(error.message, error.hint, error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", "", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone (`edge predict … | head`): nothing left to say, or to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as error:
+        # typer and rich turn a broken pipe into this.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _forget_output()
         return 0
+    except BrokenPipeError:
+        _forget_output()
+        return 0
+    except OSError as error:
+        # An error that names a file is a fault of ours; one that names none is a stream that takes no more.
+        if error.filename is not None:
+            raise
+        _forget_output()
+        return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
     except ModuleNotFoundError as error:
         extra = HINTS.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -148,4 +168,10 @@ def _usage(error: typer.TyperException) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         print(message)
         return 0
-    return fail(message.rstrip("."), f"{path} --help lists what there is", getattr(error, "exit_code", 2))
+    message = message.removeprefix("Value error, ").replace("Value error, ", "").rstrip(".")
+    return fail(message, f"{path} --help lists what there is", getattr(error, "exit_code", 2))
+
+
+def _forget_output() -> None:
+    """The reader of our output has gone (`edge predict … | head`), or its disk is full: nothing is left to flush."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -22,7 +22,7 @@ def choose_run(run: str | None, console: Console, *, needs: tuple[str, ...] = ("
 def choose_model(model: Path | None, run: str | None, console: Console) -> tuple[Path, Run | None]:
     """The model file named, or that of the run named or newest; and the run it lies in, if any."""
     if model is not None:
-        beside = Run(model.parent)
+        beside = find_run(run) if run is not None else Run(model.parent)
         return model, beside if beside.config.is_file() else None
     # A device may hold what the runtime needs of a run, and no checkpoint.
     chosen = choose_run(run, console, needs=("best.pt", "model.onnx"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from edge_export.onnx_file import replace_card, write_onnx
@@ -67,6 +67,8 @@ def export(
         OutputError: the file cannot be written, or would replace something edge did not make.
     """
     checkpoint = load_checkpoint(run.best)
+    if not run.summary.is_file():
+        say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated and without test figures")
     card = replace(checkpoint.card, versions={**checkpoint.card.versions, **_versions()})
     network = DeployedNetwork(checkpoint.build().requires_grad_(False), card.temperature)
     root, samples = _validation_images(run, card, data)
@@ -79,9 +81,13 @@ def export(
     done = []
     for format_ in formats:
         target = out or (run.model if format_ == "onnx" else run.torchscript)
+        _may_write(target, own=out is None)
         say(f"exporting {format_} to {target}")
         done.append(_export_one(format_, target, network, card, (pixels, names)))
-    write_json(run.path / "export.json", {"files": [_record(item) for item in done]})
+    try:
+        _write_record(run, done)
+    except OutputError as error:
+        say(f"note: {error.message}")
     return done
 
 
@@ -92,7 +98,6 @@ def _export_one(
     card: ModelCard,
     images: tuple[NDArray[np.uint8], list[str]],
 ) -> Exported:
-    _may_write(target)
     with atomic_path(target) as temporary:
         write = write_onnx if format_ == "onnx" else write_torchscript
         write(network, card, temporary)
@@ -120,13 +125,13 @@ def _validation_images(run: Run, card: ModelCard, data: Path | None) -> tuple[Pa
     return root, list(samples[::step][:PARITY_IMAGES])
 
 
-def _may_write(target: Path) -> None:
-    """Refuse to replace a file that edge export did not make."""
+def _may_write(target: Path, *, own: bool) -> None:
+    """Refuse to replace a file that edge export did not make; a run's own exports may be damaged, and mended."""
     if target.is_dir():
         raise UsageError(f"{target} is a folder", "name a file with --out")
     if not target.parent.is_dir():
         raise OutputError(f"{target.parent} does not exist", "make it, or name another place with --out")
-    if target.exists() and not _is_ours(target):
+    if not own and target.exists() and not _is_ours(target):
         raise OutputError(f"{target} exists and edge export did not make it", "name another file with --out")
 
 
@@ -144,11 +149,18 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("onnx", "onnxruntime", "torch")}
 
 
-def _record(item: Exported) -> dict[str, Any]:
-    return {
-        "file": str(item.path),
-        "format": item.format,
-        "size_bytes": item.size_bytes,
-        "parity": item.parity.to_json(),
-        "torch": torch.__version__,
-    }
+def _write_record(run: Run, done: list[Exported]) -> None:
+    """Note each file and its proof in export.json, beside those of earlier exports."""
+    path = run.path / "export.json"
+    try:
+        files = {entry["file"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        files = {}
+    for item in done:
+        files[str(item.path)] = {
+            "file": str(item.path),
+            "format": item.format,
+            "size_bytes": item.size_bytes,
+            "parity": item.parity.to_json(),
+        }
+    write_json(path, {"files": list(files.values())})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,10 @@ def write_torchscript(network: DeployedNetwork, card: ModelCard, path: Path) -> 
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network.eval(), torch.zeros(size, dtype=torch.uint8), check_trace=False
         )
-        torch.jit.save(traced, str(path), _extra_files={CARD_FILE: card.dumps()})
+        # Into memory first: torch aborts the process where its own writer meets a full disk.
+        packed = io.BytesIO()
+        torch.jit.save(traced, packed, _extra_files={CARD_FILE: card.dumps()})
+    path.write_bytes(packed.getvalue())
 
 
 def read_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, ModelCard]:

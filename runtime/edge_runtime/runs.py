@@ -91,7 +91,7 @@ def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",
     """
     there = _runs(root)
     runs = [(created, run) for run in there if (created := _created(run, needs))]
-    if not runs and (unfinished := [run for run in there if run.config.is_file()]):
+    if not runs and (unfinished := [run for run in there if _has(run.config)]):
         raise UsageError(
             f"there is no run with {' or '.join(needs)} in {root}/, but {len(unfinished)} without",
             f"name one with --run, for example {unfinished[0].path}",
@@ -108,7 +108,7 @@ def find_run(name: str | Path, root: Path = RUNS_FOLDER) -> Run:
         UsageError: neither is a run folder.
     """
     for path in (Path(name), root / name):
-        if (path / "config.json").is_file():
+        if _has(path / "config.json"):
             return Run(path)
     known = sorted((run.name for run in _runs(root)), reverse=True)[:3]
     hint = f"runs here: {', '.join(known)}" if known else _TRAIN
@@ -129,9 +129,17 @@ def _runs(root: Path) -> list[Run]:
 
 def _created(run: Run, needs: tuple[str, ...]) -> str:
     """The run's creation time as ISO 8601 text, empty where it is no whole run or has none of the files `needs`."""
-    if not any((run.path / name).is_file() for name in needs):
+    if not any(_has(run.path / name) for name in needs):
         return ""
     try:
         return str(run.read_config().get("created", ""))
     except CheckpointError:
         return ""
+
+
+def _has(path: Path) -> bool:
+    """Whether a file is there and may be looked at."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -83,6 +83,8 @@ def _read_texts(session: Any) -> None:
 
 def _explain(path: Path, error: Exception) -> tuple[str, str]:
     reason = str(error).replace("\n", " ")
+    if path.suffix in (".pt", ".pth"):
+        return f"{path} is a checkpoint or a TorchScript file, not ONNX", "edge export makes model.onnx of a run"
     if path.stat().st_size == 0:
         return f"{path} is empty", "export it again with edge export"
     lowered = reason.lower()

@@ -170,6 +170,18 @@ def test_shell_completion_can_be_shown(edge: Any) -> None:
     assert "complete" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "words", ["--version", "--help", "backbones", "backbones --json", "predict --image red.png --model model.onnx"]
+)
+@pytest.mark.parametrize(("stream", "code"), [("> /dev/full", 1), (">&-", 0), ("2>&-", 0), ("| true", 0)])
+@pytest.mark.usefixtures("model")
+def test_a_stream_that_takes_nothing_is_no_traceback(red: Path, words: str, stream: str, code: int) -> None:
+    command = f"set -o pipefail; {sys.executable} -m edge_cli {words} {stream}"
+    done = subprocess.run(["bash", "-c", command], cwd=red.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
 def test_no_colour_is_written_to_a_file(edge: Any, model: Path, red: Path) -> None:
     for words in (["backbones"], ["predict", "--image", red, "--model", model], ["predict", "--image", "gone"]):
         done = edge(*words)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +30,9 @@ def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("my_shapes-squeezenet1_1-scratch-")
-    assert {path.name for path in run.iterdir()} == {
-        "config.json", "split.csv", "metrics.csv", "best.pt", "last.pt", "summary.json",
-    }  # fmt: skip
+    assert sorted(path.name for path in run.iterdir()) == (
+        ["best.pt", "config.json", "last.pt", "metrics.csv", "report.html", "split.csv", "summary.json"]
+    )
     with (run / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -37,7 +40,7 @@ def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Pa
         assert [row["split"] for row in csv.DictReader(file)].count("train") == 48
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["epochs"] == 2 and config["settings"]["seed"] == 0
-    assert done.stderr.count("epoch ") == 2
+    assert done.stderr.count("\nepoch ") == 2
     assert "strategy scratch" in done.stderr and "input 48×48" in done.stderr
 
     done = edge("export", "--format", "all")
@@ -110,7 +113,7 @@ def test_unreadable_images_are_named_before_the_first_epoch(edge: Any, data: Pat
     done = edge("train", "--data", "bad", "--strategy", "scratch", *QUICK)
     assert done.returncode == 2
     assert "circle/0000.png" in done.stderr and "broken.jpg" in done.stderr and "epoch" not in done.stderr
-    assert not (tmp_path / "runs").exists()
+    assert not list((tmp_path / "runs").iterdir())
     done = edge("train", "--data", "bad", "--strategy", "scratch", *QUICK, "--on-bad-image", "skip")
     assert done.returncode == 0, done.stderr
     assert "circle/0000.png" in done.stderr and "47 train, 12 val" in done.stderr
@@ -139,6 +142,47 @@ def test_auto_fine_tunes_where_weights_are_given(edge: Any, data: Path, resnet_w
     done = edge("train", "--data", data, "--backbone", "mobilenet_v2", "--weights", resnet_weights)
     assert done.returncode == 1
     assert "does not fit mobilenet_v2" in done.stderr and "resnet18" in done.stderr
+
+
+def test_an_interrupted_training_is_130_and_goes_on_with_resume(edge: Any, data: Path, tmp_path: Path) -> None:
+    words = ["train", "--data", data, "--strategy", "scratch", *QUICK, "--epochs", "40", "--threads", "1"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "edge_cli", *map(str, words)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("epoch  2/40"):
+            break
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    (run,) = (tmp_path / "runs").iterdir()
+    assert f"edge train --resume runs/{run.name}" in said and "Traceback" not in said
+    exported = edge("export")
+    assert exported.returncode == 0 and "was not finished" in exported.stderr
+    done = edge("train", "--resume", run.name, "--epochs", "3")
+    assert done.returncode == 2 and "--epochs" in done.stderr
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["epochs"] = 4
+    (run / "config.json").write_text(json.dumps(config))
+    done = edge("train", "--resume", run.name)
+    assert done.returncode == 0, done.stderr
+    assert "resuming" in done.stderr and "epoch 4/4" in done.stderr and "epoch 1/4" not in done.stderr
+
+
+def test_results_go_where_stdout_goes_while_a_bar_is_drawn(edge: Any, tmp_path: Path) -> None:
+    from tiny_model import write_tiny_model
+
+    write_tiny_model(tmp_path / "m.onnx")
+    edge("data", "shapes", "--out", "drawn", "--image-size", "32")
+    code = (
+        "import pty, sys; sys.exit(pty.spawn(['sh', '-c', "
+        f"'{sys.executable} -m edge_cli predict --image drawn/val --model m.onnx --jsonl > out.jsonl']) >> 8)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL, capture_output=True
+    )
+    assert len([json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]) == 60
 
 
 def test_data_check_finds_harm_and_changes_nothing(edge: Any, data: Path, tmp_path: Path) -> None:

@@ -32,11 +32,10 @@ def backbones(json_: JsonFlag = False) -> int:
         )
         return 0
     print_table(
-        ("backbone", "choose it for", "M params", "GFLOPs", "ImageNet top-1", "input px"),
+        ("backbone", "M params", "GFLOPs", "ImageNet top-1", "input px"),
         [
             (
                 item.name,
-                item.advice,
                 f"{item.parameters / 1e6:.1f}",
                 f"{item.gflops:.2f}",
                 f"{item.imagenet_top1:.1f} %",
@@ -44,7 +43,8 @@ def backbones(json_: JsonFlag = False) -> int:
             )
             for item in BACKBONES.values()
         ],
-        left=2,
     )
+    for item in BACKBONES.values():
+        print(f"{item.name:<19} {item.advice}")
     print("Parameters, GFLOPs and accuracy are torchvision's, with 1,000 classes. edge bench measures them here.")
     return 0

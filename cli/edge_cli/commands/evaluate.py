@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -27,7 +26,7 @@ def evaluate_(
     model: ModelOption = None,
     run: RunOption = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option("--data", metavar="DIR", help="Labelled images.", show_default="what the run was trained on"),
     ] = None,
     split: Annotated[
@@ -40,12 +39,12 @@ def evaluate_(
 ) -> int:
     """Evaluate and print."""
     from edge_runtime import Classifier, evaluate
-    from edge_train import choose_evaluation
+    from edge_train import choose_evaluation, find_data
 
     with Console(quiet=quiet) as console:
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
-        chosen = choose_evaluation(classifier.card, beside, data, split)
+        chosen = choose_evaluation(classifier.card, beside, find_data(data).root if data is not None else None, split)
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         result = evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance)

@@ -24,6 +24,7 @@ def info(
     model: Annotated[
         Path | None, typer.Argument(metavar="MODEL", help="Model file.", show_default="the newest run's model.onnx")
     ] = None,
+    named: Annotated[Path | None, typer.Option("--model", metavar="FILE", help="The same, as an option.")] = None,
     run: RunOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -31,7 +32,7 @@ def info(
     """Read the file's card, its inputs and outputs."""
     from edge_runtime import METADATA_KEY, ModelCard, open_session
 
-    path, _ = choose_model(model, run, Console(quiet=quiet))
+    path, _ = choose_model(model or named, run, Console(quiet=quiet))
     session = open_session(path, threads=1)
     meta = session.get_modelmeta()
     text = meta.custom_metadata_map.get(METADATA_KEY)

@@ -47,7 +47,7 @@ def predict(
     answers: list[Prediction] = []
     failed = 0
     with console:
-        if len(paths) > 1:
+        if len(paths) > 1 and not sys.stdout.isatty():
             console.begin("classifying", len(paths))
         # One image needs no thread to decode ahead of it.
         stream = classifier.predict_many(paths, on_error="return") if len(paths) > 1 else _one(classifier, paths[0])
@@ -94,9 +94,10 @@ def _images(paths: list[Path]) -> list[Path]:
 def _drawn(answer: Prediction, top: int) -> str:
     """One image's answer as a person reads it: a line and a bar per label."""
     rows = answer.top(top)
+    block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
     width = max(len(label) for label, _ in rows)
     lines = [answer.image]
     for label, probability in rows:
-        bar = "█" * round(probability * BAR_WIDTH)
+        bar = block * round(probability * BAR_WIDTH)
         lines.append(f"  {label:<{width}}  {probability:7.2%}  {bar}".rstrip())
     return "\n".join(lines)

@@ -9,10 +9,11 @@ import typer
 
 from edge_cli.console import Console, print_json
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
+from edge_runtime import UsageError, find_run
 
 app = typer.Typer(add_completion=False)
 
-HELP = """Train a classifier on a folder of images, and leave a run folder with its best checkpoint.
+TEXT = """Train a classifier on a folder of images, and leave a run folder with its best checkpoint.
 
 Strategies, as a course on transfer learning teaches them:
 
@@ -25,15 +26,21 @@ or more, or with pictures unlike photos.
 scratch: random weights, every layer at 1e-3. For very many images, or none of the kind ImageNet has.
 
 auto: fine-tune where pretrained weights can be had, scratch where they cannot; it says which, and why.
+
+Augmentation, of the training images only (edge data preview shows it): light for photos, standard for a few hundred
+varied photos, document for text and signs, medical for scans, strong against overfitting, none to measure without.
 """
+# A terminal breaks lines where it ends, not where this file does.
+HELP = "\n\n".join(" ".join(paragraph.split()) for paragraph in TEXT.split("\n\n"))
 
 
 @app.command(name="train", help=HELP)
 def train(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Option(
-            "--data", metavar="DIR", help="Folder of class folders, or of train/ val/ [test/]; or shapes, cifar10."
+            "--data", metavar="DIR", help="Folder of class folders, or of train/ val/ (test/); or shapes, cifar10."
         ),
     ] = "shapes",
     backbone: Annotated[
@@ -61,8 +68,51 @@ def train(
         ),
     ] = None,
     augment: Annotated[
-        Literal["none", "light", "standard"], typer.Option("--augment", help="Augmentation of the training images.")
+        Literal["none", "light", "standard", "document", "medical", "strong"],
+        typer.Option("--augment", help="Augmentation of the training images."),
     ] = "light",
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd"], typer.Option("--optimizer", help="sgd takes ten times the rates.")
+    ] = "adam",
+    lr_scale: Annotated[
+        float, typer.Option("--lr-scale", metavar="X", help="Multiplies every learning rate of the strategy.")
+    ] = 1.0,
+    schedule: Annotated[
+        Literal["constant", "step", "plateau", "cosine", "one-cycle"],
+        typer.Option("--schedule", help="How the rates change over the run."),
+    ] = "cosine",
+    warmup_epochs: Annotated[
+        float, typer.Option("--warmup-epochs", metavar="X", help="Epochs, or a part of one, in which the rates rise.")
+    ] = 0.0,
+    patience: Annotated[
+        int | None,
+        typer.Option("--patience", metavar="N", help="Stop after N epochs without a better one.", show_default="never"),
+    ] = None,
+    weight_decay: Annotated[
+        float, typer.Option("--weight-decay", metavar="X", help="Of weights, not of biases.")
+    ] = 0.0,
+    label_smoothing: Annotated[float, typer.Option("--label-smoothing", metavar="X", help="From 0 to 0.9.")] = 0.0,
+    dropout: Annotated[
+        float | None,
+        typer.Option("--dropout", metavar="P", help="Before the head.", show_default="the backbone's own"),
+    ] = None,
+    clip_norm: Annotated[
+        float | None,
+        typer.Option("--clip-norm", metavar="X", help="Bound on the gradients' norm.", show_default="none"),
+    ] = None,
+    class_balance: Annotated[
+        Literal["none", "weights", "sampler"],
+        typer.Option("--class-balance", help="Weigh rare classes in the loss, or draw them more often."),
+    ] = "none",
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Go on with an interrupted run, with its own settings.",
+            show_default="a new run",
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Use at most N images in all.", show_default="all")
     ] = None,
@@ -90,6 +140,16 @@ def train(
         batch_size=batch_size,
         image_size=image_size,
         augment=augment,
+        optimizer=optimizer,
+        lr_scale=lr_scale,
+        schedule=schedule,
+        warmup_epochs=warmup_epochs,
+        patience=patience,
+        weight_decay=weight_decay,
+        label_smoothing=label_smoothing,
+        dropout=dropout,
+        clip_norm=clip_norm,
+        class_balance=class_balance,
         limit=limit,
         on_bad_image=on_bad_image,
         device=device,
@@ -97,10 +157,17 @@ def train(
         threads=threads,
         seed=seed,
     )
+    from edge_train import resume as resume_training
     from edge_train import train as run_training
 
     with Console(quiet=quiet) as console:
-        result = run_training(settings, console)
+        if resume is not None:
+            given = _settings_given(context)
+            if given:
+                raise UsageError(f"--resume takes the run's own settings, but {given[0]} is given", "drop one of them")
+            result = resume_training(find_run(resume), console)
+        else:
+            result = run_training(settings, console)
     if json_:
         print_json(result.summary)
         return 0
@@ -110,6 +177,20 @@ def train(
             f"{split} accuracy {figures['accuracy']:.1%} (n {figures['n']}, 95 % interval {low:.1%} to {high:.1%}), "
             f"calibration error {figures['expected_calibration_error']:.3f}"
         )
+    for finding in result.diagnosis:
+        console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
     print(f"best epoch {result.summary['best_epoch']}, {result.summary['seconds']:.0f} s: {result.run.best}")
+    console.say(f"report: {result.run.path / 'report.html'}")
     console.say(f"next: edge export --run {result.run.path}")
     return 0
+
+
+def _settings_given(context: typer.Context) -> list[str]:
+    """The options of training that were typed, which a resumed run would have to ignore."""
+    free = {"resume", "json_", "quiet"}
+    names = [
+        name
+        for name in context.params
+        if name not in free and str(context.get_parameter_source(name)).rpartition(".")[2] == "COMMANDLINE"
+    ]
+    return [f"--{name.replace('_', '-')}" for name in names]
