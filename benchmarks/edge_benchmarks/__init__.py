@@ -9,8 +9,9 @@ Names are loaded on first use, and torch only where a fresh backbone is built: a
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_benchmarks.benching import BenchSettings, bench
@@ -54,16 +55,5 @@ _HOMES = {
     "picture": ["draw_picture"],
     "report": ["Report", "Row", "Throughput"],
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_door(__name__, _HOMES)

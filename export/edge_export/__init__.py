@@ -7,8 +7,9 @@ print(export(newest_run())[0].path)
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_export.exporting import FORMATS, Exported, ExportFormat, export
@@ -34,16 +35,5 @@ _HOMES = {
     "parity": ["Parity", "check_parity"],
     "torchscript_file": ["read_torchscript", "write_torchscript"],
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_door(__name__, _HOMES)

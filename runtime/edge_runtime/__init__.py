@@ -8,8 +8,9 @@ Names are loaded on first use, so that `from edge_runtime import decode` does no
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from edge_runtime.lazy import lazy_door
 
 if TYPE_CHECKING:
     from edge_runtime.atomic import atomic_path, write_json, write_text
@@ -81,6 +82,7 @@ __all__ = [
     "find_images",
     "find_run",
     "is_image",
+    "lazy_door",
     "measure",
     "newest_run",
     "open_session",
@@ -110,6 +112,7 @@ _HOMES = {
     "evaluation": ["Evaluation", "evaluate"],
     "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
     "images": ["MAX_PIXELS", "decode"],
+    "lazy": ["lazy_door"],
     "machine": ["available_memory_bytes", "cpu_model", "usable_cores"],
     "metrics": ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"],
     "prediction": ["LabelProbability", "Prediction"],
@@ -117,16 +120,5 @@ _HOMES = {
     "runs": ["RUNS_FOLDER", "Run", "find_run", "newest_run"],
     "session": ["open_session"],
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_door(__name__, _HOMES)

@@ -80,8 +80,9 @@ def test_telemetry_is_off_before_onnxruntime_is_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize("package", ["edge_runtime", "edge_train", "edge_export", "edge_benchmarks"])
 def test_the_door_of_a_package_lists_what_it_has(package: str) -> None:
     door = importlib.import_module(package)
-    assert sorted(door._HOME) == sorted(door.__all__)
-    for name, home in door._HOME.items():
+    homes = {name: module for module, names in door._HOMES.items() for name in names}
+    assert sorted(homes) == sorted(door.__all__) == dir(door)
+    for name, home in homes.items():
         module = Path(door.__file__).parent / f"{home}.py"
         text = module.read_text(encoding="utf-8")
         assert any(f"{form}{name}" in text for form in ("def ", "class ", "\n")), f"{home} lacks {name}"
