@@ -110,8 +110,9 @@ def test_backbones_are_listed(edge: Any) -> None:
 
 
 def test_data_check_looks_at_every_picture(edge: Any, photos: Path) -> None:
-    done = edge("data", "check", photos)
-    assert (done.returncode, "12 images, 0 things" in done.stdout) == (0, True), done.stderr
+    done = edge("data", "check", photos, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["images"], found["harmful"]) == (0, 12, False), done.stderr
     (photos / "red" / "broken.jpg").write_bytes((photos / "red" / "0.jpg").read_bytes()[:100])
     done = edge("data", "check", photos)
     assert done.returncode == 1
