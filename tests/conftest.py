@@ -41,7 +41,7 @@ def unpacked(name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def hymenoptera() -> Path:
-    """Ants and bees: 244 train and 153 val photos."""
+    """Ants and bees: 245 train and 153 val photos."""
     return unpacked("hymenoptera")
 
 
