@@ -109,6 +109,13 @@ def test_underfitting() -> None:
     assert found_in(flat, backbone="resnet50")[0].flag == "--backbone convnext_tiny"
 
 
+def test_a_short_run_from_scratch_asks_for_more_epochs_before_another_strategy() -> None:
+    flat = ((1.0, 0.4, 0.9, 0.5), (0.62, 0.65, 0.6, 0.66), (0.6, 0.66, 0.6, 0.66))
+    assert [(f.kind, f.flag) for f in found_in(flat, strategy="scratch")] == [("more-epochs", "--epochs 12")]
+    long = (flat[0], *[flat[1]] * 12)
+    assert [(f.kind, f.flag) for f in found_in(long, strategy="scratch")] == [("underfitting", "--strategy fine-tune")]
+
+
 def test_still_improving_asks_for_twice_the_epochs() -> None:
     falling = ((0.7, 0.6, 0.6, 0.7), (0.5, 0.75, 0.45, 0.8), (0.35, 0.85, 0.3, 0.88))
     (found,) = found_in(falling)
