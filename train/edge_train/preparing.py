@@ -21,7 +21,7 @@ from edge_runtime import (
 )
 from edge_train.augment import find_augmentation
 from edge_train.backbones import Backbone, build, find_backbone, preset
-from edge_train.checkpoint import load_checkpoint
+from edge_train.checkpoint import Checkpoint, load_checkpoint
 from edge_train.data import choose_preprocessing, find_data
 from edge_train.download import OnBytes
 from edge_train.environment import choose_device, now, versions
@@ -174,8 +174,8 @@ def _bad_images(bad: list[ImageError], total: int) -> EdgeError:
     )
 
 
-def prepare_again(run: Run, progress: Progress) -> Job:
-    """The job of a run that was interrupted: its own settings, split, preprocessing and last checkpoint.
+def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
+    """The job of a run that was interrupted, with its own settings and split, and the checkpoint to go on from.
 
     Raises:
         CheckpointError: the run's files are missing or damaged.
@@ -199,7 +199,8 @@ def prepare_again(run: Run, progress: Progress) -> Job:
     store = ImageStore(root, card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
     splits = _read_images(settings, store, read_split(run.split, card.labels), progress)
     augment = find_augmentation(settings.augment)
-    return Job(settings, progress, backbone, strategy, network.to(device), store, splits, augment, device, card)
+    job = Job(settings, progress, backbone, strategy, network.to(device), store, splits, augment, device, card)
+    return job, checkpoint
 
 
 def _use_machine(settings: TrainSettings) -> tuple[torch.device, int]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_runtime import Run
-from edge_train.checkpoint import load_checkpoint
 from edge_train.finishing import TrainResult, finish
 from edge_train.fitting import fit
 from edge_train.job import Job
@@ -47,8 +46,7 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
     """
     started = time.perf_counter()
     progress = progress or Silence()
-    job = prepare_again(run, progress)
-    last = load_checkpoint(run.last)
+    job, last = prepare_again(run, progress)
     progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
     return _run(job, run, last.training, started)
 
