@@ -26,6 +26,8 @@ __all__ = ["app", "main", "run"]
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
 COMMANDS = {
     "train": "train",
+    "compare": "compare",
+    "average": "average",
     "export": "export",
     "evaluate": "evaluate",
     "predict": "predict",

@@ -15,12 +15,13 @@ from typing import Any
 from edge_runtime.errors import ModelError
 from edge_runtime.preprocess import Preprocessing
 
-__all__ = ["FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "OUTPUT_NAME", "ModelCard"]
+__all__ = ["EMBEDDING_NAME", "FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "OUTPUT_NAME", "ModelCard"]
 
 FORMAT_VERSION = 1
 METADATA_KEY = "edge"
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
+EMBEDDING_NAME = "embedding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,12 @@ class ModelCard:
 
     `metrics` maps a split to its figures with their n, for example
     `{"val": {"accuracy": 0.95, "n": 153}}`; `data` names the data and its fingerprint; `normalization`
-    repeats, for readers, the mean and standard deviation that are nodes of the graph.
+    repeats, for readers, the mean and standard deviation that are nodes of the graph; `architecture` says what
+    differs from the backbone's own layers.
+
+    A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
+    for each network whose probabilities it averages; `quantization`, how its precision was reached;
+    `graph_sha256`, the hash of everything in the file but its metadata.
     """
 
     labels: tuple[str, ...]
@@ -44,9 +50,21 @@ class ModelCard:
     data: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    embedding_size: int = 0
+    members: tuple[Mapping[str, Any], ...] = ()
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+    graph_sha256: str = ""
+    architecture: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The card as a JSON object, `format_version` first."""
+        """The card as a JSON object, `format_version` first; what a file does not have is left out."""
+        some = {
+            "embedding_size": self.embedding_size,
+            "members": [dict(member) for member in self.members],
+            "quantization": dict(self.quantization),
+            "graph_sha256": self.graph_sha256,
+            "architecture": dict(self.architecture),
+        }
         return {
             "format_version": FORMAT_VERSION,
             "labels": list(self.labels),
@@ -61,6 +79,7 @@ class ModelCard:
             "data": dict(self.data),
             "versions": dict(self.versions),
             "created": self.created,
+            **{key: value for key, value in some.items() if value},
         }
 
     def dumps(self) -> str:
@@ -109,6 +128,9 @@ class ModelCard:
         metrics = _take(value, "metrics", dict, where, {})
         if not all(isinstance(figures, dict) for figures in metrics.values()):
             raise _malformed("metrics", where)
+        members = _take(value, "members", list, where, [])
+        if not all(isinstance(member, dict) for member in members):
+            raise _malformed("members", where)
         return cls(
             labels=tuple(labels),
             preprocessing=preprocessing,
@@ -122,6 +144,11 @@ class ModelCard:
             data=_take(value, "data", dict, where, {}),
             versions=_take(value, "versions", dict, where, {}),
             created=_take(value, "created", str, where, ""),
+            architecture=_take(value, "architecture", dict, where, {}),
+            embedding_size=_take(value, "embedding_size", int, where, 0),
+            members=tuple(members),
+            quantization=_take(value, "quantization", dict, where, {}),
+            graph_sha256=_take(value, "graph_sha256", str, where, ""),
         )
 
 

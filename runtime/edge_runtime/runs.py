@@ -84,13 +84,14 @@ def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",
     """The newest run below `root` that has one of the files `needs`.
 
     Newest is by the time the run was created, which its config.json holds, so that copying or touching
-    a folder changes nothing.
+    a folder changes nothing. Of runs that were compared with each other it is the one the comparison found best.
 
     Raises:
         UsageError: there is no such run, or `root` cannot be read.
     """
     there = _runs(root)
     runs = [(created, run) for run in there if (created := _created(run, needs))]
+    runs += [(created, best) for run in there for created, best in _compared(run.path) if _created(best, needs)]
     if not runs and (unfinished := [run for run in there if _has(run.config)]):
         raise UsageError(
             f"there is no run with {' or '.join(needs)} in {root}/, but {len(unfinished)} without",
@@ -110,7 +111,7 @@ def find_run(name: str | Path, root: Path = RUNS_FOLDER) -> Run:
     for path in (Path(name), root / name):
         if _has(path / "config.json"):
             return Run(path)
-    known = sorted((run.name for run in _runs(root)), reverse=True)[:3]
+    known = sorted((run.name for run in _runs(root) if _has(run.config)), reverse=True)[:3]
     hint = f"runs here: {', '.join(known)}" if known else _TRAIN
     raise UsageError(f"{name} is not a run folder", hint)
 
@@ -125,6 +126,15 @@ def _runs(root: Path) -> list[Run]:
         return [Run(path) for path in paths if path.is_dir() and not path.name.startswith(".")]
     except OSError as error:
         raise UsageError(f"{root} cannot be read: {error.strerror}", "check its permissions") from None
+
+
+def _compared(folder: Path) -> list[tuple[str, Run]]:
+    """When a comparison was made, and the run it found best, which lies beside it; nothing where it is none."""
+    try:
+        value = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+        return [(str(value["created"]), Run(folder.parent / Path(value["best_run"]).name))]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _created(run: Run, needs: tuple[str, ...]) -> str:

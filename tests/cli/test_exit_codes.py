@@ -14,7 +14,20 @@ from PIL import Image
 
 from tiny_model import write_tiny_model
 
-VERBS = ["train", "export", "evaluate", "predict", "bench", "backbones", "data", "info", "doctor", "demo"]
+VERBS = [
+    "train",
+    "compare",
+    "average",
+    "export",
+    "evaluate",
+    "predict",
+    "bench",
+    "backbones",
+    "data",
+    "info",
+    "doctor",
+    "demo",
+]
 
 
 @pytest.fixture

@@ -9,38 +9,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import CheckpointError, DataError, Run, Sample, UsageError  # noqa: E402
-from edge_train import Silence, TrainSettings, draw_shapes, load_checkpoint, resume, train  # noqa: E402
-from edge_train.batches import _order  # noqa: E402
+from quick_training import equal, flags, quick_settings, weights  # noqa: E402
 
-QUICK = {"backbone": "shufflenet_v2_x0_5", "strategy": "scratch", "image_size": 32, "batch_size": 8, "threads": 1}
+from edge_runtime import CheckpointError, DataError, Run, Sample, UsageError  # noqa: E402
+from edge_train import ImageStore, Silence, TrainSettings, draw_shapes, resume, train  # noqa: E402
+from edge_train.batches import _order  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_shapes(tmp_path_factory.mktemp("data") / "shapes", counts=(24, 9, 9))
+def data(few_shapes: Path) -> Path:
+    return few_shapes
 
 
 def settings(data: Path, out: Path, **others: object) -> TrainSettings:
-    return TrainSettings(
-        data=str(data), out=out, **{**QUICK, "epochs": 4, "dropout": 0.3, "augment": "light", **others}
-    )
-
-
-def weights(run: Run, name: str = "last") -> dict[str, torch.Tensor]:
-    return dict(load_checkpoint(run.path / f"{name}.pt").network)
-
-
-def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    return quick_settings(data, out, **{"epochs": 4, "dropout": 0.3, "augment": "light", **others})
 
 
 @pytest.fixture(scope="module")
@@ -81,28 +73,100 @@ def test_a_run_interrupted_and_resumed_ends_as_one_left_alone(
     assert summary["metrics"] == expected["metrics"] and summary["best_epoch"] == expected["best_epoch"]
 
 
+WITH_STATE: dict[str, dict[str, Any]] = {
+    "an average": {"ema": 0.9, "optimizer": "sgd", "schedule": "plateau"},
+    "mixed images": {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
+    "unfreezing": {"strategy": "fine-tune", "unfreeze_every": 1, "head_epochs": 1, "optimizer": "adamw", "ema": 0.9},
+    "a frozen start": {"strategy": "fine-tune", "freeze_until": "stage4", "batch_norm": "frozen", "patience": 3},
+    "embeddings": {"strategy": "feature-extraction", "augment": "standard", "ema": 0.8, "hidden_units": 8},
+    "a teacher": {"teacher_weight": 0.7},
+    "a teacher of embeddings": {"strategy": "feature-extraction", "class_balance": "sampler"},
+}
+
+
+@pytest.fixture
+def with_state(data: Path, whole: Run, shufflenet_weights: Path) -> Callable[..., TrainSettings]:
+    """The settings of that name in WITH_STATE, with the files they need."""
+
+    def make(name: str, out: Path, **others: object) -> TrainSettings:
+        given = {"epochs": 3, **WITH_STATE[name], **others}
+        if given.get("strategy") is not None:
+            given["weights"] = str(shufflenet_weights)
+        if "teacher" in name:
+            given["teacher"] = str(whole.path)
+        return settings(data, out, **given)
+
+    return make
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_whatever_a_run_carries_from_epoch_to_epoch_is_resumed(
+    with_state: Callable[..., TrainSettings], tmp_path: Path, name: str
+) -> None:
+    left_alone = train(with_state(name, tmp_path / "alone")).run
+    with pytest.raises(KeyboardInterrupt):
+        train(with_state(name, tmp_path / "cut"), StopAt("epoch 3/3"))
+    (path,) = (tmp_path / "cut").iterdir()
+    result = resume(Run(path))
+    for checkpoint in ("last", "best"):
+        assert equal(weights(result.run, checkpoint), weights(left_alone, checkpoint))
+    assert result.summary["metrics"] == json.loads(left_alone.summary.read_text())["metrics"]
+
+
+def test_a_run_resumed_where_memory_is_scarcer_sees_as_many_views(
+    with_state: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_alone = train(with_state("embeddings", tmp_path / "alone")).run
+    with pytest.raises(KeyboardInterrupt):
+        train(with_state("embeddings", tmp_path / "cut"), StopAt("epoch 2/3"))
+    monkeypatch.setattr(ImageStore, "room_bytes", property(lambda _: 0))
+    (path,) = (tmp_path / "cut").iterdir()
+    assert equal(weights(resume(Run(path)).run), weights(left_alone))
+
+
+def kill_and_resume(words: list[str], out: Path, after_s: float) -> Run:
+    """Start `edge train`, kill it so long after its first checkpoint, and resume what it left."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "edge_cli", "train", *words, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("*/last.pt")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    # The moments include those in which a checkpoint is being written.
+    time.sleep(after_s)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    (path,) = out.iterdir()
+    return resume(Run(path)).run
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_it_ends_as_one_left_alone(data: Path, whole: Run, tmp_path: Path) -> None:
-    words = ["--data", data, "--out", tmp_path / "runs", "--epochs", "4", "--dropout", "0.3"]
-    for name, value in QUICK.items():
-        words += [f"--{name.replace('_', '-')}", value]
-    command = [sys.executable, "-m", "edge_cli", "train", *map(str, words)]
+    given = settings(data, tmp_path)
+    words = flags(**{name: getattr(given, name) for name in TOLD})
     draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
-    moments = 0
-    while moments < 6:
-        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "runs").glob("*/last.pt")) and time.monotonic() < deadline:
-            time.sleep(0.002)
-        # The moments include those in which a checkpoint is being written.
-        time.sleep(draw.uniform(0, 0.6))
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-        (path,) = (tmp_path / "runs").iterdir()
-        result = resume(Run(path))
-        assert equal(weights(result.run), weights(whole)) and equal(weights(result.run, "best"), weights(whole, "best"))
-        moments += 1
+    for moment in range(6):
+        run = kill_and_resume(words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
+        assert equal(weights(run), weights(whole)) and equal(weights(run, "best"), weights(whole, "best"))
+
+
+@pytest.mark.slow
+def test_killed_while_it_averages_and_unfreezes_it_ends_as_one_left_alone(
+    with_state: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    given = with_state("unfreezing", tmp_path / "alone", epochs=4, mixup=0.3)
+    left_alone = train(given).run
+    more = ("weights", "unfreeze_every", "head_epochs", "optimizer", "ema", "mixup")
+    words = flags(**{name: getattr(given, name) for name in (*TOLD, *more)})
+    draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    for moment in range(2):
+        run = kill_and_resume(words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
+        assert equal(weights(run), weights(left_alone)) and equal(weights(run, "best"), weights(left_alone, "best"))
+
+
+TOLD = ("data", "backbone", "strategy", "image_size", "batch_size", "threads", "precision", "epochs", "dropout")
 
 
 def test_a_run_that_cannot_be_resumed_says_why(data: Path, whole: Run, tmp_path: Path) -> None:

@@ -36,6 +36,22 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"strategy": "fine-tune", "weights": "none"}, "--strategy fine-tune needs pretrained weights"),
         ({"strategy": "feature-extraction", "weights": "none"}, "--strategy feature-extraction needs pretrained"),
         ({"strategy": "scratch", "weights": "mine.pth"}, "--weights is mine.pth"),
+        ({"lr_decay_per_stage": 1.5}, "--lr-decay-per-stage 1.5"),
+        ({"unfreeze_every": 0}, "--unfreeze-every 0"),
+        ({"head_epochs": 5}, "--head-epochs 5 leaves none of 5 epochs"),
+        ({"views": 0}, "--views 0"),
+        ({"views": 2, "strategy": "fine-tune"}, "--views is for feature extraction"),
+        ({"views": 2, "mixup": 0.2}, "--mixup and --cutmix cannot mix"),
+        ({"ema": 0.1}, "--ema 0.1"),
+        ({"mixup": -1.0}, "--mixup -1"),
+        ({"teacher_weight": 1.5}, "--teacher-weight 1.5"),
+        ({"teacher_temperature": 0.0}, "--teacher-temperature 0"),
+        ({"hidden_units": 0}, "--hidden-units 0"),
+        ({"stem": "tiny"}, "--stem tiny"),
+        ({"stem": "small", "strategy": "fine-tune"}, "--stem small has no pretrained weights"),
+        ({"stem": "small", "weights": "mine.pth"}, "--stem small has no pretrained weights"),
+        ({"precision": "fp16"}, "--precision fp16"),
+        ({"batch_norm": "off"}, "--batch-norm off"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(value: dict[str, Any], said: str) -> None:
@@ -43,6 +59,34 @@ def test_a_value_that_makes_no_sense_is_named(value: dict[str, Any], said: str) 
         TrainSettings(**value)
     assert said in caught.value.message
     assert caught.value.exit_code == 2
+
+
+FINE_TUNING: dict[str, Any] = {
+    "lr_decay_per_stage": 0.5,
+    "freeze_until": "layer3",
+    "unfreeze_every": 1,
+    "head_epochs": 1,
+    "batch_norm": "frozen",
+}
+
+
+@pytest.mark.parametrize("strategy", ["feature-extraction", "scratch"])
+@pytest.mark.parametrize("name", FINE_TUNING)
+def test_what_shapes_fine_tuning_is_refused_elsewhere(name: str, strategy: str) -> None:
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is for fine-tuning.*--strategy is {strategy}"):
+        TrainSettings(strategy=strategy, **{name: FINE_TUNING[name]})
+
+
+def test_settings_for_one_strategy_leave_out_what_another_takes() -> None:
+    settings = TrainSettings(**FINE_TUNING, ema=0.9)
+    tuned = settings.for_strategy("fine-tune")
+    assert all(getattr(tuned, name) == value for name, value in FINE_TUNING.items()) and tuned.ema == 0.9
+    for strategy in ("feature-extraction", "scratch"):
+        other = settings.for_strategy(strategy)
+        assert not any(getattr(other, name) == value for name, value in FINE_TUNING.items()) and other.ema == 0.9
+    assert TrainSettings(views=3).for_strategy("feature-extraction").views == 3
+    assert TrainSettings(views=3).for_strategy("scratch").weights == "none"
+    assert TrainSettings(stem="small").for_strategy("fine-tune").stem == "standard"
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,14 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_train.augment import AUGMENTATION_ADVICE, AUGMENTATIONS
+    from edge_train.averaging import AverageResult, AverageStep, Score, average
     from edge_train.backbones import BACKBONES, Backbone, Stage, build, find_backbone, preprocessing, preset
     from edge_train.batches import evaluation_batches, training_batches
     from edge_train.cache import cache_folder
     from edge_train.calibration import fit_temperature
     from edge_train.check import DataReport, check_data
     from edge_train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from edge_train.comparison import Comparison, StrategyRow, compare
     from edge_train.data import DATA_SETS, find_data
     from edge_train.evaluation_data import EvaluationData, choose_evaluation
     from edge_train.findings import Finding
@@ -43,8 +45,11 @@ __all__ = [
     "BACKBONES",
     "DATA_SETS",
     "STRATEGIES",
+    "AverageResult",
+    "AverageStep",
     "Backbone",
     "Checkpoint",
+    "Comparison",
     "DataReport",
     "DeployedNetwork",
     "EvaluationData",
@@ -52,17 +57,21 @@ __all__ = [
     "ImageStore",
     "Network",
     "Progress",
+    "Score",
     "Silence",
     "Splits",
     "Stage",
     "Strategy",
     "StrategyChoice",
+    "StrategyRow",
     "TrainResult",
     "TrainSettings",
+    "average",
     "build",
     "cache_folder",
     "check_data",
     "choose_evaluation",
+    "compare",
     "draw_shapes",
     "evaluation_batches",
     "find_backbone",
@@ -89,6 +98,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "averaging": ["AverageResult", "AverageStep", "Score", "average"],
+    "comparison": ["Comparison", "StrategyRow", "compare"],
     "augment": ["AUGMENTATIONS", "AUGMENTATION_ADVICE"],
     "backbones": ["BACKBONES", "Backbone", "Stage", "build", "find_backbone", "preprocessing", "preset"],
     "batches": ["evaluation_batches", "training_batches"],

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edge_runtime import MissingExtraError, Preprocessing, UsageError
+from edge_train.settings import Stem
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +24,8 @@ PerChannel: TypeAlias = tuple[float, float, float]
 
 # Beyond this a single image takes gigabytes, long after accuracy has stopped to gain.
 LARGEST_PX = 2048
+
+HIDDEN_DROPOUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -311,14 +314,23 @@ def _torchvision_models() -> Any:
     return models
 
 
-def build(backbone: Backbone, *, classes: int, dropout: float | None = None) -> nn.Module:
+def build(
+    backbone: Backbone,
+    *,
+    classes: int,
+    dropout: float | None = None,
+    stem: Stem = "standard",
+    hidden_units: int | None = None,
+) -> nn.Module:
     """A network with random weights and a head of `classes` outputs, initialised as torchvision does.
 
     It maps float32 `[N, 3, H, W]` to `[N, classes]`. `dropout` sets the probability in front of the head (None
-    keeps the architecture's own); parameter names do not depend on it.
+    keeps the architecture's own); parameter names do not depend on it. `stem="small"` makes a ResNet begin with a
+    3×3 convolution of stride 1 and no max-pooling, for inputs of 32 pixels (He et al. 2016, section 4.2).
+    `hidden_units` puts a layer of so many units, ReLU and dropout between the embedding and the answers.
 
     Raises:
-        UsageError: fewer than two classes, or a dropout outside [0, 1).
+        UsageError: fewer than two classes, a dropout outside [0, 1), or a stem or head the backbone cannot have.
         MissingExtraError: torchvision is not installed.
     """
     if classes < 2:
@@ -326,9 +338,43 @@ def build(backbone: Backbone, *, classes: int, dropout: float | None = None) -> 
     if dropout is not None and not 0 <= dropout < 1:
         raise UsageError(f"dropout must be at least 0 and below 1, not {dropout}")
     model: nn.Module = _torchvision_models().get_model(backbone.name, weights=None, num_classes=classes)
+    if stem == "small":
+        _shrink_stem(model, backbone)
+    if hidden_units is not None:
+        _deepen_head(model, backbone, hidden_units, dropout)
     if dropout is not None:
         _set_dropout(model, backbone.head, dropout)
     return model
+
+
+def _shrink_stem(model: nn.Module, backbone: Backbone) -> None:
+    from torch import nn
+
+    if not backbone.name.startswith("resnet"):
+        raise UsageError(f"--stem small is for ResNets, not for {backbone.name}", "choose --backbone resnet18")
+    conv = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    model.set_submodule("conv1", conv)
+    model.set_submodule("maxpool", nn.Identity())
+
+
+def _deepen_head(model: nn.Module, backbone: Backbone, units: int, dropout: float | None) -> None:
+    from torch import nn
+
+    last = model.get_submodule(backbone.head)
+    if not isinstance(last, nn.Linear):
+        raise UsageError(
+            f"--hidden-units: the head of {backbone.name} is a convolution", "choose another backbone, or drop it"
+        )
+    model.set_submodule(
+        backbone.head,
+        nn.Sequential(
+            nn.Linear(last.in_features, units),
+            nn.ReLU(),
+            nn.Dropout(HIDDEN_DROPOUT if dropout is None else dropout),
+            nn.Linear(units, last.out_features),
+        ),
+    )
 
 
 def _set_dropout(model: nn.Module, head: str, probability: float) -> None:

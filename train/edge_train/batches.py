@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from edge_runtime import Sample
 from edge_train.augment import Augmentation
 from edge_train.store import ImageStore
+from edge_train.world import ALONE, World
 
-__all__ = ["Batch", "evaluation_batches", "training_batches"]
+__all__ = ["Batch", "epoch_order", "evaluation_batches", "training_batches", "view_batches"]
 
-Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]  # uint8 [N, H, W, 3], int64 [N]
+# uint8 [N, H, W, 3] or float32 embeddings [N, D]; int64 [N]; a teacher's logits float32 [N, classes], if there are
+Batch: TypeAlias = tuple[torch.Tensor, ...]
 
 AHEAD = 3
 
@@ -31,12 +33,16 @@ def training_batches(
     seed: int,
     epoch: int,
     balanced: bool = False,
+    world: World = ALONE,
 ) -> Iterator[Batch]:
     """One epoch over `samples` in an order, and with an augmentation, that depend on seed and epoch alone.
 
-    With `balanced`, as many images are drawn with replacement, so that each class comes equally often.
+    With `balanced`, as many images are drawn with replacement, so that each class comes equally often. Of each
+    batch a process of `world` gets its share.
     """
-    order = _order(samples, np.random.default_rng([seed, epoch]), balanced=balanced)
+    order, cuts = epoch_order(
+        samples, batch_size=batch_size, seed=seed, epoch=epoch, balanced=balanced, processes=world.size
+    )
 
     # An image that is drawn twice is not augmented twice alike.
     seen: Counter[int] = Counter()
@@ -51,7 +57,38 @@ def training_batches(
         return augment(store.picture(samples[index]), store.preprocessing, draw)
 
     labels = np.array([samples[index].label for index in order], dtype=np.int64)
-    yield from _prepare(store, labels, _cut(np.arange(len(order)), batch_size), load)
+    yield from _prepare(store, labels, [cut[world.rank :: world.size] for cut in cuts], load)
+
+
+def epoch_order(
+    samples: Sequence[Sample], *, batch_size: int, seed: int, epoch: int, balanced: bool = False, processes: int = 1
+) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """The indices of the samples in an epoch's order, and the places in that order which make each batch."""
+    order = _order(samples, np.random.default_rng([seed, epoch]), balanced=balanced)
+    return order, _cut(np.arange(len(order)), batch_size, least=2 * processes)
+
+
+def view_batches(
+    store: ImageStore,
+    samples: Sequence[Sample],
+    augment: Augmentation,
+    *,
+    batch_size: int,
+    seed: int,
+    view: int,
+    world: World = ALONE,
+) -> Iterator[Batch]:
+    """One augmented view of each of `samples` in their order, or of this process's share of them."""
+    mine = world.shard(range(len(samples)))
+
+    def load(place: int) -> NDArray[np.uint8]:
+        index = mine[place]
+        draw = np.random.default_rng([seed, view, index, 0])
+        return augment(store.picture(samples[index]), store.preprocessing, draw)
+
+    labels = np.array([samples[index].label for index in mine], dtype=np.int64)
+    chunks = [np.arange(at, min(at + batch_size, len(mine))) for at in range(0, len(mine), batch_size)]
+    yield from _prepare(store, labels, chunks, load)
 
 
 def evaluation_batches(store: ImageStore, samples: Sequence[Sample], *, batch_size: int) -> Iterator[Batch]:
@@ -73,10 +110,10 @@ def _order(samples: Sequence[Sample], draw: np.random.Generator, *, balanced: bo
     return draw.choice(len(samples), size=len(samples), p=chance / chance.sum())
 
 
-def _cut(order: NDArray[np.int64], batch_size: int) -> list[NDArray[np.int64]]:
-    """Cut into batches; a last one of a single image joins its neighbour, since batch norm needs two."""
+def _cut(order: NDArray[np.int64], batch_size: int, least: int = 2) -> list[NDArray[np.int64]]:
+    """Cut into batches; a last one too small joins its neighbour, since batch norm needs two images a process."""
     batches = [order[at : at + batch_size] for at in range(0, len(order), batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    if len(batches) > 1 and len(batches[-1]) < least:
         last = batches.pop()
         batches[-1] = np.concatenate([batches[-1], last])
     return batches

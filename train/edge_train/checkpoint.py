@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
-from edge_runtime import CheckpointError, ModelCard, ModelError, OutputError, atomic_path
+from edge_runtime import CheckpointError, ModelCard, ModelError, OutputError, UsageError, atomic_path
 from edge_train.backbones import build, find_backbone
 from edge_train.network import Network
+from edge_train.settings import Stem
 
 __all__ = ["CHECKPOINT_FORMAT", "Checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -37,18 +38,32 @@ class Checkpoint:
         card = self.card
         try:
             network = Network(
-                build(find_backbone(card.backbone), classes=len(card.labels), dropout=dropout),
+                build(
+                    find_backbone(card.backbone),
+                    classes=len(card.labels),
+                    dropout=dropout,
+                    **architecture(card),
+                ),
                 mean=tuple(card.normalization["mean"]),
                 std=tuple(card.normalization["std"]),
             )
             network.load_state_dict(dict(self.network))
-        except (RuntimeError, KeyError, TypeError) as error:
+        except (RuntimeError, KeyError, TypeError, UsageError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(
                 f"the checkpoint's weights do not fit {card.backbone} with {len(card.labels)} labels: {reason}",
                 "train again, or name another run with --run",
             ) from error
         return network.eval()
+
+
+def architecture(card: ModelCard) -> dict[str, Any]:
+    """The keywords of `build` that make a card's network. Raises TypeError where its values are of the wrong kind."""
+    units = card.architecture.get("hidden_units")
+    stem = card.architecture.get("stem", "standard")
+    if not (units is None or isinstance(units, int)) or stem not in get_args(Stem):
+        raise TypeError(f"its architecture {dict(card.architecture)} is not known")
+    return {"stem": stem, "hidden_units": units}
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

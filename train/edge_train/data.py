@@ -12,6 +12,7 @@ from PIL import Image
 from edge_runtime import ClassFolders, DataError, Preprocessing
 from edge_train.backbones import Backbone, preprocessing
 from edge_train.cifar10 import cifar10_folder
+from edge_train.settings import Stem
 from edge_train.shapes import shapes_folder
 
 __all__ = ["DATA_SETS", "DataSource", "choose_preprocessing", "find_data"]
@@ -58,13 +59,14 @@ def find_data(data: str) -> DataSource:
 
 
 def choose_preprocessing(
-    backbone: Backbone, source: DataSource, folders: ClassFolders, image_size: int | None
+    backbone: Backbone, source: DataSource, folders: ClassFolders, image_size: int | None, stem: Stem = "standard"
 ) -> tuple[Preprocessing, str]:
     """The preprocessing contract of a run, and one sentence that says why.
 
     Photos larger than the backbone's own input get its preset. Smaller pictures are used whole, without
     the preset's margin, at twice their own size and at least 64 px: enlarging costs time with the square
-    of the side, and backbones pretrained on photos need resolution.
+    of the side, and backbones pretrained on photos need resolution. The small stem, which is made for them,
+    takes them at their own size.
     """
     own = backbone.image_size_px
     typical = _typical_short_side_px(folders)
@@ -73,6 +75,9 @@ def choose_preprocessing(
         size, why = image_size, "as asked"
     elif source.image_size_px is not None:
         size, why = source.image_size_px, f"the size {source.name} is meant for"
+    elif stem == "small":
+        size, why = min(own, max(backbone.smallest_px, typical)), "the images' own, as --stem small takes them"
+        whole = True
     elif whole:
         size = min(own, max(64, -(-2 * typical // 32) * 32))
         why = f"the images are about {typical} px; --image-size {own} is {backbone.name}'s own"

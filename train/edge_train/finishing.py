@@ -12,11 +12,10 @@ from edge_train.calibration import fit_temperature
 from edge_train.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.environment import git_revision
-from edge_train.fitting import FitState
+from edge_train.fitting import FitState, count_parameters
 from edge_train.job import Job
-from edge_train.report import RunReport, SplitAnswers, write_report
+from edge_train.report import RunReport, SplitAnswers, repeat_command, write_report
 from edge_train.runfolder import finish_run
-from edge_train.strategies import layer_groups
 
 __all__ = ["TrainResult", "finish"]
 
@@ -52,12 +51,15 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         for name, given in answers.items()
     }
     card = replace(best.card, temperature=temperature, metrics={name: _figures(m) for name, m in metrics.items()})
-    save_checkpoint(run.best, replace(best, card=card))
     summary = _summary(job, run, state, metrics, temperature)
     summary["seconds"] = time.perf_counter() - started
-    diagnosis = _write_report(job, run, state, card, answers, summary, metrics["val"])
-    summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
-    finish_run(run, summary)
+    diagnosis: tuple[Diagnosis, ...] = ()
+    if job.world.leads:
+        save_checkpoint(run.best, replace(best, card=card))
+        diagnosis = _write_report(job, run, state, card, answers, summary, metrics["val"])
+        summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
+        finish_run(run, summary)
+    job.world.collect(None)
     return TrainResult(run, card, summary, diagnosis)
 
 
@@ -70,7 +72,7 @@ def _figures(metrics: Metrics) -> dict[str, Any]:
 
 
 def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
-    groups = layer_groups(job.network, job.backbone, job.strategy)
+    trained, total = count_parameters(job)
     return {
         "run": run.name,
         "strategy": job.strategy,
@@ -79,9 +81,13 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
         "epochs": state.epoch,
         "temperature": temperature,
         "metrics": {name: found.to_json() for name, found in metrics.items()},
-        "parameters": sum(p.numel() for p in job.network.parameters()),
-        "parameters_trained": sum(p.numel() for group in groups for p in group.parameters),
+        "parameters": total,
+        "parameters_trained": trained,
         "training_seconds": sum(row.train.seconds for row in state.history),
+        "training_accuracy": next(row.train.accuracy for row in state.history if row.epoch == state.best_epoch),
+        "precision": job.precision,
+        "cache_bound_bytes": job.store.bound_bytes,
+        "command": repeat_command(run.read_config()["settings"]),
         "git_revision": git_revision(),
     }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,26 +19,37 @@ import torch
 from edge_runtime import CheckpointError, EdgeError, Run
 from edge_train.batches import training_batches
 from edge_train.checkpoint import Checkpoint, save_checkpoint
+from edge_train.embedding import Embeddings, Head, choose_views, embed
 from edge_train.job import Job
-from edge_train.loop import Learning, train_epoch
+from edge_train.loop import EpochResult, Learning, train_epoch
+from edge_train.mixing import Mixing
+from edge_train.moving_average import MovingAverage
+from edge_train.network import Network
+from edge_train.objective import Distillation, Objective
+from edge_train.precision import autocast
 from edge_train.runfolder import EpochRow, write_metrics
 from edge_train.schedules import Schedule
-from edge_train.strategies import layer_groups, make_optimizer
+from edge_train.strategies import freeze, layer_groups, make_optimizer, set_mode
+from edge_train.world import ALONE
 
-__all__ = ["FitState", "class_weights", "fit"]
+__all__ = ["FitState", "class_weights", "count_parameters", "fit"]
 
 BATCH_NORM_IMAGES = 1024
 
 
 @dataclass(slots=True)
 class FitState:
-    """How far a run has come: epochs done, the best of them, and one row for each."""
+    """How far a run has come: epochs done, the best of them, and one row for each.
+
+    `views` is how many views of each image are embedded, None before that is known.
+    """
 
     epoch: int = 0
     best_epoch: int = 0
     best_accuracy: float = -1.0
     best_loss: float = math.inf
     history: list[EpochRow] = field(default_factory=list)
+    views: int | None = None
 
     def note(self, row: EpochRow) -> bool:
         """Add an epoch; tells whether it is the best: the highest validation accuracy, then the lowest loss."""
@@ -58,41 +69,102 @@ def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    groups = layer_groups(job.network, job.backbone, job.strategy)
-    optimizer = make_optimizer(
-        groups, settings.optimizer, lr_scale=settings.lr_scale, weight_decay=settings.weight_decay
-    )
     steps = -(-len(job.splits.train) // settings.batch_size)
-    schedule = Schedule(settings.schedule, steps * settings.epochs, round(steps * settings.warmup_epochs))
+    learning = _learning(job, steps)
     state = FitState()
     if saved:
-        _restore(saved, state, optimizer, schedule)
-    learning = Learning(
-        optimizer,
-        schedule,
-        label_smoothing=settings.label_smoothing,
-        clip_norm=settings.clip_norm,
-        class_weights=class_weights(job).to(job.device) if settings.class_balance == "weights" else None,
+        _restore(saved, state, learning)
+    trained, total = count_parameters(job)
+    progress.say(
+        f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
-    trained = sum(p.numel() for group in groups for p in group.parameters)
-    total = sum(p.numel() for p in job.network.parameters())
-    progress.say(f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device}")
+    if state.views is None:
+        # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
+        state.views = min(job.world.collect(choose_views(job)))
+    embeddings = None
+    if state.epoch < settings.epochs and state.views:
+        seen = "" if state.views == 1 else f" in {state.views} views"
+        progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
+        embeddings = embed(job, state.views)
     while state.epoch < settings.epochs and not _is_patient_no_more(state, settings.patience):
-        row = _run_epoch(job, run, learning, state.epoch + 1, first_step=state.epoch * steps)
-        schedule.end_epoch(row.val_loss)
+        row = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
+        learning.schedule.end_epoch(row.val_loss)
         best = state.note(row)
-        _keep(job, run, state, learning, best=best)
+        if job.world.leads:
+            _keep(job, run, state, learning, best=best)
         progress.say(row.describe(settings.epochs, best=best))
     if state.epoch < settings.epochs:
         progress.say(f"stopped early: no better epoch in {settings.patience}")
+    # Whoever reads the checkpoints next must find them written.
+    job.world.collect(None)
     return state
 
 
-def _run_epoch(job: Job, run: Run, learning: Learning, epoch: int, *, first_step: int) -> EpochRow:
+def count_parameters(job: Job) -> tuple[int, int]:
+    """How many parameters ever learn, and how many there are."""
+    trained = sum(p.numel() for group in layer_groups(job.network, job.plan) for p in group.parameters)
+    return trained, sum(p.numel() for p in job.network.parameters())
+
+
+def _learning(job: Job, steps: int) -> Learning:
+    settings = job.settings
+    classes = len(job.card.labels)
+    mixing = Mixing(mixup=settings.mixup, cutmix=settings.cutmix, classes=classes)
+    distillation = Distillation(settings.teacher_weight, settings.teacher_temperature)
+    return Learning(
+        job.network,
+        make_optimizer(
+            layer_groups(job.network, job.plan),
+            settings.optimizer,
+            lr_scale=settings.lr_scale,
+            weight_decay=settings.weight_decay,
+        ),
+        Schedule(settings.schedule, steps * settings.epochs, round(steps * settings.warmup_epochs)),
+        Objective(
+            label_smoothing=settings.label_smoothing,
+            class_weights=class_weights(job).to(job.device) if settings.class_balance == "weights" else None,
+            distillation=distillation if job.teacher is not None else None,
+        ),
+        clip_norm=settings.clip_norm,
+        precision=job.precision,
+        mixing=mixing if settings.mixup or settings.cutmix else None,
+        average=MovingAverage(job.network, settings.ema) if settings.ema is not None else None,
+        teacher=job.teacher,
+        world=job.world,
+        say=job.progress.say,
+    )
+
+
+def _run_epoch(
+    job: Job, run: Run, learning: Learning, embeddings: Embeddings | None, epoch: int, *, first_step: int
+) -> EpochRow:
     settings, progress = job.settings, job.progress
-    # Dropout draws from torch's own generator.
-    torch.manual_seed(int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0]))
+    # Dropout and mixing draw from torch's own generator; processes must not all drop the same.
+    seeds = [settings.seed, epoch, *([job.world.rank] if job.world.rank else [])]
+    torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+    freeze(job.network, job.plan, epoch)
     progress.begin(f"epoch {epoch}/{settings.epochs}", len(job.splits.train))
+    try:
+        if embeddings is not None:
+            result = _train_head(job, learning, embeddings, epoch, first_step=first_step)
+        else:
+            result = _train_network(job, learning, epoch, first_step=first_step)
+    except FloatingPointError as error:
+        raise EdgeError(
+            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller --lr-scale"
+        ) from error
+    progress.end()
+    if embeddings is not None:
+        val = embeddings.validate(job, learning.evaluated)
+    else:
+        if job.strategy == "scratch":
+            _reestimate_batch_norm(job, learning.evaluated, epoch)
+        val = job.outputs(job.splits.val, "validating", network=learning.evaluated, precision=job.precision)
+    return EpochRow(epoch, result, val.loss, val.accuracy)
+
+
+def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
+    settings, world = job.settings, job.world
     batches = training_batches(
         job.store,
         job.splits.train,
@@ -101,30 +173,39 @@ def _run_epoch(job: Job, run: Run, learning: Learning, epoch: int, *, first_step
         seed=settings.seed,
         epoch=epoch,
         balanced=settings.class_balance == "sampler",
+        world=world,
     )
-    try:
-        result = train_epoch(
-            job.network,
-            job.backbone,
-            job.strategy,
-            learning,
-            batches,
-            device=job.device,
-            first_step=first_step,
-            on_images=progress.advance,
-        )
-    except FloatingPointError as error:
-        raise EdgeError(
-            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller --lr-scale"
-        ) from error
-    progress.end()
-    if job.strategy == "scratch":
-        _reestimate_batch_norm(job, epoch)
-    val = job.outputs(job.splits.val, "validating")
-    return EpochRow(epoch, result, val.loss, val.accuracy)
+    set_mode(job.network, job.plan, epoch)
+    result = train_epoch(
+        # Made anew for each epoch: which parameters have gradients may change between two.
+        world.parallel(job.network, job.device),
+        learning,
+        batches,
+        device=job.device,
+        first_step=first_step,
+        on_images=lambda count: job.progress.advance(count * world.size),
+    )
+    world.agree(learning.evaluated)
+    return result
 
 
-def _reestimate_batch_norm(job: Job, epoch: int) -> None:
+def _train_head(job: Job, learning: Learning, embeddings: Embeddings, epoch: int, *, first_step: int) -> EpochResult:
+    """Every process trains the same head on the same vectors: that costs less than to share the work."""
+    alone = replace(learning, world=ALONE, precision="fp32")
+    # Dropout must be the same everywhere, too.
+    torch.manual_seed(int(np.random.SeedSequence([job.settings.seed, epoch]).generate_state(1)[0]))
+    set_mode(job.network, job.plan, epoch)
+    return train_epoch(
+        Head(job.network, job.backbone).train(),
+        alone,
+        embeddings.batches(job, epoch),
+        device=job.device,
+        first_step=first_step,
+        on_images=job.progress.advance,
+    )
+
+
+def _reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
     """Take batch norm's statistics anew over up to 1,024 training images (PreciseBN, Wu and Johnson 2021).
 
     Its running averages lag behind weights that move fast: after a few hundred steps from random weights,
@@ -135,31 +216,40 @@ def _reestimate_batch_norm(job: Job, epoch: int) -> None:
         job.store, job.splits.train, job.augment, batch_size=64, seed=job.settings.seed, epoch=epoch
     )
     some = itertools.islice((images for images, _ in batches), -(-count // 64))
-    torch.optim.swa_utils.update_bn(some, job.network, device=job.device)
+    with autocast(job.device, job.precision):
+        torch.optim.swa_utils.update_bn(some, network, device=job.device)
 
 
 def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool) -> None:
-    network = job.network.state_dict()
     if best:
-        save_checkpoint(run.best, Checkpoint(job.card, network, state.epoch, {}))
+        save_checkpoint(run.best, Checkpoint(job.card, learning.evaluated.state_dict(), state.epoch, {}))
     training = {
         "optimizer": learning.optimizer.state_dict(),
         "plateau": [learning.schedule.plateau, learning.schedule.lowest_loss, learning.schedule.stale_epochs],
         "best": [state.best_epoch, state.best_accuracy, state.best_loss],
         "history": [row.to_json() for row in state.history],
+        "pieces": learning.pieces,
+        "views": state.views,
     }
-    save_checkpoint(run.last, Checkpoint(job.card, network, state.epoch, training))
+    if learning.average is not None:
+        training["average"] = learning.average.state_dict()
+    save_checkpoint(run.last, Checkpoint(job.card, job.network.state_dict(), state.epoch, training))
     write_metrics(run, state.history)
 
 
-def _restore(saved: Mapping[str, Any], state: FitState, optimizer: torch.optim.Optimizer, schedule: Schedule) -> None:
+def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> None:
+    schedule = learning.schedule
     try:
-        optimizer.load_state_dict(saved["optimizer"])
+        learning.optimizer.load_state_dict(saved["optimizer"])
         schedule.plateau, schedule.lowest_loss, schedule.stale_epochs = saved["plateau"]
         state.best_epoch, state.best_accuracy, state.best_loss = saved["best"]
         state.history = [EpochRow.from_json(row) for row in saved["history"]]
         state.epoch = len(state.history)
-    except (KeyError, ValueError, TypeError) as error:
+        learning.pieces = saved.get("pieces", 1)
+        state.views = saved.get("views")
+        if learning.average is not None:
+            learning.average.load_state_dict(saved["average"])
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again") from error
 
 

@@ -14,9 +14,12 @@ from edge_train.batches import evaluation_batches
 from edge_train.loop import Outputs, run_network
 from edge_train.network import Network
 from edge_train.progress import Progress
-from edge_train.settings import Strategy, TrainSettings
+from edge_train.settings import Precision, Strategy, TrainSettings
 from edge_train.splits import Splits
 from edge_train.store import ImageStore
+from edge_train.strategies import Plan
+from edge_train.teacher import Teacher
+from edge_train.world import ALONE, World
 
 __all__ = ["Job"]
 
@@ -27,19 +30,45 @@ class Job:
 
     settings: TrainSettings
     progress: Progress
-    backbone: Backbone
-    strategy: Strategy
+    plan: Plan
     network: Network
     store: ImageStore
     splits: Splits
     augment: Augmentation
     device: torch.device
     card: ModelCard
+    precision: Precision = "fp32"
+    teacher: Teacher | None = None
+    world: World = ALONE
 
-    def outputs(self, samples: Sequence[Sample], task: str) -> Outputs:
-        """What the network answers on `samples`, as the runtime would show them to it."""
+    @property
+    def backbone(self) -> Backbone:
+        """The architecture."""
+        return self.plan.backbone
+
+    @property
+    def strategy(self) -> Strategy:
+        """What `auto` came to, or what was asked for."""
+        return self.plan.strategy
+
+    def outputs(
+        self,
+        samples: Sequence[Sample],
+        task: str,
+        *,
+        network: Network | None = None,
+        precision: Precision = "fp32",
+    ) -> Outputs:
+        """What `network` (the job's own by default) answers on `samples`, as the runtime would show them to it."""
         self.progress.begin(task, len(samples))
-        batches = evaluation_batches(self.store, samples, batch_size=max(64, self.settings.batch_size))
-        outputs = run_network(self.network, batches, device=self.device, on_images=self.progress.advance)
+        mine = self.world.shard(samples)
+        batches = evaluation_batches(self.store, mine, batch_size=max(64, self.settings.batch_size))
+        outputs = run_network(
+            network or self.network,
+            batches,
+            device=self.device,
+            precision=precision,
+            on_images=lambda count: self.progress.advance(count * self.world.size),
+        )
         self.progress.end()
-        return outputs
+        return Outputs(self.world.unshard(outputs.logits), self.world.unshard(outputs.labels))

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from edge_train.backbones import Backbone
+from edge_runtime import EdgeError
 from edge_train.batches import Batch
+from edge_train.mixing import Mixing
+from edge_train.moving_average import MovingAverage
 from edge_train.network import Network
+from edge_train.objective import Objective
+from edge_train.precision import autocast
 from edge_train.schedules import Schedule
-from edge_train.settings import Strategy
-from edge_train.strategies import set_mode
+from edge_train.settings import Precision
+from edge_train.teacher import Teacher
+from edge_train.world import ALONE, World
 
 __all__ = ["EpochResult", "Learning", "Outputs", "run_network", "train_epoch"]
 
@@ -33,8 +39,8 @@ class EpochResult:
 class Outputs:
     """What a network answers on a split: logits float32 `[N, classes]`, true classes int64 `[N]`."""
 
-    logits: torch.Tensor
-    labels: torch.Tensor
+    logits: Tensor
+    labels: Tensor
 
     @property
     def loss(self) -> float:
@@ -47,35 +53,96 @@ class Outputs:
         return float((self.logits.argmax(dim=1) == self.labels).double().mean())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Learning:
-    """How a step is taken; `class_weights` is float32 `[classes]` on the training device."""
+    """How a step is taken. `pieces` is the number of parts a batch goes through the network in.
 
+    `network` is what is optimised and averaged; a step is given the model that reads the batch, which is the
+    network itself, its head, or the network wrapped to run on several processes.
+    """
+
+    network: Network
     optimizer: torch.optim.Optimizer
     schedule: Schedule
-    label_smoothing: float = 0.0
+    objective: Objective = field(default_factory=Objective)
     clip_norm: float | None = None
-    class_weights: torch.Tensor | None = None
+    precision: Precision = "fp32"
+    mixing: Mixing | None = None
+    average: MovingAverage | None = None
+    teacher: Teacher | None = None
+    world: World = ALONE
+    pieces: int = 1
+    say: Callable[[str], object] = lambda _: None
 
-    def step(self, network: Network, images: torch.Tensor, labels: torch.Tensor, step: int) -> tuple[torch.Tensor, ...]:
-        """One step of gradient descent; gives the loss and the logits back."""
+    @property
+    def evaluated(self) -> Network:
+        """The network that is validated and kept: the average, where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def step(self, model: nn.Module, batch: tuple[Tensor, ...], step: int) -> tuple[Tensor, Tensor]:
+        """One step of gradient descent; gives back the summed loss and how many were right, as scalars."""
         self.schedule.apply(self.optimizer, step)
-        logits = network(images)
-        loss = nn.functional.cross_entropy(
-            logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        inputs, targets, *rest = batch
+        if self.mixing is not None:
+            inputs, targets = self.mixing(inputs, targets)
+        taught = rest[0] if rest else self.teacher.logits(inputs) if self.teacher is not None else None
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                loss, correct = self._gradients(model, inputs, targets, taught)
+                break
+            except RuntimeError as error:
+                self._go_smaller(error, len(inputs))
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), self.clip_norm)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
-        return loss.detach(), logits.detach()
+        if self.average is not None:
+            self.average.update(self.network)
+        return loss, correct
+
+    def _gradients(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, taught: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        weight = self.world.sum(self.objective.weight(targets))
+        images = int(self.world.sum(torch.tensor(len(targets), device=targets.device)))
+        truth = targets.argmax(dim=1) if targets.is_floating_point() else targets
+        total = torch.zeros((), device=inputs.device)
+        correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
+        for part in zip(
+            *(t.chunk(self.pieces) for t in (inputs, targets, truth, taught) if t is not None), strict=True
+        ):
+            with autocast(inputs.device, self.precision):
+                logits = model(part[0]).float()
+            loss = self.objective(
+                logits, part[1], weight=weight, images=images, teacher=part[3] if taught is not None else None
+            )
+            # Processes average their gradients, while each one's loss is its share of the batch's.
+            (loss * self.world.size).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * images
+            correct += (logits.detach().argmax(dim=1) == part[2]).sum()
+        return total, correct
+
+    def _go_smaller(self, error: RuntimeError, images: int) -> None:
+        """Halve the pieces of a batch that memory did not suffice for. Raises what cannot be helped so."""
+        if not _is_out_of_memory(error):
+            raise error
+        if self.world.size > 1 or self.pieces >= images:
+            raise EdgeError(
+                "memory does not suffice for a training step",
+                "try a smaller --batch-size, a smaller --image-size or a smaller backbone",
+            ) from error
+        self.pieces *= 2
+        self.optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.say(
+            f"note: memory does not suffice for {images} images at once; "
+            f"they go in {self.pieces} parts, whose gradients are summed"
+        )
 
 
 def train_epoch(
-    network: Network,
-    backbone: Backbone,
-    strategy: Strategy,
+    model: nn.Module,
     learning: Learning,
     batches: Iterable[Batch],
     *,
@@ -88,37 +155,42 @@ def train_epoch(
     Raises:
         FloatingPointError: the loss is no longer a finite number.
     """
-    set_mode(network, backbone, strategy)
     started = time.perf_counter()
     loss_sum = torch.zeros((), device=device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
+    correct_sum = torch.zeros((), dtype=torch.int64, device=device)
     count = 0
     for step, batch in enumerate(batches, start=first_step):
-        images, labels = (tensor.to(device) for tensor in batch)
-        loss, logits = learning.step(network, images, labels, step)
-        loss_sum += loss * len(labels)
-        correct += (logits.argmax(dim=1) == labels).sum()
-        count += len(labels)
-        on_images(len(labels))
-    mean_loss = float(loss_sum) / count
-    if not torch.isfinite(loss_sum):
+        loss, correct = learning.step(model, tuple(tensor.to(device) for tensor in batch), step)
+        loss_sum += loss
+        correct_sum += correct
+        count += len(batch[1])
+        on_images(len(batch[1]))
+    world = learning.world
+    images = int(world.sum(torch.tensor(count, device=device)))
+    mean_loss = float(world.sum(loss_sum)) / images
+    if not math.isfinite(mean_loss):
         raise FloatingPointError(f"the training loss became {mean_loss}")
-    return EpochResult(mean_loss, int(correct) / count, count, time.perf_counter() - started)
+    return EpochResult(mean_loss, int(world.sum(correct_sum)) / images, images, time.perf_counter() - started)
 
 
 def run_network(
-    network: Network,
+    model: nn.Module,
     batches: Iterable[Batch],
     *,
     device: torch.device,
+    precision: Precision = "fp32",
     on_images: Callable[[int], object] = lambda _: None,
 ) -> Outputs:
-    """The network's answers on `batches` in evaluation mode, gathered on the CPU."""
-    network.eval()
+    """The model's answers on `batches` in evaluation mode, gathered on the CPU."""
+    model.eval()
     logits, labels = [], []
-    with torch.inference_mode():
-        for images, truth in batches:
-            logits.append(network(images.to(device)).float().cpu())
+    with torch.inference_mode(), autocast(device, precision):
+        for inputs, truth, *_ in batches:
+            logits.append(model(inputs.to(device)).float().cpu())
             labels.append(truth)
             on_images(len(truth))
     return Outputs(torch.cat(logits), torch.cat(labels))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

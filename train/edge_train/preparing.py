@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from edge_runtime import (
     CheckpointError,
+    ClassFolders,
     DataError,
     EdgeError,
     ImageError,
@@ -16,6 +19,7 @@ from edge_runtime import (
     Run,
     UsageError,
     WeightsError,
+    find_run,
     scan,
     usable_cores,
 )
@@ -27,12 +31,16 @@ from edge_train.download import OnBytes
 from edge_train.environment import choose_device, now, versions
 from edge_train.job import Job
 from edge_train.network import Network
-from edge_train.progress import Progress
-from edge_train.settings import Strategy, TrainSettings, find_strategy
+from edge_train.precision import choose_precision
+from edge_train.progress import Progress, Silence
+from edge_train.settings import Precision, Strategy, TrainSettings, find_strategy
 from edge_train.splits import Splits, read_split, split, without
 from edge_train.store import ImageStore, default_cache_bytes
-from edge_train.strategies import freeze
+from edge_train.strategies import Plan, freeze, make_plan
+from edge_train.strategy_choice import choose_strategy
+from edge_train.teacher import Teacher, load_teacher
 from edge_train.weights import load_pretrained, parse_weights
+from edge_train.world import World, join_world
 
 __all__ = ["prepare", "prepare_again"]
 
@@ -41,7 +49,8 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     """Check and load everything that can go wrong before the first epoch."""
     backbone = find_backbone(settings.backbone)
     augment = find_augmentation(settings.augment)
-    device, threads = _use_machine(settings)
+    world, device, threads = _use_machine(settings)
+    progress = progress if world.leads else Silence()
     source = find_data(settings.data)
     _check_out(settings.out, source.root)
     folders = scan(source.root)
@@ -50,17 +59,24 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     splits = split(folders, seed=settings.seed, limit=settings.limit)
     for note in splits.notes:
         progress.say(f"note: {note}")
-    contract, why = choose_preprocessing(backbone, source, folders, settings.image_size)
+    contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
-    strategy, network, origin = _start_network(settings, backbone, len(folders.labels), progress)
+    strategy, network, origin = _start_network(
+        settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
+    )
+    plan = make_plan(settings, backbone, strategy)
     progress.say(why)
-    store = ImageStore(folders.root, contract, cache_bytes=default_cache_bytes(), threads=threads)
-    splits = _read_images(settings, store, splits, progress)
+    precision = _choose_precision(settings, device, plan, progress)
+    teacher = _find_teacher(settings, folders, splits, device, precision)
+    store = ImageStore(
+        folders.root, contract, cache_bytes=default_cache_bytes() // _processes_here(world), threads=threads
+    )
+    splits = _read_images(settings, store, splits, progress, world)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{len(folders.labels)} classes ({splits.how})"
     )
-    freeze(network, backbone, strategy)
+    freeze(network, plan)
     card = ModelCard(
         labels=folders.labels,
         preprocessing=contract,
@@ -77,8 +93,46 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
         },
         versions=versions(),
         created=now(),
+        architecture=_architecture(settings),
     )
-    return Job(settings, progress, backbone, strategy, network.to(device), store, splits, augment, device, card)
+    return Job(
+        settings,
+        progress,
+        plan,
+        network.to(device).to(memory_format=torch.channels_last),
+        store,
+        splits,
+        augment,
+        device,
+        card,
+        precision=precision,
+        teacher=teacher,
+        world=world,
+    )
+
+
+def _architecture(settings: TrainSettings) -> dict[str, Any]:
+    """What of the network is not the backbone's own."""
+    own = {"stem": settings.stem, "hidden_units": settings.hidden_units}
+    return {name: value for name, value in own.items() if value not in {None, "standard"}}
+
+
+def _choose_precision(settings: TrainSettings, device: torch.device, plan: Plan, progress: Progress) -> Precision:
+    frozen = plan.strategy == "feature-extraction"
+    precision, why = choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen)
+    if precision == "bf16":
+        progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
+    return precision
+
+
+def _find_teacher(
+    settings: TrainSettings, folders: ClassFolders, splits: Splits, device: torch.device, precision: Precision
+) -> Teacher | None:
+    if settings.teacher is None:
+        return None
+    return load_teacher(
+        find_run(settings.teacher), folders.labels, folders.fingerprint, splits, device=device, precision=precision
+    )
 
 
 def _check_out(out: Path, root: Path) -> None:
@@ -98,29 +152,41 @@ def _check_out(out: Path, root: Path) -> None:
         ) from error
 
 
-def _start_network(
-    settings: TrainSettings, backbone: Backbone, classes: int, progress: Progress
+def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
+    settings: TrainSettings,
+    backbone: Backbone,
+    classes: int,
+    images: int,
+    size_px: int,
+    device: torch.device,
+    progress: Progress,
 ) -> tuple[Strategy, Network, str]:
     """The network to start from, with the strategy that `auto` comes to and where its weights are from."""
     _, mean, std = preset(backbone)
-    network = Network(build(backbone, classes=classes, dropout=settings.dropout), mean, std)
-    strategy: Strategy
+    made = build(
+        backbone,
+        classes=classes,
+        dropout=settings.dropout,
+        stem=settings.stem,
+        hidden_units=settings.hidden_units,
+    )
+    network = Network(made, mean, std)
     choice = parse_weights(settings.weights)
-    if settings.strategy == "scratch" or choice == "none":
-        strategy, origin = "scratch", "none"
-        why = "asked for" if settings.strategy == "scratch" else "no pretrained weights wanted"
-    else:
+    origin = "none"
+    if settings.strategy != "scratch" and settings.stem == "standard" and choice != "none":
         try:
             origin = load_pretrained(network.backbone, backbone, choice, progress=_downloading(progress))
         except WeightsError as error:
             if settings.strategy != "auto" or choice != "default":
                 raise
-            progress.say(f"note: {error.message}")
-            strategy, origin = "scratch", "none"
-            why = "auto: no pretrained weights can be had here; --weights FILE brings your own"
-        else:
-            strategy = "fine-tune" if settings.strategy == "auto" else settings.strategy
-            why = "auto: pretrained weights are at hand" if settings.strategy == "auto" else "asked for"
+            progress.say(f"note: {error.message}; --weights FILE brings your own")
+    if settings.strategy == "auto":
+        strategy, why = choose_strategy(
+            settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
+        )
+        why = f"auto: {why}"
+    else:
+        strategy, why = settings.strategy, "as asked"
     progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}; weights: {origin}")
     return strategy, network, origin
 
@@ -141,12 +207,19 @@ def _downloading(progress: Progress) -> OnBytes:
     return on_bytes
 
 
-def _read_images(settings: TrainSettings, store: ImageStore, splits: Splits, progress: Progress) -> Splits:
+def _read_images(
+    settings: TrainSettings, store: ImageStore, splits: Splits, progress: Progress, world: World
+) -> Splits:
     """Decode every image once; refuse or leave out the unreadable ones, by name."""
     total = len(splits.train) + len(splits.val) + len(splits.test)
     progress.begin("reading images", total)
-    bad = store.read_all(splits.train, (*splits.val, *splits.test), on_image=progress.advance)
+    found = store.read_all(
+        world.shard(splits.train),
+        world.shard((*splits.val, *splits.test)),
+        on_image=lambda: progress.advance(world.size),
+    )
     progress.end()
+    bad = {path: error for part in world.collect(found) for path, error in part.items()}
     if not bad:
         return _checked(splits, store.root)
     if settings.on_bad_image == "error":
@@ -189,22 +262,49 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         raise CheckpointError(f"{run.config} lacks what a run is resumed with: {error}", "train again") from error
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
-    if scan(root, labels=card.labels).fingerprint != card.data["fingerprint"]:
+    folders = scan(root, labels=card.labels)
+    if folders.fingerprint != card.data["fingerprint"]:
         raise DataError(f"the images in {root} have changed since {run.path} was started", "train again")
-    device, threads = _use_machine(settings)
-    backbone = find_backbone(card.backbone)
-    strategy = find_strategy(card.strategy)
+    world, device, threads = _use_machine(settings)
+    progress = progress if world.leads else Silence()
+    plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
     network = checkpoint.build(dropout=settings.dropout)
-    freeze(network, backbone, strategy)
-    store = ImageStore(root, card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
-    splits = _read_images(settings, store, read_split(run.split, card.labels), progress)
-    augment = find_augmentation(settings.augment)
-    job = Job(settings, progress, backbone, strategy, network.to(device), store, splits, augment, device, card)
+    freeze(network, plan)
+    store = ImageStore(
+        root, card.preprocessing, cache_bytes=default_cache_bytes() // _processes_here(world), threads=threads
+    )
+    found = read_split(run.split, card.labels)
+    splits = _read_images(settings, store, found, progress, world)
+    precision = _choose_precision(settings, device, plan, progress)
+    job = Job(
+        settings,
+        progress,
+        plan,
+        network.to(device).to(memory_format=torch.channels_last),
+        store,
+        splits,
+        find_augmentation(settings.augment),
+        device,
+        card,
+        precision=precision,
+        teacher=_find_teacher(settings, folders, found, device, precision),
+        world=world,
+    )
     return job, checkpoint
 
 
-def _use_machine(settings: TrainSettings) -> tuple[torch.device, int]:
-    """The device to train on, and the threads that torch, decoding and resizing each may use."""
-    threads = settings.threads or usable_cores()
+def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
+    """The processes that train together, this one's device, and the threads that torch and decoding may use."""
+    world, device = join_world(choose_device(settings.device))
+    if settings.batch_size < 2 * world.size:
+        raise UsageError(
+            f"--batch-size {settings.batch_size} is too small for {world.size} processes",
+            f"give at least {2 * world.size}",
+        )
+    threads = settings.threads or max(1, usable_cores() // _processes_here(world))
     torch.set_num_threads(threads)
-    return choose_device(settings.device), threads
+    return world, device, threads
+
+
+def _processes_here(world: World) -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world.size > 1 else 1

@@ -21,6 +21,8 @@ __all__ = ["TrainResult", "resume", "train"]
 def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:
     """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
 
+    Under torchrun each process calls it; they train together, and the first one writes.
+
     Raises:
         DataError: the data folder is not as it must be, or has unreadable images (exit 2).
         UsageError: settings that do not go together (exit 2).
@@ -30,8 +32,11 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     started = time.perf_counter()
     progress = progress or Silence()
     job = prepare(settings, progress)
-    run = create_run(settings, job.card, job.splits, data_root=job.store.root)
-    progress.say(f"run {run.path}")
+    made = None
+    if job.world.leads:
+        made = create_run(settings, job.card, job.splits, data_root=job.store.root)
+    run = job.world.tell(made)
+    job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
 
 
@@ -47,7 +52,7 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
     started = time.perf_counter()
     progress = progress or Silence()
     job, last = prepare_again(run, progress)
-    progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
+    job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
     return _run(job, run, last.training, started)
 
 

@@ -1,0 +1,77 @@
+"""edge average: the weights of several runs of one backbone averaged into one model, where that is better."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_cli.console import Console, print_json, print_table
+from edge_cli.options import JsonFlag, QuietFlag, ThreadsOption
+from edge_runtime import RUNS_FOLDER, find_run
+
+if TYPE_CHECKING:
+    from edge_train import AverageStep, Score
+
+app = typer.Typer(add_completion=False)
+
+TEXT = """Average the weights of runs of one backbone, on the same data and split, into one model of the same size.
+
+The best run on validation comes first; each other one is kept only if the average with it validates better (a greedy
+model soup, Wortsman et al. 2022). If none is, nothing is written and the exit code is 1.
+
+Averages help most among runs that fine-tune the same pretrained weights with other rates, augmentations or epochs.
+"""
+HELP = "\n\n".join(" ".join(paragraph.split()) for paragraph in TEXT.split("\n\n"))
+
+
+@app.command(name="average", help=HELP)
+def average(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN…", help="Run folders, or their names below runs/.", show_default=False),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that the new run folder is put into.")
+    ] = RUNS_FOLDER,
+    threads: ThreadsOption = None,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Run `edge_train.average` and print each step of it."""
+    chosen = [find_run(run) for run in runs]
+    # As in edge train: torch's threads spin while they wait, which slows work beside other work.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    from edge_train import average as run_average
+
+    with Console(quiet=quiet) as console:
+        result = run_average(chosen, out=out, threads=threads, progress=console)
+    if json_:
+        print_json(result.summary)
+        return 0
+    print_table(
+        ("run", "alone", "loss", "average with it", "loss", ""),
+        [_row(step) for step in result.steps],
+        title=f"validation accuracy, n {result.steps[0].alone.n}",
+    )
+    for split, figures in result.summary["metrics"].items():
+        low, high = figures["accuracy_interval_95"]
+        print(
+            f"{split} accuracy {figures['accuracy']:.1%} (n {figures['n']}, 95 % interval {low:.1%} to {high:.1%}), "
+            f"calibration error {figures['expected_calibration_error']:.3f}"
+        )
+    kept = len(result.summary["averaged"])
+    print(f"average of {kept} of {len(chosen)} runs, {result.summary['seconds']:.0f} s: {result.run.best}")
+    console.say(f"next: edge export --run {result.run.path}")
+    return 0
+
+
+def _row(step: AverageStep) -> tuple[str, ...]:
+    verdict = "start" if step.averaged is None else "kept" if step.kept else "left out"
+    return str(step.run.path), *_cells(step.alone), *_cells(step.averaged), verdict
+
+
+def _cells(score: Score | None) -> tuple[str, str]:
+    return ("–", "–") if score is None else (f"{score.accuracy:.1%}", f"{score.loss:.3f}")

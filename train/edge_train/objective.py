@@ -1,0 +1,61 @@
+"""What training minimises: cross-entropy, and the distance from a teacher's answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Distillation", "Objective"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """How much of the loss is the teacher's, and at which temperature both answers are softened."""
+
+    weight: float
+    temperature: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objective:
+    """The loss of a step; `class_weights` is float32 `[classes]` on the training device.
+
+    With a teacher it is (1 - w) of cross-entropy and w of T² KL(teacher || student), both softened by T (Hinton
+    et al. 2015, section 2).
+    """
+
+    label_smoothing: float = 0.0
+    class_weights: Tensor | None = None
+    distillation: Distillation | None = None
+
+    def weight(self, targets: Tensor) -> Tensor:
+        """What the summed cross-entropy of a batch with these targets is divided by, a scalar."""
+        if self.class_weights is None or targets.is_floating_point():
+            return torch.tensor(float(len(targets)), device=targets.device)
+        return self.class_weights[targets].sum()
+
+    def __call__(
+        self, logits: Tensor, targets: Tensor, *, weight: Tensor, images: int, teacher: Tensor | None = None
+    ) -> Tensor:
+        """The part of a batch's mean loss that these answers make, a scalar.
+
+        `logits` are float32 `[n, classes]`, `targets` int64 `[n]` or probabilities `[n, classes]`; `weight` and
+        `images` are those of the whole batch, so that the losses of its pieces add up to its own. `teacher` are the
+        teacher's logits.
+        """
+        loss = nn.functional.cross_entropy(
+            logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
+        )
+        loss = loss / weight
+        if self.distillation is None or teacher is None:
+            return loss
+        soft = self.distillation
+        distance = nn.functional.kl_div(
+            torch.log_softmax(logits / soft.temperature, dim=1),
+            torch.log_softmax(teacher / soft.temperature, dim=1),
+            reduction="sum",
+            log_target=True,
+        )
+        return (1 - soft.weight) * loss + soft.weight * soft.temperature**2 * distance / images
