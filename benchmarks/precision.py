@@ -1,0 +1,116 @@
+"""Where bfloat16 pays: training steps and forward passes of each backbone in float32 and bfloat16, side by side.
+
+    python benchmarks/precision.py [--backbones resnet18,mobilenet_v2] [--image-size 64] [--runs 10]
+
+The two take turns in one process, on random pictures and weights. `edge_train.precision` holds what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import torch
+
+from edge_cli.console import print_table
+from edge_runtime import cpu_model, usable_cores
+from edge_train import BACKBONES, Network, build, find_backbone
+from edge_train.precision import PAYS_ON_CPU, autocast, has_bf16
+from edge_train.settings import Precision
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+CLASSES = 10
+
+
+def main() -> int:
+    """Measure, print, and give the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", default=",".join(BACKBONES), metavar="NAMES")
+    parser.add_argument("--image-size", type=int, default=64, metavar="PX")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N")
+    parser.add_argument("--runs", type=int, default=10, metavar="N")
+    parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rows = [
+        measure(
+            name.strip(), max(options.image_size, find_backbone(name).smallest_px), options.batch_size, options.runs
+        )
+        for name in options.backbones.split(",")
+    ]
+    if options.json:
+        print(json.dumps({"cpu": cpu_model(), "threads": options.threads, "rows": rows}, indent=2))
+        return 0
+    print(f"{cpu_model()}, {options.threads} threads; bfloat16 in hardware: {has_bf16(torch.device('cpu'))}")
+    print(f"images a second, batches of {options.batch_size}, median of {options.runs} (lowest to highest)")
+    print_table(
+        (
+            "backbone",
+            "px",
+            "train fp32",
+            "train bf16",
+            "ratio",
+            "forward fp32",
+            "forward bf16",
+            "ratio",
+            "edge trains in",
+        ),
+        [
+            (
+                row["backbone"],
+                str(row["image_size_px"]),
+                *(cell for task in ("train", "forward") for cell in _cells(row[task])),
+                "bf16" if row["backbone"] in PAYS_ON_CPU else "fp32",
+            )
+            for row in rows
+        ],
+    )
+    return 0
+
+
+def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[str, object]:
+    """Images a second by task and precision: a list with one figure a run, the precisions taking turns."""
+    backbone = find_backbone(name)
+    network = Network(build(backbone, classes=CLASSES), (0.5,) * 3, (0.2,) * 3).to(memory_format=torch.channels_last)
+    images = torch.randint(0, 256, (batch_size, image_size_px, image_size_px, 3), dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (batch_size,))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
+    device = torch.device("cpu")
+
+    def train(precision: Precision) -> None:
+        with autocast(device, precision):
+            logits = network(images)
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+        optimizer.step()
+
+    def forward(precision: Precision) -> None:
+        with torch.inference_mode(), autocast(device, precision):
+            network(images)
+
+    row: dict[str, object] = {"backbone": name, "image_size_px": image_size_px}
+    for task in (train, forward):
+        network.train(task is train)
+        figures: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+        for run in range(runs + 2):
+            for precision in PRECISIONS:
+                started = time.perf_counter()
+                task(precision)
+                if run >= 2:  # the first ones choose kernels
+                    figures[precision].append(batch_size / (time.perf_counter() - started))
+        row[task.__name__] = figures
+    return row
+
+
+def _cells(figures: object) -> tuple[str, str, str]:
+    assert isinstance(figures, dict)
+    medians = {precision: statistics.median(figures[precision]) for precision in PRECISIONS}
+    texts = [f"{medians[p]:.0f} ({min(figures[p]):.0f}–{max(figures[p]):.0f})" for p in PRECISIONS]
+    return texts[0], texts[1], f"{medians['bf16'] / medians['fp32']:.2f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
