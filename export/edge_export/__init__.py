@@ -12,27 +12,47 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
-    from edge_export.exporting import FORMATS, Exported, ExportFormat, export
+    from edge_export.embedding import EmbeddingNetwork
+    from edge_export.ensembles import EnsembleNetwork
+    from edge_export.exporting import export
     from edge_export.onnx_file import write_onnx
     from edge_export.parity import Parity, check_parity
+    from edge_export.quick_load import QuickLoad, optimize_for_this_machine
+    from edge_export.record import Exported
+    from edge_export.settings import FORMATS, PRECISIONS, ExportFormat, ExportSettings, PrecisionChoice
+    from edge_export.split_accuracy import SplitAccuracy
     from edge_export.torchscript_file import read_torchscript, write_torchscript
 
 __all__ = [
     "FORMATS",
+    "PRECISIONS",
+    "EmbeddingNetwork",
+    "EnsembleNetwork",
     "ExportFormat",
+    "ExportSettings",
     "Exported",
     "Parity",
+    "PrecisionChoice",
+    "QuickLoad",
+    "SplitAccuracy",
     "check_parity",
     "export",
+    "optimize_for_this_machine",
     "read_torchscript",
     "write_onnx",
     "write_torchscript",
 ]
 
 _HOMES = {
-    "exporting": ["FORMATS", "ExportFormat", "Exported", "export"],
+    "embedding": ["EmbeddingNetwork"],
+    "ensembles": ["EnsembleNetwork"],
+    "exporting": ["export"],
     "onnx_file": ["write_onnx"],
     "parity": ["Parity", "check_parity"],
+    "quick_load": ["QuickLoad", "optimize_for_this_machine"],
+    "record": ["Exported"],
+    "settings": ["ExportFormat", "ExportSettings", "FORMATS", "PRECISIONS", "PrecisionChoice"],
+    "split_accuracy": ["SplitAccuracy"],
     "torchscript_file": ["read_torchscript", "write_torchscript"],
 }
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch import nn
 
-from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
-from edge_train import DeployedNetwork
+from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, with_metadata
 
 __all__ = ["IR_VERSION", "OPSET", "replace_card", "write_onnx"]
 
@@ -23,11 +23,12 @@ IR_VERSION = 10
 SAMPLE_BATCH = 2
 
 
-def write_onnx(network: DeployedNetwork, card: ModelCard, path: Path) -> None:
+def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
     """Write `network` with `card` in its metadata to `path`: opset 18, IR 10, weights inside, dynamic batch.
 
     The graph takes `image`, uint8 `[batch, height, width, 3]`, and gives `probabilities`, float32
-    `[batch, classes]`. It passes onnx's full check before this returns.
+    `[batch, classes]`; where the card has an `embedding_size`, the network gives that output, too. It passes
+    onnx's full check before this returns.
     """
     size = (SAMPLE_BATCH, card.preprocessing.height_px, card.preprocessing.width_px, 3)
     sample = torch.zeros(size, dtype=torch.uint8)
@@ -38,7 +39,7 @@ def write_onnx(network: DeployedNetwork, card: ModelCard, path: Path) -> None:
             network.eval(),
             (sample,),
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
+            output_names=[OUTPUT_NAME, EMBEDDING_NAME] if card.embedding_size else [OUTPUT_NAME],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
             opset_version=OPSET,
             dynamo=True,
@@ -65,11 +66,8 @@ def write_onnx(network: DeployedNetwork, card: ModelCard, path: Path) -> None:
 
 
 def replace_card(path: Path, card: ModelCard) -> None:
-    """Put `card` into the metadata of the file at `path`; the graph stays as it is."""
-    model = onnx.load_model(str(path))
-    del model.metadata_props[:]
-    model.metadata_props.add(key=METADATA_KEY, value=card.dumps())
-    onnx.save_model(model, str(path))
+    """Put `card` into the metadata of the file at `path`; every other byte stays as it is."""
+    path.write_bytes(with_metadata(path.read_bytes(), {METADATA_KEY: card.dumps()}, where=path))
 
 
 @contextmanager

@@ -10,26 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from edge_runtime import METADATA_KEY, ModelCard, ModelError
-from edge_train import DeployedNetwork
 
-__all__ = ["CARD_FILE", "read_torchscript", "write_torchscript"]
+__all__ = ["CARD_FILE", "read_torchscript", "replace_torchscript_card", "write_torchscript"]
 
 CARD_FILE = f"{METADATA_KEY}.json"
 
 
-def write_torchscript(network: DeployedNetwork, card: ModelCard, path: Path) -> None:
+def write_torchscript(network: nn.Module, card: ModelCard, path: Path) -> None:
     """Trace `network` and write it to `path` with `card` as the extra file `edge.json`; the batch is dynamic."""
     size = (2, card.preprocessing.height_px, card.preprocessing.width_px, 3)
     with _torchscript_is_deprecated(), torch.inference_mode():
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network.eval(), torch.zeros(size, dtype=torch.uint8), check_trace=False
         )
-        # Into memory first: torch aborts the process where its own writer meets a full disk.
-        packed = io.BytesIO()
-        torch.jit.save(traced, packed, _extra_files={CARD_FILE: card.dumps()})
-    path.write_bytes(packed.getvalue())
+    _save(traced, card, path)
+
+
+def replace_torchscript_card(path: Path, card: ModelCard) -> None:
+    """Put `card` into the file at `path`; the graph is the one that was read from it."""
+    module, _ = read_torchscript(path)
+    _save(module, card, path)
 
 
 def read_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, ModelCard]:
@@ -50,6 +53,14 @@ def read_torchscript(path: Path) -> tuple[torch.jit.ScriptModule, ModelCard]:
     if not text:
         raise ModelError(f"{path} is a TorchScript file, but edge export did not make it", "export it again")
     return module, ModelCard.loads(text.decode() if isinstance(text, bytes) else text, where=str(path))
+
+
+def _save(module: torch.jit.ScriptModule, card: ModelCard, path: Path) -> None:
+    with _torchscript_is_deprecated():
+        # Into memory first: torch aborts the process where its own writer meets a full disk.
+        packed = io.BytesIO()
+        torch.jit.save(module, packed, _extra_files={CARD_FILE: card.dumps()})
+    path.write_bytes(packed.getvalue())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.card import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+from edge_runtime.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
 from edge_runtime.errors import ImageError, ModelError, UsageError
 from edge_runtime.machine import usable_cores
 from edge_runtime.prediction import Prediction
@@ -54,6 +54,7 @@ class Classifier:
         self.card = _read_card(self._session, self.path)
         self.labels = self.card.labels
         self.preprocessing = self.card.preprocessing
+        self.embedding_size = _embedding_size(self._session)
 
     def __repr__(self) -> str:
         return f"Classifier({str(self.path)!r}, {len(self.labels)} labels, {self.card.backbone})"
@@ -75,6 +76,37 @@ class Classifier:
             UsageError: `pixels` has another shape or type.
             ModelError: the graph fails on them, or gives what is no number.
         """
+        result = self._run(OUTPUT_NAME, pixels)
+        if result.shape != (len(pixels), len(self.labels)):
+            raise ModelError(f"{self.path} answers {len(pixels)} images with an array of {list(result.shape)}", _AGAIN)
+        if not np.isfinite(result).all():
+            raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
+        return result
+
+    def embedding(self, image: ImageSource) -> NDArray[np.float32]:
+        """The penultimate features of one image, float32 `[embedding_size]`, for similarity search.
+
+        Raises ImageError where it cannot be decoded, ModelError where the file has no such output.
+        """
+        self._needs_embedding()
+        vector: NDArray[np.float32] = self.embeddings(self.preprocessing(image)[np.newaxis])[0]
+        return vector
+
+    def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """As `probabilities`, but float32 `[N, embedding_size]`: what the network's last layer decides on.
+
+        Raises:
+            UsageError: `pixels` has another shape or type.
+            ModelError: the file was exported without embedding, or the graph fails.
+        """
+        self._needs_embedding()
+        return self._run(EMBEDDING_NAME, pixels)
+
+    def _needs_embedding(self) -> None:
+        if not self.embedding_size:
+            raise ModelError(f"{self.path} gives no embedding", "export it again with --with-embedding")
+
+    def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = np.asarray(pixels)
         expected = (self.preprocessing.height_px, self.preprocessing.width_px, 3)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
@@ -84,14 +116,10 @@ class Classifier:
                 "make them with classifier.preprocessing(image)",
             )
         try:
-            result: NDArray[np.float32] = self._session.run([OUTPUT_NAME], {INPUT_NAME: pixels})[0]
+            result: NDArray[np.float32] = self._session.run([output], {INPUT_NAME: pixels})[0]
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = str(error).replace("\n", " ")
             raise ModelError(f"{self.path} fails on {len(pixels)} images: {reason}", _AGAIN) from error
-        if result.shape != (len(pixels), len(self.labels)):
-            raise ModelError(f"{self.path} answers {len(pixels)} images with an array of {list(result.shape)}", _AGAIN)
-        if not np.isfinite(result).all():
-            raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
         return result
 
     @overload
@@ -179,6 +207,14 @@ _AGAIN = "export it again with edge export"
 
 def _reopen(path: str, threads: int | None) -> Classifier:
     return Classifier(path, threads=threads)
+
+
+def _embedding_size(session: Any) -> int:
+    """The length of the `embedding` output, float32 `[batch, size]`; 0 where the graph has none like it."""
+    for node in session.get_outputs():
+        if node.name == EMBEDDING_NAME and node.type == "tensor(float)" and len(node.shape) == 2:
+            return node.shape[1] if isinstance(node.shape[1], int) else 0
+    return 0
 
 
 def _read_card(session: Any, path: Path) -> ModelCard:

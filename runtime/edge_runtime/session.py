@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import onnxruntime
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine import usable_cores
+from edge_runtime.quick_load import find_quick_load
 
 __all__ = ["open_session"]
 
@@ -23,7 +25,8 @@ _FATAL_ONLY = 4
 def open_session(path: str | os.PathLike[str], *, threads: int | None = None) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU over the file at `path`.
 
-    `threads` is the number of threads one inference may use; by default the cores this process may use.
+    `threads` is the number of threads one inference may use; by default the cores this process may use. Where
+    the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers.
 
     Raises:
         UsageError: no such file, one that may not be read, or `threads` below 1.
@@ -33,6 +36,18 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1 is needed")
     _check_file(path)
+    quick = find_quick_load(path, onnxruntime.__version__)
+    if quick is not None:
+        # Whatever is wrong with it, the portable file is there.
+        with suppress(Exception):
+            return _open(quick, threads, optimized=True)
+    try:
+        return _open(path, threads)
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise ModelError(*_explain(path, error)) from error
+
+
+def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
@@ -40,15 +55,14 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     options.log_severity_level = _FATAL_ONLY
     # A spinning pool burns a core between two pictures and starves a second process beside it.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        # The fallback would print on stdout, and try the same provider again.
-        session = onnxruntime.InferenceSession(
-            _source(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
-        )
-        _read_texts(session)
-        return session
-    except Exception as error:  # onnxruntime's own exceptions share no base class
-        raise ModelError(*_explain(path, error)) from error
+    if optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # The fallback would print on stdout, and try the same provider again.
+    session = onnxruntime.InferenceSession(
+        _source(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
+    _read_texts(session)
+    return session
 
 
 def _check_file(path: Path) -> None:

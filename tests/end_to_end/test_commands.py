@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from edge_train import draw_shapes
+from edge_train import draw_shapes  # noqa: E402
 
 QUICK = ("--backbone", "squeezenet1_1", "--image-size", "48", "--epochs", "2", "--batch-size", "16")
 
@@ -71,8 +72,6 @@ def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Pa
 
 
 def test_the_same_seed_gives_the_same_weights(edge: Any, data: Path, tmp_path: Path) -> None:
-    import torch
-
     for out in ("one", "two", "three"):
         seed = "1" if out == "three" else "0"
         done = edge("train", "--data", data, "--strategy", "scratch", *QUICK, "--out", out, "--seed", seed, "--quiet")
@@ -134,14 +133,82 @@ def test_auto_trains_from_scratch_where_no_weights_can_be_had_and_says_why(
         assert all(way in done.stderr for way in ("--weights FILE", str(tmp_path), "--strategy scratch"))
 
 
-def test_auto_fine_tunes_where_weights_are_given(edge: Any, data: Path, resnet_weights: Path) -> None:
-    words = ("--backbone", "resnet18", "--image-size", "32", "--epochs", "1")
-    done = edge("train", "--data", data, *words, "--weights", resnet_weights)
+def test_auto_trains_a_new_head_on_few_images_where_weights_are_given(
+    edge: Any, data: Path, resnet_weights: Path
+) -> None:
+    words = ("--backbone", "resnet18", "--image-size", "32", "--epochs", "1", "--weights", resnet_weights)
+    done = edge("train", "--data", data, *words)
     assert done.returncode == 0, done.stderr
-    assert "strategy fine-tune (auto" in done.stderr
+    assert "strategy feature-extraction (auto: 48 images are few" in done.stderr
+    done = edge("train", "--data", data, *words, "--batch-norm", "frozen")
+    assert done.returncode == 0, done.stderr
+    assert "strategy fine-tune (auto: --batch-norm is for fine-tuning)" in done.stderr
     done = edge("train", "--data", data, "--backbone", "mobilenet_v2", "--weights", resnet_weights)
     assert done.returncode == 1
     assert "does not fit mobilenet_v2" in done.stderr and "resnet18" in done.stderr
+
+
+SHAPED = {
+    "small stem": ("--backbone", "resnet18", "--stem", "small", "--epochs", "1"),
+    "hidden units": ("--backbone", "shufflenet_v2_x0_5", "--hidden-units", "9", "--image-size", "32", "--epochs", "1"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPED)
+def test_a_network_of_another_shape_is_exported_as_it_is(edge: Any, tmp_path: Path, shape: str) -> None:
+    from edge_runtime import Classifier
+    from edge_train import DeployedNetwork, load_checkpoint
+
+    data = draw_shapes(tmp_path / "tiny", counts=(24, 6, 6), size_px=32)
+    done = edge("train", "--data", data, "--strategy", "scratch", *SHAPED[shape], "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert "input 32×32 px" in done.stderr
+    done = edge("export")
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    checkpoint = load_checkpoint(run / "best.pt")
+    deployed = DeployedNetwork(checkpoint.build(), checkpoint.card.temperature)
+    classifier = Classifier(run / "model.onnx")
+    for picture in sorted((data / "test").rglob("*.png")):
+        pixels = torch.from_numpy(checkpoint.card.preprocessing(picture).copy())
+        with torch.no_grad():
+            expected = deployed(pixels[None])[0].tolist()
+        assert classifier.predict(picture).probabilities.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_a_backbone_cannot_be_is_2(edge: Any, data: Path, tmp_path: Path) -> None:
+    for words, said in (
+        (("--strategy", "scratch", "--stem", "small", "--backbone", "mobilenet_v2"), "--stem small is for ResNets"),
+        (("--weights", "none", "--freeze-until", "layer2"), "--freeze-until is for fine-tuning"),
+    ):
+        done = edge("train", "--data", data, *words)
+        assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
+        assert "Traceback" not in done.stderr and not list((tmp_path / "runs").glob("*"))
+
+
+def test_json_tells_the_training_accuracy_and_the_command_that_repeats_the_run(edge: Any, tmp_path: Path) -> None:
+    data = draw_shapes(tmp_path / "two words", counts=(24, 6, 6), size_px=32)
+    words = ("--backbone", "shufflenet_v2_x0_5", "--strategy", "scratch", "--image-size", "32", "--seed", "5")
+    more = ("--epochs", "2", "--ema", "0.9", "--mixup", "0.2", "--dropout", "0", "--threads", "1", "--batch-size", "8")
+    done = edge("train", "--data", data, *words, *more, "--out", "first", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    (run,) = (tmp_path / "first").iterdir()
+    assert summary == json.loads((run / "summary.json").read_text())
+    assert summary["precision"] == "fp32"
+    with (run / "metrics.csv").open(newline="") as file:
+        best = next(row for row in csv.DictReader(file) if int(row["epoch"]) == summary["best_epoch"])
+    assert summary["training_accuracy"] == pytest.approx(float(best["train_accuracy"]), abs=1e-6)
+
+    command = shlex.split(summary["command"])
+    assert command[:2] == ["edge", "train"]
+    done = edge(*command[1:], "--out", "second")
+    assert done.returncode == 0, done.stderr
+    assert f"repeat: {summary['command']}" in done.stderr.splitlines()
+    (repeated,) = (tmp_path / "second").iterdir()
+    for name in ("best.pt", "last.pt"):
+        one, two = (torch.load(path / name, weights_only=True)["network"] for path in (run, repeated))
+        assert all(torch.equal(one[key], two[key]) for key in one)
 
 
 def test_an_interrupted_training_is_130_and_goes_on_with_resume(edge: Any, data: Path, tmp_path: Path) -> None:

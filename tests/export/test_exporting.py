@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from edge_runtime import (  # noqa: E402
     UsageError,
     find_images,
 )
-from edge_train import DeployedNetwork, load_checkpoint  # noqa: E402
+from edge_train import DeployedNetwork, Silence, load_checkpoint  # noqa: E402
 
 
 @pytest.fixture
@@ -83,6 +84,10 @@ def test_the_onnx_file_is_what_the_format_promises(exported: Run) -> None:
     assert card["format_version"] == 1
     assert card["labels"] == ["circle", "square", "triangle"]
     assert card["parity"]["images"] == 12 and card["parity"]["max_difference"] <= 1e-4
+    assert card["parity"]["hostile_images"] == 5 and card["parity"]["top1_agreement"] == 1
+    whole = card["parity"]["validation"]
+    assert whole["n"] == whole["checkpoint"]["n"] == whole["recorded"]["n"] == 12
+    assert whole["accuracy"] == whole["checkpoint"]["accuracy"] == whole["recorded"]["accuracy"]
     assert card["metrics"]["val"]["n"] == 12 and card["metrics"]["test"]["n"] == 12
     assert {"torch", "onnx", "onnxruntime", "edge-vision"} <= set(card["versions"])
 
@@ -120,20 +125,67 @@ def break_graph(path: Path, how: str) -> None:
     onnx.save(model, path)
 
 
-@pytest.mark.parametrize("how", ["mean", "channels", "nan"])
+@pytest.mark.parametrize("how", ["mean", "channels", "nan", "resize", "background"])
 def test_a_wrong_graph_is_refused_and_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     write = exporting.write_onnx
 
     def write_wrong(network: Any, card: Any, path: Path) -> None:
+        if how == "resize":
+            # The file says that pictures are squeezed straight to its input.
+            card = replace(card, preprocessing=replace(card.preprocessing, resize_px=48))
+        if how == "background":
+            card = replace(card, preprocessing=replace(card.preprocessing, background=(0, 0, 0)))
         write(network, card, path)
-        break_graph(path, how)
+        if how in ("mean", "channels", "nan"):
+            break_graph(path, how)
 
     monkeypatch.setattr(exporting, "write_onnx", write_wrong)
     before = sorted(path.name for path in run.path.iterdir())
-    said = r"gives probabilities that are no numbers" if how == "nan" else r"does not equal its checkpoint.*\.png"
+    said = {
+        "nan": r"gives probabilities that are no numbers",
+        "background": r"states another preprocessing",
+    }.get(how, r"model\.onnx does not equal its checkpoint: .* on 12 validation .* most on .*\(0\.")
     with pytest.raises(ParityError, match=said):
         export(run)
     assert sorted(path.name for path in run.path.iterdir()) == before
+
+
+def test_a_wrong_torchscript_is_refused_and_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = exporting.write_torchscript
+
+    def write_wrong(network: Any, card: Any, path: Path) -> None:
+        network.network.mean += 0.1
+        write(network, card, path)
+        network.network.mean -= 0.1
+
+    monkeypatch.setattr(exporting, "write_torchscript", write_wrong)
+    with pytest.raises(ParityError, match=r"model\.torchscript\.pt does not equal"):
+        export(run, ("torchscript",))
+    assert not list(run.path.glob("*torchscript*")) and not list(run.path.glob(".*"))
+
+
+def test_a_file_that_errs_on_few_of_many_images_is_found_on_the_whole_split(run: Run) -> None:
+    from edge_export.job import prepare
+    from edge_export.models import Answers, torch_model
+    from edge_export.settings import ExportSettings
+    from edge_export.split_accuracy import compare_split
+    from edge_train import Silence
+
+    job = prepare([run], None, ExportSettings(), Silence())
+    honest = torch_model(job.network, job.card)
+    assert compare_split(job.split, honest, Silence(), what="m").top1_agreement == 1
+    target = job.split.samples[-1]
+    pixels = job.card.preprocessing(job.root / target.path)
+
+    def errs(images: Any) -> Answers:
+        found = honest.answer(images).probabilities.copy()
+        hit = (images == pixels).all((1, 2, 3))
+        found[hit] = np.roll(found[hit], 1, axis=1)
+        return Answers(found)
+
+    found = compare_split(job.split, replace(honest, answer=errs), Silence(), what="m.onnx")
+    with pytest.raises(ParityError, match=rf"validation split.*most on {target.path}"):
+        found.require_equal("m.onnx")
 
 
 def test_a_batch_that_is_not_dynamic_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +206,7 @@ def test_a_failed_export_leaves_the_old_file(run: Run, monkeypatch: pytest.Monke
     def fail(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporting, "check_parity", fail)
+    monkeypatch.setattr(exporting, "prove", fail)
     with pytest.raises(KeyboardInterrupt):
         export(run)
     assert run.model.read_bytes() == old
@@ -181,6 +233,9 @@ def test_it_refuses_to_replace_what_it_did_not_make(run: Run, tmp_path: Path) ->
         export(run, out=tmp_path)
     with pytest.raises(OutputError, match="gone"):
         export(run, out=tmp_path / "gone" / "model.onnx")
+    if Path("/proc/self").exists():
+        with pytest.raises(OutputError, match=r"cannot write /proc/model\.onnx"):
+            export(run, out=Path("/proc/model.onnx"))
     assert export(run, out=tmp_path / "model.onnx")[0].path.is_file()
     export(run, out=tmp_path / "model.onnx")
 
@@ -192,3 +247,52 @@ def test_a_run_without_a_whole_checkpoint_is_refused(run: Run) -> None:
     run.best.unlink()
     with pytest.raises(CheckpointError, match=r"best\.pt"):
         export(run)
+
+
+def rewrite(run: Run, **changes: Any) -> None:
+    value = torch.load(run.best, weights_only=True)
+    for key, change in changes.items():
+        value[key] = change(value[key]) if callable(change) else change
+    torch.save(value, run.best)
+
+
+def test_a_checkpoint_of_a_newer_format_is_refused(run: Run) -> None:
+    rewrite(run, edge_checkpoint=99)
+    with pytest.raises(CheckpointError, match="checkpoint format 99") as caught:
+        export(run)
+    assert "upgrade" in caught.value.hint
+
+
+def test_labels_that_do_not_match_the_head_are_refused(run: Run) -> None:
+    rewrite(run, card=lambda card: {**card, "labels": [*card["labels"], "star"]})
+    with pytest.raises(CheckpointError, match=r"do not fit resnet18 with 4 labels"):
+        export(run)
+    assert not run.model.exists()
+
+
+def test_the_record_says_what_was_compared(exported: Run) -> None:
+    first, second = json.loads((exported.path / "export.json").read_text())["files"]
+    assert (first["format"], second["format"]) == ("onnx", "torchscript")
+    for entry in (first, second):
+        assert entry["precision"] == "fp32" and entry["parity"]["hostile_images"] == 5
+        assert entry["validation"]["n"] == 12
+        assert "12 validation images and 5 hostile ones in batches of 1, 2, 5" in entry["compared"]
+    assert first["graph_sha256"] == Classifier(exported.model).card.graph_sha256
+
+
+def test_images_that_changed_since_training_are_remarked_on(run: Run, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(run.read_config()["data_root"], tmp_path / "moved"))
+    for path in find_images(moved / "val")[::2]:
+        path.write_bytes(next(iter(photos(run))).read_bytes())
+    find_images(moved / "val")[-1].write_bytes(b"no picture")
+    rewrite(run, card=lambda card: {**card, "metrics": {"val": {"accuracy": 1.0, "n": 11}}})
+    said: list[str] = []
+
+    class Listener(Silence):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    (done,) = export(run, data=moved, progress=Listener())
+    assert done.validation.images == 11 and done.validation.unreadable == 1
+    assert any("1 validation images can no longer be read" in text for text in said)
+    assert any("training recorded 100.0%" in text for text in said)

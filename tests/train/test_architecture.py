@@ -10,17 +10,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import Ear, network, quick_settings  # noqa: E402
 from torch import nn  # noqa: E402
 
 from edge_runtime import CheckpointError, UsageError  # noqa: E402
 from edge_train import BACKBONES, Checkpoint, build, draw_shapes, find_backbone, load_checkpoint, train  # noqa: E402
 from edge_train.network import DropoutLinear  # noqa: E402
+from quick_training import Ear, network, quick_settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def tiny_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw_shapes(tmp_path_factory.mktemp("tiny") / "shapes", counts=(12, 6, 3), size_px=24)
+    return draw_shapes(tmp_path_factory.mktemp("tiny") / "shapes", counts=(12, 6, 3), size_px=40)
 
 
 def test_the_small_stem_keeps_the_resolution() -> None:
@@ -37,9 +37,9 @@ def test_the_small_stem_keeps_the_resolution() -> None:
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES if not name.startswith("resnet")])
 def test_other_backbones_have_no_small_stem(name: str) -> None:
-    with torch.device("meta") if name != "regnet_y_400mf" else torch.device("cpu"):
-        with pytest.raises(UsageError, match=f"--stem small is for ResNets, not for {name}") as caught:
-            build(find_backbone(name), classes=3, stem="small")
+    device = torch.device("meta" if name != "regnet_y_400mf" else "cpu")
+    with device, pytest.raises(UsageError, match=f"--stem small is for ResNets, not for {name}") as caught:
+        build(find_backbone(name), classes=3, stem="small")
     assert caught.value.exit_code == 2
 
 
@@ -47,15 +47,15 @@ def test_a_run_with_the_small_stem_takes_images_at_their_own_size(tiny_pictures:
     ear = Ear()
     given = {"backbone": "resnet18", "stem": "small", "image_size": None, "strategy": "auto", "epochs": 1}
     result = train(quick_settings(tiny_pictures, tmp_path, **given), ear)
-    assert "input 24×24 px (the images' own, as --stem small takes them): the whole picture" in ear.lines
+    assert "input 40×40 px (the images' own, as --stem small takes them): the whole picture" in ear.lines
     assert result.summary["strategy"] == "scratch"
     checkpoint = load_checkpoint(result.run.best)
     assert dict(checkpoint.card.architecture) == {"stem": "small"}
     rebuilt = checkpoint.build()
     assert tuple(rebuilt.backbone.conv1.weight.shape) == (64, 3, 3, 3)
-    assert rebuilt(torch.zeros(2, 24, 24, 3, dtype=torch.uint8)).shape == (2, 3)
+    assert rebuilt(torch.zeros(2, 40, 40, 3, dtype=torch.uint8)).shape == (2, 3)
     preprocessing = checkpoint.card.preprocessing
-    assert (preprocessing.resize_px, preprocessing.height_px, preprocessing.width_px) == (24, 24, 24)
+    assert (preprocessing.resize_px, preprocessing.height_px, preprocessing.width_px) == (40, 40, 40)
 
 
 @pytest.mark.parametrize(

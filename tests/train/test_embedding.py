@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import Ear, changed, equal, quick_settings, weights, write_weights  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import edge_train.embedding  # noqa: E402
@@ -19,6 +18,7 @@ from edge_train import ImageStore, Network, Silence, TrainSettings, train  # noq
 from edge_train.embedding import Head, choose_views, embed  # noqa: E402
 from edge_train.job import Job  # noqa: E402
 from edge_train.preparing import prepare  # noqa: E402
+from quick_training import Ear, changed, equal, quick_settings, weights, write_weights  # noqa: E402
 
 TRAIN, VAL, TEST = 24, 9, 9
 WIDTH = 1024  # of shufflenet_v2_x0_5's embedding

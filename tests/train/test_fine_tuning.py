@@ -10,11 +10,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import Ear, changed, quick_settings, weights  # noqa: E402
-
 from edge_runtime import Run, UsageError  # noqa: E402
 from edge_train import Silence, TrainSettings, find_backbone, load_checkpoint, train  # noqa: E402
 from edge_train.preparing import prepare  # noqa: E402
+from quick_training import Ear, changed, quick_settings, weights  # noqa: E402
 
 SHUFFLENET = find_backbone("shufflenet_v2_x0_5")
 

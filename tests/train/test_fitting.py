@@ -19,11 +19,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import equal, flags, quick_settings, weights  # noqa: E402
-
 from edge_runtime import CheckpointError, DataError, Run, Sample, UsageError  # noqa: E402
-from edge_train import ImageStore, Silence, TrainSettings, draw_shapes, resume, train  # noqa: E402
+from edge_train import ImageStore, Silence, TrainSettings, draw_shapes, load_checkpoint, resume, train  # noqa: E402
 from edge_train.batches import _order  # noqa: E402
+from quick_training import equal, flags, quick_settings, weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +109,8 @@ def test_whatever_a_run_carries_from_epoch_to_epoch_is_resumed(
     result = resume(Run(path))
     for checkpoint in ("last", "best"):
         assert equal(weights(result.run, checkpoint), weights(left_alone, checkpoint))
+    one, two = (load_checkpoint(run.last).training for run in (result.run, left_alone))
+    assert one.keys() == two.keys() and equal(one.get("average", {}), two.get("average", {}))
     assert result.summary["metrics"] == json.loads(left_alone.summary.read_text())["metrics"]
 
 

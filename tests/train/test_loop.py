@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from edge_runtime import EdgeError, Run  # noqa: E402
@@ -20,6 +19,7 @@ from edge_train.mixing import Mixing  # noqa: E402
 from edge_train.objective import Distillation, Objective  # noqa: E402
 from edge_train.schedules import Schedule  # noqa: E402
 from edge_train.teacher import Teacher  # noqa: E402
+from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -99,6 +99,20 @@ def test_pieces_make_the_gradients_of_the_whole_batch(variant: dict[str, Any]) -
     ]
 
 
+def test_a_step_follows_torchs_own_weighted_mean() -> None:
+    ours, by_hand = made(3), made(100)
+    class_weights = torch.tensor([0.2, 1.0, 3.0])
+    learning, found = learn(ours, 9, objective=Objective(class_weights=class_weights, label_smoothing=0.1))
+    ((images, labels),) = batches(9)
+    optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.1, momentum=0.9)
+    loss = nn.functional.cross_entropy(by_hand(images), labels, weight=class_weights, label_smoothing=0.1)
+    loss.backward()
+    optimizer.step()
+    assert found.loss == pytest.approx(float(loss.detach()), rel=1e-5) and learning.pieces == 4
+    for one, two in zip(ours.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
 def test_the_pieces_stay_so_that_memory_is_not_tried_again() -> None:
     cramped, ear = made(4), Ear()
     learn(cramped, 8, 8, 8, ear=ear)
@@ -120,10 +134,10 @@ def test_another_error_is_not_taken_for_want_of_memory() -> None:
 
 
 class StopAfterOne(Silence):
-    """Interrupts a run when its second epoch begins."""
+    """Interrupts a run after its first epoch."""
 
-    def begin(self, task: str, total: int, unit: str = "images") -> None:
-        if task.startswith("epoch 2"):
+    def say(self, text: str) -> None:
+        if text.startswith("epoch 1"):
             raise KeyboardInterrupt
 
 

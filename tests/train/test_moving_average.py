@@ -8,10 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import changed, equal, network, quick_settings, weights  # noqa: E402
-
 from edge_train import load_checkpoint, train  # noqa: E402
 from edge_train.moving_average import MovingAverage  # noqa: E402
+from quick_training import changed, equal, network, quick_settings, weights  # noqa: E402
 
 
 @pytest.mark.parametrize("decay", [0.5, 0.999])

@@ -46,7 +46,7 @@ def batches(n: int = 3, size: int = 8) -> list[tuple[torch.Tensor, torch.Tensor]
     return [(images[i], torch.randint(0, 3, (size,), generator=draw)) for i in range(n)]
 
 
-def run_epoch(made: Network, plan: Plan, learning: Learning, epoch: int = 1, n: int = 1, size: int = 8) -> None:
+def run_epoch(made: Network, plan: Plan, learning: Learning, epoch: int = 1, *, n: int = 1, size: int = 8) -> None:
     """One epoch as a run does it."""
     freeze(made, plan, epoch)
     set_mode(made, plan, epoch)

@@ -10,7 +10,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 from torch import nn  # noqa: E402
 
 from edge_runtime import CheckpointError, Run, UsageError  # noqa: E402
@@ -21,6 +20,7 @@ from edge_train.objective import Distillation, Objective  # noqa: E402
 from edge_train.preparing import prepare  # noqa: E402
 from edge_train.schedules import Schedule  # noqa: E402
 from edge_train.teacher import Teacher  # noqa: E402
+from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -143,7 +143,7 @@ def test_a_student_imitates_its_teacher_whatever_the_labels_say(weight: float) -
     assert followed > 0.95 if weight == 1.0 else obeyed > 0.95
 
 
-def test_a_run_says_who_cannot_be_the_teacher_before_it_trains(few_shapes: Path, tmp_path: Path, teacher: Run) -> None:
+def test_what_is_no_run_is_refused_as_a_teacher_before_training(few_shapes: Path, tmp_path: Path) -> None:
     ear = Ear()
     with pytest.raises(UsageError):
         train(quick_settings(few_shapes, tmp_path, teacher=str(tmp_path)), ear)

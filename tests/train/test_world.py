@@ -13,14 +13,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
-
 from edge_runtime import Run, UsageError  # noqa: E402
 from edge_train import ImageStore, evaluation_batches, load_checkpoint, read_split, train  # noqa: E402
+from edge_train.augment import find_augmentation  # noqa: E402
 from edge_train.batches import training_batches  # noqa: E402
 from edge_train.loop import run_network  # noqa: E402
-from edge_train.augment import find_augmentation  # noqa: E402
 from edge_train.world import ALONE, World, join_world  # noqa: E402
+from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
 # The same images in each batch, no draws that differ between processes, and statistics that do not depend on shares.
@@ -42,7 +41,11 @@ def torchrun(processes: int, *words: str | Path) -> subprocess.CompletedProcess[
         [*launch, *map(str, words)],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": tests},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), tests])),
+        },
         stdin=subprocess.DEVNULL,
         timeout=400,
         check=False,
@@ -158,8 +161,7 @@ def test_the_shares_of_a_batch_are_the_batch(few_shapes: Path, tmp_path: Path, s
     def batches(world: World) -> list[tuple[Any, Any]]:
         order = {"batch_size": 8, "seed": 0, "epoch": 1, "world": world}
         return [
-            (images, labels)
-            for images, labels in training_batches(store, samples, find_augmentation("light"), **order)
+            (images, labels) for images, labels in training_batches(store, samples, find_augmentation("light"), **order)
         ]
 
     shares = [batches(World(rank, size)) for rank in range(size)]

@@ -1,4 +1,4 @@
-"""edge info: what a model file says of itself."""
+"""edge info: what a model file says of itself, and whether it is still what was exported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_cli.console import Console, print_json
+from edge_cli.console import Console, fail, print_json
 from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edge_runtime import ModelCard
 
 app = typer.Typer(add_completion=False)
+
+SHOWN_LABELS = 20
 
 
 @app.command(name="info", help="Show what a model file holds: labels, preprocessing, figures, versions. Any ONNX file.")
@@ -26,52 +28,112 @@ def info(
     ] = None,
     named: Annotated[Path | None, typer.Option("--model", metavar="FILE", help="The same, as an option.")] = None,
     run: RunOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash graph and weights again; exit 1 if they are not those exported.")
+    ] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Read the file's card, its inputs and outputs."""
-    from edge_runtime import METADATA_KEY, ModelCard, open_session
-
     path, _ = choose_model(model or named, run, Console(quiet=quiet))
+    described, card = _describe(path)
+    fault, hint = _verify(path, card) if verify else ("", "")
+    if verify:
+        described["verified"] = not fault
+    if json_:
+        print_json(described)
+    else:
+        _print(described, card)
+        if verify and not fault:
+            print("  verified       graph and weights are those that were exported")
+    return fail(fault, hint, 1) if fault else 0
+
+
+def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
+    from edge_runtime import METADATA_KEY, ModelCard, open_session, read_header
+
     session = open_session(path, threads=1)
     meta = session.get_modelmeta()
     text = meta.custom_metadata_map.get(METADATA_KEY)
     card = None if text is None else ModelCard.loads(text, where=str(path))
-    described: dict[str, Any] = {
+    header = read_header(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
         "file": str(path),
         "size_bytes": path.stat().st_size,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": digest,
         "made_by_edge": card is not None,
         "producer": meta.producer_name,
+        "ir_version": header.ir_version,
+        "opsets": {domain or "ai.onnx": version for domain, version in sorted(header.opsets.items())},
         "inputs": [_node(node) for node in session.get_inputs()],
         "outputs": [_node(node) for node in session.get_outputs()],
+        "quick_load": _quick_load(path),
         "card": None if card is None else card.to_json(),
-    }
-    if json_:
-        print_json(described)
-        return 0
-    print(f"{path}  {described['size_bytes'] / 1e6:.1f} MB  sha256 {described['sha256'][:16]}…")
-    for kind in ("inputs", "outputs"):
-        for node in described[kind]:
-            print(f"  {kind[:-1]:<14} {node['name']}  {node['type']} {node['shape']}")
+    }, card
+
+
+def _quick_load(path: Path) -> str | None:
+    """The optimised form that is opened in the file's place on this machine, if there is one."""
+    import onnxruntime
+
+    from edge_runtime import find_quick_load
+
+    quick = find_quick_load(path, onnxruntime.__version__)
+    return None if quick is None else str(quick)
+
+
+def _verify(path: Path, card: ModelCard | None) -> tuple[str, str]:
+    """What is wrong with the file's graph and weights, and what to do; both empty where they are as exported."""
+    from edge_runtime import graph_sha256
+
     if card is None:
-        print("edge export did not make this file: it carries no labels and no preprocessing")
-        return 0
-    for name, value in _lines(card):
-        print(f"  {name:<14} {value}")
-    return 0
+        return f"{path} cannot be verified: edge export did not make it", ""
+    if not card.graph_sha256:
+        return f"{path} holds no hash to verify: an older edge exported it", "export it again with edge export"
+    found = graph_sha256(path)
+    if found != card.graph_sha256:
+        return (
+            f"{path} is not as it was exported: its graph and weights hash to {found[:16]}…, "
+            f"the export noted {card.graph_sha256[:16]}…",
+            "copy it again from where it was exported, or export it again",
+        )
+    return "", ""
 
 
 def _node(node: Any) -> dict[str, Any]:
     return {"name": node.name, "type": node.type, "shape": list(node.shape)}
 
 
+def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
+    print(f"{described['file']}  {described['size_bytes'] / 1e6:.1f} MB  sha256 {described['sha256'][:16]}…")
+    for kind in ("inputs", "outputs"):
+        for node in described[kind]:
+            _line(kind[:-1], f"{node['name']}  {node['type']} {node['shape']}")
+    opsets = ", ".join(f"{domain} {version}" for domain, version in described["opsets"].items())
+    _line("onnx", f"IR {described['ir_version']}, opset {opsets}, producer {described['producer'] or 'not stated'}")
+    if described["quick_load"]:
+        _line("quick load", f"{described['quick_load']} fits this machine and is opened in its place")
+    if card is None:
+        print("edge export did not make this file: it carries no labels and no preprocessing")
+        return
+    for name, value in _lines(card):
+        _line(name, value)
+
+
+def _line(name: str, value: str) -> None:
+    print(f"  {name:<14} {value}")
+
+
 def _lines(card: ModelCard) -> list[tuple[str, str]]:
     """The card as a person reads it, a name and a value per line."""
     steps = card.preprocessing
+    more = ", …" if len(card.labels) > SHOWN_LABELS else ""
     lines = [
-        ("labels", f"{len(card.labels)}: {', '.join(card.labels[:20])}{', …' if len(card.labels) > 20 else ''}"),
-        ("backbone", f"{card.backbone}, {card.strategy}, {card.precision}"),
+        ("labels", f"{len(card.labels)}: {', '.join(card.labels[:SHOWN_LABELS])}{more}"),
+        ("backbone", f"{card.backbone}, {card.strategy}"),
+        ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
         (
             "preprocessing",
             f"upright RGB, alpha on {list(steps.background)}; short side to {steps.resize_px} px "
@@ -79,14 +141,29 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ),
         ("temperature", f"{card.temperature:.3f}"),
     ]
+    if card.embedding_size:
+        lines.append(("embedding", f"{card.embedding_size} numbers"))
+    for member in card.members:
+        figures = member.get("metrics", {}).get("val", {})
+        lines.append(("member", f"{member.get('run')}: {member.get('backbone')}, val {_figures(figures) or 'unknown'}"))
     for split, figures in card.metrics.items():
         lines.append((split, _figures(figures)))
     if card.parity:
         lines.append(("parity", _figures(card.parity)))
+        whole = card.parity.get("validation")
+        if isinstance(whole, dict):
+            lines.append(("whole split", _whole_split(whole)))
     lines.append(("data", ", ".join(f"{key} {value}" for key, value in card.data.items() if value is not None)))
     lines.append(("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())))
+    if card.graph_sha256:
+        lines.append(("graph sha256", card.graph_sha256))
     lines.append(("created", card.created))
     return lines
+
+
+def _whole_split(whole: Mapping[str, Any]) -> str:
+    checkpoint = whole.get("checkpoint", {})
+    return f"file {_figures(whole)}; checkpoint {_figures(checkpoint)}"
 
 
 def _figures(figures: Mapping[str, Any]) -> str:

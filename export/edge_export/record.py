@@ -1,0 +1,81 @@
+"""export.json: what was exported from a run, and what each file was compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_export.parity import Parity
+from edge_export.quick_load import QuickLoad
+from edge_export.split_accuracy import SplitAccuracy
+from edge_runtime import ModelCard, Run, write_json
+
+__all__ = ["Exported", "write_record"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One file that was written, and how close it is to its checkpoint.
+
+    `table` tells a person how its precision was reached, where that was below fp32; `quick_load` is what
+    --optimize-for found.
+    """
+
+    path: Path
+    format: str
+    size_bytes: int
+    parity: Parity
+    validation: SplitAccuracy
+    card: ModelCard
+    table: str = ""
+    quick_load: QuickLoad | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As export.json and `edge export --json` give it."""
+        value: dict[str, Any] = {
+            "file": str(self.path),
+            "format": self.format,
+            "precision": self.card.precision,
+            "size_bytes": self.size_bytes,
+            "parity": self.parity.to_json(),
+            "validation": self.validation.to_json(),
+            "compared": self.describe(),
+        }
+        optional = {
+            "graph_sha256": self.card.graph_sha256,
+            "embedding_size": self.card.embedding_size,
+            "members": [str(member["run"]) for member in self.card.members],
+            "quantization": dict(self.card.quantization),
+            "quick_load": None if self.quick_load is None else self.quick_load.to_json(),
+        }
+        return value | {key: item for key, item in optional.items() if item}
+
+    def describe(self) -> str:
+        """What was compared with what, in one sentence."""
+        parity, split = self.parity, self.validation
+        sizes = ", ".join(map(str, parity.batch_sizes))
+        recorded = (
+            "training recorded no accuracy of this checkpoint"
+            if split.recorded_accuracy is None
+            else f"training recorded {split.recorded_accuracy:.4f} on {split.recorded_images}"
+        )
+        return (
+            f"the file with the checkpoint in torch on {parity.images} validation images and {parity.hostile_images} "
+            f"hostile ones in batches of {sizes}; the file classified all {split.images} readable validation images "
+            f"({split.accuracy:.4f} right), the checkpoint in torch {split.checkpoint_images} of them "
+            f"({split.checkpoint_accuracy:.4f} right, the file {split.same_images_accuracy:.4f}); {recorded}"
+        )
+
+
+def write_record(run: Run, done: Sequence[Exported]) -> None:
+    """Note each file and its proof in export.json, beside those of earlier exports. Raises OutputError."""
+    path = run.path / "export.json"
+    try:
+        files = {entry["file"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        files = {}
+    files |= {str(item.path): item.to_json() for item in done}
+    write_json(path, {"files": list(files.values())})

@@ -1,0 +1,165 @@
+"""An ONNX file as bytes: its header, a hash of its graph and weights, and its metadata, without the onnx package.
+
+The file is one protobuf message, ModelProto of onnx.proto: fields one after another, each a tag and a value. Only this
+outermost level is walked; the graph, the largest of the fields, is never parsed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from edge_runtime.errors import ModelError, UsageError
+
+__all__ = ["ModelHeader", "graph_sha256", "read_header", "with_metadata"]
+
+_IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
+_DOMAIN, _VERSION = 1, 2
+_VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
+
+_Buffer: TypeAlias = "bytes | memoryview | mmap.mmap"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelHeader:
+    """What an ONNX file says before its graph: `opsets` maps a domain ("" is ONNX's own) to its version."""
+
+    ir_version: int
+    opsets: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field: bytes `start` to `stop` whole, its value from `value`; `number` holds it where it is a varint."""
+
+    tag: int
+    start: int
+    value: int
+    stop: int
+    number: int = 0
+
+
+def read_header(path: Path) -> ModelHeader:
+    """IR version and operator sets of the ONNX file at `path`.
+
+    Raises:
+        UsageError: it cannot be read.
+        ModelError: it is no ONNX file, or was cut short.
+    """
+    with _Mapped(path) as data:
+        ir_version, opsets = 0, {}
+        for field in _walk(data, path):
+            if field.tag == _IR_VERSION:
+                ir_version = field.number
+            elif field.tag == _OPSET_IMPORT:
+                domain, version = "", 0
+                inside = data[field.value : field.stop]
+                for part in _walk(inside, path):
+                    if part.tag == _DOMAIN:
+                        domain = bytes(inside[part.value : part.stop]).decode("utf-8", "replace")
+                    elif part.tag == _VERSION:
+                        version = part.number
+                opsets[domain] = version
+        return ModelHeader(ir_version, opsets)
+
+
+def graph_sha256(path: Path) -> str:
+    """SHA-256 over the file at `path` without its metadata: graph, weights and operator sets, in hexadecimal.
+
+    The metadata stays out because it holds the model card, which holds this hash. Raises as `read_header` does.
+    """
+    digest = hashlib.sha256()
+    with _Mapped(path) as data, memoryview(data) as view:
+        for field in _walk(data, path):
+            if field.tag != _METADATA:
+                digest.update(view[field.start : field.stop])
+    return digest.hexdigest()
+
+
+def with_metadata(data: bytes, entries: Mapping[str, str], *, where: Path) -> bytes:
+    """The ONNX file `data` with `entries` as its whole metadata; every other byte stays as it is.
+
+    Raises ModelError, which names `where`, where `data` is no ONNX file.
+    """
+    view = memoryview(data)
+    parts = [bytes(view[field.start : field.stop]) for field in _walk(data, where) if field.tag != _METADATA]
+    for key, value in entries.items():
+        entry = _text(1, key) + _text(2, value)
+        parts.append(_varint(_METADATA << 3 | _LENGTH) + _varint(len(entry)) + entry)
+    return b"".join(parts)
+
+
+class _Mapped:
+    """A file mapped into memory, so that hashing a large one takes no memory of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> mmap.mmap:
+        try:
+            with self._path.open("rb") as file:
+                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise ModelError(f"{self._path} is empty", "export it again with edge export") from None
+        except OSError as error:
+            raise UsageError(f"{self._path} cannot be read: {error.strerror}", "name another file") from None
+        return self._data
+
+    def __exit__(self, *_: object) -> None:
+        self._data.close()
+
+
+def _walk(data: _Buffer, path: Path) -> Iterator[_Field]:
+    """The fields of one message, in the file's order."""
+    at, end = 0, len(data)
+    while at < end:
+        start = at
+        key, at = _read_varint(data, at, path)
+        tag, kind = key >> 3, key & 7
+        number, value = 0, at
+        if kind == _VARINT:
+            number, at = _read_varint(data, at, path)
+        elif kind == _LENGTH:
+            length, value = _read_varint(data, at, path)
+            at = value + length
+        elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
+            at += 8 if kind == _EIGHT_BYTES else 4
+        else:
+            raise _broken(path)
+        if at > end or tag == 0:
+            raise _broken(path)
+        yield _Field(tag, start, value, at, number)
+
+
+def _read_varint(data: _Buffer, at: int, path: Path) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise _broken(path)
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at
+
+
+def _varint(number: int) -> bytes:
+    made = bytearray()
+    while number >= 0x80:
+        made.append(number & 0x7F | 0x80)
+        number >>= 7
+    made.append(number)
+    return bytes(made)
+
+
+def _text(tag: int, text: str) -> bytes:
+    encoded = text.encode("utf-8")
+    return _varint(tag << 3 | _LENGTH) + _varint(len(encoded)) + encoded
+
+
+def _broken(path: Path) -> ModelError:
+    return ModelError(f"{path} is not an ONNX file, or was cut short", "copy it again, or export it again")

@@ -1,0 +1,113 @@
+"""An ONNX file as bytes: what the hash covers, what it does not, and that damage is an error, never a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_runtime import METADATA_KEY, ModelError, UsageError
+from edge_runtime.onnx_bytes import graph_sha256, read_header, with_metadata
+from tiny_model import IR_VERSION, OPSET, write_tiny_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_tiny_model(tmp_path / "model.onnx")
+
+
+def test_the_header_is_what_onnx_reads(model: Path) -> None:
+    proto = onnx.load(model)
+    proto.opset_import.add(domain="com.microsoft", version=1)
+    onnx.save(proto, model)
+    header = read_header(model)
+    assert header.ir_version == IR_VERSION
+    assert header.opsets == {"": OPSET, "com.microsoft": 1}
+
+
+def test_the_hash_is_of_everything_but_the_metadata(model: Path) -> None:
+    before = graph_sha256(model)
+    proto = onnx.load(model)
+    proto.metadata_props[0].value = "another card"
+    proto.metadata_props.add(key="author", value="somebody")
+    onnx.save(proto, model)
+    assert graph_sha256(model) == before
+    del proto.metadata_props[:]
+    onnx.save(proto, model)
+    # Without metadata, it is the hash that sha256sum gives.
+    assert graph_sha256(model) == before == hashlib.sha256(model.read_bytes()).hexdigest()
+
+
+def test_every_weight_counts(model: Path) -> None:
+    before = graph_sha256(model)
+    proto = onnx.load(model)
+    weights = next(each for each in proto.graph.initializer if each.name == "weights")
+    data = bytearray(weights.raw_data)
+    data[-1] ^= 1
+    weights.raw_data = bytes(data)
+    onnx.save(proto, model)
+    assert graph_sha256(model) != before
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.dictionaries(st.text(max_size=20), st.text(max_size=300), max_size=4))
+def test_metadata_is_replaced_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]
+) -> None:
+    path = write_tiny_model(tmp_path_factory.mktemp("m") / "model.onnx")
+    before, old = graph_sha256(path), onnx.load(path)
+    path.write_bytes(with_metadata(path.read_bytes(), entries, where=path))
+    assert graph_sha256(path) == before
+    new = onnx.load(path)
+    assert {entry.key: entry.value for entry in new.metadata_props} == entries
+    assert new.graph == old.graph and new.opset_import == old.opset_import
+
+
+def test_metadata_of_a_surrogate_is_refused_before_anything_is_written(model: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        with_metadata(model.read_bytes(), {METADATA_KEY: "\udcf6"}, where=model)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, this is no model\n", b"\x89PNG\r\n\x1a\n" + bytes(100), b"\xff" * 40]
+)
+def test_what_is_no_model_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    for read in (graph_sha256, read_header):
+        with pytest.raises(ModelError, match=r"x\.onnx"):
+            read(tmp_path / "x.onnx")
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        graph_sha256(tmp_path / "gone.onnx")
+
+
+def test_a_file_cut_short_never_keeps_its_hash(model: Path) -> None:
+    whole, before = model.read_bytes(), graph_sha256(model)
+    metadata = len(whole) - len(whole[: whole.rindex(b"\x72")])
+    for length in range(1, len(whole) - metadata, 5):
+        model.write_bytes(whole[:length])
+        try:
+            assert graph_sha256(model) != before
+        except ModelError:
+            continue
+
+
+def test_damage_gives_a_hash_or_an_error_never_a_crash(model: Path) -> None:
+    whole = model.read_bytes()
+    dice = random.Random(0)
+    for _ in range(1000):
+        damaged = bytearray(whole)
+        damaged[dice.randrange(len(damaged))] = dice.randrange(256)
+        model.write_bytes(damaged)
+        try:
+            graph_sha256(model)
+            read_header(model)
+        except ModelError as error:
+            assert "model.onnx" in error.message
