@@ -32,8 +32,7 @@ PRETRAINED = ("feature-extraction", "fine-tune")
 RECIPES: dict[str, dict[str, list[str]]] = {
     "cpu": {
         "feature-extraction": shlex.split(
-            "--backbone resnet18 --image-size 128 --augment light --views 2 --hidden-units 512 "
-            "--batch-size 128 --epochs 5"
+            "--backbone mobilenet_v2 --image-size 160 --augment none --hidden-units 2048 --batch-size 128 --epochs 5"
         ),
         "fine-tune": shlex.split(
             "--backbone resnet18 --image-size 64 --augment light --batch-size 128 --optimizer sgd --lr-scale 2 "
@@ -46,8 +45,8 @@ RECIPES: dict[str, dict[str, list[str]]] = {
     },
     "gpu": {
         "feature-extraction": shlex.split(
-            "--backbone resnet18 --image-size 224 --augment light --views 5 --hidden-units 512 "
-            "--batch-size 128 --epochs 5"
+            "--backbone mobilenet_v2 --image-size 224 --augment light --views 5 --hidden-units 2048 --batch-size 128 "
+            "--epochs 5"
         ),
         "fine-tune": shlex.split(
             "--backbone resnet18 --image-size 224 --augment light --batch-size 128 --optimizer sgd --lr-scale 2 "
