@@ -164,7 +164,7 @@ def test_little_memory_means_fewer_views_and_then_none(
         (row * (TRAIN + VAL) - 1, 0),
         (0, 0),
     ):
-        monkeypatch.setattr(ImageStore, "room_bytes", property(lambda _, room=room: room))
+        monkeypatch.setattr(ImageStore, "bound_bytes", property(lambda _, room=room: room))
         assert choose_views(job) == views
     train(frozen(epochs=2))
     assert sum(passes) == 2 * (TRAIN + VAL) + VAL + TEST

@@ -120,7 +120,7 @@ def test_a_run_resumed_where_memory_is_scarcer_sees_as_many_views(
     left_alone = train(with_state("embeddings", tmp_path / "alone")).run
     with pytest.raises(KeyboardInterrupt):
         train(with_state("embeddings", tmp_path / "cut"), StopAt("epoch 2/3"))
-    monkeypatch.setattr(ImageStore, "room_bytes", property(lambda _: 0))
+    monkeypatch.setattr(ImageStore, "bound_bytes", property(lambda _: 0))
     (path,) = (tmp_path / "cut").iterdir()
     assert equal(weights(resume(Run(path)).run), weights(left_alone))
 

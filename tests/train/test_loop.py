@@ -92,7 +92,7 @@ def test_pieces_make_the_gradients_of_the_whole_batch(variant: dict[str, Any]) -
     assert found.loss == pytest.approx(expected.loss, rel=1e-4)
     assert (found.accuracy, found.images) == (expected.accuracy, 27)
     assert max(cramped.backbone.sizes) <= 3 and sum(cramped.backbone.sizes) == 27
-    assert learning.pieces == 4
+    assert learning.at_once == 3
     assert ear.lines == [
         f"note: memory does not suffice for 10 images at once; they go in {parts} parts, whose gradients are summed"
         for parts in (2, 4)
@@ -108,7 +108,7 @@ def test_a_step_follows_torchs_own_weighted_mean() -> None:
     loss = nn.functional.cross_entropy(by_hand(images), labels, weight=class_weights, label_smoothing=0.1)
     loss.backward()
     optimizer.step()
-    assert found.loss == pytest.approx(float(loss.detach()), rel=1e-5) and learning.pieces == 4
+    assert found.loss == pytest.approx(float(loss.detach()), rel=1e-5) and learning.at_once == 3
     for one, two in zip(ours.parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
@@ -121,7 +121,7 @@ def test_the_pieces_stay_so_that_memory_is_not_tried_again() -> None:
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError, "DefaultCPUAllocator: can't allocate memory: you tried"])
 def test_one_image_that_is_too_large_is_an_error_with_a_way_out(error: Any) -> None:
-    with pytest.raises(EdgeError, match="memory does not suffice for a training step") as caught:
+    with pytest.raises(EdgeError, match="memory does not suffice for training") as caught:
         learn(made(0, error=error), 6)
     assert "--batch-size" in caught.value.hint and "--image-size" in caught.value.hint
 
@@ -160,3 +160,19 @@ def test_a_resumed_run_remembers_in_how_many_pieces(
     (path,) = (tmp_path / "cut").iterdir()
     assert equal(weights(resume(Run(path), ear).run), weights(whole))
     assert not any("memory does not suffice" in line for line in ear.lines)
+
+
+def test_memory_that_ends_elsewhere_is_an_error_too(
+    few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Network.forward
+
+    def cramped(self: Network, images: Tensor) -> Tensor:
+        if not self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, images)
+
+    monkeypatch.setattr(Network, "forward", cramped)
+    with pytest.raises(EdgeError, match="memory does not suffice for training") as caught:
+        train(quick_settings(few_shapes, tmp_path))
+    assert "--batch-size" in caught.value.hint

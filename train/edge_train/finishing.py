@@ -13,6 +13,7 @@ from edge_train.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.environment import git_revision
 from edge_train.fitting import FitState, count_parameters
+from edge_train.folding import fold
 from edge_train.job import Job
 from edge_train.report import RunReport, SplitAnswers, repeat_command, write_report
 from edge_train.runfolder import finish_run
@@ -37,12 +38,13 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     """
     best = load_checkpoint(run.best)
     job.network.load_state_dict(dict(best.network))
+    folded = fold(job.network)
     answers: dict[str, SplitAnswers] = {}
     temperature = 1.0
     for name, samples in (("val", job.splits.val), ("test", job.splits.test)):
         if not samples:
             continue
-        outputs = job.outputs(samples, f"measuring {name}")
+        outputs = job.outputs(samples, f"measuring {name}", network=folded)
         answers[name] = SplitAnswers(tuple(samples), outputs.logits.numpy(), outputs.labels.numpy())
         if name == "val":
             temperature = fit_temperature(outputs.logits, outputs.labels)
@@ -86,7 +88,7 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
         "training_seconds": sum(row.train.seconds for row in state.history),
         "training_accuracy": next(row.train.accuracy for row in state.history if row.epoch == state.best_epoch),
         "precision": job.precision,
-        "cache_bound_bytes": job.store.bound_bytes,
+        "cache_bound_bytes": job.store.bound_bytes * (2 if job.strategy == "feature-extraction" else 1),
         "command": repeat_command(run.read_config()["settings"]),
         "git_revision": git_revision(),
     }

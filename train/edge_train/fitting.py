@@ -228,7 +228,7 @@ def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool
         "plateau": [learning.schedule.plateau, learning.schedule.lowest_loss, learning.schedule.stale_epochs],
         "best": [state.best_epoch, state.best_accuracy, state.best_loss],
         "history": [row.to_json() for row in state.history],
-        "pieces": learning.pieces,
+        "at_once": learning.at_once,
         "views": state.views,
     }
     if learning.average is not None:
@@ -245,7 +245,7 @@ def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> N
         state.best_epoch, state.best_accuracy, state.best_loss = saved["best"]
         state.history = [EpochRow.from_json(row) for row in saved["history"]]
         state.epoch = len(state.history)
-        learning.pieces = saved.get("pieces", 1)
+        learning.at_once = saved.get("at_once")
         state.views = saved.get("views")
         if learning.average is not None:
             learning.average.load_state_dict(saved["average"])

@@ -22,7 +22,7 @@ from edge_train.settings import Precision
 from edge_train.teacher import Teacher
 from edge_train.world import ALONE, World
 
-__all__ = ["EpochResult", "Learning", "Outputs", "run_network", "train_epoch"]
+__all__ = ["EpochResult", "Learning", "Outputs", "is_out_of_memory", "out_of_memory", "run_network", "train_epoch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Outputs:
 
 @dataclass(slots=True, eq=False)
 class Learning:
-    """How a step is taken. `pieces` is the number of parts a batch goes through the network in.
+    """How a step is taken. `at_once` is how many images memory suffices for, None for all.
 
     `network` is what is optimised and averaged; a step is given the model that reads the batch, which is the
     network itself, its head, or the network wrapped to run on several processes.
@@ -71,7 +71,7 @@ class Learning:
     average: MovingAverage | None = None
     teacher: Teacher | None = None
     world: World = ALONE
-    pieces: int = 1
+    at_once: int | None = None
     say: Callable[[str], object] = lambda _: None
 
     @property
@@ -109,7 +109,8 @@ class Learning:
         total = torch.zeros((), device=inputs.device)
         correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
         for part in zip(
-            *(t.chunk(self.pieces) for t in (inputs, targets, truth, taught) if t is not None), strict=True
+            *(t.tensor_split(self._parts(len(inputs))) for t in (inputs, targets, truth, taught) if t is not None),
+            strict=True,
         ):
             with autocast(inputs.device, self.precision):
                 logits = model(part[0]).float()
@@ -123,22 +124,23 @@ class Learning:
         return total, correct
 
     def _go_smaller(self, error: RuntimeError, images: int) -> None:
-        """Halve the pieces of a batch that memory did not suffice for. Raises what cannot be helped so."""
-        if not _is_out_of_memory(error):
+        """Halve what goes through the network at once. Raises what cannot be helped so."""
+        if not is_out_of_memory(error):
             raise error
-        if self.world.size > 1 or self.pieces >= images:
-            raise EdgeError(
-                "memory does not suffice for a training step",
-                "try a smaller --batch-size, a smaller --image-size or a smaller backbone",
-            ) from error
-        self.pieces *= 2
+        now = -(-images // self._parts(images))
+        if self.world.size > 1 or now == 1:
+            raise out_of_memory() from error
+        self.at_once = -(-now // 2)
         self.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.say(
             f"note: memory does not suffice for {images} images at once; "
-            f"they go in {self.pieces} parts, whose gradients are summed"
+            f"they go in {self._parts(images)} parts, whose gradients are summed"
         )
+
+    def _parts(self, images: int) -> int:
+        return 1 if self.at_once is None else -(-images // self.at_once)
 
 
 def train_epoch(
@@ -192,5 +194,14 @@ def run_network(
     return Outputs(torch.cat(logits), torch.cat(labels))
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory() -> EdgeError:
+    """What a user is told when memory does not suffice, and halving the batch does not help."""
+    return EdgeError(
+        "memory does not suffice for training",
+        "try a smaller --batch-size, a smaller --image-size or a smaller backbone",
+    )
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch, on whichever device, could not have the memory it asked for."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,9 @@ __all__ = ["prepare", "prepare_again"]
 
 def prepare(settings: TrainSettings, progress: Progress) -> Job:
     """Check and load everything that can go wrong before the first epoch."""
+    if settings.teacher is not None:
+        # As config.json keeps it, it must be found from any folder.
+        settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
     backbone = find_backbone(settings.backbone)
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
@@ -68,9 +72,7 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     progress.say(why)
     precision = _choose_precision(settings, device, plan, progress)
     teacher = _find_teacher(settings, folders, splits, device, precision)
-    store = ImageStore(
-        folders.root, contract, cache_bytes=default_cache_bytes() // _processes_here(world), threads=threads
-    )
+    store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world), threads=threads)
     splits = _read_images(settings, store, splits, progress, world)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
@@ -270,9 +272,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
     plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
     network = checkpoint.build(dropout=settings.dropout)
     freeze(network, plan)
-    store = ImageStore(
-        root, card.preprocessing, cache_bytes=default_cache_bytes() // _processes_here(world), threads=threads
-    )
+    store = ImageStore(root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
     found = read_split(run.split, card.labels)
     splits = _read_images(settings, store, found, progress, world)
     precision = _choose_precision(settings, device, plan, progress)
@@ -304,6 +304,12 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
     threads = settings.threads or max(1, usable_cores() // _processes_here(world))
     torch.set_num_threads(threads)
     return world, device, threads
+
+
+def _cache_bytes(plan: Plan, world: World) -> int:
+    """The memory for decoded images: a process's share, and of that half where embeddings take the other."""
+    share = default_cache_bytes() // _processes_here(world)
+    return share // 2 if plan.strategy == "feature-extraction" else share
 
 
 def _processes_here(world: World) -> int:

@@ -39,16 +39,16 @@ class ImageStore:
         self.root = root
         self.preprocessing = preprocessing
         self.threads = threads
-        self.bound_bytes = cache_bytes
+        self._bound_bytes = cache_bytes
         self._room_bytes = cache_bytes
         self._lock = threading.Lock()
         self._pictures: dict[str, NDArray[np.uint8]] = {}
         self._pixels: dict[str, NDArray[np.uint8]] = {}
 
     @property
-    def room_bytes(self) -> int:
-        """How much more may be kept in memory."""
-        return self._room_bytes
+    def bound_bytes(self) -> int:
+        """The most memory that decoded images take."""
+        return self._bound_bytes
 
     def read_all(
         self,

@@ -10,6 +10,7 @@ from edge_runtime import Run
 from edge_train.finishing import TrainResult, finish
 from edge_train.fitting import fit
 from edge_train.job import Job
+from edge_train.loop import is_out_of_memory, out_of_memory
 from edge_train.preparing import prepare, prepare_again
 from edge_train.progress import Progress, Silence
 from edge_train.runfolder import create_run
@@ -34,7 +35,7 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     job = prepare(settings, progress)
     made = None
     if job.world.leads:
-        made = create_run(settings, job.card, job.splits, data_root=job.store.root)
+        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root)
     run = job.world.tell(made)
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
@@ -64,3 +65,7 @@ def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) ->
         if run.last.is_file():
             job.progress.say(f"{run.path} keeps its epochs; go on with edge train --resume {run.path}")
         raise
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory() from error
