@@ -32,10 +32,10 @@ PRETRAINED = ("feature-extraction", "fine-tune")
 RECIPES: dict[str, dict[str, list[str]]] = {
     "cpu": {
         "feature-extraction": shlex.split(
-            "--backbone mobilenet_v2 --image-size 160 --augment none --hidden-units 2048 --batch-size 128 --epochs 5"
+            "--backbone mobilenet_v2 --image-size 128 --augment none --hidden-units 2048 --batch-size 128 --epochs 5"
         ),
         "fine-tune": shlex.split(
-            "--backbone resnet18 --image-size 64 --augment light --batch-size 128 --optimizer sgd --lr-scale 2 "
+            "--backbone resnet18 --image-size 64 --augment light --batch-size 128 --optimizer sgd --lr-scale 0.7 "
             "--lr-decay-per-stage 0.8 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
         ),
         "scratch": shlex.split(
