@@ -6,7 +6,6 @@ Pillow guess would put its rarer plugins (EPS starts Ghostscript) within reach o
 
 from __future__ import annotations
 
-import codecs
 import os
 import stat
 from importlib import import_module
@@ -18,24 +17,21 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from edge_runtime.errors import ImageError
+from edge_runtime.image_kind import foreign_hint, image_kind
+from edge_runtime.image_memory import check_memory, check_turning
+from edge_runtime.image_structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
 MAX_PIXELS = 80_000_000
 """Just under Pillow's own warning threshold: a 50-megapixel phone photo passes, a 144-megapixel bomb does not."""
 
-_MAGIC = (
-    (b"\xff\xd8\xff", "JPEG"),
-    (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"GIF87a", "GIF"),
-    (b"GIF89a", "GIF"),
-    (b"II*\0", "TIFF"),
-    (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"),
-    (b"MM\0+", "TIFF"),
-)
-_BMP_HEADER_BYTES = (12, 40, 52, 56, 64, 108, 124)
+# As many as an uncompressed RGBA picture of the pixel limit has: what is longer is no picture, or never ends.
+_FILE_BYTES_PER_PIXEL = 4
+
 # Calling the plugin's class imports that plugin and nothing else; `Image.open` on bytes imports five (6 of 45 ms cold).
 # JPEG's class is also MPO's first picture, without parsing the index of the others.
 _PLUGINS = {
@@ -47,8 +43,6 @@ _PLUGINS = {
     "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
 }
 _HEAD_BYTES = 512
-_READS = "edge reads JPEG, PNG, GIF, BMP, WebP and TIFF; convert it to one of these first"
-_CUT_SHORT = "the file is cut short: copy or download it again"
 
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -65,6 +59,8 @@ _ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 # LAB is left out though some builds of Pillow convert it: it needs LittleCMS, which others lack, and a model must see
 # the same pixels on every machine.
 _PLAIN_MODES = frozenset({"RGB", "RGBX", "L", "1", "P", "CMYK", "YCbCr", "HSV"})
+# Larger pictures are converted in bands of so many, which costs their copies once per band and not for the whole.
+_BAND_PIXELS = 250_000
 
 
 def decode(
@@ -78,20 +74,22 @@ def decode(
 
     - The orientation in EXIF is applied; EXIF that cannot be read is ignored.
     - Transparency of every kind is composited on `background`; the colour hidden under it never shows.
-    - Wider samples are scaled to 8 bit, never clipped (the rule: `_eight_bit`).
+    - Wider samples are scaled to 8 bit, never clipped (the rule: `_scale_of`).
     - CMYK, YCbCr, HSV, palette, grey and 1-bit are converted; of an animation the first frame is taken, of a PIL image
       the frame it stands on. A PIL image is not modified.
     - `reduce_to_px`: the short side in pixels that the caller will resize to. It lets large JPEGs be decoded at 1/2,
       1/4 or 1/8 of their size, never below twice that many pixels.
 
     Raises ImageError, with the path in its message: no such file, not a regular file, no format edge reads, more than
-    `max_pixels` pixels (checked before decoding), truncated, damaged, or in a colour space Pillow cannot convert.
+    `max_pixels` pixels or 4 bytes for each of them, more memory needed than 5.5 bytes for each (all checked before
+    decoding), truncated, damaged, or in a colour space Pillow cannot convert.
     """
     name = _name(source)
     try:
         if isinstance(source, Image.Image):
             return _decode_image(source, name, background, max_pixels)
-        with _open(source, name) as file:
+        max_bytes = _FILE_BYTES_PER_PIXEL * max(max_pixels, MAX_PIXELS)
+        with _open(source, name, max_bytes) as file:
             return _decode_file(file, name, background, reduce_to_px, max_pixels)
     except ImageError:
         raise
@@ -99,8 +97,8 @@ def decode(
     # struct.error, zlib.error, IndexError, EOFError, OverflowError, MemoryError, its bomb warning when warnings are
     # errors. All of them say one thing about this one file, and none of them leaves state behind.
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        hint = _CUT_SHORT if "truncated" in reason.lower() else "it is damaged or of a rare kind: save it again"
+        reason = _one_line(str(error)) or type(error).__name__
+        hint = CUT_SHORT if "truncated" in reason.lower() else "it is damaged or of a rare kind: save it again"
         raise ImageError(f"{name} cannot be decoded: {reason}", hint) from error
 
 
@@ -110,24 +108,38 @@ def _name(source: object) -> str:
     if isinstance(source, bytes | bytearray | memoryview):
         return "image bytes"
     if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source) or "''"
+        return _one_line(os.fsdecode(source)) or "''"
     raise ImageError(
         f"an image cannot be read from {type(source).__name__}",
         "give a path, an encoded file's bytes or a PIL image",
     )
 
 
-def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview, name: str) -> IO[bytes]:
+def _one_line(text: str) -> str:
+    """`text` with control characters spelled out: a file's name may hold line ends and terminal commands."""
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in text)
+
+
+def _is_control(char: str) -> bool:
+    return char < " " or "\x7f" <= char < "\xa0" or char in "\u2028\u2029"
+
+
+def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview, name: str, max_bytes: int) -> IO[bytes]:
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesIO(source if isinstance(source, bytes) else bytes(source))
     path = Path(os.fsdecode(source))
     try:
-        mode = os.stat(source).st_mode  # noqa: PTH116 (Path("") would be the current folder)
-        # Opening a FIFO would wait for its writer, and a device may do anything.
-        if not stat.S_ISREG(mode):
-            what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise ImageError(f"{name} is {what}", "give the path of an image file")
-        return path.open("rb")
+        # Opening a device may do anything: it is looked at before, and again after, as names can change in between.
+        _check_regular(os.stat(source), name, max_bytes)  # noqa: PTH116 (Path("") would be the current folder)
+        file = open(source, "rb", opener=_open_without_waiting)  # noqa: SIM115
+        try:
+            _check_regular(os.fstat(file.fileno()), name, max_bytes)
+        except ImageError:
+            file.close()
+            raise
+        return file
     except FileNotFoundError:
         if path.is_symlink():
             raise ImageError(f"{name} is a link to a file that does not exist", "restore what it points to") from None
@@ -140,19 +152,37 @@ def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview, name:
         raise ImageError(f"{name} cannot be opened: {reason}", "check the path") from None
 
 
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A pipe would wait for its writer; where there is no such flag, there are no pipes with names.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check_regular(status: os.stat_result, name: str, max_bytes: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise ImageError(f"{name} is {what}", "give the path of an image file")
+    if status.st_size > max_bytes:
+        size_mb, limit_mb = status.st_size / 1e6, max_bytes / 1e6
+        raise ImageError(f"{name} has {size_mb:,.0f} MB; the limit is {limit_mb:,.0f} MB", "is it an image at all?")
+
+
 def _decode_file(
     file: IO[bytes], name: str, background: tuple[int, int, int], reduce_to_px: int | None, max_pixels: int
 ) -> Image.Image:
     head = file.read(_HEAD_BYTES)
     if not head:
         raise ImageError(f"{name} is empty", "copy or download it again")
-    kind = _kind(head)
+    kind = image_kind(head)
     if kind is None:
-        raise ImageError(f"{name} is not an image edge reads", _foreign(head))
-    if size := _declared_size(head, kind):
+        raise ImageError(f"{name} is not an image edge reads", foreign_hint(head))
+    if size := declared_size(head, kind):
         _check_pixels(size, name, max_pixels)
-    if not _is_whole(file, head, kind):
-        raise ImageError(f"{name} is truncated", _CUT_SHORT)
+    check_structure(file, head, kind, name)
+    frame = read_jpeg_frame(file, head, name) if kind == "JPEG" else None
+    if frame:
+        _check_pixels((frame.width, frame.height), name, max_pixels)
+        check_scans(file, frame, name)
+    file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     module, plugin = _PLUGINS[kind]
     image: Image.Image = getattr(import_module(module), plugin)(file)
@@ -161,17 +191,27 @@ def _decode_file(
         _reduce(image, reduce_to_px)
     if kind == "PNG":
         _rescale_colour_key(image, depth_bits=head[24])
+    check_memory(image, kind, head, name, max_pixels=max_pixels, file_bytes=file_bytes, frame=frame)
     image.load()
-    rgb = _upright_rgb(image, name, background)
-    # A plugin's object keeps what it decoded from, WebP's 8 bytes for every pixel; a JPEG's keeps next to nothing.
-    return _without_metadata(rgb.copy() if rgb is image and kind != "JPEG" else rgb)
+    turn = _turn(image)
+    rgb = _rgb(image, name, background)
+    # A plugin's object keeps what it decoded from, WebP's 12 bytes for every pixel: its pixels move to a plain image.
+    rgb = rgb._new(rgb.im) if rgb is image else rgb
+    del image
+    if turn is not None:
+        check_turning(rgb, name, max_pixels=max_pixels)
+        rgb = rgb.transpose(turn)
+    return _without_metadata(rgb)
 
 
 def _decode_image(source: Image.Image, name: str, background: tuple[int, int, int], max_pixels: int) -> Image.Image:
     _check_pixels(source.size, name, max_pixels)
     source.load()
-    image = _upright_rgb(source, name, background)
-    return _without_metadata(image.copy() if image is source else image)
+    turn = _turn(source)
+    rgb = _rgb(source, name, background)
+    if turn is not None:
+        return _without_metadata(rgb.transpose(turn))
+    return _without_metadata(rgb.copy() if rgb is source else rgb)
 
 
 def _without_metadata(image: Image.Image) -> Image.Image:
@@ -188,98 +228,6 @@ def _check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
             f"the limit is {max_pixels / 1e6:g} million",
             "shrink it first",
         )
-
-
-def _kind(head: bytes) -> str | None:
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            return kind
-    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return "WEBP"
-    # Two letters alone would claim every text that starts with "BM".
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES:
-        return "BMP"
-    return None
-
-
-def _foreign(head: bytes) -> str:
-    """The hint for a file that is none of ours."""
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    if head[4:8] == b"ftyp":
-        brands = head[8 : int.from_bytes(head[:4], "big")]
-        if b"avi" in brands:
-            return f"it is an AVIF image; {_READS}"
-        heic = any(brand in brands for brand in (b"hei", b"hev", b"mif1", b"msf1"))
-        return f"it is a HEIC photo; {_READS}" if heic else f"it is a video or audio file; {_READS}"
-    for prefix, what in (
-        (b"%pdf", "a PDF document; export its page as PNG first"),
-        (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
-        (b"<!doctype html", "a web page, as a failed download leaves; download the image again"),
-        (b"<html", "a web page, as a failed download leaves; download the image again"),
-    ):
-        if text.startswith(prefix):
-            return f"it is {what}"
-    if text.startswith(b"<") and b"<svg" in text:
-        return "it is an SVG drawing; render it to PNG first"
-    try:
-        # Incremental, as the head may end inside a character.
-        decoded = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return _READS
-    printable = all(char.isprintable() or char.isspace() for char in decoded)
-    return f"it is a text file; {_READS}" if printable and decoded else _READS
-
-
-def _declared_size(head: bytes, kind: str) -> tuple[int, int] | None:
-    """(width, height) in the header, for the two formats whose plugins allocate the canvas on opening."""
-
-    def little(start: int, length: int = 2) -> int:
-        return int.from_bytes(head[start : start + length], "little")
-
-    if kind == "GIF":
-        return little(6), little(8)
-    if kind != "WEBP":
-        return None
-    match head[12:16]:
-        case b"VP8X":
-            return little(24, 3) + 1, little(27, 3) + 1
-        case b"VP8L":
-            bits = little(21, 4)
-            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        case _:
-            return little(26) & 0x3FFF, little(28) & 0x3FFF
-
-
-def _is_whole(file: IO[bytes], head: bytes, kind: str) -> bool:
-    """Whether the parts are there whose absence Pillow forgives, though they can hold the orientation."""
-    if kind == "PNG":
-        return _reaches_iend(file)
-    return _directory_fits(file, head) if kind == "TIFF" else True
-
-
-def _reaches_iend(file: IO[bytes]) -> bool:
-    # EXIF may follow the pixels; Pillow takes a file that ends before it for one without.
-    position, end = 8, file.seek(0, os.SEEK_END)
-    while position + 12 <= end:
-        file.seek(position)
-        chunk = file.read(8)
-        if chunk[4:] == b"IEND":
-            return True
-        position += 12 + int.from_bytes(chunk[:4], "big")
-    return False
-
-
-def _directory_fits(file: IO[bytes], head: bytes) -> bool:
-    # Pillow only warns when a tag directory at a file's end is cut, and goes on with the tags before the cut.
-    order: Any = "little" if head.startswith(b"II") else "big"
-    big = 43 in head[2:4]
-    start = int.from_bytes(head[8:16] if big else head[4:8], order)
-    count_bytes, entry_bytes = (8, 20) if big else (2, 12)
-    end = file.seek(0, os.SEEK_END)
-    if start + count_bytes > end:
-        return False
-    file.seek(start)
-    return start + count_bytes + entry_bytes * int.from_bytes(file.read(count_bytes), order) <= end
 
 
 def _reduce(image: Any, reduce_to_px: int) -> None:
@@ -308,13 +256,6 @@ def _rescale_colour_key(image: Image.Image, depth_bits: int) -> None:
         image.info["transparency"] = tuple(sample >> 8 for sample in key)
 
 
-def _upright_rgb(image: Image.Image, name: str, background: tuple[int, int, int]) -> Image.Image:
-    """A loaded image -> RGB, turned; the image itself where there is nothing to do."""
-    turn = _turn(image)
-    rgb = _rgb(image, name, background)
-    return rgb if turn is None else rgb.transpose(turn)
-
-
 def _turn(image: Image.Image) -> Image.Transpose | None:
     # A TIFF is turned by Pillow when it loads, and its tag removed: after loading there is nothing left to do twice.
     try:
@@ -324,64 +265,94 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _rgb(image: Image.Image, name: str, background: tuple[int, int, int]) -> Image.Image:
+    """A loaded image -> RGB; the image itself where there is nothing to do."""
     if image.mode in _WIDE_MODES:
-        return _wide_to_rgb(image, background)
+        return _by_bands(image, _wide_converter(image, background))
     if image.mode not in _PLAIN_MODES | _ALPHA_MODES:
         raise ImageError(f"{name} is in the colour space {image.mode}", "save it as RGB first")
     if image.has_transparency_data:
-        # Pillow writes the alpha values into the palette of the image it converts, and knows no direct way from La.
-        ready = image.copy() if image.mode == "P" else image.convert("LA") if image.mode == "La" else image
-        rgba = ready.convert("RGBA")
-        alpha = rgba.getchannel("A")
-        rgb = rgba.convert("RGB")
-        if alpha.getextrema() != (255, 255):
-            rgb.paste(background, mask=ImageChops.invert(alpha))
-        return rgb
+        return _by_bands(image, lambda band: _composited(band, background))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _wide_to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """A grey image of 16-bit, 32-bit or float samples -> RGB; a PNG's transparent grey becomes the background."""
-    samples = np.asarray(image)
-    tags = getattr(image, "tag_v2", {})
-    from_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-    white = 2 ** int(tags.get(258, (16,))[0]) - 1 if from_16_bit else None
-    grey = _eight_bit(samples, white)
-    # Pillow honours TIFF's "0 is white" up to 8 bit only.
-    if tags.get(262) == 0:
-        grey = 255 - grey
-    rgb = Image.fromarray(grey).convert("RGB")
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        rgb.paste(background, mask=Image.fromarray((samples == key).astype(np.uint8) * np.uint8(255)))
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in parts as wide as itself and the row each begins at; a small one whole."""
+    rows = max(1, _BAND_PIXELS // max(1, image.width))
+    if rows >= image.height:
+        yield 0, image
+        return
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    rgb: Image.Image | None = None
+    for top, band in _bands(image):
+        if band is image:
+            return convert(band)
+        rgb = rgb or Image.new("RGB", image.size)
+        rgb.paste(convert(band), (0, top))
+    return rgb or image
+
+
+def _composited(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    # Pillow writes the alpha values into the palette of the image it converts, and knows no direct way from La.
+    ready = image.copy() if image.mode == "P" else image.convert("LA") if image.mode == "La" else image
+    rgba = ready.convert("RGBA")
+    alpha = rgba.getchannel("A")
+    rgb = rgba.convert("RGB")
+    if alpha.getextrema() != (255, 255):
+        rgb.paste(background, mask=ImageChops.invert(alpha))
     return rgb
 
 
-def _eight_bit(samples: NDArray[Any], white: int | None) -> NDArray[np.uint8]:
-    """[H, W] integers or floats -> [H, W] uint8, rounded.
+def _wide_converter(image: Image.Image, background: tuple[int, int, int]) -> Callable[[Image.Image], Image.Image]:
+    """What makes RGB of a part of a grey image of 16-bit, 32-bit or float samples.
 
-    `white` is the sample that becomes 255 where the file states it (65535 for 16 bit: v / 257). Without it the range
-    of the samples decides, non-finite ones counting as 0: floats within 0..1 times 255; within 0..255 as they are;
-    within 0..65535 divided by 257; anything else linearly from its minimum (0) to its maximum (255).
+    A PNG's transparent grey becomes the background.
     """
-    grey = np.empty(samples.shape, np.uint8)
-    # In bands, so that float64 costs megabytes and not eight bytes for every pixel.
-    bands = [slice(top, top + 64) for top in range(0, len(samples), 64)]
+    tags = getattr(image, "tag_v2", {})
+    from_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+    low, high = (0.0, float(2 ** int(tags.get(258, (16,))[0]) - 1)) if from_16_bit else _scale_of(image)
+    # Pillow honours TIFF's "0 is white" up to 8 bit only.
+    inverted = tags.get(262) == 0
+    key = image.info.get("transparency")
 
-    def band_of(rows: slice) -> NDArray[np.float64]:
-        # Damaged float files hold signalling NaNs, of which the cast would warn.
-        with np.errstate(invalid="ignore"):
-            return np.nan_to_num(samples[rows].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    def convert(band: Image.Image) -> Image.Image:
+        samples = np.asarray(band)
+        grey = _eight_bit(samples, low, high)
+        rgb = Image.fromarray(255 - grey if inverted else grey).convert("RGB")
+        if isinstance(key, int):
+            rgb.paste(background, mask=Image.fromarray((samples == key).astype(np.uint8) * np.uint8(255)))
+        return rgb
 
-    low, high = 0.0, float(white or 0)
-    if white is None:
-        low = min(float(band_of(rows).min()) for rows in bands)
-        high = max(float(band_of(rows).max()) for rows in bands)
-        if low >= 0:
-            unit = [1.0] if samples.dtype.kind == "f" else []
-            steps = [step for step in (*unit, 255.0, 65535.0) if high <= step]
-            low, high = (0.0, steps[0]) if steps else (low, high)
-    for rows in bands:
-        scaled = (band_of(rows) - low) * (255 / (high - low) if high > low else 0.0)
-        grey[rows] = np.rint(scaled).clip(0, 255).astype(np.uint8)
-    return grey
+    return convert
+
+
+def _scale_of(image: Image.Image) -> tuple[float, float]:
+    """The samples that become 0 and 255 in an image whose file does not state them, by the range of its samples.
+
+    Non-finite ones count as 0. Floats within 0..1: 0 and 1; within 0..255: those; within 0..65535: those; anything
+    else: the smallest and the largest. Where a file says that it has 16 bits, 65535 becomes 255: v / 257.
+    """
+    low, high, kind = np.inf, -np.inf, "i"
+    for _, band in _bands(image):
+        samples = np.asarray(band)
+        finite, kind = _finite(samples), samples.dtype.kind
+        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if low >= 0:
+        steps = [step for step in (*([1.0] if kind == "f" else []), 255.0, 65535.0) if high <= step]
+        return (0.0, steps[0]) if steps else (low, high)
+    return low, high
+
+
+def _eight_bit(samples: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """[H, W] integers or floats -> [H, W] uint8: linearly from `low` (0) to `high` (255), rounded."""
+    scaled = (_finite(samples) - low) * (255 / (high - low) if high > low else 0.0)
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
+
+
+def _finite(samples: NDArray[Any]) -> NDArray[np.float64]:
+    # Damaged float files hold signalling NaNs, of which the cast would warn.
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
