@@ -68,7 +68,7 @@ def main() -> int:
 
 def compare(folder: Path, model: Path | None, image: Path | None, runs: int, *, verbose: bool) -> None:
     """Time both programs `runs` times and print the comparison on stdout."""
-    model = model or _default_model(folder)
+    model = model or default_model(folder)
     image = image or draw_picture(folder / "picture.jpg")
     bare = folder / "bare.py"
     bare.write_text(BARE_SCRIPT, encoding="utf-8")
@@ -112,7 +112,8 @@ def _as_python(command: list[str]) -> list[str]:
     return [sys.executable, "-m", "edge_cli", *command[start:]]
 
 
-def _default_model(folder: Path) -> Path:
+def default_model(folder: Path) -> Path:
+    """The newest run's model here, or a mobilenet_v2 with random weights, exported into `folder`."""
     try:
         run = newest_run()
         if run.model.is_file():

@@ -4,40 +4,66 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
+from threading import Lock
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from edge_runtime.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
-from edge_runtime.errors import ImageError, ModelError, UsageError
+from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
 from edge_runtime.machine import usable_cores
 from edge_runtime.prediction import Prediction
-from edge_runtime.session import open_session
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from edge_runtime.session import open_session, plain_reason
 
 __all__ = ["Classifier", "ImageSource", "describe_source"]
 
+_T = TypeVar("_T")
+
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image"
+
+# Two in work and two waiting for each pair of threads: enough that none idles while the caller handles an answer.
+AHEAD_PER_THREAD = 2
+# A second copy of so much is no burden, and of a larger file one image alone reads more weights than it computes with.
+SMALL_MODEL_BYTES = 64_000_000
+LARGE_MODEL_BATCH = 8
 
 
 class Classifier:
     """An exported model, ready to classify.
 
         classifier = Classifier("model.onnx")
-        classifier.predict("x.jpg").label                  # a path, bytes or a PIL image
-        for answer in classifier.predict_many(paths): ...  # decodes ahead on threads, answers in order
 
-    It may be shared by threads, and pickles by path.
+        # One image: a path, an encoded file's bytes or a PIL image.
+        print(classifier.predict("x.jpg").label)
+
+        # Many: answered in order while the next are worked on, in constant memory.
+        for answer in classifier.predict_many(Path("photos").glob("*.jpg"), on_error="return"):
+            print(answer if isinstance(answer, ImageError) else f"{answer.image}: {answer.label}")
+
+        # A camera: the newest frame, answered before the next is taken.
+        while True:
+            frame = camera.capture_image()
+            print(classifier.predict(frame).top(1))
+
+        # A thread pool, of a web server say: all threads share one classifier.
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(classifier.predict, uploads))
+
+        # Processes: it pickles by path and is opened anew in each, with the threads it was given.
+        with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+            answers = list(pool.map(Classifier("model.onnx", threads=1).predict, paths, chunksize=100))
 
     Args:
         model: path of an `.onnx` file made by `edge export`.
-        threads: threads one inference may use and images decoded at once; by default the cores this
+        threads: threads one inference may use, and images worked on at once; by default the cores this
             process may use.
 
     Raises:
@@ -50,7 +76,10 @@ class Classifier:
         self.path = Path(model)
         self.threads = threads or usable_cores()
         self._given_threads = threads
+        self._file = _identity(self.path)
         self._session = open_session(self.path, threads=threads)
+        self._alone: Any = None
+        self._lock = Lock()
         self.card = _read_card(self._session, self.path)
         self.labels = self.card.labels
         self.preprocessing = self.card.preprocessing
@@ -60,7 +89,8 @@ class Classifier:
         return f"Classifier({str(self.path)!r}, {len(self.labels)} labels, {self.card.backbone})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (str(self.path), self._given_threads)
+        # The worker that opens it may stand in another folder.
+        return _reopen, (str(self.path.absolute()), self._given_threads)
 
     def predict(self, image: ImageSource) -> Prediction:
         """Classify one image. Raises ImageError where it cannot be decoded."""
@@ -76,7 +106,10 @@ class Classifier:
             UsageError: `pixels` has another shape or type.
             ModelError: the graph fails on them, or gives what is no number.
         """
-        result = self._run(OUTPUT_NAME, pixels)
+        return self._probabilities(pixels, self._session)
+
+    def _probabilities(self, pixels: NDArray[np.uint8], session: Any) -> NDArray[np.float32]:
+        result = self._run(OUTPUT_NAME, pixels, session)
         if result.shape != (len(pixels), len(self.labels)):
             raise ModelError(f"{self.path} answers {len(pixels)} images with an array of {list(result.shape)}", _AGAIN)
         if not np.isfinite(result).all():
@@ -100,13 +133,13 @@ class Classifier:
             ModelError: the file was exported without embedding, or the graph fails.
         """
         self._needs_embedding()
-        return self._run(EMBEDDING_NAME, pixels)
+        return self._run(EMBEDDING_NAME, pixels, self._session)
 
     def _needs_embedding(self) -> None:
         if not self.embedding_size:
             raise ModelError(f"{self.path} gives no embedding", "export it again with --with-embedding")
 
-    def _run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _run(self, output: str, pixels: NDArray[np.uint8], session: Any) -> NDArray[np.float32]:
         pixels = np.asarray(pixels)
         expected = (self.preprocessing.height_px, self.preprocessing.width_px, 3)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
@@ -116,72 +149,91 @@ class Classifier:
                 "make them with classifier.preprocessing(image)",
             )
         try:
-            result: NDArray[np.float32] = self._session.run([output], {INPUT_NAME: pixels})[0]
+            result: NDArray[np.float32] = session.run([output], {INPUT_NAME: pixels})[0]
         except Exception as error:  # onnxruntime's own exceptions share no base class
-            reason = str(error).replace("\n", " ")
+            reason = plain_reason(str(error))
             raise ModelError(f"{self.path} fails on {len(pixels)} images: {reason}", _AGAIN) from error
         return result
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int = ..., on_error: Literal["raise"] = "raise"
-    ) -> Iterator[Prediction]: ...
+        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["raise"] = "raise"
+    ) -> Generator[Prediction, None, None]: ...
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int = ..., on_error: Literal["return"]
-    ) -> Iterator[Prediction | ImageError]: ...
+        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["return"]
+    ) -> Generator[Prediction | ImageError, None, None]: ...
 
     def predict_many(
         self,
         images: Iterable[ImageSource],
         *,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
-    ) -> Iterator[Prediction | ImageError]:
-        """Classify a stream of images, in order, in constant memory.
+    ) -> Generator[Prediction | ImageError, None, None]:
+        """Classify a stream of images, in order, in constant memory: it reads little ahead of its answers.
 
-        Images are decoded ahead on `threads` threads and run in batches of `batch_size`. An image that
-        cannot be decoded raises its ImageError, or with `on_error="return"` takes its place in the
-        stream while the rest goes on.
+        Each of `threads` threads decodes an image and runs the model on it. With a `batch_size` they decode only,
+        and the model runs on that many images at once with all threads: by default so for files above 64 MB, 8 at
+        a time. An image's answers differ between the two by rounding alone (1e-6).
+
+        A PIL image or a buffer may be reused by the caller once it is asked for the next. An image that cannot be
+        decoded raises its ImageError, or with `on_error="return"` takes its place in the stream while the rest goes
+        on. Closing the iterator, an exception and Ctrl-C end the threads.
+
+        Raises:
+            UsageError: at the call, `batch_size` below 1 or an unknown `on_error`.
         """
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):
             raise UsageError(f"on_error {on_error!r} is not known", "give 'raise' or 'return'")
-        return self._stream(iter(images), batch_size, on_error)
+        if batch_size is None and self._file is not None and self._file[0] > SMALL_MODEL_BYTES:
+            batch_size = LARGE_MODEL_BATCH
+        if batch_size is None:
+            return self._one_by_one(images, on_error)
+        return self._in_batches(iter(images), batch_size, on_error)
 
-    def _stream(
+    def _one_by_one(
+        self, images: Iterable[ImageSource], on_error: str
+    ) -> Generator[Prediction | ImageError, None, None]:
+        ahead = AHEAD_PER_THREAD * self.threads
+        waiting: deque[Future[Prediction]] = deque()
+        session = self._session
+        with _workers(self.threads) as pool:
+            for count, image in enumerate(images):
+                # For a few images, opening a second session takes longer than it saves.
+                if count == ahead:
+                    session = self._session_alone()
+                waiting.append(pool.submit(self._answer, describe_source(image), self._decoding(image), session))
+                # What is ready is given before a slow source, a camera, is asked for its next.
+                if len(waiting) == ahead or waiting[0].done():
+                    yield _outcome(waiting.popleft().result, on_error)
+            while waiting:
+                yield _outcome(waiting.popleft().result, on_error)
+
+    def _answer(self, name: str, decode: Callable[[], NDArray[np.uint8]], session: Any) -> Prediction:
+        return Prediction(name, self.labels, self._probabilities(decode()[np.newaxis], session)[0])
+
+    def _in_batches(
         self, images: Iterator[ImageSource], batch_size: int, on_error: str
-    ) -> Iterator[Prediction | ImageError]:
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="edge-decode")
-        waiting: deque[tuple[str, Future[NDArray[np.uint8] | ImageError]]] = deque()
-        ahead = 2 * self.threads + batch_size
-        try:
-            exhausted = False
-            while waiting or not exhausted:
-                while not exhausted and len(waiting) < ahead:
-                    try:
-                        image = next(images)
-                    except StopIteration:
-                        exhausted = True
-                    else:
-                        waiting.append((describe_source(image), pool.submit(self._try_decode, image)))
+    ) -> Generator[Prediction | ImageError, None, None]:
+        ahead = AHEAD_PER_THREAD * self.threads + batch_size
+        waiting: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        with _workers(self.threads) as pool:
+            while True:
+                for image in islice(images, ahead - len(waiting)):
+                    waiting.append((describe_source(image), pool.submit(self._decoding(image))))
+                if not waiting:
+                    return
                 batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
-                yield from self._answer(batch, on_error)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                yield from self._answer_batch(batch, on_error)
 
-    def _try_decode(self, image: ImageSource) -> NDArray[np.uint8] | ImageError:
-        try:
-            return self.preprocessing(image)
-        except ImageError as error:
-            return error
-
-    def _answer(
-        self, batch: list[tuple[str, Future[NDArray[np.uint8] | ImageError]]], on_error: str
-    ) -> Iterator[Prediction | ImageError]:
-        decoded = [(name, future.result()) for name, future in batch]
+    def _answer_batch(
+        self, batch: list[tuple[str, Future[NDArray[np.uint8]]]], on_error: str
+    ) -> Generator[Prediction | ImageError, None, None]:
+        decoded = [(name, _outcome(future.result, "return")) for name, future in batch]
         good = [pixels for _, pixels in decoded if not isinstance(pixels, ImageError)]
         rows = iter(self.probabilities(np.stack(good)) if good else ())
         for name, pixels in decoded:
@@ -191,6 +243,70 @@ class Classifier:
                 raise pixels
             else:
                 yield pixels
+
+    def _decoding(self, image: ImageSource) -> Callable[[], NDArray[np.uint8]]:
+        """What a worker has to call for the model's input of `image`, [height, width, 3] uint8 RGB."""
+        # The frames of an animation are one object, and a camera fills one buffer again and again.
+        if isinstance(image, (bytearray, memoryview)):
+            return partial(self.preprocessing, bytes(image))
+        if isinstance(image, Image):
+            now: Future[NDArray[np.uint8]] = Future()
+            try:
+                now.set_result(self.preprocessing(image))
+            except ImageError as error:
+                now.set_exception(error)
+            return now.result
+        return partial(self.preprocessing, image)
+
+    def _session_alone(self) -> Any:
+        """A session of the same file that runs on the thread that calls it; the first one where that cannot be had."""
+        with self._lock:
+            if self._alone is None:
+                self._alone = self._session
+                if self.threads > 1:
+                    with suppress(EdgeError):
+                        alone = open_session(self.path, threads=1)
+                        # A newer export may lie there by now.
+                        if _identity(self.path) == self._file:
+                            self._alone = alone
+            return self._alone
+
+
+@contextmanager
+def _workers(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that is gone when the block is left, however that happens; what has not begun is dropped."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="edge-worker")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(result: Callable[[], _T], on_error: str) -> _T | ImageError:
+    """What a future's `result` gives, or with `on_error` "return" its ImageError."""
+    try:
+        return result()
+    except ImageError as error:
+        if on_error == "raise":
+            raise
+        # A traceback holds the frames it went through, and those the picture: errors kept would fill the memory.
+        link: BaseException | None = error
+        while link is not None:
+            link.__traceback__ = None
+            link = link.__cause__ or link.__context__
+        return error
+    finally:
+        # A frame that holds the exception that holds the frame is freed by the collector alone.
+        del result
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Size in bytes, then what tells a file from its successor under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
 def describe_source(image: ImageSource) -> str:
@@ -223,7 +339,7 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"{path} is an ONNX file, but edge export did not make it (no {METADATA_KEY!r} metadata)",
-            "edge info shows what is in it",
+            "a classifier from elsewhere runs with --labels FILE --preprocess imagenet; edge info shows what it is",
         )
     card = ModelCard.loads(metadata[METADATA_KEY], where=str(path))
     inputs = {node.name: node for node in session.get_inputs()}

@@ -6,9 +6,11 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 
 __all__ = ["available_memory_bytes", "cpu_model", "instruction_sets", "usable_cores"]
 
@@ -19,16 +21,41 @@ def usable_cores() -> int:
     return max(1, math.ceil(min(cores, _cgroup_cores())))
 
 
-def _cgroup_cores(cgroup: Path = _CGROUP) -> float:
-    """The CPU quota of this process's control group in cores, infinity where there is none."""
+def _groups(controller: str, cgroup: Path, membership: Path) -> Iterator[Path]:
+    """Folders of the control groups that limit this process: from the root down to its own, in both versions' layouts.
+
+    A container sees its own group as the root; a service of systemd (CPUQuota=) sits some levels below.
+    """
+    paths = {"": "/", controller: "/"}
     try:
-        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        for line in membership.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            controllers, _, path = line.partition(":")[2].partition(":")
+            paths.update({name: path for name in controllers.split(",") if name in paths})
+    except OSError:
+        pass
+    for name, path in paths.items():
+        folder = cgroup / name
+        yield folder
+        for part in path.strip("/").split("/"):
+            if part:
+                folder /= part
+                yield folder
+
+
+def _cgroup_cores(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> float:
+    """The smallest CPU quota over this process's control groups in cores, infinity where there is none."""
+    return min(_quota_cores(folder) for folder in _groups("cpu", cgroup, membership))
+
+
+def _quota_cores(group: Path) -> float:
+    try:
+        quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
         return math.inf if quota == "max" else int(quota) / int(period)
     except (OSError, ValueError):
         pass
     try:
-        quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
+        quota_us = int((group / "cpu.cfs_quota_us").read_text(encoding="ascii"))
+        period_us = int((group / "cpu.cfs_period_us").read_text(encoding="ascii"))
         return quota_us / period_us if quota_us > 0 else math.inf
     except (OSError, ValueError):
         return math.inf
@@ -40,20 +67,19 @@ def available_memory_bytes() -> int | None:
     return None if free is None else int(min(free, _cgroup_memory_bytes()))
 
 
-def _cgroup_memory_bytes(cgroup: Path = _CGROUP) -> float:
-    """What this process's control group may still take, infinity where it has no limit."""
-    for limit_file, used_file, stat_file, cache_key in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-            "total_inactive_file",
-        ),
+def _cgroup_memory_bytes(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> float:
+    """What this process's control groups may still take, infinity where they have no limit."""
+    return min(_free_bytes(folder) for folder in _groups("memory", cgroup, membership))
+
+
+def _free_bytes(group: Path) -> float:
+    for limit_file, used_file, cache_key in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
         try:
-            limit, used = ((cgroup / name).read_text(encoding="ascii").strip() for name in (limit_file, used_file))
-            stat = dict(line.split() for line in (cgroup / stat_file).read_text(encoding="ascii").splitlines())
+            limit, used = ((group / name).read_text(encoding="ascii").strip() for name in (limit_file, used_file))
+            stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
             # Cached files are given up before anything is killed.
             return math.inf if limit == "max" else max(0, int(limit) - int(used) + int(stat.get(cache_key, 0)))
         except (OSError, ValueError):

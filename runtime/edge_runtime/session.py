@@ -17,9 +17,14 @@ from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine import usable_cores
 from edge_runtime.quick_load import find_quick_load
 
-__all__ = ["open_session"]
+__all__ = ["open_session", "plain_reason"]
 
 _FATAL_ONLY = 4
+_LONGEST_REASON = 200
+_UNKNOWN_OPERATOR = re.compile(
+    r"Fatal error: (\S+?)\(-?\d+\) is not a registered|No Op registered for (\S+) with|"
+    r"Could not find an implementation for (\w+\(\d+\))"
+)
 
 
 def open_session(path: str | os.PathLike[str], *, threads: int | None = None) -> Any:
@@ -96,11 +101,15 @@ def _read_texts(session: Any) -> None:
 
 
 def _explain(path: Path, error: Exception) -> tuple[str, str]:
-    reason = str(error).replace("\n", " ")
     if path.suffix in (".pt", ".pth"):
         return f"{path} is a checkpoint or a TorchScript file, not ONNX", "edge export makes model.onnx of a run"
     if path.stat().st_size == 0:
         return f"{path} is empty", "export it again with edge export"
+    return _explain_graph(path, error)
+
+
+def _explain_graph(path: Path, error: Exception) -> tuple[str, str]:
+    reason = plain_reason(str(error))
     lowered = reason.lower()
     if newer := re.search(r"opset \d+ is under development|ir[ _]version:? \d+", lowered):
         what = newer[0].removesuffix(" is under development").replace(":", "")
@@ -108,6 +117,25 @@ def _explain(path: Path, error: Exception) -> tuple[str, str]:
             f"{path} needs a newer onnxruntime than {onnxruntime.__version__}: it has {what}",
             "pip install --upgrade onnxruntime",
         )
+    if operator := _UNKNOWN_OPERATOR.search(reason):
+        name = next(filter(None, operator.groups()))
+        return (
+            f"{path} uses the operator {name}, which onnxruntime {onnxruntime.__version__} cannot run",
+            "export it with operators of the ONNX standard, or pip install --upgrade onnxruntime",
+        )
+    if "external" in lowered:
+        return (
+            f"{path} keeps weights in another file that cannot be used: {reason}",
+            "export it as one file, as edge export does; weights elsewhere are not read",
+        )
     if "protobuf" in lowered or "modelproto" in lowered or isinstance(error, UnicodeDecodeError):
         return f"{path} is not an ONNX file, or was cut short", "copy it again, or export it again"
     return f"onnxruntime cannot load {path}: {reason}", "export it again with edge export"
+
+
+def plain_reason(reason: str) -> str:
+    """An error of onnxruntime without its codes, the file's name and the places in its sources, on one short line."""
+    reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(reason.split()))
+    reason = re.sub(r"^Load model from .*? failed: ?", "", reason)
+    reason = re.sub(r"/\S+\.(?:cc|cpp|h):\d+ (?:.*?\) ?(?:const )?)?", "", reason)
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 1]}…"

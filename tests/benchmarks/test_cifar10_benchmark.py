@@ -145,7 +145,7 @@ def test_a_run_that_fails_does_not_keep_the_others_and_is_told(folder: Path) -> 
         (("--strategies", "magic"), "--strategies magic"),
         (("--seeds", "0,x"), "--seeds 0,x"),
         (("--recipes", "gone.json"), "--recipes gone.json"),
-        (("--weights", "."), "has no file for resnet18"),
+        (("--weights", "."), "has no file for mobilenet_v2"),
     ],
 )
 def test_wrong_usage_is_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:

@@ -7,7 +7,8 @@ import pickle
 import threading
 import weakref
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ def pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def decoding_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edge-decode")]
+def worker_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("edge-worker")]
 
 
 def test_a_path_bytes_and_a_pil_image_get_the_same_answer(classifier: Classifier, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_a_broken_image_raises_in_its_place(classifier: Classifier, tmp_path: Pa
     assert [next(stream).label for _ in range(4)] == ["stop", "go", "sky", "stop"]
     with pytest.raises(ImageError, match=r"4\.png"):
         next(stream)
-    assert not decoding_threads()
+    assert not worker_threads()
 
 
 def test_a_broken_image_is_returned_in_its_place(classifier: Classifier, tmp_path: Path) -> None:
@@ -163,12 +164,98 @@ def test_a_broken_image_is_returned_in_its_place(classifier: Classifier, tmp_pat
     assert [type(answer) for answer in only_broken] == [ImageError, ImageError]
 
 
+def test_one_by_one_is_the_default_and_gives_what_batches_give(classifier: Classifier, tmp_path: Path) -> None:
+    paths: list[Any] = pictures(tmp_path, 40)
+    paths[7] = b"no picture"
+    single = list(classifier.predict_many(paths, on_error="return"))
+    batched = list(classifier.predict_many(paths, on_error="return", batch_size=6))
+    for index, (one, other) in enumerate(zip(single, batched, strict=True)):
+        if index == 7:
+            assert isinstance(one, ImageError) and isinstance(other, ImageError) and str(one) == str(other)
+        else:
+            assert isinstance(one, Prediction) and isinstance(other, Prediction)
+            assert (one.image, one.label) == (other.image, other.label) == (str(paths[index]), LABELS[index % 3])
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+
+
+def test_without_a_batch_size_as_little_is_read_ahead(classifier: Classifier) -> None:
+    read = furthest = 0
+
+    def camera() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(300):
+            read += 1
+            yield png("blue")
+
+    stream = classifier.predict_many(camera())
+    assert read == 0
+    for answered, answer in enumerate(stream, start=1):
+        assert answer.label == "sky"
+        furthest = max(furthest, read - answered)
+    assert (read, answered) == (300, 300)
+    assert furthest <= 2 * 2
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_camera_may_fill_one_buffer_again_and_again(classifier: Classifier, batch_size: int | None) -> None:
+    def buffers() -> Iterator[bytearray]:
+        buffer = bytearray()
+        for index in range(30):
+            buffer[:] = png(COLOURS[index % 3])
+            yield buffer
+
+    def frames() -> Iterator[Image.Image]:
+        frame = Image.new("RGB", (40, 40))
+        for index in range(30):
+            frame.paste(COLOURS[index % 3], (0, 0, 40, 40))
+            yield frame
+
+    for source in (buffers(), frames()):
+        answers = classifier.predict_many(source, batch_size=batch_size)
+        assert [answer.label for answer in answers] == [LABELS[index % 3] for index in range(30)]
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_ctrl_c_ends_the_threads(classifier: Classifier, batch_size: int | None) -> None:
+    def camera() -> Iterator[bytes]:
+        yield from [png("red")] * 5
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(classifier.predict_many(camera(), batch_size=batch_size))
+    assert not worker_threads()
+
+
+def test_errors_that_are_kept_hold_no_picture(classifier: Classifier) -> None:
+    answers = list(classifier.predict_many([b"no picture"] * 3, on_error="return"))
+    for answer in answers:
+        assert isinstance(answer, ImageError)
+        assert answer.__traceback__ is None
+        assert answer.__context__ is None or answer.__context__.__traceback__ is None
+
+
+def test_an_export_replaced_midway_does_not_change_the_answers(model: Path, tmp_path: Path) -> None:
+    classifier = Classifier(model, threads=2)
+    # Beside it first and then in its place, as edge export does; it knows one label more.
+    write_tiny_model(tmp_path / "new.onnx", labels=(*LABELS, "fourth")).replace(model)
+    answers = list(classifier.predict_many([png("blue")] * 20))
+    assert {answer.label for answer in answers} == {"sky"}
+    assert {answer.probabilities.shape for answer in answers} == {(3,)}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_many_are_answered_when_the_file_is_gone(classifier: Classifier, model: Path, gone: bool) -> None:
+    if gone:
+        model.unlink()
+    assert [answer.label for answer in classifier.predict_many([png("lime")] * 12)] == ["go"] * 12
+
+
 def test_leaving_early_ends_the_threads(classifier: Classifier, tmp_path: Path) -> None:
     stream = classifier.predict_many(pictures(tmp_path, 60))
     next(stream)
-    assert decoding_threads()
-    stream.close()  # type: ignore[attr-defined]
-    assert not decoding_threads()
+    assert worker_threads()
+    stream.close()
+    assert not worker_threads()
 
 
 def test_a_failing_source_is_passed_on_and_ends_the_threads(classifier: Classifier) -> None:
@@ -178,7 +265,7 @@ def test_a_failing_source_is_passed_on_and_ends_the_threads(classifier: Classifi
 
     with pytest.raises(ConnectionError, match="unplugged"):
         list(classifier.predict_many(camera()))
-    assert not decoding_threads()
+    assert not worker_threads()
 
 
 def test_settings_that_make_no_sense_are_refused_at_the_call(classifier: Classifier, model: Path) -> None:
@@ -214,6 +301,27 @@ def test_it_pickles_by_path(classifier: Classifier, model: Path) -> None:
     model.unlink()
     with pytest.raises(UsageError, match="does not exist"):
         pickle.loads(parcel)
+
+
+def test_a_pickle_from_a_relative_path_opens_in_another_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model.parent)
+    parcel = pickle.dumps(Classifier(model.name, threads=1))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert pickle.loads(parcel).predict(png("red")).label == "stop"
+
+
+def test_processes_started_afresh_answer_as_this_one(model: Path, tmp_path: Path) -> None:
+    classifier = Classifier(model, threads=1)
+    paths = pictures(tmp_path, 6)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        answers = list(pool.map(classifier.predict, paths, chunksize=3))
+    for path, answer in zip(paths, answers, strict=True):
+        alone = classifier.predict(path)
+        assert (answer.image, answer.label) == (alone.image, alone.label)
+        np.testing.assert_array_equal(answer.probabilities, alone.probabilities)
 
 
 def test_repr_says_which_model(classifier: Classifier, model: Path) -> None:

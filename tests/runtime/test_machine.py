@@ -46,6 +46,31 @@ def test_a_quota_of_the_first_version_counts(tmp_path: Path) -> None:
     assert (_cgroup_cores(limited), _cgroup_cores(free), _cgroup_cores(tmp_path / "gone")) == (2.5, math.inf, math.inf)
 
 
+def test_the_tightest_limit_between_the_root_and_the_own_group_counts(tmp_path: Path) -> None:
+    membership = tmp_path / "membership"
+    membership.write_text("0::/system.slice/camera.service\n", encoding="ascii")
+    stat = {"memory.current": "100", "memory.stat": "inactive_file 0"}
+    root = put(
+        tmp_path / "root",
+        {
+            "system.slice/cpu.max": "100000 100000",
+            "system.slice/camera.service/cpu.max": "300000 100000",
+            "system.slice/other.service/cpu.max": "10000 100000",
+            **{f"system.slice/{name}": text for name, text in {"memory.max": "max", **stat}.items()},
+            **{f"system.slice/camera.service/{name}": text for name, text in {"memory.max": "900", **stat}.items()},
+        },
+    )
+    assert _cgroup_cores(root, membership) == 1
+    assert _cgroup_memory_bytes(root, membership) == 800
+
+
+def test_a_group_of_the_first_version_below_the_root_counts(tmp_path: Path) -> None:
+    membership = tmp_path / "membership"
+    membership.write_text("4:cpu,cpuacct:/docker/abc\n3:memory:/\n0::/\n", encoding="ascii")
+    quota = {"cpu/docker/abc/cpu.cfs_quota_us": "50000", "cpu/docker/abc/cpu.cfs_period_us": "100000"}
+    assert _cgroup_cores(put(tmp_path / "root", quota), membership) == 0.5
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say")
 def test_memory_is_less_than_the_machine_has() -> None:
     free = available_memory_bytes()
