@@ -1,9 +1,9 @@
-# make demo | test | lint | types | bench   each makes .venv first; Python >= 3.11 and make are all they need
+# make demo | test | lint | types | bench | fuzz | pi   each makes .venv first; Python >= 3.11 and make are all they need
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-lean lint types bench format clean
+.PHONY: demo test test-fast test-lean lint types bench fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -32,6 +32,16 @@ types: $(VENV)/.tools
 bench: $(VENV)/.installed
 	$(BIN)/edge bench
 	$(BIN)/python benchmarks/cold_start.py
+
+# Damaged pictures through the runtime; the test suite takes the first 20,000.
+FILES ?= 1000000
+fuzz: $(VENV)/.installed
+	$(BIN)/python tests/mutated_images.py --count $(FILES)
+
+# The lean install on an emulated Raspberry Pi 4 and 5, compared with this machine; as root, see tests/arm64/run.sh.
+#   make pi PHOTOS=photos/val MODELS="runs/NAME/model.onnx runs/NAME/model-int8.onnx"
+pi: $(VENV)/.installed
+	PYTHON=$(BIN)/python tests/arm64/run.sh "$(PHOTOS)" $(MODELS)
 
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .

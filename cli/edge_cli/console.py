@@ -69,8 +69,8 @@ class Console:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 
-    def begin(self, task: str, total: int, unit: str = "images") -> None:
-        """Start a bar for `total` images (or another unit); it replaces the one before."""
+    def begin(self, task: str, total: int | None, unit: str = "images") -> None:
+        """Start a bar for `total` images (or another unit; None is not known); it replaces the one before."""
         self.end()
         if self.quiet or not sys.stderr.isatty():
             return

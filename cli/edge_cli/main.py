@@ -41,6 +41,11 @@ COMMANDS = {
 
 INTERRUPTED = 130
 
+_32_BIT = (
+    "this is a 32-bit Python, for which there is no onnxruntime",
+    "install a 64-bit system; on a Raspberry Pi, Raspberry Pi OS (64-bit)",
+)
+
 HINTS = {"torch": "export", "torchvision": "train", "onnx": "export", "onnxscript": "export", "matplotlib": "bench"}
 
 
@@ -112,7 +117,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     # Starting up makes some 60,000 objects and no garbage: collecting every 700 of them costs 15 ms.
     gc.set_threshold(50_000)
-    code = run()
+    code = run() if sys.maxsize > 2**32 else fail(*_32_BIT, 2)
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -30,15 +30,22 @@ if TYPE_CHECKING:
     )
     from edge_runtime.evaluation import Evaluation, evaluate
     from edge_runtime.folders import ClassFolders, Sample, find_images, is_image, scan
+    from edge_runtime.foreign import ForeignClassifier, read_labels
+    from edge_runtime.health import Health, Throttling, read_health, slow_reasons
     from edge_runtime.images import MAX_PIXELS, decode
+    from edge_runtime.journal import Journal
     from edge_runtime.machine import available_memory_bytes, cpu_model, usable_cores
     from edge_runtime.metrics import ClassMetrics, Metrics, expected_calibration_error, measure, wilson_interval
     from edge_runtime.onnx_bytes import graph_sha256, read_header, with_metadata
     from edge_runtime.prediction import LabelProbability, Prediction
     from edge_runtime.preprocess import Preprocessing
+    from edge_runtime.probe import Probe, run_probe
     from edge_runtime.quick_load import find_quick_load, quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.runs import RUNS_FOLDER, Run, find_run, newest_run
     from edge_runtime.session import open_session
+    from edge_runtime.sorting import Sorter
+    from edge_runtime.sources import STANDARD_INPUT, Source, expand, read_names
+    from edge_runtime.watching import UNKNOWN, Sighting, watch
 
 __all__ = [
     "EMBEDDING_NAME",
@@ -48,6 +55,8 @@ __all__ = [
     "METADATA_KEY",
     "OUTPUT_NAME",
     "RUNS_FOLDER",
+    "STANDARD_INPUT",
+    "UNKNOWN",
     "CheckpointError",
     "ClassFolders",
     "ClassMetrics",
@@ -55,8 +64,11 @@ __all__ = [
     "DataError",
     "EdgeError",
     "Evaluation",
+    "ForeignClassifier",
+    "Health",
     "ImageError",
     "ImageSource",
+    "Journal",
     "LabelProbability",
     "Metrics",
     "MissingExtraError",
@@ -66,8 +78,13 @@ __all__ = [
     "ParityError",
     "Prediction",
     "Preprocessing",
+    "Probe",
     "Run",
     "Sample",
+    "Sighting",
+    "Sorter",
+    "Source",
+    "Throttling",
     "UsageError",
     "WeightsError",
     "atomic_path",
@@ -75,6 +92,7 @@ __all__ = [
     "cpu_model",
     "decode",
     "evaluate",
+    "expand",
     "expected_calibration_error",
     "find_images",
     "find_quick_load",
@@ -87,9 +105,15 @@ __all__ = [
     "open_session",
     "quick_load_paths",
     "read_header",
+    "read_health",
+    "read_labels",
+    "read_names",
     "remove_quick_load",
+    "run_probe",
     "scan",
+    "slow_reasons",
     "usable_cores",
+    "watch",
     "wilson_interval",
     "with_metadata",
     "write_json",
@@ -115,16 +139,23 @@ _HOMES = {
     ],
     "evaluation": ["Evaluation", "evaluate"],
     "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
+    "foreign": ["ForeignClassifier", "read_labels"],
+    "health": ["Health", "Throttling", "read_health", "slow_reasons"],
     "images": ["MAX_PIXELS", "decode"],
+    "journal": ["Journal"],
     "lazy": ["lazy_door"],
     "machine": ["available_memory_bytes", "cpu_model", "usable_cores"],
     "metrics": ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"],
     "onnx_bytes": ["graph_sha256", "read_header", "with_metadata"],
     "prediction": ["LabelProbability", "Prediction"],
     "preprocess": ["Preprocessing"],
+    "probe": ["Probe", "run_probe"],
     "quick_load": ["find_quick_load", "quick_load_paths", "remove_quick_load", "write_quick_load_note"],
     "runs": ["RUNS_FOLDER", "Run", "find_run", "newest_run"],
     "session": ["open_session"],
+    "sorting": ["Sorter"],
+    "sources": ["STANDARD_INPUT", "Source", "expand", "read_names"],
+    "watching": ["UNKNOWN", "Sighting", "watch"],
 }
 
 __getattr__, __dir__ = lazy_door(__name__, _HOMES)

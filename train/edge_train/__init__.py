@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from edge_train.comparison import Comparison, StrategyRow, compare
     from edge_train.data import DATA_SETS, find_data
     from edge_train.evaluation_data import EvaluationData, choose_evaluation
+    from edge_train.explain import Explainer, Explanation
+    from edge_train.explanation_picture import check_explanation_target, draw_explanation, write_explanation
     from edge_train.findings import Finding
     from edge_train.finishing import TrainResult
     from edge_train.network import DeployedNetwork, Network
@@ -53,6 +55,8 @@ __all__ = [
     "DataReport",
     "DeployedNetwork",
     "EvaluationData",
+    "Explainer",
+    "Explanation",
     "Finding",
     "ImageStore",
     "Network",
@@ -70,8 +74,10 @@ __all__ = [
     "build",
     "cache_folder",
     "check_data",
+    "check_explanation_target",
     "choose_evaluation",
     "compare",
+    "draw_explanation",
     "draw_shapes",
     "evaluation_batches",
     "find_backbone",
@@ -93,6 +99,7 @@ __all__ = [
     "split",
     "train",
     "training_batches",
+    "write_explanation",
     "write_preview",
     "write_split",
 ]
@@ -109,6 +116,8 @@ _HOMES = {
     "checkpoint": ["Checkpoint", "load_checkpoint", "save_checkpoint"],
     "data": ["DATA_SETS", "find_data"],
     "evaluation_data": ["EvaluationData", "choose_evaluation"],
+    "explain": ["Explainer", "Explanation"],
+    "explanation_picture": ["check_explanation_target", "draw_explanation", "write_explanation"],
     "findings": ["Finding"],
     "finishing": ["TrainResult"],
     "network": ["DeployedNetwork", "Network"],

@@ -1,20 +1,22 @@
-"""edge doctor: what is here, and what is missing."""
+"""edge doctor: what is here, what is missing, and what is slow and why."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
-import subprocess
-import sys
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from edge_cli.console import print_json
 from edge_cli.options import JsonFlag
-from edge_runtime import available_memory_bytes, cpu_model, usable_cores
+from edge_runtime import cpu_model, read_health, run_probe, slow_reasons
+
+if TYPE_CHECKING:
+    from edge_runtime import Health, Throttling
 
 app = typer.Typer(add_completion=False)
 
@@ -31,38 +33,100 @@ PACKAGES = (
     "matplotlib",
 )
 EXTRAS = {"train": ("torch", "torchvision"), "export": ("onnx", "onnxscript"), "bench": ("matplotlib",)}
+# Of the hundred names Linux gives, those that onnxruntime has kernels for.
+TELLING = frozenset(
+    {"sse4_1", "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"}
+    | {"amx_bf16", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
+)
 
 
 @app.command(
-    name="doctor", help="Show versions, the machine, and which extras are installed; exit 1 if something is broken."
+    name="doctor",
+    help="Show versions, the machine, which extras are installed, and what is slow and why; exit 1 if something is "
+    "broken.",
 )
 def doctor(json_: JsonFlag = False) -> int:
     """Look, and say what to do."""
-    runtime_error = _probe_onnxruntime()
-    memory = available_memory_bytes()
+    # What numpy or onnxruntime may die of must happen in another process, so neither is imported here.
+    probed = run_probe()
+    health = read_health()
+    slow = slow_reasons(health)
+    error = f"{probed.fault}; {probed.hint}" if probed.fault else None
     found: dict[str, Any] = {
         "edge": importlib.metadata.version("edge-vision"),
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": cpu_model(),
         "architecture": platform.machine(),
-        "usable_cores": usable_cores(),
-        "available_memory_bytes": memory,
+        "instruction_sets": sorted(TELLING.intersection(health.instruction_sets)),
+        "cores": health.cores,
+        "usable_cores": health.usable_cores,
+        "load": health.load,
+        "frequency": {
+            "governor": health.governor,
+            "driver": health.frequency_driver,
+            "mhz": health.frequency_mhz,
+            "highest_mhz": health.highest_frequency_mhz,
+        },
+        "memory_bytes": health.memory_bytes,
+        "available_memory_bytes": health.available_memory_bytes,
+        "swap_used_bytes": health.swap_used_bytes,
+        "temperatures_c": dict(health.temperatures_c),
+        "throttling": None if health.throttling is None else asdict(health.throttling),
         "packages": {name: _version(name) for name in PACKAGES},
         "extras": {extra: all(map(importlib.util.find_spec, needs)) for extra, needs in EXTRAS.items()},
-        "onnxruntime_error": runtime_error,
+        "slow": [{"what": what, "advice": advice} for what, advice in slow],
+        "onnxruntime_error": error,
     }
     if json_:
         print_json(found)
-        return 1 if runtime_error else 0
+    else:
+        _draw(found, health)
+    return 1 if error else 0
+
+
+def _draw(found: Mapping[str, Any], health: Health) -> None:
     print(f"edge {found['edge']}, Python {found['python']}, {found['system']}")
-    print(f"{found['cpu']}, {found['usable_cores']} usable cores, {(memory or 0) / 1e9:.1f} GB of memory free")
+    print(f"{found['cpu']}, {health.usable_cores} of {health.cores} cores usable, {_memory(health)}")
+    if found["instruction_sets"]:
+        print(f"instruction sets: {', '.join(found['instruction_sets'])}")
+    state = [*_frequency(health), *_heat(health), *_held_back(health.throttling)]
+    if state:
+        print(", ".join(state))
     print(", ".join(f"{name} {version or '–'}" for name, version in found["packages"].items()))
     for extra, there in found["extras"].items():
-        state = "installed" if there else f"missing: pip install 'edge-vision[{extra}]'"
-        print(f"extra {extra:<7} {state}")
-    print(f"onnxruntime {runtime_error or 'works'}")
-    return 1 if runtime_error else 0
+        print(
+            f"extra {extra:<7} {'installed' if there else f'''missing: pip install 'edge-vision[{extra}]' '''.rstrip()}"
+        )
+    for each in found["slow"]:
+        print(f"slow: {each['what']}\n      {each['advice']}")
+    print("onnxruntime works" if found["onnxruntime_error"] is None else f"broken: {found['onnxruntime_error']}")
+
+
+def _memory(health: Health) -> str:
+    free = "–" if health.available_memory_bytes is None else f"{health.available_memory_bytes / 1e9:.1f}"
+    whole = "" if health.memory_bytes is None else f" of {health.memory_bytes / 1e9:.1f}"
+    swapped = f", {health.swap_used_bytes / 1e6:.0f} MB swapped out" if health.swap_used_bytes else ""
+    return f"{free}{whole} GB of memory free{swapped}"
+
+
+def _frequency(health: Health) -> list[str]:
+    if health.frequency_mhz is None:
+        return []
+    highest = f" of {health.highest_frequency_mhz}" if health.highest_frequency_mhz else ""
+    return [f"{health.frequency_mhz}{highest} MHz (governor {health.governor or 'not stated'})"]
+
+
+def _heat(health: Health) -> list[str]:
+    return [f"{place} {degrees:.0f} °C" for place, degrees in health.temperatures_c.items()]
+
+
+def _held_back(throttling: Throttling | None) -> list[str]:
+    if throttling is None:
+        return []
+    now = ", ".join(throttling.now) or "no"
+    earlier = ", ".join(throttling.since_start) or "never"
+    return [f"throttled now: {now}", f"since it was started: {earlier}"]
 
 
 def _version(name: str) -> str | None:
@@ -70,19 +134,3 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _probe_onnxruntime() -> str | None:
-    """None where onnxruntime loads, else what is wrong; in a process of its own, which a bad build may kill."""
-    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", "import onnxruntime"], capture_output=True, text=True, env=environment, check=False
-    )
-    if done.returncode == 0:
-        return None
-    if done.returncode < 0:
-        return (
-            f"is killed by signal {-done.returncode} when it loads: this build needs instructions the processor "
-            "lacks; try an older one, pip install 'onnxruntime<1.20'"
-        )
-    return f"does not load: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}"

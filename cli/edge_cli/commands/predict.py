@@ -1,103 +1,199 @@
-"""edge predict: labels and probabilities of images."""
+"""edge predict: labels and probabilities of pictures, named or as they land in a folder."""
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from edge_cli.console import Console, print_json
+from edge_cli.console import Console
 from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
-from edge_runtime import ImageError, UsageError, find_images
+from edge_runtime import UsageError
 
 if TYPE_CHECKING:
-    from edge_runtime import Classifier, Prediction
+    from edge_cli.predictions import Output
+    from edge_runtime import Classifier
 
 app = typer.Typer(add_completion=False)
 
-BAR_WIDTH = 20
+TOP = 5
 
 
-@app.command(name="predict", help="Classify images with an exported model, without torch.")
+class _Format(NamedTuple):
+    """How answers are printed."""
+
+    top: int | None
+    min_confidence: float
+    json: bool
+    jsonl: bool
+    csv: bool
+
+
+@app.command(
+    name="predict",
+    help="Classify pictures with an exported model, without torch; exit 1 if one could not be classified.",
+)
 def predict(
-    more: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE", help="More images, or folders.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE", help="Pictures, folders, quoted patterns such as '**/*.jpg', or - for bytes on stdin."
+        ),
+    ] = None,
     image: Annotated[
-        list[Path] | None, typer.Option("--image", metavar="IMAGE", help="An image or a folder; may be repeated.")
+        list[str] | None, typer.Option("--image", metavar="IMAGE", help="The same; may be repeated.")
+    ] = None,
+    files_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--files-from", metavar="FILE", help="A list of more names, - on stdin; they end in a newline or NUL."
+        ),
     ] = None,
     model: ModelOption = None,
     run: RunOption = None,
-    top: Annotated[int, typer.Option("--top", metavar="K", min=1, help="Labels to print per image.")] = 5,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="K", min=1, help="Labels to print per picture.", show_default="5; --csv: 0"),
+    ] = None,
+    min_confidence: Annotated[
+        float,
+        typer.Option("--min-confidence", metavar="P", min=0, max=1, help="Below it the label is unknown."),
+    ] = 0.0,
     json_: JsonFlag = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per image and line.")] = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per picture and line.")] = False,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print a header and a row per picture.")] = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option("--watch", metavar="DIR", help="Classify pictures as they land in DIR, once each, until stopped."),
+    ] = None,
+    move_to: Annotated[
+        str | None,
+        typer.Option("--move-to", metavar="DIR", help="With --watch: move them there, as in 'sorted/{label}'."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            "--state", metavar="FILE", help="With --watch: the journal.", show_default="DIR/.edge-watch.jsonl"
+        ),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="S", min=0.05, help="With --watch: seconds between looks.")
+    ] = 1.0,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain", metavar="IMAGE", help="Draw where the answer comes from (Grad-CAM); needs edge-vision[train]."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="With --explain: where to.", show_default="IMAGE.explained.png"),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="For an ONNX file not made by edge export: a label a line."),
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option("--preprocess", metavar="NAME", help="For such a file, how it is fed: imagenet.")
+    ] = None,
+    save_input: Annotated[
+        Path | None,
+        typer.Option("--save-input", metavar="FILE", help="Save what the model sees of one picture."),
+    ] = None,
     threads: ThreadsOption = None,
     quiet: QuietFlag = False,
 ) -> int:
-    """Classify `--image` and any further paths."""
-    from edge_runtime import Classifier
-
-    if json_ and jsonl:
-        raise UsageError("--json and --jsonl exclude each other", "choose one")
+    """Classify `--image` and any further names, or watch a folder."""
+    if json_ + jsonl + csv_ > 1:
+        raise UsageError("--json, --jsonl and --csv exclude each other", "choose one")
+    names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
-    paths = _images([*(image or []), *(more or [])])
-    classifier = Classifier(choose_model(model, run, console)[0], threads=threads)
-    answers: list[Prediction] = []
-    failed = 0
-    with console:
-        if len(paths) > 1 and not sys.stdout.isatty():
-            console.begin("classifying", len(paths))
-        # One image needs no thread to decode ahead of it.
-        stream = classifier.predict_many(paths, on_error="return") if len(paths) > 1 else _one(classifier, paths[0])
-        for answer in stream:
-            console.advance()
-            if isinstance(answer, ImageError):
-                failed += 1
-                sys.stderr.write(f"error: {answer}\n")
-            elif json_:
-                answers.append(answer)
-            else:
-                line = json.dumps(answer.to_json(top), ensure_ascii=False) if jsonl else _drawn(answer, top)
-                sys.stdout.write(f"{line}\n")
-    if json_:
-        print_json({"model": str(classifier.path), "predictions": [answer.to_json(top) for answer in answers]})
-    return 1 if failed else 0
+    if out is not None and explain is None:
+        raise UsageError("--out goes with --explain", "edge predict --explain x.png")
+    if explain is not None:
+        if names or files_from or watch or labels or preprocess or save_input:
+            raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
+        return _explain(explain, model, run, out, threads, console, _Format(top, min_confidence, json_, jsonl, csv_))
+    if watch is not None:
+        if names or files_from or json_ or csv_ or save_input:
+            raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
+        from edge_cli.watching import watch_folder
+
+        return watch_folder(
+            watch,
+            lambda: _open(model, run, labels, preprocess, threads, console),
+            console,
+            move_to=move_to,
+            state=state,
+            interval_s=interval,
+            top=top or TOP,
+            min_confidence=min_confidence,
+            jsonl=jsonl,
+        )
+    if move_to is not None or state is not None:
+        raise UsageError("--move-to and --state go with --watch", "edge predict --watch DIR")
+    from edge_cli.classifying import Pictures, classify
+
+    pictures = Pictures(names, files_from)
+    if save_input is not None and pictures.count != 1:
+        raise UsageError("--save-input shows one picture", "name one")
+    classifier = _open(model, run, labels, preprocess, threads, console)
+    output = _output(classifier.path, _Format(top, min_confidence, json_, jsonl, csv_))
+    return classify(classifier, pictures, output, console, save_input=save_input)
 
 
-def _one(classifier: Classifier, path: Path) -> list[Prediction | ImageError]:
-    try:
-        return [classifier.predict(path)]
-    except ImageError as error:
-        return [error]
+def _explain(
+    image: Path,
+    model: Path | None,
+    run: str | None,
+    out: Path | None,
+    threads: int | None,
+    console: Console,
+    how: _Format,
+) -> int:
+    from edge_cli.explaining import explain_picture
+
+    path, found = choose_model(model, run, console)
+    answer, target = explain_picture(image, path, found, out, threads)
+    output = _output(path, how)
+    output.write(answer)
+    output.end()
+    console.say(f"explained in {target}")
+    return 0
 
 
-def _images(paths: list[Path]) -> list[Path]:
-    """The images named and those in the folders named, in the order given."""
-    if not paths:
-        raise UsageError("no image is named", "edge predict --image x.png")
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = find_images(path)
-            if not inside:
-                raise UsageError(f"{path} has no images in it", "name an image, or another folder")
-            found += inside
-        elif path.exists() or path.is_symlink():
-            found.append(path)
-        else:
-            raise UsageError(f"{path} does not exist", "name an image or a folder of images")
-    return found
+def _open(
+    model: Path | None,
+    run: str | None,
+    labels: Path | None,
+    preprocess: str | None,
+    threads: int | None,
+    console: Console,
+) -> Classifier:
+    if labels is None and preprocess is None:
+        from edge_runtime import Classifier
+
+        return Classifier(choose_model(model, run, console)[0], threads=threads)
+    if labels is None or preprocess is None or model is None:
+        raise UsageError(
+            "a model not made by edge export needs --model FILE, --labels FILE and --preprocess imagenet", "give all"
+        )
+    if preprocess != "imagenet":
+        raise UsageError(f"--preprocess {preprocess} is not known", "there is imagenet")
+    from edge_runtime import ForeignClassifier, read_labels
+
+    classifier = ForeignClassifier(model, labels=read_labels(labels), preprocess="imagenet", threads=threads)
+    console.say(classifier.note)
+    return classifier
 
 
-def _drawn(answer: Prediction, top: int) -> str:
-    """One image's answer as a person reads it: a line and a bar per label."""
-    rows = answer.top(top)
-    block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
-    width = max(len(label) for label, _ in rows)
-    lines = [answer.image]
-    for label, probability in rows:
-        bar = block * round(probability * BAR_WIDTH)
-        lines.append(f"  {label:<{width}}  {probability:7.2%}  {bar}".rstrip())
-    return "\n".join(lines)
+def _output(model: Path, how: _Format) -> Output:
+    from edge_cli.predictions import Csv, JsonDocument, JsonLines, Table
+
+    if how.csv:
+        return Csv(how.top or 0, how.min_confidence)
+    if how.json:
+        return JsonDocument(str(model), how.top or TOP, how.min_confidence)
+    return (JsonLines if how.jsonl else Table)(how.top or TOP, how.min_confidence)

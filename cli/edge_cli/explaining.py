@@ -1,0 +1,44 @@
+"""edge predict --explain: where in one picture the network saw what it answered."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime import Classifier, MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from edge_runtime import Prediction, Run
+
+__all__ = ["explain_picture"]
+
+
+def explain_picture(
+    image: Path, model: Path, run: Run | None, out: Path | None, threads: int | None
+) -> tuple[Prediction, Path]:
+    """Write the Grad-CAM of the run's checkpoint for the model's answer to `out`; gives that answer and the path.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        UsageError: no run belongs to the model, `out` is another's file, or the model has other labels than the run.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("train", "torch")
+    if run is None or not run.best.is_file():
+        raise UsageError(f"no best.pt lies beside {model}, and --explain needs one", "name its run with --run")
+    from edge_train import Explainer, check_explanation_target, draw_explanation, load_checkpoint, write_explanation
+
+    target = out or image.with_name(f"{image.stem}.explained.png")
+    check_explanation_target(target)
+    classifier = Classifier(model, threads=threads)
+    checkpoint = load_checkpoint(run.best)
+    if checkpoint.card.labels != classifier.labels or checkpoint.card.preprocessing != classifier.preprocessing:
+        raise UsageError(f"{run.best} is not what {model} was exported from", "name the run of that model with --run")
+    answer = classifier.predict(image)
+    pixels = classifier.preprocessing(image)
+    explanation = Explainer(checkpoint)(pixels, answer.label)
+    title = f"{answer.label} {answer.probability:.1%}"
+    notes = f"{image.name}: what speaks for {answer.label}, Grad-CAM of {checkpoint.card.backbone}"
+    write_explanation(target, draw_explanation(pixels, explanation.heat, title, notes))
+    return answer, target

@@ -1,0 +1,98 @@
+"""edge predict --watch: one line per picture that lands, until a signal ends it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, watch
+
+if TYPE_CHECKING:
+    from edge_cli.console import Console
+    from edge_runtime import Classifier
+
+__all__ = ["JOURNAL_NAME", "watch_folder"]
+
+JOURNAL_NAME = ".edge-watch.jsonl"
+INTERRUPTED = 130
+
+
+def watch_folder(
+    folder: Path,
+    open_classifier: Callable[[], Classifier],
+    console: Console,
+    *,
+    move_to: str | None,
+    state: Path | None,
+    interval_s: float,
+    top: int,
+    min_confidence: float,
+    jsonl: bool,
+) -> int:
+    """Classify what lands in `folder`; 0 when SIGTERM ends it, as a service manager does, 130 for Ctrl-C.
+
+    Raises UsageError where `folder` is none, another process watches with the same journal, or the template is wrong.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"--watch {folder} is not a folder", "make it first, or name another")
+    sorter = None if move_to is None else Sorter(move_to)
+    with Journal(state or folder / JOURNAL_NAME, folder) as journal, _signals() as caught:
+        sightings = watch(
+            open_classifier(),
+            folder,
+            journal,
+            sorter=sorter,
+            top=top,
+            min_confidence=min_confidence,
+            interval_s=interval_s,
+            stop=lambda: bool(caught),
+        )
+        console.say(f"watching {folder}, journal {journal.path}; Ctrl-C ends it")
+        for sighting in sightings:
+            if isinstance(sighting, ImageError):
+                sys.stderr.write(f"error: {sighting}\n")
+                sys.stderr.flush()
+            else:
+                sys.stdout.write(f"{_line(sighting, jsonl=jsonl)}\n")
+                sys.stdout.flush()
+    return INTERRUPTED if signal.SIGINT in caught else 0
+
+
+def _line(sighting: Sighting, *, jsonl: bool) -> str:
+    if jsonl:
+        top = [{"label": label, "probability": probability} for label, probability in sighting.top]
+        value: dict[str, Any] = {
+            "image": sighting.image,
+            "label": sighting.label,
+            "probability": sighting.probability,
+            "top": top,
+            "moved_to": sighting.moved_to,
+            "again": sighting.again,
+        }
+        return json.dumps(value, ensure_ascii=False)
+    moved = f"  moved to {sighting.moved_to}" if sighting.moved_to else ""
+    again = "  (after a restart, perhaps told before)" if sighting.again else ""
+    return f"{sighting.image}  {sighting.label}  {sighting.probability:.2%}{moved}{again}"
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects the signals that ask for an end, so that the picture in work is finished; a second Ctrl-C is not
+    waited for."""
+    caught: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        caught.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

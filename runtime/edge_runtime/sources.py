@@ -1,0 +1,173 @@
+"""What the words after `edge predict` stand for: files, folders, patterns, a list of names, bytes on standard input.
+
+They are found one after another while others are classified: beside the names of the one folder that is being read,
+100,000 files take no more memory than ten.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from edge_runtime.errors import DataError, EdgeError, ImageError, UsageError
+from edge_runtime.folders import is_image
+
+__all__ = ["STANDARD_INPUT", "Source", "expand", "natural_key", "read_names"]
+
+STANDARD_INPUT = "-"
+MAX_INPUT_BYTES = 500_000_000
+CHUNK_BYTES = 65_536
+
+OnProblem = Callable[[EdgeError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One picture to classify: the name it was given by, and its path or its encoded bytes."""
+
+    name: str
+    image: str | bytes
+
+
+def expand(names: Iterable[str], *, on_problem: OnProblem, stdin: BinaryIO | None = None) -> Iterator[Source]:
+    """The pictures that `names` stand for, in the order given.
+
+    A name is a file; a folder, of which every image at any depth is taken in natural order; `-`, the bytes of one
+    picture on `stdin`; or a pattern (`*`, `?`, `[…]`, `**`), where no file has that very name. Of what a pattern
+    matches, the images are taken, or all files where it ends in a suffix of its own, such as `*.dat`. What stands for
+    nothing, or cannot be read, is handed to `on_problem`, and the rest goes on.
+    """
+    for name in names:
+        if name == STANDARD_INPUT and stdin is not None:
+            try:
+                yield Source(name, _read_all(stdin))
+            except EdgeError as error:
+                on_problem(error)
+        elif os.path.isdir(name):  # noqa: PTH112 (a name such as "./x" must come back as it was given)
+            found = False
+            for path in _walk(name, set(), on_problem):
+                found = True
+                yield Source(path, path)
+            if not found:
+                on_problem(UsageError(f"{name} has no images in it", "name an image, or another folder"))
+        elif os.path.lexists(name):
+            yield Source(name, name)
+        else:
+            yield from _matching(name, on_problem)
+
+
+def read_names(file: BinaryIO) -> Iterator[str]:
+    """The names in a list, as `find` writes it: each ends in NUL (`-print0`) or in a newline, and empty ones are none.
+
+    Which of the two it is, the first that are read decide. A list being written is read as far as it has come.
+    """
+    read = getattr(file, "read1", file.read)
+    rest, separator = b"", b""
+    while chunk := read(CHUNK_BYTES):
+        rest += chunk
+        if not separator:
+            separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
+        if separator:
+            *whole, rest = rest.split(separator)
+            yield from _names(whole, separator)
+    yield from _names([rest], separator)
+
+
+def natural_key(name: str) -> tuple[str, str]:
+    """Sorts names as people count: `2.jpg` before `10.jpg`; of names that count the same, `01.jpg` before `1.jpg`."""
+    # A number sorts by how many digits it has, then by them; NUL, because it ends the letters before it.
+    return re.sub("[0-9]+", lambda digits: _counted(digits[0].lstrip("0")), name), name
+
+
+def _counted(digits: str) -> str:
+    return f"\0{chr(len(digits))}{digits}"
+
+
+def _names(pieces: Iterable[bytes], separator: bytes) -> Iterator[str]:
+    for piece in pieces:
+        name = piece if separator == b"\0" else piece.removesuffix(b"\r")
+        if name:
+            yield os.fsdecode(name)
+
+
+def _read_all(stdin: BinaryIO) -> bytes:
+    data = stdin.read(MAX_INPUT_BYTES + 1)
+    if len(data) > MAX_INPUT_BYTES:
+        raise ImageError(
+            f"standard input holds more than {MAX_INPUT_BYTES / 1e6:.0f} MB", "- takes the bytes of one picture"
+        )
+    return data
+
+
+def _matching(pattern: str, on_problem: OnProblem) -> Iterator[Source]:
+    import glob
+
+    if not glob.has_magic(pattern):
+        on_problem(UsageError(f"{pattern or repr(pattern)} does not exist", "name an image or a folder of images"))
+        return
+    suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
+    any_file = bool(suffix) and not glob.has_magic(suffix)
+    found = False
+    for path in sorted(glob.iglob(pattern, recursive=True), key=natural_key):  # noqa: PTH207 (as given, "./x" too)
+        if not os.path.isdir(path):  # noqa: PTH112
+            if any_file or is_image(path):
+                found = True
+                yield Source(path, path)
+        # ** has matched what lies in the folder, too.
+        elif "**" not in pattern:
+            for inside in _walk(path, set(), on_problem):
+                found = True
+                yield Source(inside, inside)
+    if not found:
+        on_problem(UsageError(f"{pattern} matches no image", "name an image or a folder of images"))
+
+
+def _walk(folder: str, seen: set[tuple[int, int]], on_problem: OnProblem) -> Iterator[str]:
+    """Every image below `folder`; dot-entries are ignored, links are followed, link loops are not."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            names = [name for entry in entries if (name := _listed(entry, folder))]
+    except OSError as error:
+        on_problem(DataError(f"{folder} cannot be read: {error.strerror}", "check its permissions and the disk"))
+        return
+    names.sort(key=lambda name: natural_key(name.rstrip("/")))
+    for name in names:
+        path = os.path.join(folder, name.rstrip("/"))  # noqa: PTH118
+        if name.endswith("/"):
+            yield from _walk(path, seen, on_problem)
+        else:
+            yield path
+
+
+def _listed(entry: os.DirEntry[str], folder: str) -> str:
+    """The entry's name, with "/" behind that of a folder; empty where it is neither a folder nor an image."""
+    if entry.name.startswith(".") or entry.name == "__MACOSX":
+        return ""
+    if _is_folder(entry):
+        # A link that leads above its own folder would bring the pictures around it in again.
+        above = entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve())
+        return "" if above else f"{entry.name}/"
+    return entry.name if is_image(entry.name) and _is_file(entry) else ""
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """A file, or a link to nowhere, which whoever opens it will name; never a pipe or a device."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+    except OSError:
+        return True

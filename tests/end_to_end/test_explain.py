@@ -1,0 +1,60 @@
+"""edge predict --explain: what speaks for the answer, with every backbone, over nobody's file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+
+import torch
+
+from edge_train import BACKBONES, build
+from edge_train.explain import last_map
+
+
+@pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: str(backbone.name))
+def test_the_last_map_of_every_backbone_has_places(backbone: Any) -> None:
+    network = build(backbone, classes=3).eval()
+    seen: list[torch.Tensor] = []
+    last_map(network, backbone).register_forward_hook(lambda _m, _i, output: seen.append(output))
+    size = max(96, backbone.smallest_px)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, size, size))
+    (found,) = seen
+    assert found.ndim == 4 and min(found.shape[2:]) >= 2
+
+
+def test_an_explanation_lies_beside_the_picture(edge: Any, tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for label in ("red", "blue"):
+            folder = tmp_path / "colours" / split / label
+            folder.mkdir(parents=True)
+            for number in range(4):
+                Image.new("RGB", (64, 64), (200 + number, 0, 0) if label == "red" else (0, 0, 200)).save(
+                    folder / f"{number}.png"
+                )
+    words = ["--data", "colours", "--epochs", "1", "--image-size", "64", "--threads", "1"]
+    done = edge("train", "--backbone", "shufflenet_v2_x0_5", "--strategy", "scratch", *words)
+    assert done.returncode == 0, done.stderr
+    assert edge("export").returncode == 0
+    Image.new("RGB", (80, 60), "red").save(tmp_path / "x.png")
+    done = edge("predict", "--explain", "x.png", "--json")
+    assert done.returncode == 0, done.stderr
+    plain = json.loads(edge("predict", "x.png", "--json").stdout)
+    assert json.loads(done.stdout) == plain
+    with Image.open(tmp_path / "x.explained.png") as picture:
+        assert np.asarray(picture).std() > 1
+    # Its own picture is drawn anew, another's is not.
+    assert edge("predict", "--explain", "x.png").returncode == 0
+    Image.new("RGB", (8, 8)).save(tmp_path / "mine.png")
+    refused = edge("predict", "--explain", "x.png", "--out", "mine.png")
+    assert refused.returncode == 2 and "mine.png" in refused.stderr
+    next(tmp_path.glob("runs/*/best.pt")).unlink()
+    missing = edge("predict", "--explain", "x.png", "--model", next(tmp_path.glob("runs/*/model.onnx")))
+    assert missing.returncode == 2 and "best.pt" in missing.stderr and "Traceback" not in missing.stderr

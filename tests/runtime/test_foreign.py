@@ -1,0 +1,102 @@
+"""Classifiers that edge export did not make: fed as their input says, softmax added where it is missing."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime import EdgeError, ForeignClassifier, UsageError, read_labels
+
+onnx = pytest.importorskip("onnx")
+
+LABELS = ("red", "green", "blue")
+
+
+def write(
+    path: Path, shape: Sequence[int | str], *, uint8: bool = False, softmax: bool = False, first: bool = True
+) -> Path:
+    """A model that answers with each channel's mean."""
+    from onnx import TensorProto, helper
+
+    kind = TensorProto.UINT8 if uint8 else TensorProto.FLOAT
+    axes = [2, 3] if first else [1, 2]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["f"], ["s"], axes=axes, keepdims=0),
+        helper.make_node("Softmax" if softmax else "Identity", ["s"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "means",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], 3])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "uint8", "first"),
+    [
+        (["n", 3, 32, 40], False, True),
+        ([1, 3, 32, 32], False, True),
+        (["n", 24, 24, 3], False, False),
+        (["n", 24, 24, 3], True, False),
+        ([2, 3, "h", "w"], True, True),
+    ],
+)
+@pytest.mark.parametrize("softmax", [False, True])
+def test_any_layout_and_type_of_input(
+    tmp_path: Path, shape: list[int | str], uint8: bool, first: bool, softmax: bool
+) -> None:
+    model = write(tmp_path / "m.onnx", shape, uint8=uint8, softmax=softmax, first=first)
+    classifier = ForeignClassifier(model, labels=LABELS, threads=1)
+    pictures = [Image.new("RGB", (50, 60), colour) for colour in ("red", "lime", "blue", "lime", "red")]
+    answers = list(pickle.loads(pickle.dumps(classifier)).predict_many(pictures))
+    assert [answer.label for answer in answers] == ["red", "green", "blue", "green", "red"]
+    for answer in answers:
+        assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert ("softmax added" in classifier.note) is not softmax
+
+
+def test_pixels_are_normalised_as_imagenet_is(tmp_path: Path) -> None:
+    classifier = ForeignClassifier(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), labels=LABELS, threads=1)
+    colour = np.array([200, 100, 50], np.uint8)
+    found = classifier.predict(Image.new("RGB", (32, 32), tuple(map(int, colour)))).probabilities
+    scores = np.exp((colour / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225])
+    assert found == pytest.approx(scores / scores.sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "labels", "said"),
+    [
+        (["n", 3, 32, 32], ("a", "b"), "has 3 classes, but there are 2 labels"),
+        (["n", 3, 32, 32], ("a", "b", "c", "d"), "4 labels"),
+        (["n", 1, 32, 32], LABELS, "cannot feed"),
+        (["n", 4, 32, 32], LABELS, "cannot feed"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    tmp_path: Path, shape: list[int | str], labels: tuple[str, ...], said: str
+) -> None:
+    model = write(tmp_path / "m.onnx", shape)
+    with pytest.raises(EdgeError, match=said) as refused:
+        ForeignClassifier(model, labels=labels, threads=1)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"a\n\nb\n", b"\xff\xfe\x00"])
+def test_labels_that_are_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"labels\.txt"):
+        read_labels(tmp_path / "labels.txt")
+
+
+def test_labels_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes("\ufeffchat\r\nhérisson \r\n".encode())
+    assert read_labels(tmp_path / "labels.txt") == ("chat", "hérisson")

@@ -1,0 +1,81 @@
+"""Why a machine is slow, read from a folder that stands for it; and whether its packages work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_runtime import Health, Throttling, read_health, run_probe, slow_reasons
+
+
+def machine(root: Path, **files: str) -> Path:
+    for path, text in files.items():
+        target = root / path.replace("__", "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    return root
+
+
+def test_a_hot_pi_on_a_weak_supply(tmp_path: Path) -> None:
+    root = machine(
+        tmp_path,
+        **{
+            "sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n",
+            "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+            "sys/class/thermal/thermal_zone0/temp": "84200\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "600000\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq": "1800000\n",
+            "proc/meminfo": "MemTotal: 1000 kB\nSwapTotal: 200000 kB\nSwapFree: 100000 kB\n",
+            "proc/loadavg": "99.00 1 1 1/1 1\n",
+        },
+    )
+    health = read_health(root)
+    assert health.throttling == Throttling(("under-voltage", "throttled"), ("under-voltage", "throttled"))
+    said = "\n".join(what for what, _ in slow_reasons(health))
+    for part in ("power supply", "throttled, now", "84 °C", "powersave", "600 of 1800 MHz", "load of 99.0", "102 MB"):
+        assert part in said
+
+
+def test_a_healthy_machine_has_nothing_to_say() -> None:
+    health = Health(cores=4, usable_cores=4, architecture="aarch64", instruction_sets=("asimd", "asimddp"), load=0.1)
+    assert slow_reasons(health) == []
+
+
+@pytest.mark.parametrize(
+    ("health", "said"),
+    [
+        (Health(cores=4, usable_cores=1), "1 of 4 cores"),
+        (Health(architecture="aarch64", instruction_sets=("asimd",)), "dotprod"),
+        (Health(architecture="x86_64", instruction_sets=("sse4_2",)), "AVX2"),
+        (Health(available_memory_bytes=100_000_000), "100 MB of memory are free"),
+        (Health(throttling=Throttling((), ("soft temperature limit",))), "since it was started"),
+    ],
+)
+def test_each_reason(health: Health, said: str) -> None:
+    assert any(said in what and advice for what, advice in slow_reasons(health))
+
+
+def test_the_system_that_tells_nothing(tmp_path: Path) -> None:
+    health = read_health(tmp_path)
+    assert (health.memory_bytes, health.governor, health.throttling) == (None, None, None)
+    assert health.temperatures_c == {}
+
+
+def test_the_packages_here_work() -> None:
+    assert run_probe().fault == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_an_illegal_instruction_is_told_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "onnxruntime"
+    package.mkdir()
+    (package / "__init__.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    found = run_probe()
+    assert found.step == "onnxruntime"
+    assert "illegal instruction" in found.fault
+    assert "pip install 'onnxruntime==" in found.hint
