@@ -126,8 +126,9 @@ def main() -> None:
     except OSError as error:
         _forget_output()
         code = fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
-    if "torch" not in sys.modules:
-        # Taking the interpreter down costs a tenth of `edge predict`'s time and gives nothing back.
+    if "torch" not in sys.modules or os.environ.get("WORLD_SIZE", "1") != "1":
+        # Taking the interpreter down costs a tenth of `edge predict`'s time and gives nothing back; beside the threads
+        # of torch's process group it now and then aborts.
         os._exit(code)
     sys.exit(code)
 

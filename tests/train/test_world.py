@@ -99,7 +99,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import distributed, nn
+from torch import nn
 
 from edge_train import train
 from edge_train.world import join_world
@@ -124,7 +124,6 @@ mine = torch.stack(list(world.shard(list(rows))))
 assert torch.equal(world.unshard(mine), rows)
 assert world.collect(world.rank) == [0, 1, 2] and world.tell("first" if world.leads else None) == "first"
 assert int(world.sum(torch.tensor(world.rank + 1))) == 6
-distributed.destroy_process_group()
 """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,9 +117,19 @@ def join_world(device: torch.device) -> tuple[World, torch.device]:
             return ALONE, device
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(_let_threads_rest)
     except (ValueError, RuntimeError) as error:
         raise UsageError(
             f"cannot join the processes of torchrun: {str(error).splitlines()[0]}",
             "start with torchrun --nproc-per-node N -m edge_cli train …",
         ) from error
     return World(rank, size), device
+
+
+def _let_threads_rest() -> None:
+    """Give gloo's threads time to let go of the last tensors they sent.
+
+    One that does so while Python is being taken down needs a lock that is no more, and aborts the finished process. The
+    threads outlive `destroy_process_group` where DistributedDataParallel was used, so they cannot be joined.
+    """
+    time.sleep(0.2)
