@@ -20,6 +20,7 @@ from edge_runtime import CheckpointError, EdgeError, Run
 from edge_train.batches import training_batches
 from edge_train.checkpoint import Checkpoint, save_checkpoint
 from edge_train.embedding import Embeddings, Head, choose_views, embed
+from edge_train.folding import fold, fold_frozen
 from edge_train.job import Job
 from edge_train.loop import EpochResult, Learning, train_epoch
 from edge_train.mixing import Mixing
@@ -159,7 +160,7 @@ def _run_epoch(
     else:
         if job.strategy == "scratch":
             _reestimate_batch_norm(job, learning.evaluated, epoch)
-        val = job.outputs(job.splits.val, "validating", network=learning.evaluated, precision=job.precision)
+        val = job.outputs(job.splits.val, "validating", network=fold(learning.evaluated), precision=job.precision)
     return EpochRow(epoch, result, val.loss, val.accuracy)
 
 
@@ -177,8 +178,8 @@ def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int)
     )
     set_mode(job.network, job.plan, epoch)
     result = train_epoch(
-        # Made anew for each epoch: which parameters have gradients may change between two.
-        world.parallel(job.network, job.device),
+        # Made anew for each epoch: what is frozen may change between two.
+        world.parallel(fold_frozen(job.network), job.device),
         learning,
         batches,
         device=job.device,

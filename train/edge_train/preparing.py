@@ -24,6 +24,7 @@ from edge_runtime import (
     scan,
     usable_cores,
 )
+from edge_train.allocation import keep_freed_memory
 from edge_train.augment import find_augmentation
 from edge_train.backbones import Backbone, build, find_backbone, preset
 from edge_train.checkpoint import Checkpoint, load_checkpoint
@@ -303,6 +304,8 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
         )
     threads = settings.threads or max(1, usable_cores() // _processes_here(world))
     torch.set_num_threads(threads)
+    if device.type == "cpu":
+        keep_freed_memory()
     return world, device, threads
 
 
