@@ -140,7 +140,7 @@ def test_auto_trains_a_new_head_on_few_images_where_weights_are_given(
     done = edge("train", "--data", data, *words)
     assert done.returncode == 0, done.stderr
     assert "strategy feature-extraction (auto: 48 images are few" in done.stderr
-    done = edge("train", "--data", data, *words, "--batch-norm", "frozen")
+    done = edge("train", "--data", data, *words, "--batch-norm", "train")
     assert done.returncode == 0, done.stderr
     assert "strategy fine-tune (auto: --batch-norm is for fine-tuning)" in done.stderr
     done = edge("train", "--data", data, "--backbone", "mobilenet_v2", "--weights", resnet_weights)

@@ -79,10 +79,10 @@ def test_the_head_learns_alone_first(tuned: Settings) -> None:
 
 
 def test_frozen_batch_norm_keeps_its_statistics_through_a_run(tuned: Settings) -> None:
-    found = moved(tuned(batch_norm="frozen", optimizer="sgd", ema=0.9), "best")
+    found = moved(tuned(optimizer="sgd", ema=0.9), "best")
     assert not [key for key in found if "running" in key or "num_batches" in key]
     assert {"conv1.0.weight", "conv1.1.weight", "conv1.1.bias", "stage2.0.branch1.0.weight"} <= found
-    assert [key for key in moved(tuned()) if "running" in key]
+    assert [key for key in moved(tuned(batch_norm="train")) if "running" in key]
 
 
 def test_every_flag_changes_the_outcome(tuned: Settings) -> None:
@@ -92,7 +92,7 @@ def test_every_flag_changes_the_outcome(tuned: Settings) -> None:
         {"freeze_until": "stage3"},
         {"unfreeze_every": 1},
         {"head_epochs": 1},
-        {"batch_norm": "frozen"},
+        {"batch_norm": "train"},
     ):
         assert changed(plain, weights(train(tuned(**others)).run)), others
 

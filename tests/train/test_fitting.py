@@ -76,7 +76,7 @@ WITH_STATE: dict[str, dict[str, Any]] = {
     "an average": {"ema": 0.9, "optimizer": "sgd", "schedule": "plateau"},
     "mixed images": {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
     "unfreezing": {"strategy": "fine-tune", "unfreeze_every": 1, "head_epochs": 1, "optimizer": "adamw", "ema": 0.9},
-    "a frozen start": {"strategy": "fine-tune", "freeze_until": "stage4", "batch_norm": "frozen", "patience": 3},
+    "a frozen start": {"strategy": "fine-tune", "freeze_until": "stage4", "batch_norm": "train", "patience": 3},
     "embeddings": {"strategy": "feature-extraction", "augment": "standard", "ema": 0.8, "hidden_units": 8},
     "a teacher": {"teacher_weight": 0.7},
     "a teacher of embeddings": {"strategy": "feature-extraction", "class_balance": "sampler"},

@@ -66,7 +66,7 @@ FINE_TUNING: dict[str, Any] = {
     "freeze_until": "layer3",
     "unfreeze_every": 1,
     "head_epochs": 1,
-    "batch_norm": "frozen",
+    "batch_norm": "train",
 }
 
 

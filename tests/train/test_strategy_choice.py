@@ -37,7 +37,7 @@ def choice(
         ({"images": 999}, "feature-extraction", "999 images are few: fewer than 1,000 overfit a whole backbone"),
         ({"images": 1000}, "fine-tune", "1,000 images and pretrained weights are at hand"),
         ({"images": 10, "freeze_until": "layer3"}, "fine-tune", "--freeze-until is for fine-tuning"),
-        ({"images": 10, "batch_norm": "frozen"}, "fine-tune", "--batch-norm is for fine-tuning"),
+        ({"images": 10, "batch_norm": "train"}, "fine-tune", "--batch-norm is for fine-tuning"),
         ({"images": 10, "head_epochs": 1}, "fine-tune", "--head-epochs is for fine-tuning"),
         ({"images": 5000, "views": 3}, "feature-extraction", "--views is for feature extraction"),
     ],

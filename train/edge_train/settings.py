@@ -85,7 +85,7 @@ class TrainSettings:
     freeze_until: str | None = None
     unfreeze_every: int | None = None
     head_epochs: int = 0
-    batch_norm: BatchNormMode = "train"
+    batch_norm: BatchNormMode = "frozen"
     views: int | None = None
     ema: float | None = None
     mixup: float = 0.0
@@ -216,7 +216,7 @@ FINE_TUNING: dict[str, Any] = {
     "freeze_until": None,
     "unfreeze_every": None,
     "head_epochs": 0,
-    "batch_norm": "train",
+    "batch_norm": "frozen",
 }
 
 

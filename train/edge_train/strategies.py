@@ -50,7 +50,8 @@ class Plan:
     section 3.3). With `lr_decay_per_stage` each stage learns at that share of the rate of the stage above it.
 
     Batch norm in a stage that is frozen neither uses nor changes batch statistics: the stage is bit-identical
-    after training. In a stage that learns it does both, or neither where `batch_norm` is `frozen`.
+    after training. In a stage that learns it does both, or neither where `batch_norm` is `frozen`: its scales learn
+    either way.
     """
 
     backbone: Backbone
@@ -118,7 +119,7 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
         freeze_until=settings.freeze_until,
         unfreeze_every=settings.unfreeze_every,
         head_epochs=settings.head_epochs,
-        batch_norm=settings.batch_norm,
+        batch_norm=settings.batch_norm if strategy == "fine-tune" else "train",
     )
 
 

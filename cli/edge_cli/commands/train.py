@@ -185,11 +185,11 @@ def train(
         Literal["train", "frozen"],
         typer.Option(
             "--batch-norm",
-            help="Fine-tuning: normalise by the batch, or by the statistics of the pretraining. "
-            "In frozen stages it is always the latter.",
+            help="Fine-tuning: normalise by the statistics of the pretraining, or by those of the batch. "
+            "In frozen stages it is always the former.",
             rich_help_panel=FINE,
         ),
-    ] = "train",
+    ] = "frozen",
     views: Annotated[
         int | None,
         typer.Option(
