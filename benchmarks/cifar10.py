@@ -32,25 +32,26 @@ PRETRAINED = ("feature-extraction", "fine-tune")
 RECIPES: dict[str, dict[str, list[str]]] = {
     "cpu": {
         "feature-extraction": shlex.split(
-            "--backbone mobilenet_v2 --image-size 128 --augment none --hidden-units 2048 --batch-size 128 --epochs 5"
+            "--backbone mobilenet_v2 --image-size 128 --augment none --hidden-units 4096 --label-smoothing 0.1 "
+            "--batch-size 128 --epochs 5"
         ),
         "fine-tune": shlex.split(
-            "--backbone resnet18 --image-size 64 --augment light --batch-size 128 --optimizer sgd --lr-scale 0.7 "
-            "--lr-decay-per-stage 0.8 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
+            "--backbone mobilenet_v2 --image-size 96 --augment light --batch-size 64 --freeze-until stage3 "
+            "--optimizer adamw --lr-decay-per-stage 0.5 --epochs 5"
         ),
         "scratch": shlex.split(
-            "--backbone resnet18 --stem small --image-size 32 --augment light --batch-size 128 --optimizer sgd "
+            "--backbone resnet18 --stem small --image-size 24 --augment light --batch-size 128 --optimizer sgd "
             "--lr-scale 15 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
         ),
     },
     "gpu": {
         "feature-extraction": shlex.split(
-            "--backbone mobilenet_v2 --image-size 224 --augment light --views 5 --hidden-units 2048 --batch-size 128 "
-            "--epochs 5"
+            "--backbone mobilenet_v2 --image-size 224 --augment light --views 5 --hidden-units 4096 "
+            "--label-smoothing 0.1 --batch-size 128 --epochs 5"
         ),
         "fine-tune": shlex.split(
-            "--backbone resnet18 --image-size 224 --augment light --batch-size 128 --optimizer sgd --lr-scale 2 "
-            "--lr-decay-per-stage 0.8 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
+            "--backbone mobilenet_v2 --image-size 224 --augment light --batch-size 64 --optimizer adamw "
+            "--lr-decay-per-stage 0.5 --epochs 5"
         ),
         "scratch": shlex.split(
             "--backbone resnet18 --stem small --image-size 32 --augment light --batch-size 128 --optimizer sgd "

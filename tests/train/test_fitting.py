@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch")
 from edge_runtime import CheckpointError, DataError, Run, Sample, UsageError  # noqa: E402
 from edge_train import ImageStore, Silence, TrainSettings, draw_shapes, load_checkpoint, resume, train  # noqa: E402
 from edge_train.batches import _order  # noqa: E402
-from quick_training import equal, flags, quick_settings, weights  # noqa: E402
+from quick_training import Ear, equal, flags, quick_settings, weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,41 @@ def test_a_run_resumed_where_memory_is_scarcer_sees_as_many_views(
     monkeypatch.setattr(ImageStore, "bound_bytes", property(lambda _: 0))
     (path,) = (tmp_path / "cut").iterdir()
     assert equal(weights(resume(Run(path)).run), weights(left_alone))
+
+
+@pytest.mark.parametrize("others", [{}, {"strategy": "fine-tune", "head_epochs": 1}])
+def test_a_run_that_ended_in_its_first_epoch_begins_again(
+    data: Path, shufflenet_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any]
+) -> None:
+    # By relative names: a run is resumed from another folder, too.
+    monkeypatch.chdir(shufflenet_weights.parent)
+    given = {**others, "weights": shufflenet_weights.name} if others else {}
+    left_alone = train(settings(data, tmp_path / "alone", **given)).run
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(data, tmp_path / "cut", **given), StopAt("epoch 1/4"))
+    monkeypatch.chdir(tmp_path)
+    (path,) = (tmp_path / "cut").iterdir()
+    assert not Run(path).last.exists()
+    created = Run(path).read_config()["created"]
+    # Killed between its two first checkpoints, it would have left this one.
+    Run(path).best.write_bytes(b"of the first epoch")
+    ear = Ear()
+    result = resume(Run(path), ear)
+    assert any(line.startswith(f"beginning {path} again") for line in ear.lines)
+    for name in ("last", "best"):
+        assert equal(weights(result.run, name), weights(left_alone, name))
+    assert result.card.created == created and [each.name for each in (tmp_path / "cut").iterdir()] == [path.name]
+    config = json.loads(Run(path).config.read_text())
+    config["card"]["data"]["fingerprint"] = "of other images"
+    shutil.rmtree(path)
+    path.mkdir()
+    Run(path).config.write_text(json.dumps(config))
+    with pytest.raises(DataError, match="have changed"):
+        resume(Run(path))
+    del config["settings"]["out"]
+    Run(path).config.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json lacks"):
+        resume(Run(path))
 
 
 def kill_and_resume(words: list[str], out: Path, after_s: float) -> Run:

@@ -28,7 +28,7 @@ from edge_train.allocation import keep_freed_memory
 from edge_train.augment import find_augmentation
 from edge_train.backbones import Backbone, build, find_backbone, preset
 from edge_train.checkpoint import Checkpoint, load_checkpoint
-from edge_train.data import choose_preprocessing, find_data
+from edge_train.data import DATA_SETS, choose_preprocessing, find_data
 from edge_train.download import OnBytes
 from edge_train.environment import choose_device, now, versions
 from edge_train.job import Job
@@ -44,14 +44,16 @@ from edge_train.teacher import Teacher, load_teacher
 from edge_train.weights import load_pretrained, parse_weights
 from edge_train.world import World, join_world
 
-__all__ = ["prepare", "prepare_again"]
+__all__ = ["prepare", "prepare_afresh", "prepare_again"]
 
 
 def prepare(settings: TrainSettings, progress: Progress) -> Job:
     """Check and load everything that can go wrong before the first epoch."""
+    # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
-        # As config.json keeps it, it must be found from any folder.
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
+    if isinstance(choice := parse_weights(settings.weights), Path) and choice.exists():
+        settings = replace(settings, weights=str(choice.resolve()))
     backbone = find_backbone(settings.backbone)
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
@@ -257,17 +259,11 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         CheckpointError: the run's files are missing or damaged.
         DataError: its images are gone or changed.
     """
-    config = run.read_config()
-    try:
-        settings = TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])})
-        root = Path(config["data_root"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{run.config} lacks what a run is resumed with: {error}", "train again") from error
+    settings, root = _read_settings(run)
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
     folders = scan(root, labels=card.labels)
-    if folders.fingerprint != card.data["fingerprint"]:
-        raise DataError(f"the images in {root} have changed since {run.path} was started", "train again")
+    _require_same_images(run, folders.fingerprint, card)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
     plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
@@ -292,6 +288,47 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         world=world,
     )
     return job, checkpoint
+
+
+def prepare_afresh(run: Run, progress: Progress) -> Job:
+    """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
+
+    Raises:
+        CheckpointError: the run's config.json is missing or damaged.
+        DataError: its images are gone or changed.
+    """
+    settings, root = _read_settings(run)
+    config = run.read_config()
+    try:
+        card = ModelCard.from_json(config["card"], where=str(run.config))
+    except (KeyError, TypeError, EdgeError) as error:
+        raise _unusable(run, error) from error
+    data = settings.data if settings.data in DATA_SETS else str(root)
+    # What `auto` came to must not depend on whether the weights can be had now.
+    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
+    _require_same_images(run, job.card.data["fingerprint"], card)
+    job.card = card
+    return job
+
+
+def _read_settings(run: Run) -> tuple[TrainSettings, Path]:
+    """The settings in a run's config.json and the folder of its images."""
+    config = run.read_config()
+    try:
+        return TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])}), Path(
+            config["data_root"]
+        )
+    except (KeyError, TypeError) as error:
+        raise _unusable(run, error) from error
+
+
+def _unusable(run: Run, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{run.config} lacks what a run is resumed with: {error}", "train again")
+
+
+def _require_same_images(run: Run, fingerprint: str, card: ModelCard) -> None:
+    if fingerprint != card.data.get("fingerprint"):
+        raise DataError(f"the images of {run.path} have changed since it was started", "train again")
 
 
 def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:

@@ -11,7 +11,7 @@ from edge_train.finishing import TrainResult, finish
 from edge_train.fitting import fit
 from edge_train.job import Job
 from edge_train.loop import is_out_of_memory, out_of_memory
-from edge_train.preparing import prepare, prepare_again
+from edge_train.preparing import prepare, prepare_afresh, prepare_again
 from edge_train.progress import Progress, Silence
 from edge_train.runfolder import create_run
 from edge_train.settings import TrainSettings
@@ -42,16 +42,22 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
 
 
 def resume(run: Run, progress: Progress | None = None) -> TrainResult:
-    """Go on with a run that was interrupted after at least one epoch, as if it never had been.
+    """Go on with a run that was interrupted, as if it never had been.
 
-    On the CPU, with the same threads, the weights it ends with are bit for bit those of a run left alone.
+    On the CPU, with the same threads, the weights it ends with are bit for bit those of a run left alone. A run
+    that ended before its first epoch was kept begins again.
 
     Raises:
-        CheckpointError: there is no whole last.pt to go on from.
+        CheckpointError: its last.pt or, before the first epoch, its config.json is damaged.
         DataError: the run's images are gone or changed.
     """
     started = time.perf_counter()
     progress = progress or Silence()
+    # metrics.csv is written last: where it is, last.pt was there, too.
+    if not run.last.is_file() and not run.metrics.is_file():
+        job = prepare_afresh(run, progress)
+        job.progress.say(f"beginning {run.path} again: it ended before its first epoch was kept")
+        return _run(job, run, None, started)
     job, last = prepare_again(run, progress)
     job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
     return _run(job, run, last.training, started)
