@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "export",
     "evaluate": "evaluate",
     "predict": "predict",
+    "serve": "serve",
     "bench": "bench",
     "backbones": "backbones",
     "data": "data",
@@ -46,7 +47,14 @@ _32_BIT = (
     "install a 64-bit system; on a Raspberry Pi, Raspberry Pi OS (64-bit)",
 )
 
-HINTS = {"torch": "export", "torchvision": "train", "onnx": "export", "onnxscript": "export", "matplotlib": "bench"}
+HINTS = {
+    "torch": "export",
+    "torchvision": "train",
+    "onnx": "export",
+    "onnxscript": "export",
+    "matplotlib": "bench",
+    **dict.fromkeys(("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"), "serve"),
+}
 
 
 class LazyGroup(TyperGroup):

@@ -31,8 +31,17 @@ PACKAGES = (
     "onnx",
     "onnxscript",
     "matplotlib",
+    "starlette",
+    "uvicorn",
+    "python-multipart",
+    "prometheus-client",
 )
-EXTRAS = {"train": ("torch", "torchvision"), "export": ("onnx", "onnxscript"), "bench": ("matplotlib",)}
+EXTRAS = {
+    "train": ("torch", "torchvision"),
+    "export": ("onnx", "onnxscript"),
+    "bench": ("matplotlib",),
+    "serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client"),
+}
 # Of the hundred names Linux gives, those that onnxruntime has kernels for.
 TELLING = frozenset(
     {"sse4_1", "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"}

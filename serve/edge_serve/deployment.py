@@ -1,0 +1,175 @@
+"""What keeps the server running on a device: a systemd unit, or a container."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from edge_serve.hosts import is_loopback
+from edge_serve.limits import Limits
+from edge_serve.settings import ServeSettings
+
+__all__ = ["containerfile", "systemd_unit"]
+
+_HOMES = (Path("/home"), Path("/root"))
+
+_UNIT = """\
+# edge serve --systemd {words}
+# Save as /etc/systemd/system/edge-serve.service, then: systemctl daemon-reload && systemctl enable --now edge-serve
+[Unit]
+Description=Classify pictures over HTTP
+After=network.target
+
+[Service]
+Type=notify
+ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
+TimeoutStopSec={stop_s:g}
+Restart=on-failure
+RestartSec=5
+{who}{token}
+# Little enough to leave the machine alone: pictures are decoded in memory.
+MemoryMax=75%
+TasksMax=128
+LimitNOFILE={files}
+Nice=5
+
+# It reads the model, listens, and needs nothing else of the machine.
+NoNewPrivileges=yes
+{rights}
+ProtectSystem=strict
+ProtectHome={home}
+PrivateTmp={private_tmp}
+PrivateDevices=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+ProtectProc=invisible
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=mbind
+SystemCallErrorNumber=EPERM
+UMask=0077
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_CONTAINER = """\
+# edge serve --container {words}
+# Beside it: edge_vision-{version}-py3-none-any.whl (pip wheel --no-deps . in a clone) and {model}. Then:
+#   podman build -t edge-serve -f Containerfile .
+#   podman run -d --name edge-serve --read-only --cap-drop=all --security-opt=no-new-privileges --memory=1g \\
+#     -p {published} {secret}edge-serve
+FROM docker.io/library/python:3.13-slim AS build
+COPY edge_vision-{version}-py3-none-any.whl /tmp/
+RUN python -m venv /opt/edge && /opt/edge/bin/pip install --no-cache-dir '/tmp/edge_vision-{version}-py3-none-any.whl[serve]'
+
+FROM docker.io/library/python:3.13-slim
+COPY --from=build /opt/edge /opt/edge
+COPY {model} /model/{model}
+ENV PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+EXPOSE {port}
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/edge/bin/python", "-c", \\
+    "import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/healthz', timeout=4)"]
+ENTRYPOINT {command}
+"""
+
+
+def systemd_unit(settings: ServeSettings, token_file: Path | None = None) -> str:
+    """A unit that serves as `settings` say, with this environment's `edge`; the token is handed over as a credential.
+
+    The service has a user of its own, unless `edge` or the model lies in somebody's home: then it runs as the user
+    who asked, and may read the home and change nothing.
+    """
+    executable = Path(sys.executable).absolute().with_name("edge")
+    model = settings.model.absolute()
+    at_home = any(path.is_relative_to(home) for path in (executable, model) for home in _HOMES)
+    words = [str(executable), "serve", "--model", str(model), *_flags(settings)]
+    if token_file is not None:
+        words += ["--token-file", "%d/token"]
+    low_port = 0 < settings.port < 1024
+    rights = "CAP_NET_BIND_SERVICE" if low_port else ""
+    return _UNIT.format(
+        words=shlex.join(_flags(settings)),
+        command=" ".join(_systemd_word(word) for word in words),
+        stop_s=settings.limits.grace_s + 5,
+        who=f"User={getpass.getuser()}\n" if at_home else "DynamicUser=yes\n",
+        token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
+        files=settings.limits.connections + 256,
+        rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
+        home="read-only" if at_home else "yes",
+        private_tmp="no" if model.is_relative_to("/tmp") else "yes",
+    )
+
+
+def containerfile(settings: ServeSettings, token_file: Path | None = None) -> str:
+    """A Containerfile of two stages that serves as `settings` say, on all addresses of the container."""
+    port = settings.port or 8000
+    words = ["/opt/edge/bin/edge", "serve", "--model", f"/model/{settings.model.name}", "--host", "0.0.0.0"]
+    flags = _flags(settings, of_container=True)
+    words += ["--port", str(port), *flags]
+    words += ["--token-file", "/run/secrets/edge-token"] if token_file is not None else ["--no-auth"]
+    return _CONTAINER.format(
+        words=shlex.join(flags),
+        version=version("edge-vision"),
+        model=settings.model.name,
+        port=port,
+        published=f"{settings.host}:{port}:{port}" if is_loopback(settings.host) else f"{port}:{port}",
+        secret="--secret edge-token " if token_file is not None else "",
+        command=json.dumps(words),
+    )
+
+
+def _flags(settings: ServeSettings, *, of_container: bool = False) -> list[str]:
+    """The flags that say what differs from the defaults."""
+    limits, usual = settings.limits, Limits()
+    plain = ServeSettings(settings.model)
+    numbers: list[tuple[str, float, float]] = [
+        ("--max-body", limits.body_bytes / 1e6, usual.body_bytes / 1e6),
+        ("--max-pixels", limits.pixels / 1e6, usual.pixels / 1e6),
+        ("--max-files", limits.files, usual.files),
+        ("--timeout", limits.timeout_s, usual.timeout_s),
+        ("--queue", limits.queue, usual.queue),
+        ("--connections", limits.connections, usual.connections),
+        ("--grace", limits.grace_s, usual.grace_s),
+        ("--threads", settings.threads or 0, 0),
+        ("--batch-size", settings.batch_size, plain.batch_size),
+        ("--batch-wait", settings.batch_wait_s * 1e3, plain.batch_wait_s * 1e3),
+    ]
+    words = []
+    if not of_container:
+        words += ["--host", settings.host] if settings.host != plain.host else []
+        words += ["--port", str(settings.port)] if settings.port != plain.port else []
+        words += ["--no-auth"] if settings.no_auth and not is_loopback(settings.host) else []
+    for flag, value, default in numbers:
+        words += [flag, f"{value:.12g}"] if value != default else []
+    words += ["--name", settings.name] if settings.name else []
+    words += ["--batching", settings.batching] if settings.batching != plain.batching else []
+    for host in settings.allow_hosts:
+        words += ["--allow-host", host]
+    return words + (["--reload"] if settings.reload else [])
+
+
+def _systemd_word(word: str) -> str:
+    """A word of ExecStart: quoted where it must be, `%` and `$` doubled; %d, the credentials' folder, is meant."""
+    word = word if word.startswith("%d/") else word.replace("%", "%%").replace("$", "$$")
+    if word and not any(char in word for char in " \t\"'\\;"):
+        return word
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'

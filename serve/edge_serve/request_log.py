@@ -1,0 +1,63 @@
+"""One line of JSON for each request and event, on stderr, without ever making a request wait for the reader."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import IO, Any
+
+__all__ = ["RequestLog"]
+
+_HELD_LINES = 10_000
+
+
+class RequestLog:
+    """Writes lines on a thread of its own.
+
+    A pipe whose reader sleeps blocks whoever writes to it: lines beyond 10,000 are dropped and counted, not waited for.
+    `quiet` leaves out what is not an error.
+    """
+
+    def __init__(self, stream: IO[str] | None = None, *, quiet: bool = False) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._quiet = quiet
+        self._lines: queue.Queue[str | None] = queue.Queue(_HELD_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="edge-log", daemon=True)
+        self._thread.start()
+
+    def event(self, event: str, *, level: str = "info", **fields: Any) -> None:
+        """Write `{"time": …, "level": …, "event": …, …}`; fields that are None are left out."""
+        if self._quiet and level == "info":
+            return
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        value = {"time": now, "level": level, "event": event}
+        value.update((key, field) for key, field in fields.items() if field is not None)
+        try:
+            self._lines.put_nowait(json.dumps(value))
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Write what is left, for a second at most."""
+        try:
+            self._lines.put(None, timeout=1)
+        except queue.Full:
+            return
+        self._thread.join(timeout=1)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                line = f'{line}\n{{"level": "warning", "event": "log lines dropped", "count": {dropped}}}'
+            try:
+                self._stream.write(f"{line}\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                # The reader has gone. Serving goes on.
+                continue

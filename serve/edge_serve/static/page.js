@@ -1,0 +1,336 @@
+// The page: pictures in, bars out. Nothing here is fetched from elsewhere, and no text becomes markup.
+
+const TOP = 5;
+const KEPT_ANSWERS = 30;
+const SHRUNK_SIDE_PX = 2048;
+const LIVE_EVERY_MS = 150;
+const TOKEN_KEY = "edge-token";
+
+const $ = (id) => document.getElementById(id);
+const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const milliseconds = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toString()) + " ms";
+
+let limits = { body_bytes: 10e6, files: 16 };
+
+class Refused extends Error {
+  constructor(status, message, hint, retryAfter) {
+    super(message);
+    Object.assign(this, { status, hint, retryAfter });
+  }
+}
+
+// --- Talking to the server ----------------------------------------------------------------------------------------
+
+function authorization() {
+  const token = sessionStorage.getItem(TOKEN_KEY);
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: { ...options.headers, ...authorization() } });
+  } catch {
+    throw new Refused(0, "The server cannot be reached.", "Is it running, and is this device still on its network?");
+  }
+  const value = await response.json().catch(() => ({}));
+  if (response.ok) return value;
+  if (response.status === 401) askForToken();
+  throw new Refused(response.status, value.error ?? `The server answered ${response.status}.`, value.hint ?? "",
+    Number(response.headers.get("Retry-After")) || 1);
+}
+
+async function classify(picture, showInput = true) {
+  const begun = performance.now();
+  const body = picture.size > limits.body_bytes ? await shrink(picture) : picture;
+  for (let tries = 0; ; tries += 1) {
+    try {
+      const answer = await ask(`/predict?top=${TOP}&input=${showInput}`, {
+        method: "POST",
+        headers: { "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" },
+        body,
+      });
+      return { ...answer.predictions[0], timing: answer.timing_ms, total: performance.now() - begun, shrunk: body !== picture };
+    } catch (error) {
+      if (error.status !== 429 || tries === 4) throw error;
+      await new Promise((done) => setTimeout(done, error.retryAfter * 1000));
+    }
+  }
+}
+
+async function shrink(picture) {
+  try {
+    const bitmap = await createImageBitmap(picture);
+    const scale = Math.min(1, SHRUNK_SIDE_PX / Math.min(bitmap.width, bitmap.height));
+    const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
+    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    return await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+  } catch {
+    return picture; // The server will say what is wrong with it.
+  }
+}
+
+// --- The token ----------------------------------------------------------------------------------------------------
+
+function askForToken() {
+  const known = sessionStorage.getItem(TOKEN_KEY);
+  sessionStorage.removeItem(TOKEN_KEY);
+  $("token-note").textContent = known ? "That was not it." : "It stays in this tab.";
+  if ($("token-form").hidden) {
+    $("token-form").hidden = false;
+    $("token").focus();
+  }
+}
+
+$("token-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  sessionStorage.setItem(TOKEN_KEY, $("token").value.trim());
+  if (await showModel()) {
+    $("token-form").hidden = true;
+    $("token").value = "";
+    $("files").focus();
+  }
+});
+
+// A link may bring the token behind its #, which no server gets to see.
+if (location.hash.startsWith("#token=")) {
+  sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(location.hash.slice("#token=".length)));
+  history.replaceState(null, "", location.pathname);
+}
+
+// --- Answers ------------------------------------------------------------------------------------------------------
+
+function newAnswer(name, url) {
+  const card = $("answer-template").content.firstElementChild.cloneNode(true);
+  const given = card.querySelector(".given");
+  given.src = url;
+  given.alt = `The picture ${name}`;
+  given.addEventListener("error", () => { given.hidden = true; });
+  card.querySelector(".file").textContent = name;
+  card.querySelector(".label").textContent = "";
+  card.classList.add("busy");
+  card.setAttribute("aria-busy", "true");
+  $("news").after(card);
+  const old = [...document.querySelectorAll(".answer")].slice(KEPT_ANSWERS);
+  for (const each of old) {
+    URL.revokeObjectURL(each.querySelector(".given").src);
+    each.remove();
+  }
+  return card;
+}
+
+function drawBars(list, rows) {
+  const items = rows.map(({ label, probability }) => {
+    const item = document.createElement("li");
+    const parts = [["text", label], ["share", percent.format(probability)]].map(([name, text]) => {
+      const part = document.createElement("span");
+      part.className = name;
+      part.textContent = text;
+      return part;
+    });
+    const track = document.createElement("div");
+    const fill = document.createElement("div");
+    track.className = "track";
+    track.setAttribute("aria-hidden", "true");
+    fill.className = "fill";
+    fill.style.setProperty("--share", Math.min(1, probability));
+    track.append(fill);
+    item.append(...parts, track);
+    return item;
+  });
+  list.replaceChildren(...items);
+}
+
+function showAnswer(card, name, answer) {
+  card.querySelector(".label").textContent = answer.label;
+  drawBars(card.querySelector(".bars"), answer.top);
+  const { decode, inference } = answer.timing;
+  const shrunk = answer.shrunk ? ", made smaller here first" : "";
+  card.querySelector(".time").textContent =
+    `${milliseconds(answer.total)} in all: decoding ${milliseconds(decode)}, model ${milliseconds(inference)}${shrunk}`;
+  if (answer.input) {
+    card.querySelector(".seen").src = answer.input;
+    card.querySelector(".saw").hidden = false;
+  }
+  $("news").textContent = `${name}: ${answer.label}, ${percent.format(answer.probability)}`;
+}
+
+function showFailure(card, name, error) {
+  card.classList.add("failed");
+  card.querySelector(".label").textContent = error.message;
+  card.querySelector(".time").textContent = error.hint ?? "";
+  $("news").textContent = `${name}: ${error.message}`;
+}
+
+async function take(pictures) {
+  // One after another: the first answer is there while the others wait their turn.
+  const waiting = pictures.map((picture) => {
+    const name = picture.name || "pasted picture";
+    return { picture, name, card: null };
+  });
+  for (const each of [...waiting].reverse()) each.card = newAnswer(each.name, URL.createObjectURL(each.picture));
+  for (const { picture, name, card } of waiting) {
+    try {
+      showAnswer(card, name, await classify(picture));
+    } catch (error) {
+      showFailure(card, name, error);
+    }
+    card.classList.remove("busy");
+    card.removeAttribute("aria-busy");
+  }
+}
+
+// --- Ways to bring a picture --------------------------------------------------------------------------------------
+
+for (const id of ["files", "capture"]) {
+  $(id).addEventListener("change", (event) => {
+    const pictures = [...event.target.files];
+    event.target.value = "";
+    take(pictures);
+  });
+}
+
+let depth = 0;
+const over = (change) => {
+  depth = Math.max(0, depth + change);
+  document.body.classList.toggle("over", depth > 0);
+};
+addEventListener("dragenter", (event) => { event.preventDefault(); over(1); });
+addEventListener("dragleave", () => over(-1));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  over(-depth);
+  take([...event.dataTransfer.files]);
+});
+addEventListener("paste", (event) => {
+  const pictures = [...(event.clipboardData?.files ?? [])];
+  if (pictures.length) {
+    event.preventDefault();
+    take(pictures);
+  }
+});
+
+// --- The camera ---------------------------------------------------------------------------------------------------
+
+let stream = null;
+let live = 0;
+
+$("camera-open").addEventListener("click", async () => {
+  // Browsers give a page the camera over https and on this machine alone; elsewhere a phone's own camera takes the photo.
+  if (!navigator.mediaDevices?.getUserMedia) {
+    $("capture").click();
+    return;
+  }
+  $("camera").hidden = false;
+  $("camera-note").textContent = "Waiting for the camera…";
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+    $("video").srcObject = stream;
+    await $("video").play();
+    $("camera-note").textContent = "";
+    $("snap").focus();
+  } catch (error) {
+    closeCamera();
+    $("camera").hidden = false;
+    $("camera-note").textContent = error.name === "NotAllowedError"
+      ? "The browser does not allow the camera for this page." : "There is no camera to use.";
+  }
+});
+
+function frame() {
+  const video = $("video");
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth;
+  canvas.height = video.videoHeight;
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  return new Promise((done, fail) => canvas.toBlob(
+    (blob) => (blob ? done(blob) : fail(new Error("The camera gave no picture."))), "image/jpeg", 0.92));
+}
+
+$("snap").addEventListener("click", async () => {
+  if (stream) take([new File([await frame()], "from the camera", { type: "image/jpeg" })]);
+});
+
+$("live").addEventListener("click", () => (live ? stopLive() : startLive()));
+
+async function startLive() {
+  const round = (live = Date.now());
+  $("live").setAttribute("aria-pressed", "true");
+  $("live-bars").hidden = false;
+  while (stream && live === round) {
+    try {
+      const answer = await classify(await frame(), false);
+      if (live !== round) break;
+      drawBars($("live-bars"), answer.top.slice(0, 3));
+      $("camera-note").textContent = `${milliseconds(answer.total)} per picture`;
+    } catch (error) {
+      $("camera-note").textContent = error.message;
+      stopLive();
+    }
+    await new Promise((done) => setTimeout(done, LIVE_EVERY_MS));
+  }
+}
+
+function stopLive() {
+  live = 0;
+  $("live").setAttribute("aria-pressed", "false");
+  $("live-bars").hidden = true;
+}
+
+function closeCamera() {
+  stopLive();
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  stream = null;
+  $("video").srcObject = null;
+  $("camera").hidden = true;
+}
+
+$("camera-close").addEventListener("click", () => {
+  closeCamera();
+  $("camera-open").focus();
+});
+
+// --- The model ----------------------------------------------------------------------------------------------------
+
+async function showModel() {
+  let model;
+  try {
+    model = await ask("/model");
+  } catch (error) {
+    if (error.status !== 401) $("subtitle").textContent = error.message;
+    return false;
+  }
+  limits = model.limits;
+  const { labels, backbone, strategy, precision, preprocessing, metrics, created } = model.card;
+  document.title = `${model.name} · edge`;
+  const few = new Intl.ListFormat("en", { type: "disjunction" });
+  $("title").textContent = labels.length <= 4 ? `Is it ${few.format(labels)}?` : "What is it?";
+  const scores = Object.entries(metrics).filter(([, score]) => typeof score.accuracy === "number");
+  const facts = [
+    ["Name", model.name],
+    ["Network", `${backbone}, ${precision}`],
+    ["Trained", strategy],
+    ...scores.map(([split, { accuracy, n }]) =>
+      [`Right (${split})`, `${percent.format(accuracy)}${n ? ` of ${n} pictures` : ""}`]),
+    ["Sees", `${preprocessing.width} × ${preprocessing.height} pixels`],
+    ["Made", created ? new Date(created).toLocaleDateString(undefined, { dateStyle: "medium" }) : "not stated"],
+  ];
+  $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
+    const [term, description] = [document.createElement("dt"), document.createElement("dd")];
+    term.textContent = name;
+    description.textContent = value;
+    return [term, description];
+  }));
+  $("labels-title").textContent = `${labels.length} labels`;
+  $("labels").replaceChildren(...labels.map((label) => {
+    const item = document.createElement("li");
+    item.textContent = label;
+    return item;
+  }));
+  $("labels").closest("details").open = labels.length <= 12;
+  $("model").hidden = false;
+  return true;
+}
+
+showModel();

@@ -1,0 +1,169 @@
+"""`edge serve` as a process of its own, on a free port, for tests that talk to it over real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+__all__ = ["Reply", "Served", "form", "picture", "serving"]
+
+START_S = 60
+
+
+class Reply:
+    """What the server answered."""
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Served:
+    """A running server: its port, its process, and what it has said on stderr."""
+
+    def __init__(self, process: subprocess.Popen[str], lines: list[str], port: int) -> None:
+        self.process = process
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self._lines = lines
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Reply:
+        """One request on a connection of its own."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, headers or {})
+            return Reply(connection.getresponse())
+        finally:
+            connection.close()
+
+    def predict(self, image: bytes, query: str = "", **headers: str) -> Reply:
+        """POST /predict with a picture's bytes."""
+        return self.ask("POST", f"/predict{query}", image, {"Content-Type": "image/png", **headers})
+
+    def raw(self, data: bytes, *, timeout_s: float = 15, then_close: bool = False) -> bytes:
+        """Send bytes as they are; everything the server says until it closes, or until it is silent for `timeout_s`."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s) as connection:
+            received = b""
+            try:
+                connection.sendall(data)
+                if then_close:
+                    connection.shutdown(socket.SHUT_WR)
+                while chunk := connection.recv(65_536):
+                    received += chunk
+            except (TimeoutError, ConnectionError):
+                pass
+            return received
+
+    def log(self, event: str) -> list[dict[str, Any]]:
+        """The structured lines of one kind, so far."""
+        lines = [json.loads(line) for line in self._lines if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def said(self) -> str:
+        """Everything on stderr, so far."""
+        return "\n".join(self._lines)
+
+    def wait_for(self, event: str, count: int = 1) -> dict[str, Any]:
+        """The `count`th line of that kind, once it is there."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            found = self.log(event)
+            if len(found) >= count:
+                return found[count - 1]
+            time.sleep(0.02)
+        raise AssertionError(f"no {event!r} in:\n{self.said()}")
+
+    def metric(self, name: str) -> float:
+        """A sample of /metrics, named with its labels."""
+        for line in self.ask("GET", "/metrics").body.decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and give the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def serving(model: Path, *flags: str, **environment: str) -> Iterator[Served]:
+    """`edge serve --model MODEL`, ready; warnings are errors there, too. It is killed where it does not end by itself."""
+    command = [sys.executable, "-W", "error", "-m", "edge_cli", "serve", "--model", str(model), "--port", "0"]
+    if "--batching" not in flags:
+        # Measuring takes a second and a half of each test.
+        command += ["--batching", "off"]
+    process = subprocess.Popen(
+        [*command, *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+    ready = threading.Event()
+    reader = threading.Thread(target=_read, args=(process, lines, ready))
+    reader.start()
+    try:
+        if not ready.wait(START_S) or process.poll() is not None:
+            raise AssertionError("the server did not start:\n" + "\n".join(lines))
+        port = re.search(r"at http://[^ ]*:(\d+)/", "\n".join(lines))
+        assert port is not None
+        yield Served(process, lines, int(port[1]))
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join()
+        process.stderr.close()
+
+
+def _read(process: subprocess.Popen[str], lines: list[str], ready: threading.Event) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        lines.append(line.rstrip("\n"))
+        if line.startswith("serving "):
+            ready.set()
+    ready.set()
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (48, 40), kind: str = "PNG") -> bytes:
+    """A picture of one colour, encoded."""
+    file = BytesIO()
+    Image.new("RGB", size, colour).save(file, kind)
+    return file.getvalue()
+
+
+def form(*parts: tuple[str, str | None, bytes], boundary: str = "xYzZY") -> tuple[bytes, dict[str, str]]:
+    """A multipart body of (field, file name or None, bytes), and its Content-Type."""
+    body = b""
+    for name, file_name, data in parts:
+        file = "" if file_name is None else f'; filename="{file_name}"'
+        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + data + b"\r\n"
+    return body + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
