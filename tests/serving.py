@@ -46,9 +46,7 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self._lines = lines
 
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> Reply:
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
         """One request on a connection of its own."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -93,6 +91,16 @@ class Served:
                 return found[count - 1]
             time.sleep(0.02)
         raise AssertionError(f"no {event!r} in:\n{self.said()}")
+
+    def request_line(self, identity: str) -> dict[str, Any]:
+        """The line of the request that was answered with that X-Request-Id."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            for line in self.log("request"):
+                if line["id"] == identity:
+                    return line
+            time.sleep(0.02)
+        raise AssertionError(f"no line of {identity} in:\n{self.said()}")
 
     def metric(self, name: str) -> float:
         """A sample of /metrics, named with its labels."""

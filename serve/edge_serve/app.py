@@ -87,7 +87,9 @@ def _application(routes: list[Route]) -> ASGIApp:
                 raise Refusal(
                     405, "method", "this path does not take that method", headers=dict(error.headers or {})
                 ) from None
-            raise Refusal(404, "path", "there is nothing at this path", "GET /openapi.json tells what there is") from None
+            raise Refusal(
+                404, "path", "there is nothing at this path", "GET /openapi.json tells what there is"
+            ) from None
         except ClientGone:
             return
 

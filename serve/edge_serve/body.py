@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 from starlette.types import Receive
 
@@ -65,7 +64,9 @@ def too_large(limit_bytes: int) -> Refusal:
     return Refusal(413, "body", f"the body is larger than {limit_bytes / 1e6:g} MB", "send less, or a smaller picture")
 
 
-async def read_chunks(receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits) -> AsyncIterator[bytes]:
+async def read_chunks(
+    receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits
+) -> AsyncIterator[bytes]:
     """The body piece by piece, as it comes.
 
     Raises:

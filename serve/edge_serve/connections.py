@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -30,6 +31,8 @@ class Connections:
         self.limits = limits
         self.report = report
         self.open: set[GuardedProtocol] = set()
+        # Those that were told to go and have not gone yet. They count for nothing but the files they hold.
+        self.leaving: set[GuardedProtocol] = set()
 
     def made(self, connection: GuardedProtocol) -> None:
         """Count one more; where there are too many, the one that has been waiting for its client longest goes.
@@ -38,16 +41,30 @@ class Connections:
         """
         self.open.add(connection)
         if len(self.open) > self.limits.connections:
-            waiting = [each for each in self.open if each.is_waiting]
-            max_wait = min(waiting, key=lambda each: each.since)
-            max_wait.cut_off(503, "connections", "too many clients are connected")
+            # The new one is among them.
+            waiting = (each for each in self.open if each.is_waiting)
+            longest = min(waiting, key=lambda each: each.since)
+            longest.cut_off(503, "connections", "too many clients are connected", at_once=True)
+
+    def leave(self, connection: GuardedProtocol) -> bool:
+        """Count one less; False where so many are leaving that there is no time for politeness."""
+        self.open.discard(connection)
+        if len(self.leaving) >= self.limits.connections:
+            return False
+        self.leaving.add(connection)
+        return True
+
+    def lost(self, connection: GuardedProtocol) -> None:
+        """The connection is gone."""
+        self.open.discard(connection)
+        self.leaving.discard(connection)
 
     async def look_after(self) -> None:
         """Cut off clients that are too slow, until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
             now = time.monotonic()
-            for connection in list(self.open):
+            for connection in (*self.open, *self.leaving):
                 connection.look(now)
 
 
@@ -63,6 +80,7 @@ class GuardedProtocol(H11Protocol):
         self._all = connections
         limits = connections.limits
         self.conn: StrictConnection = StrictConnection(limits.header_bytes, limits.headers)
+        self.transport: Any
         self._timeout_s = limits.timeout_s
         self.since = time.monotonic()
         self._unread_since: float | None = None
@@ -71,14 +89,14 @@ class GuardedProtocol(H11Protocol):
     @property
     def is_waiting(self) -> bool:
         """Whether it is the client's turn."""
-        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY) or self._lingering_until is not None
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Lingering(transport, self))  # type: ignore[arg-type]
+        super().connection_made(_PatientTransport(transport, self))  # type: ignore[arg-type]
         self._all.made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.open.discard(self)
+        self._all.lost(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -98,30 +116,39 @@ class GuardedProtocol(H11Protocol):
         status, reason = self.conn.fault
         self.cut_off(status, "protocol", reason)
 
-    def cut_off(self, status: int, kind: str, reason: str) -> None:
-        """Answer `status` where nothing has been answered yet, and close."""
-        if self._lingering_until is not None:
-            self.transport.abort()
+    def cut_off(self, status: int, kind: str, reason: str, *, at_once: bool = False) -> None:
+        """Answer `status` where nothing has been answered yet, and close; `at_once` does not wait till it is read."""
+        if self.transport.is_closing():
             return
         self._all.report(status, kind, reason)
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            body = json.dumps({"error": reason}).encode()
-            headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
-            response = h11.Response(status_code=status, headers=list(headers.items()))
-            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+            self._answer(status, reason)
+        if at_once:
+            self._all.leave(self)
+            self.transport.close_at_once()
+        else:
+            self.transport.close()
 
-    def linger(self, transport: asyncio.Transport) -> None:
+    def _answer(self, status: int, reason: str) -> None:
+        body = json.dumps({"error": reason}).encode()
+        headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+        phrase = HTTPStatus(status).phrase.encode()
+        response = h11.Response(status_code=status, headers=list(headers.items()), reason=phrase)
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+
+    def linger(self) -> None:
         """Say that no more will come, and go on reading for a while: closing at once would lose what was just said."""
-        if self._lingering_until is None:
-            self._lingering_until = time.monotonic() + _LINGER_S
-            self._unset_keepalive_if_required()
-            self.flow.resume_reading()
-            transport.write_eof()
+        self._unset_keepalive_if_required()
+        if not self._all.leave(self):
+            self.transport.abort()
+            return
+        self._lingering_until = time.monotonic() + _LINGER_S
+        self.flow.resume_reading()
+        self.transport.write_eof()
 
     def look(self, now: float) -> None:
         """Cut the client off if it has kept us waiting for too long."""
@@ -140,8 +167,8 @@ class GuardedProtocol(H11Protocol):
             self.cut_off(408, "timeout", f"no whole request came within {self._timeout_s:g} s")
 
 
-class _Lingering:
-    """A transport that closes with patience where the client may still be sending."""
+class _PatientTransport:
+    """A transport that lingers when it is closed where the client may still be sending."""
 
     def __init__(self, transport: asyncio.Transport, protocol: GuardedProtocol) -> None:
         self._transport = transport
@@ -158,8 +185,12 @@ class _Lingering:
         if self.is_closing():
             return
         self._closing = True
-        # The client has sent all it will where its part is done, and nothing where it was told nothing.
+        # Where its part is done it has sent all it will, and where it has not begun nothing was said that it could lose.
         if self._protocol.conn.their_state in (h11.SEND_BODY, h11.ERROR):
-            self._protocol.linger(self._transport)
+            self._protocol.linger()
         else:
             self._transport.close()
+
+    def close_at_once(self) -> None:
+        self._closing = True
+        self._transport.close()

@@ -112,7 +112,7 @@ def systemd_unit(settings: ServeSettings, token_file: Path | None = None) -> str
         stop_s=settings.limits.grace_s + 5,
         who=f"User={getpass.getuser()}\n" if at_home else "DynamicUser=yes\n",
         token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
-        files=settings.limits.connections + 256,
+        files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
         home="read-only" if at_home else "yes",
         private_tmp="no" if model.is_relative_to("/tmp") else "yes",

@@ -80,9 +80,7 @@ class Engine:
         model, now = self.model, time.perf_counter()
         return await self._run([partial(self._answer, model, name, data, show, now) for name, data in images])
 
-    async def probabilities(
-        self, model: LoadedModel, pixels: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.float32], float]:
+    async def probabilities(self, model: LoadedModel, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities `[N, classes]` of `pixels`, uint8 `[N, height, width, 3]`, and the longest run's seconds.
 
         Raises as `classify` does, and UsageError where the shape does not fit.

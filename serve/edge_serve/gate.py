@@ -172,9 +172,7 @@ class _WayOut:
             # What was not read of a body would be taken for the next request, or read without a limit.
             if exchange.body_unread:
                 wanted["connection"] = "close"
-            headers += [
-                (name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in there
-            ]
+            headers += [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in there]
         else:
             exchange.bytes_out += len(message.get("body", b""))
         await self._send(message)

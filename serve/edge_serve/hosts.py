@@ -43,7 +43,9 @@ class HostCheck:
         """
         name = host_name(host.decode("latin-1"))
         if name is None or not (name in self._names or is_address(name)):
-            raise Refusal(421, "host", "this server does not go by that name", "use its address, or edge serve --allow-host NAME")
+            raise Refusal(
+                421, "host", "this server does not go by that name", "use its address, or edge serve --allow-host NAME"
+            )
         if not changes:
             return
         if site == b"cross-site" or (origin and origin.partition(b"://")[2].lower() != host.lower()):

@@ -54,6 +54,11 @@ class Limits:
             )
 
     @property
+    def open_files(self) -> int:
+        """File descriptors the server may need: every client, as many that are on their way out, and its own."""
+        return 2 * self.connections + 256
+
+    @property
     def all_bodies_bytes(self) -> int:
         """What the bodies of all requests together may take: 16 of the largest, or less where memory is short."""
         free = available_memory_bytes()

@@ -8,7 +8,7 @@ import socket
 from edge_runtime import EdgeError, UsageError
 from edge_serve.hosts import is_address
 
-__all__ = ["listen", "shown_address"]
+__all__ = ["allow_open_files", "listen", "shown_address"]
 
 _BACKLOG = 256
 
@@ -21,7 +21,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
-        raise UsageError(f"--host {host} is not known here", "give an address of this machine, such as 0.0.0.0") from None
+        raise UsageError(
+            f"--host {host} is not known here", "give an address of this machine, such as 0.0.0.0"
+        ) from None
     listening = socket.socket(family, kind, protocol)
     try:
         # A restart must not wait for connections of the last run to be forgotten.
@@ -33,6 +35,24 @@ def listen(host: str, port: int) -> socket.socket:
         raise _explained(error, host, port) from None
     listening.setblocking(False)
     return listening
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files to `count` where it is lower.
+
+    Raises UsageError where the system does not allow so many.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    except (ValueError, OSError):
+        raise UsageError(
+            f"--connections needs {count} open files, and the system allows {hard}", "lower it, or raise ulimit -n"
+        ) from None
 
 
 def shown_address(host: str, port: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from edge_runtime import Classifier, ModelError, UsageError, usable_cores
+from edge_runtime import Classifier, ModelError, usable_cores
 from edge_serve.batching import BatchChoice, choose_batching
 from edge_serve.settings import ServeSettings
 

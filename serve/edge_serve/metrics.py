@@ -19,12 +19,14 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.requests = Counter(
-            "edge_requests", "Requests answered", ["method", "route", "status"], registry=registry
-        )
+        self.requests = Counter("edge_requests", "Requests answered", ["method", "route", "status"], registry=registry)
         self.errors = Counter("edge_errors", "Requests not answered as asked, by kind", ["kind"], registry=registry)
         self.request_seconds = Histogram(
-            "edge_request_seconds", "From a request's head to its answer", ["route"], buckets=_SECONDS, registry=registry
+            "edge_request_seconds",
+            "From a request's head to its answer",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.images = Counter("edge_images", "Pictures classified", registry=registry)
         self.queue_images = Gauge("edge_queue_images", "Pictures waiting or in work", registry=registry)
@@ -36,8 +38,12 @@ class Metrics:
         )
         self.connections = Gauge("edge_connections", "Clients connected", registry=registry)
         self.in_flight = Gauge("edge_requests_in_flight", "Requests accepted and not answered", registry=registry)
-        self.reloads = Counter("edge_model_reloads", "Model files looked at after the first", ["result"], registry=registry)
-        self.model = Gauge("edge_model_info", "1 for the model served", ["model", "backbone", "precision"], registry=registry)
+        self.reloads = Counter(
+            "edge_model_reloads", "Model files looked at after the first", ["result"], registry=registry
+        )
+        self.model = Gauge(
+            "edge_model_info", "1 for the model served", ["model", "backbone", "precision"], registry=registry
+        )
         for result in ("loaded", "refused"):
             self.reloads.labels(result)
 

@@ -126,7 +126,9 @@ class OpenInference:
         known = {OUTPUT_NAME, EMBEDDING_NAME} if model.wide.embedding_size else {OUTPUT_NAME}
         for output in asked:
             if output.name not in known:
-                raise Refusal(400, "protocol", f"there is no output {output.name[:60]!r}", f"there are {', '.join(sorted(known))}")
+                raise Refusal(
+                    400, "protocol", f"there is no output {output.name[:60]!r}", f"there are {', '.join(sorted(known))}"
+                )
         probabilities = np.empty(0, np.float32)
         if any(output.name == OUTPUT_NAME for output in asked):
             probabilities, _ = await self._engine.probabilities(model, given.pixels)

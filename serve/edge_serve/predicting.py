@@ -100,7 +100,7 @@ class Predicting:
         exchange = request.scope["edge"]
         good = [answer for answer in answers if isinstance(answer, Answer)]
         timings = _timings(good)
-        exchange.figures = {"images": len(answers), **timings}
+        exchange.figures = {"images": len(answers), **{f"{step}_ms": value for step, value in timings.items()}}
         if len(good) < len(answers):
             exchange.kind = "image"
             exchange.figures["undecodable"] = len(answers) - len(good)

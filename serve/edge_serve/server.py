@@ -14,11 +14,12 @@ from functools import partial
 
 import uvicorn
 
+from edge_runtime import UsageError
 from edge_serve.app import build_app
 from edge_serve.connections import Connections, GuardedProtocol
 from edge_serve.engine import Engine
 from edge_serve.gate import Gate
-from edge_serve.listening import listen, shown_address
+from edge_serve.listening import allow_open_files, listen, shown_address
 from edge_serve.loaded_model import load_model
 from edge_serve.metrics import Metrics
 from edge_serve.reloading import Reloader
@@ -40,7 +41,10 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
 
     Raises UsageError or EdgeError where the port cannot be had or the model file is none.
     """
-    # The port first: that it is taken is known in no time.
+    if os.name == "nt":
+        raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
+    allow_open_files(settings.limits.open_files)
+    # The port before the model: that it is taken is known in no time.
     listening = listen(settings.host, settings.port)
     try:
         model = load_model(settings)

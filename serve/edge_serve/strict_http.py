@@ -39,8 +39,7 @@ class StrictConnection(h11.Connection):
 
     def _check_head(self, received: bytes) -> None:
         """Look at the head as it was sent: h11 gives it merged, unfolded and without the lines it took for granted."""
-        # A client may send empty lines before a request (RFC 9112 section 2.2).
-        head, end, _ = received.lstrip(b"\r\n").partition(_END_OF_HEAD)
+        head, end, _ = received.partition(_END_OF_HEAD)
         if len(head) > self._header_bytes:
             raise h11.RemoteProtocolError("the headers are too long", error_status_hint=431)
         lines = head.split(b"\r\n")
@@ -50,17 +49,23 @@ class StrictConnection(h11.Connection):
             raise h11.RemoteProtocolError("a line ends without a carriage return")
         if not end:
             return
-        names = [line.partition(b":")[0].lower() for line in lines[1:]]
+        version = lines[0].rpartition(b" ")[2]
+        if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            raise h11.RemoteProtocolError("only versions 1.0 and 1.1 are spoken here", error_status_hint=505)
+        fields = [line.partition(b":")[::2] for line in lines[1:]]
+        names = [name.lower() for name, _ in fields]
         if any(name.startswith((b" ", b"\t")) for name in names):
             raise h11.RemoteProtocolError("a header is folded over two lines")
         lengths, encodings = names.count(b"content-length"), names.count(b"transfer-encoding")
         if lengths > 1 or encodings > 1 or (lengths and encodings):
             raise h11.RemoteProtocolError("the length of the body is stated twice")
-        if encodings and not lines[0].upper().endswith(b"HTTP/1.1"):
+        if lengths and not fields[names.index(b"content-length")][1].strip(b" \t").isdigit():
+            raise h11.RemoteProtocolError("the length of the body is no number")
+        if encodings and version == b"HTTP/1.0":
             raise h11.RemoteProtocolError("HTTP/1.0 knows no Transfer-Encoding")
 
 
 def _reason(error: h11.RemoteProtocolError) -> str:
-    # The client's own bytes may be in it; one short line of them is harmless.
-    text = str(error).partition("\n")[0]
-    return (text if text.isprintable() else ascii(text))[:120] or "this is not HTTP/1.1"
+    # What h11 says after a colon is the client's own bytes.
+    text = str(error).partition(":")[0]
+    return text if text.isprintable() and text else "this is not HTTP/1.1"

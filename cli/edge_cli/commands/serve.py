@@ -52,7 +52,8 @@ def serve(
     ] = 50,
     max_files: Annotated[int, typer.Option("--max-files", metavar="N", help="Most pictures in a request.")] = 16,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", help="Seconds a client may take for each of headers, body, answer.")
+        float,
+        typer.Option("--timeout", metavar="S", help="Seconds a client may take for each of headers, body, answer."),
     ] = 10,
     queue: Annotated[
         int, typer.Option("--queue", metavar="N", help="Pictures that may wait; more are told to come again (429).")

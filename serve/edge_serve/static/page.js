@@ -111,6 +111,7 @@ function newAnswer(name, url) {
   card.classList.add("busy");
   card.setAttribute("aria-busy", "true");
   $("news").after(card);
+  card.scrollIntoView({ block: "nearest" });
   const old = [...document.querySelectorAll(".answer")].slice(KEPT_ANSWERS);
   for (const each of old) {
     URL.revokeObjectURL(each.querySelector(".given").src);
