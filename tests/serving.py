@@ -117,7 +117,7 @@ class Served:
 
 @contextmanager
 def serving(model: Path, *flags: str, **environment: str) -> Iterator[Served]:
-    """`edge serve --model MODEL`, ready; warnings are errors there, too. It is killed where it does not end by itself."""
+    """`edge serve --model MODEL`, ready; warnings are errors there, too. It is killed where it does not end itself."""
     command = [sys.executable, "-W", "error", "-m", "edge_cli", "serve", "--model", str(model), "--port", "0"]
     if "--batching" not in flags:
         # Measuring takes a second and a half of each test.

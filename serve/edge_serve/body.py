@@ -14,7 +14,7 @@ from edge_serve.refusal import Refusal
 __all__ = ["BodyBudget", "ClientGone", "Share", "read_chunks", "read_whole"]
 
 
-class ClientGone(Exception):
+class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
     """The client closed the connection; nobody is left to answer."""
 
 

@@ -185,7 +185,7 @@ class _PatientTransport:
         if self.is_closing():
             return
         self._closing = True
-        # Where its part is done it has sent all it will, and where it has not begun nothing was said that it could lose.
+        # Where its part is done it sends no more, and where it has not begun nothing was said that it could lose.
         if self._protocol.conn.their_state in (h11.SEND_BODY, h11.ERROR):
             self._protocol.linger()
         else:

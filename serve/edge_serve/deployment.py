@@ -78,7 +78,8 @@ _CONTAINER = """\
 #     -p {published} {secret}edge-serve
 FROM docker.io/library/python:3.13-slim AS build
 COPY edge_vision-{version}-py3-none-any.whl /tmp/
-RUN python -m venv /opt/edge && /opt/edge/bin/pip install --no-cache-dir '/tmp/edge_vision-{version}-py3-none-any.whl[serve]'
+RUN python -m venv /opt/edge && \\
+    /opt/edge/bin/pip install --no-cache-dir '/tmp/edge_vision-{version}-py3-none-any.whl[serve]'
 
 FROM docker.io/library/python:3.13-slim
 COPY --from=build /opt/edge /opt/edge

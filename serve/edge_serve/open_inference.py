@@ -40,16 +40,16 @@ class OpenInference:
         # Lists take up to twenty times the memory of the JSON they were written in: one such text is read at a time.
         self._json_lock = threading.Lock()
 
-    async def live(self, request: Request) -> Response:
+    async def live(self, _: Request) -> Response:
         """The process answers."""
         return JSONResponse({"live": True})
 
-    async def ready(self, request: Request) -> Response:
+    async def ready(self, _: Request) -> Response:
         """Whether requests are taken; 503 while draining."""
         ready = self._is_ready()
         return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
 
-    async def server(self, request: Request) -> Response:
+    async def server(self, _: Request) -> Response:
         """The server's name and what it understands."""
         return JSONResponse(
             {"name": "edge", "version": version("edge-vision"), "extensions": ["binary_tensor_data", "classification"]}

@@ -74,7 +74,7 @@ class Predicting:
             answers = await self._engine.classify(images, show=options.input)
         return self._respond(request, [name for name, _ in images], answers, options)
 
-    async def model(self, request: Request) -> Response:
+    async def model(self, _: Request) -> Response:
         """The model card, the limits, and how the model is run."""
         model = self._engine.model
         limits = self._limits

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 __all__ = ["Refusal"]
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
     """An answer other than 200: what is wrong (`message`), then what to do about it (`hint`).
 
     `kind` is the short name that metrics and the log count it under. Neither text may hold a path of this machine.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from edge_runtime import EdgeError
 from edge_serve.engine import Engine
@@ -57,7 +58,7 @@ class Reloader:
             before = found
 
 
-def _changes(old: LoadedModel, new: LoadedModel) -> dict[str, object]:
+def _changes(old: LoadedModel, new: LoadedModel) -> dict[str, Any]:
     """What a client may notice."""
     one, two = old.wide.card, new.wide.card
     return {

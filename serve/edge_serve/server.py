@@ -9,8 +9,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
+from typing import Any
 
 import uvicorn
 
@@ -32,6 +33,7 @@ INTERRUPTED = 130
 _KEEP_ALIVE_S = 5
 # Clients that are about to send on a connection they keep are told, rather than cut off in the middle.
 _LEAST_DRAIN_S = 0.5
+_LAST_CALL_S = 0.1
 
 
 def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
@@ -66,7 +68,7 @@ class _Server(uvicorn.Server):
     """uvicorn's, with signals left to us: it would end with the signal's own code."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         yield
 
 
@@ -105,6 +107,10 @@ class _Serving:
         await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
         _notify("STOPPING=1")
         left = await self._drain(gate)
+        for listener in server.servers:
+            listener.close()
+        # Who connected just before may have sent a request that has not been read yet: it is answered, too.
+        await asyncio.sleep(_LAST_CALL_S)
         server.should_exit = True
         await serving
         for task in self._tasks:
@@ -146,8 +152,8 @@ class _Serving:
         self._metrics.errors.labels(kind).inc()
         self._log.event("refused", status=status, kind=kind, error=reason)
 
-    def _spawn(self, work: object) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work)  # type: ignore[arg-type]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

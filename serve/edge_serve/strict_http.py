@@ -17,8 +17,8 @@ _END_OF_HEAD = b"\r\n\r\n"
 class StrictConnection(h11.Connection):
     """The server's side of one connection.
 
-    `header_bytes` and `headers` bound the head of a request. After a RemoteProtocolError `fault` is the status to answer
-    and what is wrong.
+    `header_bytes` and `headers` bound the head of a request. After a RemoteProtocolError `fault` is the status to
+    answer and what is wrong.
     """
 
     def __init__(self, header_bytes: int, headers: int) -> None:

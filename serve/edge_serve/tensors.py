@@ -1,7 +1,7 @@
 """Tensors of the Open Inference Protocol, version 2, as JSON and in its binary extension.
 
 https://github.com/kserve/open-inference-protocol and Triton's "binary tensor data" extension: a JSON header whose
-length stands in Inference-Header-Content-Length, and the tensors' bytes behind it, little endian, in the header's order.
+length stands in Inference-Header-Content-Length, and behind it the tensors' bytes, little endian, in the same order.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class OutputTensor:
 def parse_request(
     body: bytes, header_length: str | None, *, input_name: str, shape: tuple[int, int, int], most_rows: int
 ) -> InferRequest:
-    """The request in `body`. Raises Refusal: 400 for what breaks the protocol, 413 for more than `most_rows` pictures."""
+    """The request in `body`. Raises Refusal: 400 where it breaks the protocol, 413 above `most_rows` pictures."""
     head, tail = _split(body, header_length)
     try:
         value = json.loads(head)

@@ -21,7 +21,7 @@ _MAKE_ONE = "openssl rand -hex 16 makes a good one"
 
 
 def read_token(flag: str | None, file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
-    """The token of `--token`, of `--token-file` or of the environment variable EDGE_SERVE_TOKEN; None where there is none.
+    """The token of `--token`, `--token-file` or the environment variable EDGE_SERVE_TOKEN; None where there is none.
 
     Raises UsageError where two of the flags are given, the file cannot be read, or the token is short or malformed.
     """

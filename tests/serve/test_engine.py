@@ -191,7 +191,7 @@ def test_pictures_for_two_models_are_never_in_one_batch() -> None:
 def test_what_fails_fails_for_those_in_the_batch_alone() -> None:
     class Broken(_Slow):
         def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-            raise ValueError("broken")
+            raise ValueError(f"broken by {len(pixels)}")
 
     batcher = Batcher(8, 0.0, lambda: False)
     with pytest.raises(ValueError, match="broken"):

@@ -51,7 +51,7 @@ def test_health_and_metadata(client: Any) -> None:
 @pytest.mark.parametrize("binary_out", [False, True])
 @pytest.mark.parametrize("version", ["", "1"])
 def test_a_batch_is_answered_as_the_classifier_answers(
-    client: Any, rgb_model: Path, pixels: np.ndarray, binary_in: bool, binary_out: bool, version: str
+    client: Any, rgb_model: Path, pixels: np.ndarray, *, binary_in: bool, binary_out: bool, version: str
 ) -> None:
     outputs = [http.InferRequestedOutput("probabilities", binary_data=binary_out)]
     found = client.infer("colours", [wanted(pixels, binary=binary_in)], version, outputs=outputs, request_id="a1")
