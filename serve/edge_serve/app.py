@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from edge_serve.body import BodyBudget, ClientGone
 from edge_serve.engine import Engine
 from edge_serve.gate import Gate
-from edge_serve.hosts import HostCheck, is_address
 from edge_serve.metrics import Metrics
 from edge_serve.open_inference import OpenInference
 from edge_serve.openapi import openapi
@@ -32,18 +31,14 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def build_app(settings: ServeSettings, engine: Engine, metrics: Metrics, log: RequestLog) -> Gate:
     """The ASGI application that serves `engine`'s model as `settings` say."""
     budget = BodyBudget(settings.limits)
-    gates: list[Gate] = []
-
-    def is_ready() -> bool:
-        return not gates[0].draining
-
     page = Page()
     predicting = Predicting(settings, engine, budget)
-    inference = OpenInference(settings, engine, budget, is_ready)
+    inference = OpenInference(settings, engine, budget)
     document = openapi(settings)
 
-    async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok" if is_ready() else "draining"}, status_code=200 if is_ready() else 503)
+    async def healthz(request: Request) -> Response:
+        draining = request.scope["edge"].draining
+        return JSONResponse({"status": "draining" if draining else "ok"}, status_code=503 if draining else 200)
 
     async def exposition(_: Request) -> Response:
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -68,10 +63,15 @@ def build_app(settings: ServeSettings, engine: Engine, metrics: Metrics, log: Re
             _route(f"{start}/infer", inference.infer, "POST"),
         ]
     routes += [_route(path, page) for path in sorted(page.paths)]
-    hosts = HostCheck((*settings.allow_hosts, *(() if is_address(settings.host) else (settings.host,))))
     token = None if settings.token is None else TokenCheck(settings.token)
-    gates.append(Gate(_application(routes), hosts=hosts, token=token, open_paths=page.paths, metrics=metrics, log=log))
-    return gates[0]
+    return Gate(
+        _application(routes),
+        hosts=settings.host_check(),
+        token=token,
+        open_paths=page.paths,
+        metrics=metrics,
+        log=log,
+    )
 
 
 def _application(routes: list[Route]) -> ASGIApp:

@@ -98,6 +98,8 @@ class GuardedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.lost(self)
         super().connection_lost(exc)
+        # The two hold each other, and with them what was received: the collector would come for it late.
+        self.transport.forget()
 
     def data_received(self, data: bytes) -> None:
         if self._lingering_until is not None:
@@ -190,6 +192,9 @@ class _PatientTransport:
             self._protocol.linger()
         else:
             self._transport.close()
+
+    def forget(self) -> None:
+        del self._protocol
 
     def close_at_once(self) -> None:
         self._closing = True

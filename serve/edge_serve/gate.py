@@ -41,6 +41,7 @@ class Exchange:
     path: str
     route: str = "other"
     client: str = ""
+    draining: bool = False
     status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
@@ -82,7 +83,11 @@ class Gate:
         headers = dict(scope["headers"])
         client = scope["client"]
         exchange = Exchange(
-            id=secrets.token_hex(8), method=scope["method"], path=scope["path"], client=client[0] if client else ""
+            id=secrets.token_hex(8),
+            method=scope["method"],
+            path=scope["path"],
+            client=client[0] if client else "",
+            draining=self.draining,
         )
         length = headers.get(b"content-length", b"0")
         exchange.body_unread = b"transfer-encoding" in headers or length.strip(b"0") != b""

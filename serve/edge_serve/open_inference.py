@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -27,16 +26,13 @@ _SMALL_JSON_BYTES = 65_536
 
 
 class OpenInference:
-    """The endpoints below /v2. `is_ready` says whether requests are taken."""
+    """The endpoints below /v2."""
 
-    def __init__(
-        self, settings: ServeSettings, engine: Engine, budget: BodyBudget, is_ready: Callable[[], bool]
-    ) -> None:
+    def __init__(self, settings: ServeSettings, engine: Engine, budget: BodyBudget) -> None:
         self._settings = settings
         self._limits = settings.limits
         self._engine = engine
         self._budget = budget
-        self._is_ready = is_ready
         # Lists take up to twenty times the memory of the JSON they were written in: one such text is read at a time.
         self._json_lock = threading.Lock()
 
@@ -44,9 +40,9 @@ class OpenInference:
         """The process answers."""
         return JSONResponse({"live": True})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, request: Request) -> Response:
         """Whether requests are taken; 503 while draining."""
-        ready = self._is_ready()
+        ready = not request.scope["edge"].draining
         return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
 
     async def server(self, _: Request) -> Response:
@@ -58,7 +54,7 @@ class OpenInference:
     async def model_ready(self, request: Request) -> Response:
         """Whether the model takes requests."""
         self._check_model(request)
-        ready = self._is_ready()
+        ready = not request.scope["edge"].draining
         return JSONResponse({"name": self._settings.model_name, "ready": ready}, status_code=200 if ready else 503)
 
     async def model(self, request: Request) -> Response:

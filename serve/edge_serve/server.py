@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ __all__ = ["serve"]
 
 INTERRUPTED = 130
 _KEEP_ALIVE_S = 5
+_COLLECT_EVERY = 2_000
 # Clients that are about to send on a connection they keep are told, rather than cut off in the middle.
 _LEAST_DRAIN_S = 0.5
 _LAST_CALL_S = 0.1
@@ -56,6 +58,9 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         metrics.show_model(settings.model_name, model.wide.card)
         try:
             on = "on" if model.choice.on else "off"
+            # What is here stays; what comes and goes in a request is collected before it is much.
+            gc.freeze()
+            gc.set_threshold(_COLLECT_EVERY)
             say(f"batching {on}: {model.choice.reason}")
             return asyncio.run(_Serving(settings, engine, metrics, log, say).run(listening))
         finally:

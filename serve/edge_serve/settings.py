@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime import UsageError
-from edge_serve.hosts import is_loopback
+from edge_serve.hosts import HostCheck, is_address, is_loopback
 from edge_serve.limits import Limits
 
 __all__ = ["BATCHING", "Batching", "ServeSettings"]
@@ -57,6 +57,7 @@ class ServeSettings:
             raise UsageError(f"--batch-wait {self.batch_wait_s * 1e3:g} makes no sense", "from 0 to 1000 ms")
         if self.name and not _MODEL_NAME.fullmatch(self.name):
             raise UsageError(f"--name {self.name!r} does not fit into an address", "letters, digits and . _ - alone")
+        self.host_check()
         if self.token is None and not self.no_auth and not is_loopback(self.host):
             raise UsageError(
                 f"--host {self.host} lets others in, and there is no token",
@@ -64,6 +65,10 @@ class ServeSettings:
             )
         if self.token is not None and self.no_auth:
             raise UsageError("--no-auth and a token exclude each other", "give one")
+
+    def host_check(self) -> HostCheck:
+        """The check of the names that the server goes by: those allowed, and `host` where it is one."""
+        return HostCheck((*self.allow_hosts, *(() if is_address(self.host) else (self.host,))))
 
     @property
     def model_name(self) -> str:

@@ -21,6 +21,7 @@ VERBS = [
     "export",
     "evaluate",
     "predict",
+    "serve",
     "bench",
     "backbones",
     "data",

@@ -12,7 +12,7 @@ import pytest
 
 from tiny_model import write_tiny_model
 
-HEAVY = {"torch", "torchvision", "matplotlib", "onnx", "onnxscript", "scipy", "pandas"}
+HEAVY = {"torch", "torchvision", "matplotlib", "onnx", "onnxscript", "scipy", "pandas", "starlette", "uvicorn"}
 
 REPORT = """
 import json, sys
@@ -44,7 +44,9 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert not loaded & (HEAVY | {"numpy", "onnxruntime", "PIL"})
 
 
-@pytest.mark.parametrize("verb", ["train", "export", "bench", "demo", "backbones", "doctor", "info", "evaluate"])
+@pytest.mark.parametrize(
+    "verb", ["train", "export", "serve", "bench", "demo", "backbones", "doctor", "info", "evaluate"]
+)
 def test_help_of_a_verb_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
     assert not loaded_by(command(verb, "--help"), tmp_path) & HEAVY
 
@@ -77,7 +79,7 @@ def test_telemetry_is_off_before_onnxruntime_is_loaded(tmp_path: Path) -> None:
     assert "onnxruntime" in loaded_by(code, tmp_path)
 
 
-@pytest.mark.parametrize("package", ["edge_runtime", "edge_train", "edge_export", "edge_benchmarks"])
+@pytest.mark.parametrize("package", ["edge_runtime", "edge_train", "edge_export", "edge_benchmarks", "edge_serve"])
 def test_the_door_of_a_package_lists_what_it_has(package: str) -> None:
     door = importlib.import_module(package)
     homes = {name: module for module, names in door._HOMES.items() for name in names}
@@ -103,7 +105,7 @@ def test_the_arrows_go_down_only() -> None:
 
 
 def test_parts_import_each_other_by_the_door_alone() -> None:
-    packages = ("edge_runtime", "edge_train", "edge_export", "edge_benchmarks", "edge_cli")
+    packages = ("edge_runtime", "edge_train", "edge_export", "edge_benchmarks", "edge_serve", "edge_cli")
     root = Path(__file__).parents[2]
     for package in packages:
         for path in root.glob(f"*/{package}/**/*.py"):

@@ -119,6 +119,8 @@ def serve(
     if systemd or container:
         if settings.token is not None and token_file is None:
             raise UsageError("a token does not belong into a unit that everyone can read", "give --token-file FILE")
+        if not settings.model.is_file():
+            raise UsageError(f"{settings.model} does not exist", "make one with edge export, or name another")
         sys.stdout.write((systemd_unit if systemd else containerfile)(settings, token_file))
         return 0
     if token is not None:

@@ -1,0 +1,96 @@
+"""The systemd unit and the Containerfile that are printed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_serve import Limits, ServeSettings, containerfile, systemd_unit
+
+TOKEN = "0123456789abcdef"
+
+
+def settings(model: Path, **others: object) -> ServeSettings:
+    return ServeSettings(model, **others)  # type: ignore[arg-type]
+
+
+def line(text: str, start: str) -> str:
+    (found,) = [line for line in text.splitlines() if line.startswith(start)]
+    return found.removeprefix(start)
+
+
+def test_the_unit_serves_as_asked() -> None:
+    asked = settings(
+        Path("/srv/edge/model.onnx"),
+        host="0.0.0.0",
+        port=80,
+        token=TOKEN,
+        limits=Limits(pixels=12_500_000, files=4, grace_s=30),
+        allow_hosts=("pi.example",),
+        reload=True,
+        batching="off",
+    )
+    unit = systemd_unit(asked, Path("/etc/edge/token"))
+    words = line(unit, "ExecStart=").split()
+    assert words[0].endswith("/edge") and words[1:4] == ["serve", "--model", "/srv/edge/model.onnx"]
+    expected = "--host 0.0.0.0 --port 80 --max-pixels 12.5 --max-files 4 --grace 30 --batching off"
+    assert " ".join(words[4:]) == f"{expected} --allow-host pi.example --reload --token-file %d/token"
+    assert line(unit, "LoadCredential=") == "token:/etc/edge/token" and TOKEN not in unit
+    assert line(unit, "TimeoutStopSec=") == "35"
+    assert line(unit, "AmbientCapabilities=") == "CAP_NET_BIND_SERVICE"
+    assert "no-auth" not in unit
+
+
+def test_without_need_it_has_no_rights_and_no_home() -> None:
+    unit = systemd_unit(settings(Path("/srv/model.onnx")))
+    assert line(unit, "CapabilityBoundingSet=") == "" and "AmbientCapabilities" not in unit
+    assert "LoadCredential" not in unit and "--token" not in unit and "--host" not in unit
+    at_home = systemd_unit(settings(Path("/home/pi/model.onnx")))
+    assert line(at_home, "ProtectHome=") == "read-only" and line(at_home, "User=")
+    assert "DynamicUser" not in at_home
+
+
+def test_words_that_systemd_would_read_are_spelled_out() -> None:
+    unit = systemd_unit(settings(Path('/srv/50 % of $HOME "x".onnx'), name="m"))
+    assert '--model "/srv/50 %% of $$HOME \\"x\\".onnx" --name m' in line(unit, "ExecStart=")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("port", [80, 8000])
+def test_systemd_takes_it_and_calls_it_safe(tmp_path: Path, rgb_model: Path, port: int) -> None:
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    unit = tmp_path / "edge-serve.service"
+    unit.write_text(systemd_unit(settings(rgb_model, host="0.0.0.0", port=port, token=TOKEN), token))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=25", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rated.returncode == 0, rated.stdout[-300:]
+
+
+def test_the_container_serves_as_asked() -> None:
+    asked = settings(Path("/srv/bees.onnx"), host="0.0.0.0", port=9000, token=TOKEN, threads=2)
+    text = containerfile(asked, Path("token"))
+    words = json.loads(line(text, "ENTRYPOINT "))
+    assert words[:6] == ["/opt/edge/bin/edge", "serve", "--model", "/model/bees.onnx", "--host", "0.0.0.0"]
+    assert words[6:] == ["--port", "9000", "--threads", "2", "--token-file", "/run/secrets/edge-token"]
+    assert line(text, "COPY bees") == ".onnx /model/bees.onnx" and line(text, "EXPOSE ") == "9000"
+    assert line(text, "USER ") == "65532:65532" and TOKEN not in text
+    assert "-p 9000:9000 --secret edge-token" in text
+
+
+def test_a_container_without_token_is_for_this_machine_alone() -> None:
+    text = containerfile(settings(Path("m.onnx")))
+    assert "-p 127.0.0.1:8000:8000 edge-serve" in text
+    assert json.loads(line(text, "ENTRYPOINT "))[-1] == "--no-auth"

@@ -1,0 +1,336 @@
+"""The page, in a real browser: every way to bring a picture, what it says, and what it must never do."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from serving import Served, picture, serving
+from tiny_model import write_tiny_model
+
+webdriver = pytest.importorskip("selenium.webdriver")
+by = pytest.importorskip("selenium.webdriver.common.by").By
+keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+errors = pytest.importorskip("selenium.common.exceptions")
+wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver"),
+]
+
+TOKEN = "0123456789abcdef"
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+    "--window-size=1280,900",
+)
+LABELS = ("red", "green <b>bold</b>", "blue")
+
+
+class Browser:
+    """A page in headless Chromium, and what it shows."""
+
+    def __init__(self, profile: Path) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+        self.complaints()
+
+    def one(self, selector: str) -> Any:
+        return self.driver.find_element(by.CSS_SELECTOR, selector)
+
+    def text(self, selector: str) -> str:
+        return str(self.one(selector).text)
+
+    def press(self, *pressed: str) -> None:
+        """Keys, held down together, as typed on a keyboard: `send_keys` would hand a file input a path."""
+        chain = webdriver.ActionChains(self.driver)
+        for key in pressed:
+            chain = chain.key_down(key)
+        for key in reversed(pressed):
+            chain = chain.key_up(key)
+        chain.perform()
+
+    def until(self, condition: Any) -> Any:
+        return wait(self.driver, 20).until(lambda _: condition())
+
+    def answers(self, count: int) -> list[Any]:
+        """The answers, newest first, once there are so many and none is waited for."""
+
+        def found() -> list[Any]:
+            cards = self.driver.find_elements(by.CSS_SELECTOR, ".answer:not(.busy)")
+            return cards if len(cards) == count else []
+
+        return list(self.until(found))
+
+    def complaints(self) -> list[str]:
+        """What the browser has to say: errors, and what the page's policy forbade."""
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+    def give(self, kind: str, name: str, data: bytes, media_type: str = "image/png") -> None:
+        """A file dropped on the page or pasted into it, as the browser would tell the page of it."""
+        self.driver.execute_script(
+            """
+            const [kind, name, data, type] = arguments;
+            const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name, { type }));
+            const options = { bubbles: true, cancelable: true };
+            document.body.dispatchEvent(kind === "drop"
+              ? new DragEvent("drop", { ...options, dataTransfer: transfer })
+              : new ClipboardEvent("paste", { ...options, clipboardData: transfer }));
+            """,
+            kind,
+            name,
+            base64.b64encode(data).decode(),
+            media_type,
+        )
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    model = write_tiny_model(tmp_path_factory.mktemp("page") / "colours.onnx", labels=LABELS)
+    with serving(model, "--max-body", "0.1") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture
+def page(one_browser: Browser, colours: Served) -> Browser:
+    one_browser.open(colours.url)
+    one_browser.until(lambda: one_browser.one("#model").is_displayed())
+    return one_browser
+
+
+def test_the_model_introduces_itself(page: Browser) -> None:
+    facts = page.text("#facts")
+    assert "colours" in facts and "tiny, fp32" in facts and "100.0% of 3 pictures" in facts and "32 × 32" in facts
+    assert page.text("h1") == "Is it red, green <b>bold</b>, or blue?"
+    assert [item.text for item in page.driver.find_elements(by.CSS_SELECTOR, "#labels li")] == list(LABELS)
+    assert page.complaints() == []
+
+
+def test_chosen_pictures_get_bars_in_their_order(page: Browser, tmp_path: Path) -> None:
+    for name, colour in (("one.png", "red"), ("two.png", "lime")):
+        (tmp_path / name).write_bytes(picture(colour))
+    page.one("#files").send_keys(f"{tmp_path / 'one.png'}\n{tmp_path / 'two.png'}")
+    one, two = page.answers(2)
+    assert one.find_element(by.CSS_SELECTOR, ".file").text == "one.png"
+    assert two.find_element(by.CSS_SELECTOR, ".label").text == LABELS[1]
+    rows = [row.text.split("\n") for row in one.find_elements(by.CSS_SELECTOR, ".bars li")]
+    assert rows[0][0] == "red" and float(rows[0][1].rstrip("%")) > 99 and len(rows) == 3
+    fills = [fill.size["width"] for fill in one.find_elements(by.CSS_SELECTOR, ".fill")]
+    track = one.find_element(by.CSS_SELECTOR, ".track").size["width"]
+    page.until(lambda: one.find_element(by.CSS_SELECTOR, ".fill").size["width"] > 0.98 * track)
+    assert fills[1] < 0.1 * track
+    assert "ms in all" in one.find_element(by.CSS_SELECTOR, ".time").text
+    seen = one.find_element(by.CSS_SELECTOR, ".seen")
+    assert page.driver.execute_script("return arguments[0].naturalWidth", seen) == 32
+    # The last one is told to who cannot see it.
+    assert page.one("#news").get_attribute("textContent").startswith(f"two.png: {LABELS[1]}, 9")
+    assert page.complaints() == []
+
+
+def test_dropped_and_pasted_pictures_are_answered(page: Browser) -> None:
+    page.give("drop", "dropped.png", picture("blue"))
+    (dropped,) = page.answers(1)
+    page.give("paste", "image.png", picture("red"))
+    pasted, _ = page.answers(2)
+    assert (dropped.find_element(by.CSS_SELECTOR, ".label").text, pasted.find_element(by.CSS_SELECTOR, "h3").text) == (
+        "blue",
+        "red",
+    )
+
+
+def test_what_is_no_picture_is_told_in_words(page: Browser) -> None:
+    page.give("drop", "<img src=x onerror=alert(1)>.txt", b"hello", "text/plain")
+    (card,) = page.answers(1)
+    assert "is not an image" in card.find_element(by.CSS_SELECTOR, ".label").text
+    assert "text file" in card.find_element(by.CSS_SELECTOR, ".time").text
+    assert card.find_element(by.CSS_SELECTOR, ".file").text == "<img src=x onerror=alert(1)>.txt"
+
+
+def test_a_picture_above_the_limit_is_made_smaller_first(page: Browser, tmp_path: Path) -> None:
+    Image.new("RGB", (1200, 1100), "blue").save(tmp_path / "large.bmp")
+    page.one("#files").send_keys(str(tmp_path / "large.bmp"))
+    (card,) = page.answers(1)
+    assert card.find_element(by.CSS_SELECTOR, ".label").text == "blue"
+    assert "made smaller here first" in card.find_element(by.CSS_SELECTOR, ".time").text
+
+
+def test_the_camera_takes_pictures_and_goes_on_live(page: Browser) -> None:
+    page.one("#camera-open").click()
+    page.until(lambda: page.driver.execute_script("return document.getElementById('video').videoWidth") > 0)
+    page.until(lambda: page.text("#camera-note") == "")
+    page.one("#snap").click()
+    (card,) = page.answers(1)
+    # Chromium's fake camera is green.
+    assert card.find_element(by.CSS_SELECTOR, ".label").text == LABELS[1]
+    page.one("#live").click()
+    page.until(lambda: "per picture" in page.text("#camera-note"))
+    assert page.one("#live").get_attribute("aria-pressed") == "true"
+    assert page.text("#live-bars").startswith(LABELS[1])
+    page.one("#camera-close").click()
+    page.until(lambda: not page.one("#camera").is_displayed())
+    assert page.driver.execute_script("return document.getElementById('video').srcObject") is None
+    assert page.complaints() == []
+
+
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Browser) -> None:
+    reached = []
+    for _ in range(12):
+        page.press(keys.TAB)
+        active = page.driver.switch_to.active_element
+        reached.append(active.get_attribute("id") or active.text)
+        if reached[-1] == "camera-open":
+            assert active.value_of_css_property("outline-style") == "solid"
+    assert reached.index("Skip to the answers") < reached.index("files") < reached.index("camera-open")
+    assert "For programs: OpenAPI" in reached
+    label = page.one("label[for=files]")
+    page.driver.execute_script("document.getElementById('files').focus()")
+    page.press(keys.TAB)
+    page.press(keys.SHIFT, keys.TAB)
+    assert label.value_of_css_property("outline-style") == "solid"
+
+
+def luminance(colour: str) -> float:
+    parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+GROUND = """
+let element = arguments[0], colour;
+do { colour = getComputedStyle(element).backgroundColor; element = element.parentElement; }
+while (colour === 'rgba(0, 0, 0, 0)' && element);
+return colour;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_light_and_dark(page: Browser, scheme: str) -> None:
+    """WCAG 2.1, 1.4.3: 4.5 to 1."""
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    page.give("drop", "a.png", picture("red"))
+    page.answers(1)
+    for selector in (
+        "h1",
+        "#subtitle",
+        ".label",
+        ".file",
+        ".time",
+        ".share",
+        "dt",
+        "dd",
+        "#labels li",
+        "footer",
+        "aside a",
+        "label.primary",
+        "#camera-open",
+        ".big",
+    ):
+        element = page.one(selector)
+        values = sorted(
+            (luminance(element.value_of_css_property("color")), luminance(page.driver.execute_script(GROUND, element)))
+        )
+        assert (values[1] + 0.05) / (values[0] + 0.05) >= 4.5, selector
+
+
+def test_on_a_phone_nothing_is_cut_off_and_everything_is_large_enough_to_touch(page: Browser) -> None:
+    phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        page.give("drop", "a-very-long-name-of-a-picture-that-somebody-gave-" * 3 + ".png", picture("red"))
+        page.answers(1)
+        assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 360
+        for button in page.driver.find_elements(by.CSS_SELECTOR, "button, .button"):
+            if button.is_displayed():
+                assert button.size["height"] >= 44
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_it_needs_no_other_server(page: Browser, colours: Served) -> None:
+    page.driver.get_log("performance")
+    page.open(colours.url)
+    page.until(lambda: page.one("#model").is_displayed())
+    page.give("drop", "a.png", picture("red"))
+    page.answers(1)
+    asked = page.driver.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert len(asked) > 3
+    assert all(url.startswith((colours.url, "blob:", "data:")) for url in asked), asked
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "const image = new Image(); image.setAttribute('onerror', 'document.title = 1'); image.src = '/nothing';",
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>');",
+        "document.createElement('script').src = 'https://elsewhere.example/script.js';",
+    ],
+)
+def test_text_never_becomes_a_script(page: Browser, attempt: str) -> None:
+    with pytest.raises(errors.JavascriptException, match="Trusted"):
+        page.driver.execute_script(attempt)
+
+
+def test_the_page_asks_for_the_token_and_keeps_it(one_browser: Browser, rgb_model: Path) -> None:
+    page = one_browser
+    with serving(rgb_model, EDGE_SERVE_TOKEN=TOKEN) as locked:
+        page.open(locked.url)
+        page.until(lambda: page.one("#token-form").is_displayed())
+        assert not page.one("#model").is_displayed()
+        page.one("#token").send_keys("wrong-wrong-wrong", keys.ENTER)
+        page.until(lambda: page.text("#token-note") == "That was not it.")
+        page.one("#token").clear()
+        page.one("#token").send_keys(TOKEN, keys.ENTER)
+        page.until(lambda: page.one("#model").is_displayed())
+        assert not page.one("#token-form").is_displayed()
+        page.give("drop", "a.png", picture("blue"))
+        (card,) = page.answers(1)
+        assert card.find_element(by.CSS_SELECTOR, ".label").text == "blue"
+        page.driver.execute_script("sessionStorage.clear()")
+        page.driver.get("about:blank")
+        page.open(f"{locked.url}/#token={TOKEN}")
+        page.until(lambda: page.one("#model").is_displayed())
+        assert TOKEN not in page.driver.current_url
+
+
+def test_a_server_that_has_gone_is_told_of(one_browser: Browser, rgb_model: Path) -> None:
+    page = one_browser
+    with serving(rgb_model) as served:
+        page.open(served.url)
+        page.until(lambda: page.one("#model").is_displayed())
+        served.end()
+        page.give("drop", "a.png", picture("blue"))
+        (card,) = page.answers(1)
+        assert card.find_element(by.CSS_SELECTOR, ".label").text == "The server cannot be reached."
