@@ -20,6 +20,8 @@ LEAN ?= .venv-lean
 test-lean: $(LEAN)/.installed
 	$(LEAN)/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None, 'torch is here'"
 	$(LEAN)/bin/pytest tests/runtime tests/benchmarks tests/cli tests/lean
+	$(LEAN)/bin/python -m pip install --quiet '.[serve]'
+	$(LEAN)/bin/pytest tests/serve tests/end_to_end/test_serve.py -m "not slow"
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

@@ -43,9 +43,8 @@ def choose_batching(settings: ServeSettings, wide: Classifier, narrow: Classifie
     contract = wide.preprocessing
     draw = np.random.default_rng(0)
     pixels = draw.integers(0, 256, (size, contract.height_px, contract.width_px, 3), np.uint8)
-    alone_threads = threads if narrow is not wide else 1
     alone, batched = 0.0, 0.0
-    with ThreadPoolExecutor(alone_threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         ways: tuple[Callable[[], object], Callable[[], object]] = (
             lambda: list(pool.map(lambda row: narrow.probabilities(pixels[row : row + 1]), range(size))),
             lambda: wide.probabilities(pixels),
@@ -56,7 +55,7 @@ def choose_batching(settings: ServeSettings, wide: Classifier, narrow: Classifie
         for _ in range(_ROUNDS):
             alone = max(alone, size * _rate(ways[0]))
             batched = max(batched, size * _rate(ways[1]))
-    words = f"{alone:.0f} images/s one by one on {alone_threads} threads, {batched:.0f} in batches of {size}"
+    words = f"{alone:.0f} images/s one by one on {threads} threads, {batched:.0f} in batches of {size}"
     return BatchChoice(batched > _MARGIN * alone, words)
 
 

@@ -164,7 +164,8 @@ class _Serving:
 
 
 def _config(gate: Gate, connections: Connections) -> uvicorn.Config:
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
+    # By its own name: uvicorn looks at the level of just this one.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return uvicorn.Config(
         gate,
         http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]

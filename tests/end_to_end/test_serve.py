@@ -17,9 +17,6 @@ from edge_cli.main import run
 from serving import form, picture, serving
 from tiny_model import write_tiny_model
 
-pytest.importorskip("starlette")
-pytest.importorskip("uvicorn")
-
 TOKEN = "0123456789abcdef"
 
 

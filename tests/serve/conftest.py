@@ -10,9 +10,6 @@ import pytest
 from serving import Served, serving
 from tiny_model import write_tiny_model
 
-for package in ("starlette", "uvicorn", "python_multipart", "prometheus_client"):
-    pytest.importorskip(package)
-
 
 @pytest.fixture(scope="session")
 def rgb_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,7 +20,7 @@ import pytest
 from serving import Served, form, picture, serving
 
 REQUESTS = 2000
-ATTACKERS = 32
+ATTACKERS = 48
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 INFER = b"POST /v2/models/colours/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -121,7 +121,7 @@ def open_files(served: Served) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 def test_two_thousand_hostile_requests_leave_it_answering(rgb_model: Path) -> None:
-    with serving(rgb_model, "--timeout", "1", "--max-body", "2", "--connections", "64") as served:
+    with serving(rgb_model, "--timeout", "3", "--max-body", "2", "--connections", "64") as served:
         count = attack_all(served, REQUESTS // 2, lambda: None)
         files, memory = open_files(served), resident_bytes(served)
         honest: Counter[int] = Counter()

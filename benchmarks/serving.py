@@ -1,0 +1,245 @@
+"""Serving: `edge serve` under load against `predict_many` in one process, and an endpoint as tutorials write it.
+
+    python benchmarks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--threads N] [--check]
+    python benchmarks/serving.py --soak 50000
+
+In each round, by turns: `predict_many` and `Classifier.predict` over the pictures, then each server with 1 and with
+--clients clients, each of which sends its next picture when it has its answer. The load comes from this process, on the
+same machine: what it costs is the servers' loss. With --check it ends with 1 where the server reaches less than 85 % of
+`predict_many`, its 99th percentile is more than three times its median, or it takes one client more than 2 ms longer
+than `Classifier.predict`. --soak sends so many requests and prints the server's memory as it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cold_start import default_model, edge_command
+from edge_benchmarks import draw_picture, read_environment
+from edge_benchmarks.load import LoadResult, post_request, put_load
+from edge_runtime import Classifier, EdgeError, UsageError, find_images, usable_cores
+
+SHARE_TARGET, SPREAD_TARGET, ADDED_MS_TARGET = 0.85, 3.0, 2.0
+START_S = 120.0
+MOST_IMAGES = 200
+SOAK_CLIENTS = 8
+SOAK_STEPS = 10
+GROWTH_TARGET_BYTES = 20_000_000
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server to measure: how it is started on a port, and how it wants a picture."""
+
+    name: str
+    command: list[str]
+    form: bool = False
+
+    def request(self, image: bytes) -> bytes:
+        """The picture as the server takes it."""
+        if not self.form:
+            return post_request("/predict", image, "image/jpeg")
+        head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="x.jpg"\r\n\r\n'
+        return post_request("/predict", head + image + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz")
+
+
+@dataclass
+class Found:
+    """What one server reached, by number of clients, a result a round."""
+
+    results: dict[int, list[LoadResult]] = field(default_factory=dict)
+
+    def median(self, clients: int, percent: float) -> float:
+        """The median over the rounds of a percentile, in milliseconds."""
+        return statistics.median(result.percentile_ms(percent) for result in self.results[clients])
+
+    def rates(self, clients: int) -> list[float]:
+        """Answers a second, round by round."""
+        return [result.rate for result in self.results[clients]]
+
+
+def main() -> int:
+    """Measure and print; 1 where something failed or, with --check, a target was missed."""
+    given = _arguments()
+    try:
+        with TemporaryDirectory(prefix="edge-serving-") as folder:
+            model = given.model or default_model(Path(folder))
+            images = _images(given.images, Path(folder))
+            size_kb = sum(map(len, images)) / len(images) / 1e3
+            _say(f"{read_environment(threads=given.threads)}\n{model}, {len(images)} pictures of {size_kb:.0f} kB")
+            if given.soak:
+                return soak(model, images, given.soak, given.threads)
+            return compare(model, images, given)
+    except EdgeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="edge serve under load")
+    parser.add_argument("--model", type=Path, help="model file (default: the newest run's, or a fresh mobilenet_v2)")
+    parser.add_argument("--images", type=Path, help="folder of pictures (default: a drawn one, 640 × 480)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each server and round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
+    parser.add_argument("--clients", type=int, default=32, help="at once (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="(default: %(default)s)")
+    parser.add_argument("--plain", default="mobilenet_v2", metavar="BACKBONE", help="of the plain endpoint, or none")
+    parser.add_argument("--soak", type=int, default=0, metavar="N", help="send N requests and watch the memory")
+    parser.add_argument("--check", action="store_true", help="fail where a target is missed")
+    given = parser.parse_args()
+    if not 0 < given.seconds <= 600:
+        parser.error("--seconds: more than 0 and at most 600")
+    if min(given.rounds, given.clients, given.threads) < 1 or given.soak < 0:
+        parser.error("--rounds, --clients and --threads: at least 1 is needed; --soak: at least 0")
+    return given
+
+
+def _images(folder: Path | None, scratch: Path) -> list[bytes]:
+    if folder is None:
+        return [draw_picture(scratch / "picture.jpg").read_bytes()]
+    found = find_images(folder)
+    if not found:
+        raise UsageError(f"{folder} has no images in it", "name another folder")
+    return [path.read_bytes() for path in found[:: max(1, len(found) // MOST_IMAGES)]]
+
+
+def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> int:
+    """Print what predict_many and the servers reach; the exit code."""
+    servers = [_edge(model, given.threads, batching) for batching in ("auto", "off", "on")]
+    if given.plain != "none" and find_spec("fastapi") and find_spec("torch"):
+        command = [sys.executable, "-m", "edge_benchmarks.plain_endpoint", given.plain]
+        servers.append(Server("plain FastAPI + torch", command, form=True))
+    many: list[float] = []
+    single_ms: list[float] = []
+    found = {server.name: Found() for server in servers}
+    classifier = Classifier(model, threads=given.threads)
+    _many(classifier, images, 0.5)
+    for _ in range(given.rounds):
+        for server in servers:
+            with running(server) as (port, _pid):
+                requests = [server.request(image) for image in images]
+                put_load(port, requests, clients=4, seconds=0.5)
+                # Beside a server that has nothing to do.
+                many.append(_many(classifier, images, given.seconds))
+                single_ms.append(_single_ms(classifier, images, given.seconds / 2))
+                for clients, seconds in ((1, given.seconds / 2), (given.clients, given.seconds)):
+                    result = put_load(port, requests, clients=clients, seconds=seconds)
+                    found[server.name].results.setdefault(clients, []).append(result)
+    return _report(given, found, many, single_ms)
+
+
+def _report(given: argparse.Namespace, found: dict[str, Found], many: list[float], single_ms: list[float]) -> int:
+    in_process, alone_ms = statistics.median(many), statistics.median(single_ms)
+    _say(f"in one process {in_process:.1f} images/s ({min(many):.1f} to {max(many):.1f}), predict {alone_ms:.2f} ms")
+    columns = ("images/s", "min", "max", "of many", "p50 ms", "p99 ms", "1 client", "added", "n")
+    _say(f"{'':24}" + "".join(f"{column:>9}" for column in columns))
+    verdict = True
+    for name, one in found.items():
+        rates, p50, p99 = one.rates(given.clients), one.median(given.clients, 50), one.median(given.clients, 99)
+        lone_ms = one.median(1, 50)
+        rate = statistics.median(rates)
+        share, added_ms = rate / in_process, lone_ms - alone_ms
+        n = sum(len(result.latencies_s) for result in one.results[given.clients])
+        _say(
+            f"{name:24}{rate:9.1f}{min(rates):9.1f}{max(rates):9.1f}{share:9.1%}{p50:9.1f}{p99:9.1f}"
+            f"{lone_ms:9.2f}{added_ms:9.2f}{n:9}"
+        )
+        if name == "edge serve":
+            verdict = share >= SHARE_TARGET and p99 <= SPREAD_TARGET * p50 and added_ms <= ADDED_MS_TARGET
+            targets = f"{SHARE_TARGET:.0%}, {SPREAD_TARGET:g} times and {ADDED_MS_TARGET:g} ms"
+            _say(f"{'':24}p99 is {p99 / p50:.2f} times p50; the targets are {targets}")
+    return 1 if given.check and not verdict else 0
+
+
+def _edge(model: Path, threads: int, batching: str) -> Server:
+    command = [*edge_command(), "serve", "--model", str(model), "--threads", str(threads), "--batching", batching]
+    name = "edge serve" if batching == "auto" else f"edge serve, batching {batching}"
+    return Server(name, [*command, "--quiet", "--queue", "256", "--port"])
+
+
+def _many(classifier: Classifier, images: Sequence[bytes], seconds: float) -> float:
+    """Images a second of predict_many over so many seconds."""
+    start = time.perf_counter()
+
+    def stream() -> Iterator[bytes]:
+        while time.perf_counter() - start < seconds:
+            yield from images
+
+    count = sum(1 for _ in classifier.predict_many(stream()))
+    return count / (time.perf_counter() - start)
+
+
+def _single_ms(classifier: Classifier, images: Sequence[bytes], seconds: float) -> float:
+    """The median time of Classifier.predict."""
+    times: list[float] = []
+    start = time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        for image in images:
+            begun = time.perf_counter()
+            classifier.predict(image)
+            times.append(time.perf_counter() - begun)
+    return statistics.median(times) * 1e3
+
+
+@contextmanager
+def running(server: Server) -> Iterator[tuple[int, int]]:
+    """The server's port and process id, once it listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    process = subprocess.Popen([*server.command, str(port)], stdin=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + START_S
+        while True:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            if process.poll() is not None or time.monotonic() > end:
+                raise EdgeError(f"{server.name} did not start", "see above")
+            time.sleep(0.1)
+        # It may listen before it has opened its model, and answers when it has.
+        yield port, process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def soak(model: Path, images: Sequence[bytes], count: int, threads: int) -> int:
+    """Send `count` requests in ten parts and print the memory after each; 1 where it grows after the second."""
+    server = _edge(model, threads, "auto")
+    sizes: list[float] = []
+    with running(server) as (port, pid):
+        for step in range(SOAK_STEPS):
+            result = put_load(
+                port, [server.request(image) for image in images], clients=SOAK_CLIENTS, count=count // SOAK_STEPS
+            )
+            statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
+            sizes.append(int(statm.split()[1]) * 4096)
+            _say(
+                f"{(step + 1) * count // SOAK_STEPS:8} requests  {result.rate:7.1f} a second  {sizes[-1] / 1e6:7.1f} MB"
+            )
+    growth = sizes[-1] - sizes[1]
+    _say(f"growth since the second part {growth / 1e6:+.1f} MB")
+    return 1 if growth > GROWTH_TARGET_BYTES else 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
