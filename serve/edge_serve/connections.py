@@ -108,6 +108,11 @@ class GuardedProtocol(H11Protocol):
             self.since = time.monotonic()
         super().data_received(data)
 
+    def on_response_complete(self) -> None:
+        """Called by uvicorn: from here on the client has its whole time again."""
+        self.since = time.monotonic()
+        super().on_response_complete()
+
     def eof_received(self) -> None:
         if self._lingering_until is not None:
             self.transport.abort()
@@ -165,8 +170,13 @@ class GuardedProtocol(H11Protocol):
         if self._lingering_until is not None:
             if now > self._lingering_until:
                 self.transport.abort()
-        elif self.conn.their_state is h11.IDLE and now - self.since > self._timeout_s:
+        elif self._owes_a_head() and now - self.since > self._timeout_s:
             self.cut_off(408, "timeout", f"no whole request came within {self._timeout_s:g} s")
+
+    def _owes_a_head(self) -> bool:
+        # One that was answered before and has nothing more to ask is closed by uvicorn, without a word.
+        idle = self.cycle is not None and not self.conn.trailing_data[0]
+        return self.conn.their_state is h11.IDLE and not idle
 
 
 class _PatientTransport:

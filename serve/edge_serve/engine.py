@@ -61,6 +61,7 @@ class Engine:
         self._active = 0
         self._decoding = 0
         self._lock = threading.Lock()
+        self._decoders = threading.Semaphore(model.threads)
         self._large = threading.Lock()
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_s, lambda: self._decoding > 0)
         self._pace_s = 0.05
@@ -118,16 +119,18 @@ class Engine:
         self._count -= 1
 
     def _answer(self, model: LoadedModel, name: str, data: bytes, show: bool, since: float) -> Answer | ImageError:
-        begun = time.perf_counter()
-        with self._lock:
-            self._decoding += 1
-        try:
-            pixels = self._decode(model.wide, data)
-        except ImageError as error:
-            return error.with_traceback(None)
-        finally:
+        # With batching there are more workers than cores: to decode with all would take memory and win nothing.
+        with self._decoders:
+            begun = time.perf_counter()
             with self._lock:
-                self._decoding -= 1
+                self._decoding += 1
+            try:
+                pixels = self._decode(model.wide, data)
+            except ImageError as error:
+                return error.with_traceback(None)
+            finally:
+                with self._lock:
+                    self._decoding -= 1
         decoded = time.perf_counter()
         row, inference_s = self._infer(model, pixels)
         self._metrics.queue_seconds.observe(begun - since)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,16 @@ def test_a_kept_connection_that_falls_silent_is_closed(served: Served) -> None:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         said = everything(connection)
     assert said.startswith(b"HTTP/1.1 200 ")
+
+
+def test_between_two_requests_a_client_may_take_longer_than_for_one(served: Served) -> None:
+    connection = HTTPConnection("127.0.0.1", served.port, timeout=10)
+    for pause_s in (1.7, 0.0):
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        assert response.read() and response.status == 200
+        time.sleep(pause_s)
+    connection.close()
 
 
 def test_a_client_that_does_not_read_is_cut_off(served: Served) -> None:
