@@ -71,25 +71,29 @@ def _rate(way: Callable[[], object]) -> float:
 class _Waiting:
     classifier: Classifier
     pixels: NDArray[np.uint8]
-    done: Future[tuple[NDArray[np.float32], float, int]]
+    done: Future[tuple[NDArray[np.float32], float]]
 
 
 class Batcher:
     """Collects pictures on a thread of its own and runs the model on up to `size` of them at once.
 
-    It waits up to `wait_s` for more, and only while `more_to_come` says that others are being decoded.
+    It waits up to `wait_s` for more, and only while `more_to_come` says that others are being decoded. `ran` is told of
+    each run: its seconds, and how many pictures shared it.
     """
 
-    def __init__(self, size: int, wait_s: float, more_to_come: Callable[[], bool]) -> None:
+    def __init__(
+        self, size: int, wait_s: float, more_to_come: Callable[[], bool], ran: Callable[[float, int], None]
+    ) -> None:
         self._size = size
         self._wait_s = wait_s
         self._more_to_come = more_to_come
+        self._ran = ran
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="edge-batcher", daemon=True)
         self._thread.start()
 
-    def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float, int]:
-        """Probabilities of one picture `[height, width, 3]`, seconds the run took, and how many shared it."""
+    def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+        """Probabilities of one picture `[height, width, 3]`, and the seconds that the run took."""
         waiting = _Waiting(classifier, pixels, Future())
         self._queue.put(waiting)
         return waiting.done.result()
@@ -124,8 +128,7 @@ class Batcher:
             batch.append(found)
         return batch, None
 
-    @staticmethod
-    def _answer(batch: list[_Waiting]) -> None:
+    def _answer(self, batch: list[_Waiting]) -> None:
         start = time.perf_counter()
         try:
             rows = batch[0].classifier.probabilities(np.stack([each.pixels for each in batch]))
@@ -134,5 +137,6 @@ class Batcher:
                 each.done.set_exception(error)
             return
         seconds = time.perf_counter() - start
+        self._ran(seconds, len(batch))
         for each, row in zip(batch, rows, strict=True):
-            each.done.set_result((row, seconds, len(batch)))
+            each.done.set_result((row, seconds))

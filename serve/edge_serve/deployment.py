@@ -148,6 +148,7 @@ def _flags(settings: ServeSettings, *, of_container: bool = False) -> list[str]:
         ("--max-body", limits.body_bytes / 1e6, usual.body_bytes / 1e6),
         ("--max-pixels", limits.pixels / 1e6, usual.pixels / 1e6),
         ("--max-files", limits.files, usual.files),
+        ("--max-header", limits.header_bytes / 1e3, usual.header_bytes / 1e3),
         ("--timeout", limits.timeout_s, usual.timeout_s),
         ("--queue", limits.queue, usual.queue),
         ("--connections", limits.connections, usual.connections),

@@ -63,7 +63,7 @@ class Engine:
         self._lock = threading.Lock()
         self._decoders = threading.Semaphore(model.threads)
         self._large = threading.Lock()
-        self._batcher = Batcher(settings.batch_size, settings.batch_wait_s, lambda: self._decoding > 0)
+        self._batcher = Batcher(settings.batch_size, settings.batch_wait_s, lambda: self._decoding > 0, self._ran)
         self._pace_s = 0.05
         metrics.queue_images.set_function(lambda: self._count)
 
@@ -153,21 +153,23 @@ class Engine:
     def _infer(self, model: LoadedModel, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities of one picture, and the seconds of the run."""
         if model.choice.on:
-            row, seconds, shared = self._batcher.run(model.wide, pixels)
-        else:
+            return self._batcher.run(model.wide, pixels)
+        with self._lock:
+            self._active += 1
+            alone = self._active == 1 and self._count <= 1
+        try:
+            begun = time.perf_counter()
+            row = (model.wide if alone else model.narrow).probabilities(pixels[np.newaxis])[0]
+            seconds = time.perf_counter() - begun
+        finally:
             with self._lock:
-                self._active += 1
-                alone = self._active == 1 and self._count <= 1
-            try:
-                begun = time.perf_counter()
-                row = (model.wide if alone else model.narrow).probabilities(pixels[np.newaxis])[0]
-                seconds, shared = time.perf_counter() - begun, 1
-            finally:
-                with self._lock:
-                    self._active -= 1
-        self._metrics.inference_seconds.observe(seconds)
-        self._metrics.batch_images.observe(shared)
+                self._active -= 1
+        self._ran(seconds, 1)
         return row, seconds
+
+    def _ran(self, seconds: float, count: int) -> None:
+        self._metrics.inference_seconds.observe(seconds)
+        self._metrics.batch_images.observe(count)
 
 
 def _pixels(classifier: Classifier, data: bytes, max_pixels: int) -> NDArray[np.uint8]:

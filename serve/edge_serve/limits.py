@@ -17,9 +17,10 @@ _BODIES_HELD = 16
 class Limits:
     """Limits of one request and of all together.
 
-    `body_bytes` and `files` bound a request, `pixels` a picture before it is decoded; `timeout_s` bounds how long a
-    client may take for its headers, for its body, and for reading the answer. `queue` is how many pictures may wait,
-    `connections` how many clients may be connected, `grace_s` how long accepted requests may take after SIGTERM.
+    `body_bytes`, `files`, `header_bytes` and `headers` bound a request, `pixels` a picture before it is decoded;
+    `timeout_s` bounds how long a client may take for its headers, for its body, and for reading the answer. `queue` is
+    how many pictures may wait, `connections` how many clients may be connected, `grace_s` how long accepted requests
+    may take after SIGTERM.
 
     Raises UsageError naming the flag where a value makes no sense.
     """
@@ -31,7 +32,7 @@ class Limits:
     queue: int = 64
     connections: int = 256
     grace_s: float = 10.0
-    header_bytes: int = 16_384
+    header_bytes: int = 16_000
     headers: int = 100
 
     def __post_init__(self) -> None:
@@ -41,6 +42,7 @@ class Limits:
             ("--max-files", self.files, 1, 10_000),
             ("--timeout", self.timeout_s, 0.1, 3_600),
             ("--queue", self.queue, 1, 100_000),
+            ("--max-header", self.header_bytes, 1_000, 1_000_000),
             ("--connections", self.connections, 1, 100_000),
             ("--grace", self.grace_s, 0.1, 3_600),
         ):

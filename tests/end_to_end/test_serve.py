@@ -45,6 +45,7 @@ def model(tmp_path: Path) -> Path:
         (["--model", "model.onnx", "--max-body", "nan"], "--max-body"),
         (["--model", "model.onnx", "--max-pixels", "inf"], "--max-pixels"),
         (["--model", "model.onnx", "--max-files", "0"], "--max-files"),
+        (["--model", "model.onnx", "--max-header", "0"], "--max-header"),
         (["--model", "model.onnx", "--timeout", "0"], "--timeout"),
         (["--model", "model.onnx", "--queue", "0"], "--queue"),
         (["--model", "model.onnx", "--connections", "0"], "--connections"),

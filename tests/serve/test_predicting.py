@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -152,6 +153,18 @@ def test_the_limit_of_pixels_also_holds_below_what_is_usual(rgb_model: Path) -> 
     with serving(rgb_model, "--max-pixels", "20") as served:
         assert served.predict(picture("blue", (4200, 4000))).json()["predictions"][0]["label"] == "blue"
         assert served.predict(picture("blue", (5000, 4001))).status == 422
+
+
+def test_above_the_queue_clients_are_told_when_to_come_again(rgb_model: Path) -> None:
+    with (
+        serving(rgb_model, "--queue", "1", "--max-files", "1", "--threads", "1") as served,
+        ThreadPoolExecutor(24) as pool,
+    ):
+        replies = list(pool.map(served.predict, [picture("red", (1500, 1500))] * 48))
+        assert {reply.status for reply in replies} == {200, 429}
+        assert all(int(reply.headers["retry-after"]) >= 1 for reply in replies if reply.status == 429)
+        assert served.metric('edge_errors_total{kind="queue"}') == [reply.status for reply in replies].count(429)
+        assert served.predict(picture("red")).status == 200
 
 
 def test_the_model_is_described_without_paths(served: Served, rgb_model: Path) -> None:

@@ -61,6 +61,7 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], said:
         ({"timeout_s": 0.0}, "--timeout"),
         ({"timeout_s": float("nan")}, "--timeout"),
         ({"timeout_s": float("inf")}, "--timeout"),
+        ({"header_bytes": 10}, "--max-header"),
         ({"queue": 0}, "--queue"),
         ({"connections": 0}, "--connections"),
         ({"grace_s": -1.0}, "--grace"),

@@ -51,6 +51,9 @@ def serve(
         float, typer.Option("--max-pixels", metavar="M", help="Largest picture, in millions of pixels.")
     ] = 50,
     max_files: Annotated[int, typer.Option("--max-files", metavar="N", help="Most pictures in a request.")] = 16,
+    max_header: Annotated[
+        float, typer.Option("--max-header", metavar="KB", help="Most of a request's headers together.")
+    ] = 16,
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="S", help="Seconds a client may take for each of headers, body, answer."),
@@ -101,9 +104,10 @@ def serve(
         no_auth=no_auth,
         allow_hosts=tuple(allow_host or ()),
         limits=Limits(
-            body_bytes=_millions(max_body),
-            pixels=_millions(max_pixels),
+            body_bytes=_whole(max_body * 1e6),
+            pixels=_whole(max_pixels * 1e6),
             files=max_files,
+            header_bytes=_whole(max_header * 1e3),
             timeout_s=timeout,
             queue=queue,
             connections=connections,
@@ -130,6 +134,6 @@ def serve(
     return run_server(settings, console.say)
 
 
-def _millions(value: float) -> int:
-    # NaN and infinity are no numbers of bytes; the limits say so of -1 and of 0.
-    return round(value * 1e6) if -1e9 < value < 1e9 else -1
+def _whole(value: float) -> int:
+    # NaN and infinity are no numbers of bytes: the limits say so of -1.
+    return round(value) if -1e15 < value < 1e15 else -1
