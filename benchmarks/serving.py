@@ -5,14 +5,18 @@
 
 In each round, by turns: `predict_many` and `Classifier.predict` over the pictures, then each server with 1 and with
 --clients clients, each of which sends its next picture when it has its answer. The load comes from this process, on the
-same machine: what it costs is the servers' loss. With --check it ends with 1 where the server reaches less than 85 % of
-`predict_many`, its 99th percentile is more than three times its median, or it takes one client more than 2 ms longer
-than `Classifier.predict`. --soak sends so many requests and prints the server's memory as it goes.
+same machine: what it costs is the servers' loss. `cpu` is the processor time of an image in `predict_many` over that of
+an answer, server and load together: on a machine that does other work meanwhile it still says what serving adds.
+
+With --check it ends with 1 where the server reaches less than 85 % of `predict_many`, its 99th percentile is more than
+three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --soak sends so many
+requests and prints the server's memory as it goes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import statistics
 import subprocess
@@ -22,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import cycle, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,6 +64,8 @@ class Found:
     """What one server reached, by number of clients, a result a round."""
 
     results: dict[int, list[LoadResult]] = field(default_factory=dict)
+    # Processor seconds per answer of server and load together, round by round, with many clients.
+    cpu_s: list[float] = field(default_factory=list)
 
     def median(self, clients: int, percent: float) -> float:
         """The median over the rounds of a percentile, in milliseconds."""
@@ -123,29 +130,38 @@ def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> 
     if given.plain != "none" and find_spec("fastapi") and find_spec("torch"):
         command = [sys.executable, "-m", "edge_benchmarks.plain_endpoint", given.plain]
         servers.append(Server("plain FastAPI + torch", command, form=True))
-    many: list[float] = []
+    many: list[tuple[float, float]] = []
     single_ms: list[float] = []
     found = {server.name: Found() for server in servers}
     classifier = Classifier(model, threads=given.threads)
     _many(classifier, images, 0.5)
     for _ in range(given.rounds):
         for server in servers:
-            with running(server) as (port, _pid):
+            with running(server) as (port, pid):
                 requests = [server.request(image) for image in images]
                 put_load(port, requests, clients=4, seconds=0.5)
                 # Beside a server that has nothing to do.
                 many.append(_many(classifier, images, given.seconds))
                 single_ms.append(_single_ms(classifier, images, given.seconds / 2))
                 for clients, seconds in ((1, given.seconds / 2), (given.clients, given.seconds)):
+                    cpu_s = _cpu_s(pid) + time.process_time()
                     result = put_load(port, requests, clients=clients, seconds=seconds)
+                    cpu_s = _cpu_s(pid) + time.process_time() - cpu_s
                     found[server.name].results.setdefault(clients, []).append(result)
+                found[server.name].cpu_s.append(cpu_s / len(result.latencies_s))
     return _report(given, found, many, single_ms)
 
 
-def _report(given: argparse.Namespace, found: dict[str, Found], many: list[float], single_ms: list[float]) -> int:
-    in_process, alone_ms = statistics.median(many), statistics.median(single_ms)
-    _say(f"in one process {in_process:.1f} images/s ({min(many):.1f} to {max(many):.1f}), predict {alone_ms:.2f} ms")
-    columns = ("images/s", "min", "max", "of many", "p50 ms", "p99 ms", "1 client", "added", "n")
+def _report(
+    given: argparse.Namespace, found: dict[str, Found], many: list[tuple[float, float]], single_ms: list[float]
+) -> int:
+    rates, own_cpu_s = [rate for rate, _ in many], statistics.median(cpu_s for _, cpu_s in many)
+    in_process, alone_ms = statistics.median(rates), statistics.median(single_ms)
+    _say(
+        f"in one process {in_process:.1f} images/s ({min(rates):.1f} to {max(rates):.1f}, n {len(rates)}), "
+        f"{own_cpu_s * 1e3:.2f} ms of processor time each; predict {alone_ms:.2f} ms"
+    )
+    columns = ("images/s", "min", "max", "of many", "cpu", "p50 ms", "p99 ms", "1 client", "added", "n")
     _say(f"{'':24}" + "".join(f"{column:>9}" for column in columns))
     verdict = True
     for name, one in found.items():
@@ -153,9 +169,10 @@ def _report(given: argparse.Namespace, found: dict[str, Found], many: list[float
         lone_ms = one.median(1, 50)
         rate = statistics.median(rates)
         share, added_ms = rate / in_process, lone_ms - alone_ms
+        efficiency = own_cpu_s / statistics.median(one.cpu_s)
         n = sum(len(result.latencies_s) for result in one.results[given.clients])
         _say(
-            f"{name:24}{rate:9.1f}{min(rates):9.1f}{max(rates):9.1f}{share:9.1%}{p50:9.1f}{p99:9.1f}"
+            f"{name:24}{rate:9.1f}{min(rates):9.1f}{max(rates):9.1f}{share:9.1%}{efficiency:9.1%}{p50:9.1f}{p99:9.1f}"
             f"{lone_ms:9.2f}{added_ms:9.2f}{n:9}"
         )
         if name == "edge serve":
@@ -171,27 +188,32 @@ def _edge(model: Path, threads: int, batching: str) -> Server:
     return Server(name, [*command, "--quiet", "--queue", "256", "--port"])
 
 
-def _many(classifier: Classifier, images: Sequence[bytes], seconds: float) -> float:
-    """Images a second of predict_many over so many seconds."""
-    start = time.perf_counter()
+def _many(classifier: Classifier, images: Sequence[bytes], seconds: float) -> tuple[float, float]:
+    """Images a second of predict_many over so many seconds, and the processor seconds of one."""
+    start, cpu_s = time.perf_counter(), time.process_time()
 
-    def stream() -> Iterator[bytes]:
-        while time.perf_counter() - start < seconds:
-            yield from images
+    stream = takewhile(lambda _: time.perf_counter() - start < seconds, cycle(images))
+    count = sum(1 for _ in classifier.predict_many(stream))
+    return count / (time.perf_counter() - start), (time.process_time() - cpu_s) / count
 
-    count = sum(1 for _ in classifier.predict_many(stream()))
-    return count / (time.perf_counter() - start)
+
+def _cpu_s(pid: int) -> float:
+    """Processor seconds a process has used; 0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _single_ms(classifier: Classifier, images: Sequence[bytes], seconds: float) -> float:
     """The median time of Classifier.predict."""
     times: list[float] = []
     start = time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        for image in images:
-            begun = time.perf_counter()
-            classifier.predict(image)
-            times.append(time.perf_counter() - begun)
+    for image in takewhile(lambda _: time.perf_counter() - start < seconds, cycle(images)):
+        begun = time.perf_counter()
+        classifier.predict(image)
+        times.append(time.perf_counter() - begun)
     return statistics.median(times) * 1e3
 
 
