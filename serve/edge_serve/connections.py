@@ -180,15 +180,33 @@ class GuardedProtocol(H11Protocol):
 
 
 class _PatientTransport:
-    """A transport that lingers when it is closed where the client may still be sending."""
+    """A transport that lingers when it is closed where the client may still be sending.
+
+    What is written in one step of the loop is sent at once: an answer's head and body are one packet, not two.
+    """
 
     def __init__(self, transport: asyncio.Transport, protocol: GuardedProtocol) -> None:
         self._transport = transport
         self._protocol = protocol
         self._closing = False
+        self._unsent: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._unsent:
+            self._protocol.loop.call_soon(self._send)
+        self._unsent.append(data)
+
+    def _send(self) -> None:
+        if self._unsent and not self._transport.is_closing():
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+
+    def write_eof(self) -> None:
+        self._send()
+        self._transport.write_eof()
 
     def is_closing(self) -> bool:
         return self._closing or self._transport.is_closing()
@@ -201,6 +219,7 @@ class _PatientTransport:
         if self._protocol.conn.their_state in (h11.SEND_BODY, h11.ERROR):
             self._protocol.linger()
         else:
+            self._send()
             self._transport.close()
 
     def forget(self) -> None:
@@ -208,4 +227,5 @@ class _PatientTransport:
 
     def close_at_once(self) -> None:
         self._closing = True
+        self._send()
         self._transport.close()

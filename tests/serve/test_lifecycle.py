@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -103,15 +104,19 @@ def test_a_request_under_way_is_waited_for(rgb_model: Path) -> None:
         idle.close()
 
 
-def test_what_takes_longer_than_the_grace_period_is_cut_off_and_told(rgb_model: Path) -> None:
+@contextmanager
+def half_a_request(served: Served) -> Iterator[None]:
+    """A request that was accepted and whose body does not come."""
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\n"
-    with (
-        serving(rgb_model, "--grace", "0.5", "--timeout", "60") as served,
-        socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection,
-    ):
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
         connection.sendall(head)
         while served.metric("edge_requests_in_flight") < 2:
             time.sleep(0.02)
+        yield
+
+
+def test_what_takes_longer_than_the_grace_period_is_cut_off_and_told(rgb_model: Path) -> None:
+    with serving(rgb_model, "--grace", "0.5", "--timeout", "60") as served, half_a_request(served):
         assert served.end() == 1
         assert served.wait_for("stopped")["cut_off"] == 1
 
@@ -124,14 +129,7 @@ def test_ctrl_c_drains_too_and_ends_with_130(rgb_model: Path) -> None:
 
 
 def test_a_second_ctrl_c_is_not_waited_for(rgb_model: Path) -> None:
-    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\n"
-    with (
-        serving(rgb_model, "--grace", "60", "--timeout", "60") as served,
-        socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection,
-    ):
-        connection.sendall(head)
-        while served.metric("edge_requests_in_flight") < 2:
-            time.sleep(0.02)
+    with serving(rgb_model, "--grace", "60", "--timeout", "60") as served, half_a_request(served):
         served.process.send_signal(signal.SIGINT)
         served.wait_for("draining")
         assert served.end(signal.SIGINT) == 130

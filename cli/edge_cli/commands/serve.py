@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 @app.command(
     name="serve",
     help="Serve an exported model over HTTP: a page at /, POST /predict, the Open Inference Protocol at /v2.",
-    epilog="Needs edge-vision[serve]. SIGTERM answers what was accepted and ends; SIGHUP reads the model file again.",
+    epilog="Needs the extra serve. SIGTERM answers what was accepted and ends; SIGHUP reads the model file again.",
 )
 def serve(
     model: ModelOption = None,
