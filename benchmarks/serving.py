@@ -3,10 +3,11 @@
     python benchmarks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--threads N] [--check]
     python benchmarks/serving.py --soak 50000
 
-In each round, by turns: `predict_many` and `Classifier.predict` over the pictures, then each server with 1 and with
---clients clients, each of which sends its next picture when it has its answer. The load comes from this process, on the
-same machine: what it costs is the servers' loss. `cpu` is the processor time of an image in `predict_many` over that of
-an answer, server and load together: on a machine that does other work meanwhile it still says what serving adds.
+In each round, by turns: `predict_many` over the pictures, then each server with --clients clients, each of which sends
+its next picture when it has its answer; and picture by picture `Classifier.predict` here and one client's request there,
+`added` being the median of how much longer that takes. The load comes from this process, on the same machine: what it
+costs is the servers' loss. `cpu` is the processor time of an image in `predict_many` over that of an answer, server and
+load together: on a machine that does other work meanwhile it still says what serving adds.
 
 With --check it ends with 1 where the server reaches less than 85 % of `predict_many`, its 99th percentile is more than
 three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --soak sends so many
@@ -32,7 +33,7 @@ from tempfile import TemporaryDirectory
 
 from cold_start import default_model, edge_command
 from edge_benchmarks import draw_picture, read_environment
-from edge_benchmarks.load import LoadResult, post_request, put_load
+from edge_benchmarks.load import LoadResult, ask, post_request, put_load
 from edge_runtime import Classifier, EdgeError, UsageError, find_images, usable_cores
 
 SHARE_TARGET, SPREAD_TARGET, ADDED_MS_TARGET = 0.85, 3.0, 2.0
@@ -61,19 +62,21 @@ class Server:
 
 @dataclass
 class Found:
-    """What one server reached, by number of clients, a result a round."""
+    """What one server reached: with many clients a result and processor seconds per answer each round, with one client
+    the seconds of each request and of `Classifier.predict` before it."""
 
-    results: dict[int, list[LoadResult]] = field(default_factory=dict)
-    # Processor seconds per answer of server and load together, round by round, with many clients.
+    results: list[LoadResult] = field(default_factory=list)
     cpu_s: list[float] = field(default_factory=list)
+    single_s: list[tuple[float, float]] = field(default_factory=list)
 
-    def median(self, clients: int, percent: float) -> float:
-        """The median over the rounds of a percentile, in milliseconds."""
-        return statistics.median(result.percentile_ms(percent) for result in self.results[clients])
+    def median_ms(self, percent: float) -> float:
+        """The median over the rounds of a percentile."""
+        return statistics.median(result.percentile_ms(percent) for result in self.results)
 
-    def rates(self, clients: int) -> list[float]:
-        """Answers a second, round by round."""
-        return [result.rate for result in self.results[clients]]
+    @property
+    def added_ms(self) -> float:
+        """How much longer one client waits than `Classifier.predict` takes: the median over the pairs."""
+        return statistics.median(served - alone for served, alone in self.single_s) * 1e3
 
 
 def main() -> int:
@@ -131,52 +134,47 @@ def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> 
         command = [sys.executable, "-m", "edge_benchmarks.plain_endpoint", given.plain]
         servers.append(Server("plain FastAPI + torch", command, form=True))
     many: list[tuple[float, float]] = []
-    single_ms: list[float] = []
     found = {server.name: Found() for server in servers}
     classifier = Classifier(model, threads=given.threads)
     _many(classifier, images, 0.5)
     for _ in range(given.rounds):
         for server in servers:
+            one = found[server.name]
+            requests = [server.request(image) for image in images]
             with running(server) as (port, pid):
-                requests = [server.request(image) for image in images]
                 put_load(port, requests, clients=4, seconds=0.5)
                 # Beside a server that has nothing to do.
                 many.append(_many(classifier, images, given.seconds))
-                single_ms.append(_single_ms(classifier, images, given.seconds / 2))
-                for clients, seconds in ((1, given.seconds / 2), (given.clients, given.seconds)):
-                    cpu_s = _cpu_s(pid) + time.process_time()
-                    result = put_load(port, requests, clients=clients, seconds=seconds)
-                    cpu_s = _cpu_s(pid) + time.process_time() - cpu_s
-                    found[server.name].results.setdefault(clients, []).append(result)
-                found[server.name].cpu_s.append(cpu_s / len(result.latencies_s))
-    return _report(given, found, many, single_ms)
+                cpu_s = _cpu_s(pid) + time.process_time()
+                one.results.append(put_load(port, requests, clients=given.clients, seconds=given.seconds))
+                cpu_s = _cpu_s(pid) + time.process_time() - cpu_s
+                one.cpu_s.append(cpu_s / len(one.results[-1].latencies_s))
+                one.single_s += _pairs(classifier, images, port, requests, given.seconds)
+    return _report(given, found, many)
 
 
-def _report(
-    given: argparse.Namespace, found: dict[str, Found], many: list[tuple[float, float]], single_ms: list[float]
-) -> int:
+def _report(given: argparse.Namespace, found: dict[str, Found], many: list[tuple[float, float]]) -> int:
     rates, own_cpu_s = [rate for rate, _ in many], statistics.median(cpu_s for _, cpu_s in many)
-    in_process, alone_ms = statistics.median(rates), statistics.median(single_ms)
+    in_process = statistics.median(rates)
+    alone_ms = statistics.median(alone for one in found.values() for _, alone in one.single_s) * 1e3
     _say(
         f"in one process {in_process:.1f} images/s ({min(rates):.1f} to {max(rates):.1f}, n {len(rates)}), "
         f"{own_cpu_s * 1e3:.2f} ms of processor time each; predict {alone_ms:.2f} ms"
     )
-    columns = ("images/s", "min", "max", "of many", "cpu", "p50 ms", "p99 ms", "1 client", "added", "n")
+    columns = ("images/s", "min", "max", "of many", "cpu", "p50 ms", "p99 ms", "n", "added", "n")
     _say(f"{'':24}" + "".join(f"{column:>9}" for column in columns))
     verdict = True
     for name, one in found.items():
-        rates, p50, p99 = one.rates(given.clients), one.median(given.clients, 50), one.median(given.clients, 99)
-        lone_ms = one.median(1, 50)
+        rates, p50, p99 = [result.rate for result in one.results], one.median_ms(50), one.median_ms(99)
         rate = statistics.median(rates)
-        share, added_ms = rate / in_process, lone_ms - alone_ms
-        efficiency = own_cpu_s / statistics.median(one.cpu_s)
-        n = sum(len(result.latencies_s) for result in one.results[given.clients])
+        share, efficiency = rate / in_process, own_cpu_s / statistics.median(one.cpu_s)
+        n = sum(len(result.latencies_s) for result in one.results)
         _say(
             f"{name:24}{rate:9.1f}{min(rates):9.1f}{max(rates):9.1f}{share:9.1%}{efficiency:9.1%}{p50:9.1f}{p99:9.1f}"
-            f"{lone_ms:9.2f}{added_ms:9.2f}{n:9}"
+            f"{n:9}{one.added_ms:9.2f}{len(one.single_s):9}"
         )
         if name == "edge serve":
-            verdict = share >= SHARE_TARGET and p99 <= SPREAD_TARGET * p50 and added_ms <= ADDED_MS_TARGET
+            verdict = share >= SHARE_TARGET and p99 <= SPREAD_TARGET * p50 and one.added_ms <= ADDED_MS_TARGET
             targets = f"{SHARE_TARGET:.0%}, {SPREAD_TARGET:g} times and {ADDED_MS_TARGET:g} ms"
             _say(f"{'':24}p99 is {p99 / p50:.2f} times p50; the targets are {targets}")
     return 1 if given.check and not verdict else 0
@@ -206,15 +204,24 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _single_ms(classifier: Classifier, images: Sequence[bytes], seconds: float) -> float:
-    """The median time of Classifier.predict."""
-    times: list[float] = []
+def _pairs(
+    classifier: Classifier, images: Sequence[bytes], port: int, requests: Sequence[bytes], seconds: float
+) -> list[tuple[float, float]]:
+    """Seconds of one client's request and of Classifier.predict on the same picture, by turns."""
+    found = []
     start = time.perf_counter()
-    for image in takewhile(lambda _: time.perf_counter() - start < seconds, cycle(images)):
-        begun = time.perf_counter()
-        classifier.predict(image)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times) * 1e3
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for image, request in cycle(zip(images, requests, strict=True)):
+            begun = time.perf_counter()
+            classifier.predict(image)
+            middle = time.perf_counter()
+            ask(connection, request)
+            end = time.perf_counter()
+            found.append((end - middle, middle - begun))
+            if end - start > seconds:
+                return found
+    return found
 
 
 @contextmanager

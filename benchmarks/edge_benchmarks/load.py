@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from edge_runtime import EdgeError
 
-__all__ = ["LoadResult", "post_request", "put_load"]
+__all__ = ["LoadResult", "ask", "post_request", "put_load"]
 
 _SILENT_S = 60.0
 _CHUNK_BYTES = 262_144
@@ -88,6 +88,14 @@ def put_load(port: int, requests: Sequence[bytes], *, clients: int, seconds: flo
         finally:
             for client in crowd:
                 client.connection.close()
+
+
+def ask(connection: socket.socket, request: bytes) -> None:
+    """Send one request on a connection of one's own and wait for its answer. Raises EdgeError where it is not 200."""
+    connection.sendall(request)
+    client = _Client(connection)
+    while not _receive(client):
+        pass
 
 
 def _send(selector: selectors.BaseSelector, client: _Client) -> None:

@@ -45,16 +45,18 @@ def test_every_server_is_measured_against_predict_many(given: list[str]) -> None
     assert in_process is not None
     number = r" +([\d.]+)%?"
     rows = re.findall(
-        rf"^(edge serve(?:, batching \w+)?|plain FastAPI \+ torch){number * 8} +(-?[\d.]+) +(\d+)$", done.stdout, re.M
+        rf"^(edge serve(?:, batching \w+)?|plain FastAPI \+ torch){number * 7} +(\d+) +(-?[\d.]+) +(\d+)$",
+        done.stdout,
+        re.M,
     )
     names = [row[0] for row in rows]
     assert names[:3] == ["edge serve", "edge serve, batching off", "edge serve, batching on"]
     assert (len(names) == 4) == (find_spec("fastapi") is not None and find_spec("torch") is not None)
-    for _, rate, low, high, share, cpu, p50, p99, lone, added, n in rows:
+    for _, rate, low, high, share, cpu, p50, p99, n, _added, pairs in rows:
         assert float(low) == float(rate) == float(high) and int(n) >= 4
         assert float(share) == pytest.approx(100 * float(rate) / float(in_process[1]), rel=0.02, abs=0.1)
         assert 0 < float(p50) <= float(p99) and float(cpu) > 0
-        assert float(added) == pytest.approx(float(lone) - float(in_process[2]), abs=0.02)
+        assert int(pairs) >= 1
 
 
 @needs_serve
