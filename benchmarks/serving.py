@@ -4,7 +4,7 @@
     python benchmarks/serving.py --soak 50000
 
 In each round, by turns: `predict_many` over the pictures, then each server with --clients clients, each of which sends
-its next picture when it has its answer; and picture by picture `Classifier.predict` here and one client's request there,
+its next picture when it has its answer; and picture by picture `Classifier.predict` here, one client's request there,
 `added` being the median of how much longer that takes. The load comes from this process, on the same machine: what it
 costs is the servers' loss. `cpu` is the processor time of an image in `predict_many` over that of an answer, server and
 load together: on a machine that does other work meanwhile it still says what serving adds.
