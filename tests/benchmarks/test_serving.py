@@ -24,7 +24,7 @@ needs_serve = pytest.mark.skipif(find_spec("uvicorn") is None, reason="needs the
 
 def run_script(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(SCRIPT), *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
 
 
 @pytest.fixture
