@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Console", "fail", "print_json", "print_table"]
+__all__ = ["Console", "fail", "json_text", "print_json", "print_table"]
 
 
 def fail(message: str, hint: str, code: int) -> int:
@@ -25,9 +25,15 @@ def fail(message: str, hint: str, code: int) -> int:
     return code
 
 
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """`value` as JSON that stays JSON on stdout: ASCII alone where that is not UTF-8."""
+    encoding = (sys.stdout.encoding or "").lower().replace("_", "-")
+    return json.dumps(value, indent=indent, ensure_ascii=encoding not in ("utf-8", "utf8"), allow_nan=False)
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(f"{json_text(value, indent=2)}\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_cli.console import json_text
+from edge_runtime import one_line
 
 if TYPE_CHECKING:
     from edge_runtime import Prediction
@@ -42,9 +44,9 @@ class Table:
 
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
-        rows = answer.top(self._top)
+        rows = [(one_line(label), probability) for label, probability in answer.top(self._top)]
         width = max(len(label) for label, _ in rows)
-        lines = [answer.image]
+        lines = [one_line(answer.image)]
         if answer.probability < self._min_confidence:
             lines.append(f"  {UNKNOWN}: no label reaches {self._min_confidence:.2%}")
         for label, probability in rows:
@@ -64,7 +66,7 @@ class JsonLines:
 
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
-        _say(json.dumps(answer_json(answer, self._top, self._min_confidence), ensure_ascii=False))
+        _say(json_text(answer_json(answer, self._top, self._min_confidence)))
 
     def end(self) -> None:
         """Nothing comes after the last."""
@@ -80,7 +82,7 @@ class JsonDocument:
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
         self._begin(",\n")
-        text = json.dumps(answer_json(answer, self._top, self._min_confidence), indent=2, ensure_ascii=False)
+        text = json_text(answer_json(answer, self._top, self._min_confidence), indent=2)
         sys.stdout.write("\n".join(f"    {line}" for line in text.split("\n")))
 
     def end(self) -> None:
@@ -88,14 +90,13 @@ class JsonDocument:
         if self._begun:
             sys.stdout.write("\n  ]\n}\n")
         else:
-            model = json.dumps(self._model, ensure_ascii=False)
-            sys.stdout.write(f'{{\n  "model": {model},\n  "predictions": []\n}}\n')
+            sys.stdout.write(f'{{\n  "model": {json_text(self._model)},\n  "predictions": []\n}}\n')
 
     def _begin(self, between: str) -> None:
         if self._begun:
             sys.stdout.write(between)
             return
-        sys.stdout.write(f'{{\n  "model": {json.dumps(self._model, ensure_ascii=False)},\n  "predictions": [\n')
+        sys.stdout.write(f'{{\n  "model": {json_text(self._model)},\n  "predictions": [\n')
         self._begun = True
 
 
@@ -106,7 +107,8 @@ class Csv:
         import csv
 
         self._top, self._min_confidence = top, min_confidence
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        # A carriage return in a name is quoted only where rows end in one.
+        self._writer = csv.writer(_LineFeeds(), lineterminator="\r\n")
         self._begun = False
 
     def write(self, answer: Prediction) -> None:
@@ -116,7 +118,6 @@ class Csv:
         label = answer.label if answer.probability >= self._min_confidence else UNKNOWN
         ranked = [cell for name, probability in rows for cell in (name, f"{probability:.6f}")]
         self._writer.writerow([answer.image, label, f"{answer.probability:.6f}", *ranked])
-        sys.stdout.flush()
 
     def end(self) -> None:
         """An empty table has a header, too."""
@@ -127,6 +128,14 @@ class Csv:
             columns = [f"{name}_{rank}" for rank in range(1, ranks + 1) for name in ("label", "probability")]
             self._writer.writerow(["image", "label", "probability", *columns])
             self._begun = True
+
+
+class _LineFeeds:
+    """Takes rows from `csv` and ends them as other lines on stdout end."""
+
+    def write(self, row: str) -> None:
+        """Print one row."""
+        _say(row.removesuffix("\r\n"))
 
 
 def _say(line: str) -> None:

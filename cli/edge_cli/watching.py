@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, watch
+from edge_cli.console import json_text
+from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
@@ -74,10 +74,10 @@ def _line(sighting: Sighting, *, jsonl: bool) -> str:
             "moved_to": sighting.moved_to,
             "again": sighting.again,
         }
-        return json.dumps(value, ensure_ascii=False)
+        return json_text(value)
     moved = f"  moved to {sighting.moved_to}" if sighting.moved_to else ""
     again = "  (after a restart, perhaps told before)" if sighting.again else ""
-    return f"{sighting.image}  {sighting.label}  {sighting.probability:.2%}{moved}{again}"
+    return one_line(f"{sighting.image}  {sighting.label}  {sighting.probability:.2%}{moved}{again}")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ParityError,
         UsageError,
         WeightsError,
+        one_line,
     )
     from edge_runtime.evaluation import Evaluation, evaluate
     from edge_runtime.folders import ClassFolders, Sample, find_images, is_image, scan
@@ -102,6 +103,7 @@ __all__ = [
     "lazy_door",
     "measure",
     "newest_run",
+    "one_line",
     "open_session",
     "quick_load_paths",
     "read_header",
@@ -136,6 +138,7 @@ _HOMES = {
         "ParityError",
         "UsageError",
         "WeightsError",
+        "one_line",
     ],
     "evaluation": ["Evaluation", "evaluate"],
     "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],

@@ -25,18 +25,30 @@ __all__ = [
     "ParityError",
     "UsageError",
     "WeightsError",
+    "one_line",
 ]
 
 
+def one_line(text: str) -> str:
+    """`text` with control characters spelled out: a file's name or a label may hold line ends and terminal commands."""
+    if text.isprintable():
+        return text
+    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in text)
+
+
+def _is_control(char: str) -> bool:
+    return char < " " or "\x7f" <= char < "\xa0" or char in "\u2028\u2029"
+
+
 class EdgeError(Exception):
-    """What is wrong with which file or value (`message`), then what to do about it (`hint`)."""
+    """What is wrong with which file or value (`message`), then what to do about it (`hint`); one line each."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
-        self.message = message
-        self.hint = hint
+        self.message = one_line(message)
+        self.hint = one_line(hint)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

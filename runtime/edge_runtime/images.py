@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageChops
 
-from edge_runtime.errors import ImageError
+from edge_runtime.errors import ImageError, one_line
 from edge_runtime.image_kind import foreign_hint, image_kind
 from edge_runtime.image_memory import check_memory, check_turning
 from edge_runtime.image_structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
@@ -97,7 +97,7 @@ def decode(
     # struct.error, zlib.error, IndexError, EOFError, OverflowError, MemoryError, its bomb warning when warnings are
     # errors. All of them say one thing about this one file, and none of them leaves state behind.
     except Exception as error:
-        reason = _one_line(str(error)) or type(error).__name__
+        reason = one_line(str(error)) or type(error).__name__
         hint = CUT_SHORT if "truncated" in reason.lower() else "it is damaged or of a rare kind: save it again"
         raise ImageError(f"{name} cannot be decoded: {reason}", hint) from error
 
@@ -108,22 +108,11 @@ def _name(source: object) -> str:
     if isinstance(source, bytes | bytearray | memoryview):
         return "image bytes"
     if isinstance(source, str | os.PathLike):
-        return _one_line(os.fsdecode(source)) or "''"
+        return one_line(os.fsdecode(source)) or "''"
     raise ImageError(
         f"an image cannot be read from {type(source).__name__}",
         "give a path, an encoded file's bytes or a PIL image",
     )
-
-
-def _one_line(text: str) -> str:
-    """`text` with control characters spelled out: a file's name may hold line ends and terminal commands."""
-    if text.isprintable():
-        return text
-    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in text)
-
-
-def _is_control(char: str) -> bool:
-    return char < " " or "\x7f" <= char < "\xa0" or char in "\u2028\u2029"
 
 
 def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview, name: str, max_bytes: int) -> IO[bytes]:

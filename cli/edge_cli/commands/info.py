@@ -12,6 +12,7 @@ import typer
 from edge_cli.console import Console, fail, print_json
 from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
+from edge_runtime import one_line
 
 if TYPE_CHECKING:
     from edge_runtime import ModelCard
@@ -123,7 +124,7 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
 
 
 def _line(name: str, value: str) -> None:
-    print(f"  {name:<14} {value}")
+    print(f"  {name:<14} {one_line(value)}")
 
 
 def _lines(card: ModelCard) -> list[tuple[str, str]]:
