@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_runtime.errors import OutputError
 
-__all__ = ["atomic_path", "write_json", "write_text"]
+__all__ = ["atomic_path", "sync_folder", "write_json", "write_text"]
 
 
 @contextmanager
@@ -62,3 +62,13 @@ def write_text(target: str | os.PathLike[str], text: str) -> None:
 def write_json(target: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as an indented JSON document, whole or not at all; NaN is refused, as JSON has none."""
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in `folder` on the disk, where folders can be synced."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -7,6 +7,9 @@ One JSON object a line, appended, and on the disk (fsync) before anything is don
     {"done": NAME}                                          moved and told; only the last answer can be without
     {"picture": NAME, "size_bytes": …, "changed_ns": …, "bad": WHY}
     {"picture": NAME, "size_bytes": …, "changed_ns": …, "sha256": …, "same": true}     touched, its content as before
+
+When it has grown long it is written anew, a line for each picture: those in the folder, and of those that are there no
+more the last 50,000, for a copying program may bring them again.
 """
 
 from __future__ import annotations
@@ -20,12 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from edge_runtime.atomic import sync_folder
 from edge_runtime.errors import OutputError, UsageError
 
 __all__ = ["Entry", "Journal"]
 
+REMEMBERED = 50_000
+
 _HEADER = {"edge_watch": 1}
 _ELSEWHERE = "name another file with --state"
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +61,23 @@ class Journal:
         self.path = path
         self.unfinished: Entry | None = None
         self._folder = folder.resolve()
+        # In the order in which they were last written.
         self._known: dict[str, tuple[int, int, str]] = {}
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        # Folders by label are few, and resolving one for each of 100,000 lines takes long.
+        self._resolved: dict[str, Path] = {}
+        self._lines = 0
+        self._most_lines = 2 * REMEMBERED
         try:
             # A pipe would be waited for.
             if path.exists() and not path.is_file():
                 raise UsageError(f"{path} is not a regular file", _ELSEWHERE)
-            self._file = os.open(path, flags, 0o666)
+            self._file = os.open(path, _APPEND, 0o666)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}", _ELSEWHERE) from None
         try:
             self._lock()
             self._load()
+            self._shorten()
         except BaseException:
             os.close(self._file)
             raise
@@ -97,43 +109,52 @@ class Journal:
         # Not synced: after a power cut the reader of what was told is gone as well, and telling it again is right.
         self._write({"done": name}, sync=False)
         self.unfinished = None
+        self._shorten()
 
     def bad(self, name: str, size_bytes: int, changed_ns: int, why: str) -> None:
         """Note that a file is no picture, so that it is reported once."""
         self._write({**_picture(name, size_bytes, changed_ns), "bad": why})
-        self._known[name] = (size_bytes, changed_ns, "")
+        self._know(name, (size_bytes, changed_ns, ""))
 
     def same(self, name: str, size_bytes: int, changed_ns: int) -> None:
         """Note that a file answered before has another time of change and the same content."""
         digest = self._known[name][2]
         self._write({**_picture(name, size_bytes, changed_ns, digest), "same": True}, sync=False)
-        self._known[name] = (size_bytes, changed_ns, digest)
+        self._know(name, (size_bytes, changed_ns, digest))
+
+    def _know(self, name: str, value: tuple[int, int, str]) -> None:
+        self._known.pop(name, None)
+        self._known[name] = value
 
     def _learn(self, entry: Entry) -> None:
         value = (entry.size_bytes, entry.changed_ns, entry.sha256)
-        self._known[entry.name] = value
+        self._know(entry.name, value)
         if entry.move_to is not None:
             # Sorted into a folder that is watched, it would be found there again.
             with suppress(ValueError):
-                self._known[Path(entry.move_to).resolve().relative_to(self._folder).as_posix()] = value
+                self._know(self._below_folder(entry.move_to), value)
         self.unfinished = entry
+
+    def _below_folder(self, path: str) -> str:
+        """The posix path of `path` below the watched folder; ValueError where it lies elsewhere."""
+        parent, name = os.path.split(path)
+        if parent not in self._resolved:
+            self._resolved[parent] = Path(parent).resolve()
+        return (self._resolved[parent] / name).relative_to(self._folder).as_posix()
 
     def _lock(self) -> None:
         try:
-            import fcntl
-        except ImportError:  # Windows: two processes on one folder are not kept apart
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"another process watches with {self.path}", f"stop it first, or {_ELSEWHERE}") from None
+            # Between opening and locking, the process that had it may have written it anew.
+            ours = _locked(self._file) and os.path.samestat(os.fstat(self._file), self.path.stat())
         except OSError:
-            pass  # a file system without locks
+            ours = False
+        if not ours:
+            raise UsageError(f"another process watches with {self.path}", f"stop it first, or {_ELSEWHERE}")
 
     def _load(self) -> None:
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise UsageError(f"{self.path} is not a regular file", _ELSEWHERE)
-        header = json.dumps(_HEADER).encode("ascii") + b"\n"
+        header = _line(_HEADER)
         whole_bytes = 0
         try:
             with os.fdopen(os.dup(self._file), "rb") as lines:
@@ -143,6 +164,7 @@ class Journal:
                     if not line.endswith(b"\n"):
                         break
                     whole_bytes += len(line)
+                    self._lines += 1
                     # What a failing disk left between whole lines tells nothing.
                     with suppress(ValueError, KeyError, TypeError):
                         self._read(json.loads(line))
@@ -168,17 +190,72 @@ class Journal:
                 )
             )
         elif "picture" in value:
-            self._known[value["picture"]] = (value["size_bytes"], value["changed_ns"], value.get("sha256", ""))
+            self._know(value["picture"], (value["size_bytes"], value["changed_ns"], value.get("sha256", "")))
 
     def _write(self, value: Mapping[str, Any], *, sync: bool = True) -> None:
-        data = json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
         try:
-            while data:
-                data = data[os.write(self._file, data) :]
+            _append(self._file, _line(value))
+            self._lines += 1
             if sync:
                 os.fsync(self._file)
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}", f"make room, or {_ELSEWHERE}") from None
+
+    def _shorten(self) -> None:
+        """Once it has grown long, forget pictures that are long gone, and write it anew where that makes it shorter."""
+        if self._lines <= self._most_lines or self.unfinished is not None:
+            return
+        gone = [name for name in self._known if not os.path.lexists(os.path.join(self._folder, name))]  # noqa: PTH118
+        for name in gone[: max(0, len(gone) - REMEMBERED)]:
+            del self._known[name]
+        if self._lines > len(self._known) + REMEMBERED:
+            # Where there is no room for a second one, it goes on growing.
+            with suppress(OSError):
+                self._write_anew()
+        self._most_lines = self._lines + 2 * REMEMBERED
+
+    def _write_anew(self) -> None:
+        # Under the lock the name is ours; what a killed process left there is written over.
+        path = self.path.with_name(f"{self.path.name}.new")
+        file = os.open(path, _APPEND | os.O_TRUNC, 0o666)
+        try:
+            _locked(file)
+            lines = [_HEADER, *(_picture(name, *value) for name, value in self._known.items())]
+            _append(file, b"".join(map(_line, lines)))
+            os.fsync(file)
+            path.replace(self.path)
+            # What is appended from now on must not be lost with the name.
+            sync_folder(path.parent)
+        except BaseException:
+            os.close(file)
+            path.unlink(missing_ok=True)
+            raise
+        os.close(self._file)
+        self._file, self._lines = file, len(lines)
+
+
+def _locked(file: int) -> bool:
+    """Whether this process has the lock on an open file from now on, or no locks can be had."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes on one folder are not kept apart
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True
+
+
+def _append(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode("ascii") + b"\n"
 
 
 def _picture(name: str, size_bytes: int, changed_ns: int, sha256: str = "") -> dict[str, Any]:

@@ -11,6 +11,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from edge_runtime.atomic import sync_folder
 from edge_runtime.errors import OutputError, UsageError
 
 __all__ = ["Sorter", "bring", "free_name"]
@@ -63,19 +64,21 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
     """Move the file of that size and time of change to `target`, or finish moving it; False where another has the name.
 
     `target` must have been free when it was chosen. With `again`, a process may have been killed on the way: linked
-    and not yet unlinked, copied and not yet unlinked, or the name reserved by an empty file.
+    and not yet unlinked, copied and not yet unlinked, or the name reserved by an empty file. Where its owner took the
+    file away or replaced it meanwhile, there is nothing to move and nothing is.
 
     Raises OutputError where it cannot be moved; it is then where it was.
     """
+    origin = None
     try:
         origin = _status(source)
         if origin is None or (origin.st_size, origin.st_mtime_ns) != (size_bytes, changed_ns):
             return True  # brought before, or taken away or replaced by its owner
         there = _status(target)
         if there is None:
-            return _place(source, target)
+            return _place(source, target, origin)
         if os.path.samestat(origin, there):
-            source.unlink()
+            _drop(source, origin)
             return True
         if not again:
             return False
@@ -83,10 +86,13 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
             source.replace(target)
             return True
         if there.st_size == size_bytes and filecmp.cmp(source, target, shallow=False):
-            source.unlink()
+            _drop(source, origin)
             return True
         return False
     except OSError as error:
+        with suppress(OSError):
+            if origin is not None and not _is_still(source, origin):
+                return True
         raise OutputError(f"cannot move {source} to {target}: {error.strerror or error}", _ROOM) from None
 
 
@@ -100,7 +106,21 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def _place(source: Path, target: Path) -> bool:
+def _is_still(path: Path, origin: os.stat_result) -> bool:
+    """Whether the file at `path` is the one that `origin` was, unchanged."""
+    now = _status(path)
+    if now is None or not os.path.samestat(now, origin):
+        return False
+    return (now.st_size, now.st_mtime_ns) == (origin.st_size, origin.st_mtime_ns)
+
+
+def _drop(source: Path, origin: os.stat_result) -> None:
+    # A camera that writes one name again and again may have put its next picture there by now: that one stays.
+    if _is_still(source, origin):
+        source.unlink()
+
+
+def _place(source: Path, target: Path, origin: os.stat_result) -> bool:
     """Give the file its new name; a hard link is refused where the name is taken, as rename would not."""
     try:
         os.link(source, target)
@@ -108,16 +128,20 @@ def _place(source: Path, target: Path) -> bool:
         return False
     except OSError as error:
         if error.errno == errno.EXDEV:
-            return _copy(source, target)
+            return _copy(source, target, origin)
         if error.errno in _NO_LINKS:
-            return _reserve(source, target)
+            return _reserve(source, target, origin)
         raise
-    _sync_folder(target.parent)
-    source.unlink()
+    if not _is_still(target, origin):
+        target.unlink()
+        return True
+    # The new name must be on the disk before the old one goes.
+    sync_folder(target.parent)
+    _drop(source, origin)
     return True
 
 
-def _reserve(source: Path, target: Path) -> bool:
+def _reserve(source: Path, target: Path, origin: os.stat_result) -> bool:
     """The same where there are no hard links (FAT): an empty file of ours takes the name first."""
     try:
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
@@ -128,12 +152,12 @@ def _reserve(source: Path, target: Path) -> bool:
     except OSError as error:
         target.unlink()
         if error.errno == errno.EXDEV:
-            return _copy(source, target)
+            return _copy(source, target, origin)
         raise
     return True
 
 
-def _copy(source: Path, target: Path) -> bool:
+def _copy(source: Path, target: Path, origin: os.stat_result) -> bool:
     """The same onto another file system: whole and on the disk under a temporary name, then named, then unlinked."""
     # Named after the target, so that the next process takes up what a killed one left.
     digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
@@ -144,20 +168,12 @@ def _copy(source: Path, target: Path) -> bool:
             shutil.copystat(source, part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
-        if not _place(part, target):
+        if not _is_still(source, origin):
+            return True
+        if not _place(part, target, os.lstat(part)):
             return False
     finally:
         part.unlink(missing_ok=True)
-    _sync_folder(target.parent)
-    source.unlink()
+    sync_folder(target.parent)
+    _drop(source, origin)
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    # The new name must be on the disk before the old one goes; where folders cannot be synced, it is as it is.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -132,7 +133,9 @@ def _brought(entry: Entry, folder: Path, journal: Journal, *, again: bool = Fals
     ):
         entry = replace(entry, move_to=str(free_name(Path(entry.move_to).parent, source.name)))
         journal.answered(entry)
-    return entry
+    # Its owner may have taken it away before it could be moved.
+    there = entry.move_to is not None and os.path.lexists(entry.move_to)
+    return entry if there else replace(entry, move_to=None)
 
 
 def _sighting(entry: Entry, folder: Path, *, again: bool = False) -> Sighting:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -205,96 +204,3 @@ def test_memory_does_not_grow_with_the_number_of_files(edge: Any, model: Path, p
         assert len(done.stdout.splitlines()) == count + 1
         peaks.append(int(done.stderr))
     assert peaks[1] < peaks[0] + 5_000
-
-
-WATCH = ["--watch", "landing", "--interval", "0.05", "--jsonl", "--threads", "1"]
-
-
-def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edge_cli", "predict", "--model", "model.onnx", *WATCH, *words]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def land(folder: Path, names: list[str], colour: str = "red") -> None:
-    for name in names:
-        Image.new("RGB", (40, 40), colour).save(folder / f".{name}", "PNG")
-        (folder / f".{name}").rename(folder / name)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_watching_answers_what_lands_once_also_after_a_restart(
-    model: Path, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    landing = tmp_path / "landing"
-    landing.mkdir()
-    land(landing, ["1.png"])
-    first = start(model.parent)
-    assert first.stdout is not None
-    assert rows(first.stdout.readline()) == [("landing/1.png", "red")]
-    land(landing, ["2.png"], "blue")
-    assert rows(first.stdout.readline()) == [("landing/2.png", "blue")]
-    first.send_signal(number)
-    stdout, stderr = first.communicate(timeout=30)
-    assert (first.returncode, stdout) == (code, "") and "Traceback" not in stderr
-    second = start(model.parent)
-    land(landing, ["3.png"], "lime")
-    assert second.stdout is not None
-    assert rows(second.stdout.readline()) == [("landing/3.png", "green")]
-    second.send_signal(signal.SIGTERM)
-    assert second.communicate(timeout=30)[0] == ""
-
-
-def test_a_half_written_picture_is_waited_for(model: Path, tmp_path: Path) -> None:
-    landing = tmp_path / "landing"
-    landing.mkdir()
-    land(tmp_path, ["whole.png"])
-    data = (tmp_path / "whole.png").read_bytes()
-    (landing / "slow.png").write_bytes(data[:40])
-    (landing / "never.png").write_text("no picture")
-    running = start(model.parent, "--quiet")
-    assert running.stdout is not None and running.stderr is not None
-    for end in (50, 60, 70, len(data)):
-        (landing / "slow.png").write_bytes(data[:end])
-    assert rows(running.stdout.readline()) == [("landing/slow.png", "red")]
-    assert "never.png" in running.stderr.readline()
-    running.send_signal(signal.SIGTERM)
-    assert running.communicate(timeout=30) == ("", "")
-
-
-def test_a_kill_at_any_moment_loses_and_repeats_no_picture(model: Path, tmp_path: Path) -> None:
-    landing, target = tmp_path / "landing", tmp_path / "sorted" / "red"
-    landing.mkdir()
-    target.mkdir(parents=True)
-    (target / "7.png").write_text("was here before")
-    names = [f"{number}.png" for number in range(60)]
-    land(landing, names)
-    told: list[dict[str, Any]] = []
-    for lines in (1, 3, 8, 14, 60):
-        running = start(model.parent, "--move-to", "sorted/{label}", "--quiet")
-        assert running.stdout is not None
-        before = len(told)
-        while len(told) < before + lines and len({row["image"] for row in told}) < len(names):
-            told.append(json.loads(running.stdout.readline()))
-        running.send_signal(signal.SIGTERM if lines == 60 else signal.SIGKILL)
-        stdout, stderr = running.communicate(timeout=30)
-        told += map(json.loads, stdout.splitlines())
-        assert "Traceback" not in stderr
-    # What was told twice is marked: the process died between saying it and noting that it was said.
-    once = [row["image"] for row in told if not row["again"]]
-    assert len(once) == len(set(once))
-    assert {row["image"] for row in told} == {f"landing/{name}" for name in names}
-    assert [path.name for path in landing.iterdir() if not path.name.startswith(".")] == []
-    assert len(list(target.iterdir())) == 61
-    assert (target / "7.png").read_text() == "was here before"
-    assert (target / "7-2.png").is_file()
-
-
-def test_two_processes_do_not_watch_with_one_journal(edge: Any, model: Path, tmp_path: Path) -> None:
-    (tmp_path / "landing").mkdir()
-    land(tmp_path / "landing", ["1.png"])
-    running = start(model.parent)
-    assert running.stdout is not None and running.stdout.readline()
-    done = edge("predict", "--watch", "landing", "--model", model)
-    running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=30)
-    assert done.returncode == 2 and "another process" in done.stderr
