@@ -121,7 +121,7 @@ def _predict_and_save(classifier: Classifier, source: Source, target: Path) -> P
         raise UsageError(f"--save-input {target} is not a .png", "any other format would change the pixels")
     if isinstance(source.image, str) and target.exists() and target.samefile(source.image):
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
-    with atomic_path(target) as temporary:
+    with atomic_path(target, option="--save-input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
     return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
 

@@ -16,11 +16,12 @@ __all__ = ["atomic_path", "sync_folder", "write_json", "write_text"]
 
 
 @contextmanager
-def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_path(target: str | os.PathLike[str], *, option: str = "--out") -> Iterator[Path]:
     """A temporary path beside `target`; when the block ends well it becomes `target`, else it is removed.
 
     A reader never sees half a file, and a kill at any moment leaves what was there before. The data is
-    on the disk before the rename (fsync), so the promise survives a power cut too.
+    on the disk before the rename (fsync), so the promise survives a power cut too. `option` is the flag that an
+    error's hint names.
 
     Raises:
         OutputError: the folder is missing or not writable, the disk is full, or `target` is no file, such
@@ -32,7 +33,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         # Renaming onto /dev/null would replace the device itself.
         if target.exists() and not target.is_file():
-            raise OutputError(f"cannot write {target}: it is not a regular file", "name a file with --out")
+            raise OutputError(f"cannot write {target}: it is not a regular file", f"name a file with {option}")
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -43,7 +44,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         raise OutputError(
             f"cannot write {target}: {error.strerror or error}",
-            "make room or choose another folder with --out",
+            f"make room or choose another folder with {option}",
         ) from error
     finally:
         with suppress(OSError):

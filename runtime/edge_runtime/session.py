@@ -19,6 +19,8 @@ from edge_runtime.quick_load import find_quick_load
 
 __all__ = ["open_session", "plain_reason"]
 
+# Beyond any machine; so many that their stacks fill the memory are a slip of the hand.
+MOST_THREADS = 1024
 _FATAL_ONLY = 4
 _LONGEST_REASON = 200
 _UNKNOWN_OPERATOR = re.compile(
@@ -34,12 +36,14 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers.
 
     Raises:
-        UsageError: no such file, one that may not be read, or `threads` below 1.
+        UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024.
         ModelError: the file is empty, truncated, not ONNX, or needs a newer onnxruntime.
     """
     path = Path(path)
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: at least 1 is needed")
+    if threads is not None and threads > MOST_THREADS:
+        raise UsageError(f"--threads {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
     quick = find_quick_load(path, onnxruntime.__version__)
     if quick is not None:

@@ -131,6 +131,12 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(edge: Any, model: Path
         ["photos/2.png", "--save-input", "seen.jpg"],
         ["photos/2.png", "--save-input", "photos/2.png"],
         ["photos/2.png", "--min-confidence", "1.5"],
+        ["photos/2.png", "--min-confidence", "nan"],
+        ["photos/2.png", "--interval", "1"],
+        ["photos/2.png", "--threads", "100000"],
+        ["--watch", "photos", "--interval", "nan"],
+        ["--watch", "photos", "--interval", "inf"],
+        ["--watch", "photos", "--interval", "0"],
         ["photos/2.png", "--labels", "labels.txt"],
         ["--watch", "gone"],
         ["--watch", "photos", "photos/2.png"],
@@ -187,6 +193,8 @@ def test_save_input_shows_what_the_model_sees(edge: Any, model: Path, photos: Pa
         pixels = np.asarray(seen)
     assert pixels.shape == (32, 32, 3)
     assert (pixels[16, 16] == (0, 0, 255)).all()
+    nowhere = edge("predict", "photos/wide.png", "--model", model, "--save-input", "gone/seen.png")
+    assert nowhere.returncode == 1 and "another folder with --save-input" in nowhere.stderr
 
 
 def test_memory_does_not_grow_with_the_number_of_files(edge: Any, model: Path, photos: Path, tmp_path: Path) -> None:

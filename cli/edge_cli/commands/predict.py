@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 TOP = 5
+INTERVAL_S, SHORTEST_S, LONGEST_S = 1.0, 0.05, 86_400
 
 
 class _Format(NamedTuple):
@@ -59,7 +60,7 @@ def predict(
     ] = None,
     min_confidence: Annotated[
         float,
-        typer.Option("--min-confidence", metavar="P", min=0, max=1, help="Below it the label is unknown."),
+        typer.Option("--min-confidence", metavar="P", help="Below it the label is unknown."),
     ] = 0.0,
     json_: JsonFlag = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per picture and line.")] = False,
@@ -79,8 +80,9 @@ def predict(
         ),
     ] = None,
     interval: Annotated[
-        float, typer.Option("--interval", metavar="S", min=0.05, help="With --watch: seconds between looks.")
-    ] = 1.0,
+        float | None,
+        typer.Option("--interval", metavar="S", help="With --watch: seconds between looks.", show_default="1"),
+    ] = None,
     explain: Annotated[
         Path | None,
         typer.Option(
@@ -108,6 +110,8 @@ def predict(
     """Classify `--image` and any further names, or watch a folder."""
     if json_ + jsonl + csv_ > 1:
         raise UsageError("--json, --jsonl and --csv exclude each other", "choose one")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"--min-confidence {min_confidence}: a probability is from 0 to 1", "--min-confidence 0.8")
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
     if out is not None and explain is None:
@@ -119,6 +123,8 @@ def predict(
     if watch is not None:
         if names or files_from or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
+        if interval is not None and not SHORTEST_S <= interval <= LONGEST_S:
+            raise UsageError(f"--interval {interval}: from {SHORTEST_S} to {LONGEST_S} seconds", "--interval 1")
         from edge_cli.watching import watch_folder
 
         return watch_folder(
@@ -127,13 +133,13 @@ def predict(
             console,
             move_to=move_to,
             state=state,
-            interval_s=interval,
+            interval_s=interval or INTERVAL_S,
             top=top or TOP,
             min_confidence=min_confidence,
             jsonl=jsonl,
         )
-    if move_to is not None or state is not None:
-        raise UsageError("--move-to and --state go with --watch", "edge predict --watch DIR")
+    if move_to is not None or state is not None or interval is not None:
+        raise UsageError("--move-to, --state and --interval go with --watch", "edge predict --watch DIR")
     from edge_cli.classifying import Pictures, classify
 
     pictures = Pictures(names, files_from)
