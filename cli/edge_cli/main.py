@@ -164,17 +164,30 @@ def run() -> int:
             raise
         _forget_output()
         return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
-    except ModuleNotFoundError as error:
-        extra = HINTS.get((error.name or "").partition(".")[0])
-        if extra is None:
+    except ImportError as error:
+        return _unloadable(error, error.name or "")
+    except RuntimeError as error:
+        # How numpy, while it is imported, refuses a processor it was not built for.
+        if "built with baseline optimizations" not in str(error):
             raise
-        missing = MissingExtraError(extra, str(error.name))
-        return fail(missing.message, missing.hint, missing.exit_code)
+        return _unloadable(error, "numpy")
     except typer.TyperException as error:
         return _usage(error)
     if code == INTERRUPTED:
         return fail("interrupted", "", INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _unloadable(error: Exception, module: str) -> int:
+    """A package is missing or does not load: one of an extra, or one of the base install that is broken."""
+    package = module.partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package in HINTS:
+        missing = MissingExtraError(HINTS[package], module)
+        return fail(missing.message, missing.hint, missing.exit_code)
+    if package.startswith("edge_"):
+        raise error
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return fail(f"a package does not load: {reason}", "edge doctor says which, and what to install", 1)
 
 
 def _usage(error: typer.TyperException) -> int:

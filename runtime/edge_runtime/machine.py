@@ -11,6 +11,7 @@ from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_CPUINFO = Path("/proc/cpuinfo")
 
 __all__ = ["available_memory_bytes", "cpu_model", "instruction_sets", "usable_cores"]
 
@@ -104,13 +105,13 @@ def cpu_model() -> str:
     """The processor's name as the system gives it, on a Raspberry Pi the board's."""
     for path in ("/proc/device-tree/model", "/sys/firmware/devicetree/base/model"):
         try:
-            return Path(path).read_text(encoding="utf-8").strip("\0\n ")
+            return Path(path).read_text(encoding="utf-8", errors="replace").strip("\0\n ")
         except OSError:
             continue
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.lower().startswith("model name"):
-                return line.partition(":")[2].strip()
+        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.lower().startswith("model name") and (name := line.partition(":")[2].strip()):
+                return name
     except OSError:
         pass
     return platform.processor() or platform.machine() or sys.platform
@@ -120,7 +121,7 @@ def instruction_sets() -> tuple[str, ...]:
     """The processor's instruction set extensions as Linux names them, sorted; empty on other systems."""
     try:
         # Line by line: on a machine of many cores the whole file takes long, and every core says the same.
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        with _CPUINFO.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 name, _, value = line.partition(":")
                 if name.strip().lower() in ("flags", "features"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ SIDE = 16
 LIMIT_S = 120
 # What Windows ends a process with for an illegal instruction.
 _WINDOWS_ILLEGAL = 0xC000001D
+_NUMPY_ILLEGAL = "built with baseline optimizations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,26 @@ def run_probe() -> Probe:
     step = STEPS[min(len(came), len(STEPS) - 1)]
     package = "onnxruntime" if step == "a model" else step
     what = "running a model" if step == "a model" else f"importing {step}"
-    if done.returncode in (-getattr(signal, "SIGILL", 4), _WINDOWS_ILLEGAL):
+    said = _last_error(done.stderr)
+    # numpy looks before it dies, and raises.
+    if done.returncode in (-getattr(signal, "SIGILL", 4), _WINDOWS_ILLEGAL) or _NUMPY_ILLEGAL in said:
         return Probe(step, f"{what} dies of an illegal instruction: {_versioned(package)} was built for newer "
                      f"processors than this {platform.machine()}", _older(package))  # fmt: skip
+    if done.returncode == -getattr(signal, "SIGKILL", 9):
+        return Probe(step, f"{what} is killed from outside", "memory may have run out: close other programs")
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         return Probe(step, f"{what} dies of {name}", f"pip install --force-reinstall {package}")
-    said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     return Probe(step, f"{what} fails: {said}", f"pip install --force-reinstall {package}")
+
+
+def _last_error(stderr: str) -> str:
+    """What the traceback on stderr ends with, which may have several lines, on one."""
+    lines = stderr.strip().splitlines() or ["no reason given"]
+    for number, line in reversed(list(enumerate(lines))):
+        if re.match(r"[\w.]*(Error|Exception)\b", line):
+            return " ".join(" ".join(lines[number:]).split())
+    return lines[-1]
 
 
 def _versioned(package: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from edge_runtime import Health, Throttling, read_health, run_probe, slow_reasons
 
@@ -69,13 +71,79 @@ def test_the_packages_here_work() -> None:
     assert run_probe().fault == ""
 
 
+def broken(folder: Path, monkeypatch: pytest.MonkeyPatch, package: str, code: str) -> None:
+    """Have every new process import `code` for `package`."""
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").write_text(f"import os, signal\n{code}\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, sys.path)]))
+
+
+ILLEGAL = "os.kill(os.getpid(), signal.SIGILL)"
+LATER = f"class SessionOptions: ...\ndef InferenceSession(*_, **__): {ILLEGAL}"
+BASELINE = "raise RuntimeError('NumPy was built with baseline optimizations: \\n(X86_V2) but this machine not:\\n.')"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_an_illegal_instruction_is_told_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "onnxruntime"
-    package.mkdir()
-    (package / "__init__.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+@pytest.mark.parametrize(
+    ("package", "code", "step"),
+    [
+        ("onnxruntime", ILLEGAL, "onnxruntime"),
+        ("onnxruntime", LATER, "a model"),
+        ("PIL", ILLEGAL, "pillow"),
+        ("numpy", BASELINE, "numpy"),
+    ],
+)
+def test_an_illegal_instruction_is_told_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, code: str, step: str
+) -> None:
+    broken(tmp_path, monkeypatch, package, code)
     found = run_probe()
-    assert found.step == "onnxruntime"
+    assert found.step == step
     assert "illegal instruction" in found.fault
-    assert "pip install 'onnxruntime==" in found.hint
+    assert f"pip install '{ {'PIL': 'pillow'}.get(package, package) }==" in found.hint
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize(
+    ("code", "said", "advice"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV", "--force-reinstall onnxruntime"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed from outside", "memory"),
+        ("raise ImportError('libm.so.6: version\\nGLIBC_2.38 not found')", "version GLIBC_2.38 not found", "reinstall"),
+        ("import sys; sys.exit(3)", "no reason given", "reinstall"),
+    ],
+)
+def test_other_deaths_are_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str, advice: str
+) -> None:
+    broken(tmp_path, monkeypatch, "onnxruntime", code)
+    found = run_probe()
+    assert found.step == "onnxruntime" and said in found.fault and advice in found.hint
+
+
+@pytest.mark.parametrize("reason", ["libm.so.6: version GLIBC_2.38 not found", "No module named onnxruntime"])
+def test_commands_that_need_what_does_not_load_point_to_doctor(
+    edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    broken(tmp_path, monkeypatch, "onnxruntime", f"raise ImportError({reason!r})")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    done = edge("predict", "x.png", "--model", "model.onnx")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        f"error: a package does not load: {reason}",
+        " hint: edge doctor says which, and what to install",
+    ]
+    told = edge("doctor")
+    assert told.returncode == 1
+    assert f"broken: importing onnxruntime fails: ImportError: {reason}" in told.stdout
+    assert "Traceback" not in told.stderr
+
+
+def test_a_numpy_that_refuses_the_processor_points_to_doctor(
+    edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken(tmp_path, monkeypatch, "numpy", BASELINE)
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    done = edge("predict", "x.png", "--model", "model.onnx")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 2
+    assert "NumPy was built with" in done.stderr and "edge doctor" in done.stderr

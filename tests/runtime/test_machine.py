@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import available_memory_bytes, cpu_model, usable_cores
+from edge_runtime import available_memory_bytes, cpu_model, machine, usable_cores
 from edge_runtime.machine import _cgroup_cores, _cgroup_memory_bytes
 
 
@@ -94,5 +94,19 @@ def test_a_memory_limit_of_the_first_version_counts(tmp_path: Path) -> None:
     assert _cgroup_memory_bytes(tmp_path) == 500
 
 
-def test_the_processor_has_a_name() -> None:
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00 nothing\n", b"model name\n"])
+def test_the_processor_has_a_name_whatever_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
     assert cpu_model().strip() == cpu_model() != ""
+    if content is not None:
+        (tmp_path / "cpuinfo").write_bytes(content)
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    assert machine.instruction_sets() == ()
+    assert cpu_model() != ""
+
+
+def test_instruction_sets_are_those_of_the_first_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd crc32\n\nFeatures\t: other\n")
+    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
+    assert machine.instruction_sets() == ("asimd", "crc32", "fp")

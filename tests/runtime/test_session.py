@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from edge_runtime import Classifier, EdgeError, ModelCard, ModelError, Preprocessing, UsageError, open_session, one_line
+from edge_runtime import Classifier, EdgeError, ModelCard, ModelError, Preprocessing, UsageError, one_line, open_session
 from tiny_model import write_tiny_model
 
 Change = Callable[[onnx.ModelProto], object]
