@@ -114,8 +114,8 @@ def _edge(
 
 def main() -> None:
     """Run `edge` with the process's arguments and exit with the code DESIGN promises."""
-    # Pillow warns of a large image before edge refuses it by its own limit, in its own words.
-    warnings.filterwarnings("ignore", message=r"Image size .* exceeds limit")
+    # Pillow warns of odd EXIF, tags and sizes; what matters of it edge says in its own words.
+    warnings.filterwarnings("ignore", module=r"PIL\b")
     # A stream that the caller closed: what would go there is nobody's.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115

@@ -19,6 +19,7 @@ from PIL import Image, ImageChops
 from edge_runtime.errors import ImageError, one_line
 from edge_runtime.image_kind import foreign_hint, image_kind
 from edge_runtime.image_memory import check_memory, check_turning
+from edge_runtime.image_noise import silence
 from edge_runtime.image_structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
 
 if TYPE_CHECKING:
@@ -173,6 +174,7 @@ def _decode_file(
         check_scans(file, frame, name)
     file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
+    silence(kind)
     module, plugin = _PLUGINS[kind]
     image: Image.Image = getattr(import_module(module), plugin)(file)
     _check_pixels(image.size, name, max_pixels)
