@@ -152,7 +152,8 @@ class Classifier:
             result: NDArray[np.float32] = session.run([output], {INPUT_NAME: pixels})[0]
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = plain_reason(str(error))
-            raise ModelError(f"{self.path} fails on {len(pixels)} images: {reason}", _AGAIN) from error
+            images = f"{len(pixels)} image{'' if len(pixels) == 1 else 's'}"
+            raise ModelError(f"{self.path} fails on {images}: {reason}", _AGAIN) from error
         return result
 
     @overload

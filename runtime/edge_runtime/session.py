@@ -127,7 +127,8 @@ def _explain_graph(path: Path, error: Exception) -> tuple[str, str]:
             f"{path} uses the operator {name}, which onnxruntime {onnxruntime.__version__} cannot run",
             "export it with operators of the ONNX standard, or pip install --upgrade onnxruntime",
         )
-    if "external" in lowered:
+    # "Use external data" is its advice on weights too large to be true.
+    if "external" in lowered.replace("use external data", ""):
         return (
             f"{path} keeps weights in another file that cannot be used: {reason}",
             "export it as one file, as edge export does; weights elsewhere are not read",
@@ -142,4 +143,5 @@ def plain_reason(reason: str) -> str:
     reason = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(reason.split()))
     reason = re.sub(r"^Load model from .*? failed: ?", "", reason)
     reason = re.sub(r"/\S+\.(?:cc|cpp|h):\d+ (?:.*?\) ?(?:const )?)?", "", reason)
+    reason = re.sub(r"\b\w+\.(?:cc|cpp|h):\d+ \w+ ", "", reason)
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 1]}…"
