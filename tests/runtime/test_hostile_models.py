@@ -119,6 +119,8 @@ def duplicate_output(proto: onnx.ModelProto) -> None:
 def weights_of_a_terabyte(proto: onnx.ModelProto) -> None:
     proto.graph.initializer.append(numpy_helper.from_array(np.zeros(3, np.float32), "huge"))
     proto.graph.initializer[-1].dims[0] = 2**40
+    proto.graph.node.append(helper.make_node("Identity", ["huge"], ["copy"]))
+    proto.graph.output.append(helper.make_tensor_value_info("copy", TensorProto.FLOAT, None))
 
 
 def weights_without_data(proto: onnx.ModelProto) -> None:
