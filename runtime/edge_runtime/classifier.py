@@ -23,7 +23,7 @@ from edge_runtime.machine import usable_cores
 from edge_runtime.prediction import Prediction
 from edge_runtime.session import open_session, plain_reason
 
-__all__ = ["Classifier", "ImageSource", "describe_source"]
+__all__ = ["Classifier", "ImageSource", "describe_source", "identify_file"]
 
 _T = TypeVar("_T")
 
@@ -76,7 +76,7 @@ class Classifier:
         self.path = Path(model)
         self.threads = threads or usable_cores()
         self._given_threads = threads
-        self._file = _identity(self.path)
+        self._file = identify_file(self.path)
         self._session = open_session(self.path, threads=threads)
         self._alone: Any = None
         self._lock = Lock()
@@ -190,8 +190,8 @@ class Classifier:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):
             raise UsageError(f"on_error {on_error!r} is not known", "give 'raise' or 'return'")
-        if batch_size is None and self._file is not None and self._file[0] > SMALL_MODEL_BYTES:
-            batch_size = LARGE_MODEL_BATCH
+        if batch_size is None:
+            batch_size = self._best_batch_size()
         if batch_size is None:
             return self._one_by_one(images, on_error)
         return self._in_batches(iter(images), batch_size, on_error)
@@ -259,6 +259,14 @@ class Classifier:
             return now.result
         return partial(self.preprocessing, image)
 
+    def _best_batch_size(self) -> int | None:
+        """How many images the model runs on at once, by itself; None where each thread runs it on its own image."""
+        large = self._file is not None and self._file[0] > SMALL_MODEL_BYTES
+        return LARGE_MODEL_BATCH if large else None
+
+    def _open_alone(self) -> Any:
+        return open_session(self.path, threads=1)
+
     def _session_alone(self) -> Any:
         """A session of the same file that runs on the thread that calls it; the first one where that cannot be had."""
         with self._lock:
@@ -266,9 +274,9 @@ class Classifier:
                 self._alone = self._session
                 if self.threads > 1:
                     with suppress(EdgeError):
-                        alone = open_session(self.path, threads=1)
+                        alone = self._open_alone()
                         # A newer export may lie there by now.
-                        if _identity(self.path) == self._file:
+                        if identify_file(self.path) == self._file:
                             self._alone = alone
             return self._alone
 
@@ -301,7 +309,7 @@ def _outcome(result: Callable[[], _T], on_error: str) -> _T | ImageError:
         del result
 
 
-def _identity(path: Path) -> tuple[int, ...] | None:
+def identify_file(path: Path) -> tuple[int, ...] | None:
     """Size in bytes, then what tells a file from its successor under the same name; None where there is none."""
     try:
         status = path.stat()

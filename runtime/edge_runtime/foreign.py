@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.card import INPUT_NAME, METADATA_KEY, ModelCard
-from edge_runtime.classifier import Classifier
+from edge_runtime.classifier import Classifier, identify_file
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine import usable_cores
 from edge_runtime.preprocess import Preprocessing
@@ -31,7 +31,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 IMAGENET_PX, IMAGENET_RESIZE_PX = 224, 256
 LARGEST_PX = 3584
 
-_SUPPORTED = "edge runs one image input, float32 or uint8, [N, 3, height, width] or [N, height, width, 3]"
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+_SUPPORTED = "edge runs one image input, float32, float16 or uint8, [N, 3, height, width] or [N, height, width, 3]"
 
 
 class ForeignClassifier(Classifier):
@@ -64,39 +69,46 @@ class ForeignClassifier(Classifier):
         self.embedding_size = 0
         self._given_threads = threads
         self._preprocess = preprocess
-        self._file = None
+        self._file = identify_file(self.path)
         self._alone: Any = None
         self._lock = Lock()
         session = open_session(self.path, threads=threads)
         if METADATA_KEY in session.get_modelmeta().custom_metadata_map:
             raise UsageError(f"{self.path} has labels and preprocessing of its own", "drop --labels and --preprocess")
-        entrance = _read_entrance(session, self.path)
+        self._entrance = entrance = _read_entrance(session, self.path)
+        self._exit = _read_exit(session, self.path, len(self.labels))
         self.preprocessing = Preprocessing(
             resize_px=round(max(entrance.height_px, entrance.width_px) * IMAGENET_RESIZE_PX / IMAGENET_PX),
             height_px=entrance.height_px,
             width_px=entrance.width_px,
             interpolation="bilinear",
         )
-        self._session = _Adapter(session, entrance, _read_exit(session, self.path))
+        self._session = _Adapter(session, entrance, self._exit)
         softmax = self._probe()
         self.card = ModelCard(
             labels=self.labels,
             preprocessing=self.preprocessing,
             backbone="foreign",
             strategy="foreign",
-            normalization={} if entrance.is_uint8 else {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
+            normalization={} if entrance.kind == np.uint8 else {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
         )
-        scaled = "bytes as they are" if entrance.is_uint8 else "ImageNet's mean and standard deviation"
+        scaled = "bytes as they are" if entrance.kind == np.uint8 else "ImageNet's mean and standard deviation"
         self.note = (
             f"{self.path} was not made by edge export: input {entrance.width_px}×{entrance.height_px} px, {scaled}, "
-            f"{'softmax added' if softmax else 'its output are probabilities'}"
+            f"{'softmax added' if softmax else 'its output is probabilities'}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (str(self.path.absolute()), self.labels, self._preprocess, self._given_threads)
 
-    def _session_alone(self) -> Any:
-        return self._session
+    def _open_alone(self) -> Any:
+        alone = _Adapter(super()._open_alone(), self._entrance, self._exit)
+        alone.softmax = self._session.softmax
+        return alone
+
+    def _best_batch_size(self) -> int | None:
+        # A graph that takes four images at a time computes four, however many there are.
+        return self._entrance.batch if self._entrance.batch > 1 else super()._best_batch_size()
 
     def _probe(self) -> bool:
         """Run a few drawn pictures and see what comes: whether a softmax is missing, which is added from then on."""
@@ -154,7 +166,7 @@ class _Entrance:
     """The graph's input; `batch` is 0 where it takes any number of images."""
 
     name: str
-    is_uint8: bool
+    kind: type[np.generic]
     channels_first: bool
     batch: int
     height_px: int
@@ -201,9 +213,10 @@ class _Adapter:
 
     def _scaled(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         images: NDArray[Any] = pixels
-        if not self._entrance.is_uint8:
+        if self._entrance.kind != np.uint8:
             mean, std = (np.array(value, np.float32) for value in (IMAGENET_MEAN, IMAGENET_STD))
             images = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+            images = images.astype(self._entrance.kind, copy=False)
         if self._entrance.channels_first:
             images = images.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(images)
@@ -213,7 +226,7 @@ def _read_entrance(session: Any, path: Path) -> _Entrance:
     inputs = session.get_inputs()
     described = ", ".join(f"{node.name} {node.type} {node.shape}" for node in inputs)
     unsupported = ModelError(f"{path} takes {described or 'nothing'}, which edge cannot feed", _SUPPORTED)
-    if len(inputs) != 1 or inputs[0].type not in ("tensor(float)", "tensor(uint8)") or len(inputs[0].shape) != 4:
+    if len(inputs) != 1 or inputs[0].type not in _TYPES or len(inputs[0].shape) != 4:
         raise unsupported
     node = inputs[0]
     batch, *sides = (side if isinstance(side, int) and side > 0 else 0 for side in node.shape)
@@ -223,17 +236,20 @@ def _read_entrance(session: Any, path: Path) -> _Entrance:
     height, width = (side or IMAGENET_PX for side in (sides[1:] if channels_first else sides[:2]))
     if max(height, width) > LARGEST_PX:
         raise unsupported
-    return _Entrance(node.name, node.type == "tensor(uint8)", channels_first, batch, height, width)
+    return _Entrance(node.name, _TYPES[node.type], channels_first, batch, height, width)
 
 
-def _read_exit(session: Any, path: Path) -> str:
-    """The name of the one output that can be scores."""
+def _read_exit(session: Any, path: Path, classes: int) -> str:
+    """The name of the one output that can be scores; of several, the one that has as many as there are labels."""
     outputs = session.get_outputs()
     fitting = [node for node in outputs if node.type in ("tensor(float)", "tensor(float16)") and _is_row(node.shape)]
+    if len(fitting) > 1:
+        fitting = [node for node in fitting if node.shape[1] == classes]
     if len(fitting) != 1:
         described = ", ".join(f"{node.name} {node.type} {node.shape}" for node in outputs)
         raise ModelError(
-            f"{path} gives {described}", "edge runs classifiers: one output, a score per image and class, [N, classes]"
+            f"{path} gives {described}",
+            "edge runs classifiers: one output of a score per image and label, [N, classes]",
         )
     return str(fitting[0].name)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,67 @@ def test_pixels_are_normalised_as_imagenet_is(tmp_path: Path) -> None:
     found = classifier.predict(Image.new("RGB", (32, 32), tuple(map(int, colour)))).probabilities
     scores = np.exp((colour / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225])
     assert found == pytest.approx(scores / scores.sum(), abs=1e-5)
+
+
+def changed(model: Path, change: Callable[[Any], None]) -> Path:
+    proto = onnx.load(model)
+    change(proto)
+    onnx.save(proto, model)
+    return model
+
+
+def test_half_precision_goes_in_and_comes_out(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    def halve(proto: Any) -> None:
+        proto.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+        proto.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+        proto.graph.node[-1].output[0] = "wide"
+        proto.graph.node.append(helper.make_node("Cast", ["wide"], ["y"], to=TensorProto.FLOAT16))
+
+    model = changed(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), halve)
+    answer = ForeignClassifier(model, labels=LABELS, threads=1).predict(Image.new("RGB", (40, 40), "lime"))
+    assert answer.label == "green" and answer.probabilities.dtype == np.float32
+    assert answer.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_of_several_outputs_the_one_with_as_many_as_labels_is_the_answer(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    def add_features(proto: Any) -> None:
+        proto.graph.node.append(helper.make_node("Concat", ["s", "s"], ["features"], axis=1))
+        proto.graph.output.insert(0, helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 6]))
+
+    model = changed(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), add_features)
+    assert ForeignClassifier(model, labels=LABELS, threads=1).predict(Image.new("RGB", (9, 9), "blue")).label == "blue"
+    with pytest.raises(EdgeError, match="features tensor"):
+        ForeignClassifier(model, labels=("a", "b"), threads=1)
+
+
+def test_a_graph_of_four_images_at_a_time_runs_once_for_four(tmp_path: Path) -> None:
+    classifier = ForeignClassifier(write(tmp_path / "m.onnx", [4, 3, 32, 32]), labels=LABELS, threads=2)
+    session = classifier._session._session
+    runs = []
+
+    class Counting:
+        def run(self, *words: Any) -> Any:
+            runs.append(words)
+            return session.run(*words)
+
+    classifier._session._session = Counting()
+    pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue") * 7]
+    assert [answer.label for answer in classifier.predict_many(pictures)] == list(LABELS) * 7
+    assert len(runs) == 6
+
+
+def test_each_thread_runs_a_graph_of_its_own(tmp_path: Path) -> None:
+    classifier = ForeignClassifier(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), labels=LABELS, threads=2)
+    pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue") * 7]
+    answers = list(classifier.predict_many(pictures))
+    assert [answer.label for answer in answers] == list(LABELS) * 7
+    assert classifier._alone is not None and classifier._alone is not classifier._session
+    for picture, answer in zip(pictures, answers, strict=True):
+        np.testing.assert_allclose(answer.probabilities, classifier.predict(picture).probabilities, atol=1e-6)
 
 
 @pytest.mark.parametrize(
