@@ -6,11 +6,13 @@ import io
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from edge_cli.console import over_bar
 from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageError, expand, read_names
 
 if TYPE_CHECKING:
@@ -24,8 +26,7 @@ __all__ = ["Pictures", "classify"]
 class Pictures:
     """The pictures that names and a list of names stand for, found while others are classified.
 
-    `failed` counts what stood for nothing; `count` is how many pictures there are where that is known at once, else
-    None.
+    `failed` counts what stood for nothing; `count` is 1 where there is one picture and that is known, else None.
 
     Raises the EdgeError of the only name where that stands for no picture, UsageError where none of several does.
     """
@@ -38,10 +39,12 @@ class Pictures:
             raise UsageError("standard input can be read once", "give - once")
         self.failed = 0
         self._held: list[EdgeError] | None = []
-        listed = () if files_from is None else _listed(files_from)
-        # A `-` in a list is a file's name; only on the command line does it mean standard input.
-        found = chain(expand(names, on_problem=self._problem, stdin=_stdin()), expand(listed, on_problem=self._problem))
-        first = list(_take(found, 2))
+        found = chain(
+            expand(names, on_problem=self._problem, stdin=_stdin()),
+            () if files_from is None else self._listed(files_from),
+        )
+        # Whoever writes a list while it is read may wait for the first answer before the second name.
+        first = list(islice(filter(None, found), 1 if listed_on_stdin else 2))
         held, self._held = self._held, None
         if not first and len(held) <= 1:
             raise held[0] if held else UsageError(f"{files_from} names no pictures", "one name a line")
@@ -49,11 +52,29 @@ class Pictures:
             _say_problem(error)
         if not first:
             raise UsageError("none of the names stands for a picture", "see the lines above")
-        self.count = None if len(first) > 1 else 1
+        self.count = None if listed_on_stdin or len(first) > 1 else 1
         self._found = chain(first, found)
+        self._ended = False
 
-    def __iter__(self) -> Iterator[Source]:
-        return self._found
+    def bursts(self) -> Iterator[Iterator[Source]]:
+        """The pictures, as many at a time as there are without waiting for names; each is used up before the next."""
+        while not self._ended:
+            yield self._burst()
+
+    def _burst(self) -> Iterator[Source]:
+        for source in self._found:
+            if source is None:
+                return
+            yield source
+        self._ended = True
+
+    def _listed(self, path: Path) -> Iterator[Source | None]:
+        """What a list names, and None where more names may have to be waited for."""
+        with _open_list(path) as file:
+            for names in read_names(file):
+                # A `-` in a list is a file's name; only on the command line does it mean standard input.
+                yield from expand(names, on_problem=self._problem)
+                yield None
 
     def _problem(self, error: EdgeError) -> None:
         self.failed += 1
@@ -85,18 +106,19 @@ def classify(
 def _answers(classifier: Classifier, pictures: Pictures, save_input: Path | None) -> Iterator[Prediction | ImageError]:
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
-        yield _one(classifier, next(iter(pictures)), save_input)
+        yield _one(classifier, next(next(pictures.bursts())), save_input)
         return
-    names: deque[str] = deque()
+    for burst in pictures.bursts():
+        names: deque[str] = deque()
+        for answer in classifier.predict_many(_images(burst, names), on_error="return"):
+            name = names.popleft()
+            yield answer if isinstance(answer, ImageError) or answer.image == name else replace(answer, image=name)
 
-    def images() -> Iterator[str | bytes]:
-        for source in pictures:
-            names.append(source.name)
-            yield source.image
 
-    for answer in classifier.predict_many(images(), on_error="return"):
-        name = names.popleft()
-        yield answer if isinstance(answer, ImageError) or answer.image == name else replace(answer, image=name)
+def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]:
+    for source in burst:
+        names.append(source.name)
+        yield source.image
 
 
 def _one(classifier: Classifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
@@ -126,32 +148,24 @@ def _predict_and_save(classifier: Classifier, source: Source, target: Path) -> P
     return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
 
 
-def _take(found: Iterator[Source], count: int) -> Iterator[Source]:
-    for _ in range(count):
-        try:
-            yield next(found)
-        except StopIteration:
-            return
-
-
 def _stdin() -> BinaryIO:
     # The caller may have closed it: then it is empty.
     return io.BytesIO() if sys.stdin is None else sys.stdin.buffer
 
 
-def _listed(path: Path) -> Iterator[str]:
+@contextmanager
+def _open_list(path: Path) -> Iterator[BinaryIO]:
     if str(path) == STANDARD_INPUT:
-        yield from read_names(_stdin())
+        yield _stdin()
         return
     try:
         file: BinaryIO = path.open("rb")
     except OSError as error:
         raise UsageError(f"--files-from {path} cannot be read: {error.strerror}", "name a list of files") from None
     with file:
-        yield from read_names(file)
+        yield file
 
 
 def _say_problem(error: EdgeError) -> None:
-    # Over a bar that is being drawn.
-    sys.stderr.write(f"{chr(13) + chr(27) + '[K' if sys.stderr.isatty() else ''}error: {error}\n")
+    sys.stderr.write(f"{over_bar()}error: {error}\n")
     sys.stderr.flush()

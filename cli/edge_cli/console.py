@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Console", "fail", "json_text", "print_json", "print_table"]
+__all__ = ["Console", "fail", "json_text", "over_bar", "print_json", "print_table"]
 
 
 def fail(message: str, hint: str, code: int) -> int:
     """Say on stderr what is wrong and what to do; gives `code` back."""
     red, dim, off = ("\033[31m", "\033[2m", "\033[0m") if _colour(sys.stderr) else ("", "", "")
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
-    sys.stderr.write(f"{red}error:{off} {message}\n")
+    sys.stderr.write(f"{over_bar()}{red}error:{off} {message}\n")
     if hint:
         sys.stderr.write(f"{dim} hint:{off} {hint}\n")
     return code
@@ -119,5 +117,15 @@ class Console:
         self.end()
 
 
+def over_bar() -> str:
+    """What a line on stderr begins with, so that a bar that is being drawn does not stand before it."""
+    return "\r\033[K" if _is_terminal(sys.stderr) else ""
+
+
 def _colour(stream: Any) -> bool:
-    return bool(stream.isatty()) and "NO_COLOR" not in os.environ
+    return _is_terminal(stream) and "NO_COLOR" not in os.environ
+
+
+def _is_terminal(stream: Any) -> bool:
+    """Whether it is one that takes commands."""
+    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"

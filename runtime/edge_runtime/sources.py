@@ -60,10 +60,11 @@ def expand(names: Iterable[str], *, on_problem: OnProblem, stdin: BinaryIO | Non
             yield from _matching(name, on_problem)
 
 
-def read_names(file: BinaryIO) -> Iterator[str]:
+def read_names(file: BinaryIO) -> Iterator[list[str]]:
     """The names in a list, as `find` writes it: each ends in NUL (`-print0`) or in a newline, and empty ones are none.
 
-    Which of the two it is, the first that are read decide. A list being written is read as far as it has come.
+    Which of the two it is, the first that are read decide. A list being written is read as far as it has come: it gives
+    as many names at a time as there are without waiting for more.
     """
     read = getattr(file, "read1", file.read)
     rest, separator = b"", b""
@@ -73,8 +74,8 @@ def read_names(file: BinaryIO) -> Iterator[str]:
             separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
         if separator:
             *whole, rest = rest.split(separator)
-            yield from _names(whole, separator)
-    yield from _names([rest], separator)
+            yield _names(whole, separator)
+    yield _names([rest], separator)
 
 
 def natural_key(name: str) -> tuple[str, str]:
@@ -87,11 +88,9 @@ def _counted(digits: str) -> str:
     return f"\0{chr(len(digits))}{digits}"
 
 
-def _names(pieces: Iterable[bytes], separator: bytes) -> Iterator[str]:
-    for piece in pieces:
-        name = piece if separator == b"\0" else piece.removesuffix(b"\r")
-        if name:
-            yield os.fsdecode(name)
+def _names(pieces: Iterable[bytes], separator: bytes) -> list[str]:
+    names = (piece if separator == b"\0" else piece.removesuffix(b"\r") for piece in pieces)
+    return [os.fsdecode(name) for name in names if name]
 
 
 def _read_all(stdin: BinaryIO) -> bytes:

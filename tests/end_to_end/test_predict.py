@@ -88,17 +88,17 @@ def test_a_list_of_names(model: Path, photos: Path, end: bytes) -> None:
     assert rows(feed(model.parent, data, "--files-from", "-", "--jsonl").stdout) == ALL
 
 
-def test_a_growing_list_is_answered_as_it_grows(model: Path, photos: Path) -> None:
+def test_each_name_of_a_growing_list_is_answered_before_the_next_is_written(model: Path, photos: Path) -> None:
     words = [sys.executable, "-m", "edge_cli", "predict", "--model", "model.onnx", "--files-from", "-", "--jsonl"]
-    with subprocess.Popen(
-        [*words, "--threads", "1"], cwd=model.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as running:
+    with subprocess.Popen(words, cwd=model.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
         assert running.stdin is not None and running.stdout is not None and photos.is_dir()
-        running.stdin.write(b"photos/2.png\n" * 10)
-        running.stdin.flush()
-        assert json.loads(running.stdout.readline())["label"] == "red"
+        for name, label in ALL:
+            running.stdin.write(f"{name}\n".encode())
+            running.stdin.flush()
+            assert rows(running.stdout.readline()) == [(name, label)]
+        running.stdin.write(b"photos/2.png\n" * 500)
         running.stdin.close()
-        assert len(running.stdout.readlines()) == 9
+        assert rows(running.stdout.read()) == [ALL[0]] * 500
     assert running.returncode == 0
 
 

@@ -109,3 +109,42 @@ def test_a_pipe_that_closes_ends_every_form_quietly(model: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, b""), form
         assert len(done.stdout.splitlines()) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(
+    ("environment", "colours", "draws"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False, True),
+        ({"TERM": "dumb"}, False, False),
+    ],
+)
+def test_a_terminal_gets_progress_and_colour_as_it_can_take_them(
+    model: Path, environment: dict[str, str], colours: bool, draws: bool
+) -> None:
+    import pty
+
+    Image.new("RGB", (40, 40), "red").save(model.parent / "x.png")
+    (model.parent / "list").write_text("x.png\n" * 600)
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "edge_cli", "predict", "--model", "model.onnx"]
+    inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "TERM", "COLUMNS")}
+    for words in ([*command, "--files-from", "list", "gone.png"], [*command, "gone.png"]):
+        with subprocess.Popen(
+            words, cwd=model.parent, env={**inherited, **environment}, stdout=subprocess.DEVNULL, stderr=there
+        ) as running:
+            said = b""
+            while running.poll() is None or _readable(here):
+                if _readable(here):
+                    said += os.read(here, 65_536)
+        colour = any(f"\x1b[{code}m".encode() in said for code in (31, 35, 36, 91))
+        assert colour == colours, said
+        assert (b"\x1b[K" in said or b"\x1b[2K" in said) == draws, said
+        assert b"gone" in said
+
+
+def _readable(file: int) -> bool:
+    import select
+
+    return bool(select.select([file], [], [], 0.05)[0])
