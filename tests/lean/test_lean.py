@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image, ImageDraw
 
 from edge_runtime import Classifier
@@ -100,6 +103,29 @@ def test_doctor_tells_what_is_here(edge: Any) -> None:
     assert all(found["packages"][name] for name in ("numpy", "pillow", "onnxruntime", "typer", "rich"))
     assert found["extras"]["train"] == (importlib.util.find_spec("torchvision") is not None)
     assert "onnxruntime works" in edge("doctor").stdout
+
+
+def base_install() -> dict[str, int]:
+    """Bytes of every distribution that `pip install edge-vision` brings, compiled modules included."""
+    sizes: dict[str, int] = {}
+    wanted = ["edge-vision"]
+    while wanted:
+        name = canonicalize_name(wanted.pop())
+        if name in sizes:
+            continue
+        found = importlib.metadata.distribution(name)
+        files = [Path(str(file.locate())) for file in found.files or ()]
+        sizes[name] = sum(file.stat().st_size for file in files if file.is_file())
+        needs = map(Requirement, found.requires or ())
+        wanted += [each.name for each in needs if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return sizes
+
+
+def test_the_base_install_is_small_and_brings_nothing_it_does_not_need() -> None:
+    sizes = base_install()
+    assert {"numpy", "onnxruntime", "pillow", "typer", "rich"} <= sizes.keys()
+    assert not sizes.keys() & {"torch", "pydantic", "sympy", "matplotlib", "onnx"}
+    assert sum(sizes.values()) < 200_000_000, sizes
 
 
 def test_backbones_are_listed(edge: Any) -> None:
