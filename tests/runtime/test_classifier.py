@@ -360,8 +360,14 @@ def test_a_model_that_answers_no_number_is_an_error_not_an_answer(model: Path) -
     weights = next(each for each in proto.graph.initializer if each.name == "weights")
     weights.CopyFrom(numpy_helper.from_array(np.full((3, 3), np.nan, np.float32), "weights"))
     onnx.save(proto, model)
+    classifier = Classifier(model, threads=2)
     with pytest.raises(ModelError, match="no numbers"):
-        Classifier(model).predict(png("red"))
+        classifier.predict(png("red"))
+    # Not one picture's fault: it ends the stream, and the threads, whatever is asked for bad pictures.
+    for batch_size in (None, 3):
+        with pytest.raises(ModelError, match="no numbers"):
+            list(classifier.predict_many([png("red")] * 20, batch_size=batch_size, on_error="return"))
+        assert not worker_threads()
 
 
 def test_one_thread_answers_as_many_do(model: Path, classifier: Classifier, tmp_path: Path) -> None:

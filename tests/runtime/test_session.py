@@ -245,3 +245,10 @@ def test_opening_starts_no_python_threads(model: Path) -> None:
     before = threading.active_count()
     Classifier(model)
     assert threading.active_count() == before
+
+
+def test_its_threads_sleep_between_two_pictures(model: Path) -> None:
+    # What a spinning pool costs shows on large models and slow machines alone; that it may not spin shows here.
+    options = open_session(model, threads=2).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.intra_op_num_threads == 2
