@@ -71,7 +71,8 @@ def test_throughput_names_a_bound_and_the_share_of_it(given_words: list[str]) ->
     assert bound is not None
     assert [name for name, _, _ in rows] == ["predict_many", "batches of 8"]
     for _, rate, share in rows:
-        assert float(share) == pytest.approx(100 * float(rate) / float(bound[1]), rel=0.02)
+        # Both are printed to one place.
+        assert float(share) == pytest.approx(100 * float(rate) / float(bound[1]), rel=0.02, abs=0.1)
     best = re.search(r"best of predict_many ([\d.]+)%", done.stdout)
     assert best is not None and best[1] == rows[0][2]
 
