@@ -53,8 +53,8 @@ def watch(
     """Classify the pictures in `folder`, then those that land there, until `stop()` says so.
 
     A picture is taken once it has the same size and time of change at two looks, `interval_s` apart, and can be
-    decoded; one that stays undecodable is given as its ImageError, once. Below `min_confidence` the label is
-    `unknown`. With a `sorter` it is moved to its label's folder before it is given.
+    decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. Below `min_confidence`
+    the label is `unknown`. With a `sorter` it is moved to its label's folder before it is given.
 
     Each step is noted in the journal before it is taken. A picture is done with when the next one is asked for: what
     the process was killed over is finished, and given again, by the next `watch` with the same journal.
@@ -69,6 +69,7 @@ def watch(
         yield _sighting(left, folder, again=True)
         journal.done(left.name)
     landing = Landing(folder, journal, apart=_apart(sorter, folder))
+    closed: set[Landed] = set()
     while not stop():
         begun = time.monotonic()
         ready = landing.look()
@@ -79,8 +80,12 @@ def watch(
             for landed, answer in zip(new, answers, strict=False):
                 if isinstance(answer, ImageError):
                     if landed.is_unchanged() and landing.gives_up(landed):
-                        journal.bad(landed.name, landed.size_bytes, landed.changed_ns, answer.message)
-                        yield answer
+                        # One that may not be read is said once and tried on: its permissions may be mended.
+                        if readable := os.access(landed.path, os.R_OK):
+                            journal.bad(landed.name, landed.size_bytes, landed.changed_ns, answer.message)
+                        if readable or landed not in closed:
+                            closed.add(landed)
+                            yield answer
                 elif (entry := _entry(landed, answer, sorter, top, min_confidence)) is not None:
                     journal.answered(entry)
                     entry = _brought(entry, folder, journal)
