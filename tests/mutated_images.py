@@ -4,7 +4,7 @@
 
 It prints one JSON object: how many were decoded and refused, the slowest in seconds, the peak of memory. It ends with
 1 at the first file that raises anything but an ImageError of one line, and is killed with a traceback by a file that
-takes longer than `HANG_S`. The journal holds the number under way: the one to look at where the process died.
+takes longer than `WAIT_S`. The journal holds the number under way: the one to look at where the process died.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from edge_runtime import ImageError, Preprocessing, decode
 
 __all__ = ["HANG_S", "mutated", "seeds"]
 
-HANG_S = 10.0
+# A hang in seconds of the processor, and by the clock on a machine that does other work as well.
+HANG_S, WAIT_S = 10.0, 60.0
 CONTRACT = Preprocessing(resize_px=36, height_px=32, width_px=32, interpolation="bilinear")
 NUMBERS = (0, 1, 2, 3, 7, 8, 255, 256, 8191, 8944, 16383, 32767, 32768, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
@@ -191,8 +192,8 @@ def run(first: int, count: int, journal: Path | None) -> dict[str, float]:
             data = mutated(number)
             log.seek(0)
             log.write(b"%-12d" % number)
-            faulthandler.dump_traceback_later(HANG_S, exit=True)
-            start = time.perf_counter()
+            faulthandler.dump_traceback_later(WAIT_S, exit=True)
+            start = time.process_time()
             try:
                 decoded += feed(data, number)
             except BaseException:
@@ -200,7 +201,7 @@ def run(first: int, count: int, journal: Path | None) -> dict[str, float]:
                 raise SystemExit(1) from None
             finally:
                 faulthandler.cancel_dump_traceback_later()
-            took_s = time.perf_counter() - start
+            took_s = time.process_time() - start
             if took_s > slowest_s:
                 slowest_s, slowest = took_s, number
     return {

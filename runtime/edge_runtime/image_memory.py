@@ -2,7 +2,9 @@
 
 A picture at the pixel limit takes 320 MB as RGB in Pillow. Some formats need much more on the way there: WebP four
 times as much, a progressive JPEG its coefficients, a TIFF a buffer as large as its tiles say. The bound is one for all
-of them: 5.5 bytes for each pixel of the limit, 440 MB at 80 million, which with the interpreter stays below 500 MB.
+of them: 5.5 bytes for each pixel of the limit, 440 MB at 80 million, which with the interpreter stays below 500 MB. On
+a small machine, or in a service with a limit of its own, the bound is what is free: one large picture must not have the
+process killed, and again at each restart.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any
 
 from edge_runtime.errors import ImageError
 from edge_runtime.image_structure import JpegFrame
+from edge_runtime.machine import available_memory_bytes
 
 __all__ = ["check_memory", "check_turning"]
 
@@ -51,6 +54,15 @@ def _check(needed_bytes: float, width: int, height: int, name: str, max_pixels: 
             f"{name} has {width} × {height} pixels of a kind that takes {needed_bytes / 1e6:,.0f} MB to decode; "
             f"the limit is {allowed_bytes / 1e6:,.0f} MB",
             "shrink it, or save it as a plain JPEG",
+        )
+    if needed_bytes <= _ALWAYS_ALLOWED_BYTES:
+        return
+    free_bytes = available_memory_bytes()
+    if free_bytes is not None and needed_bytes > free_bytes:
+        raise ImageError(
+            f"{name} has {width} × {height} pixels of a kind that takes {needed_bytes / 1e6:,.0f} MB to decode, and "
+            f"{free_bytes / 1e6:,.0f} MB of memory are free",
+            "shrink it, close other programs, or raise the memory this process may use",
         )
 
 

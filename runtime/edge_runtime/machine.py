@@ -74,15 +74,16 @@ def _cgroup_memory_bytes(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP)
 
 
 def _free_bytes(group: Path) -> float:
-    for limit_file, used_file, cache_key in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    for limit_file, used_file, prefix in (
+        ("memory.max", "memory.current", ""),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
     ):
         try:
             limit, used = ((group / name).read_text(encoding="ascii").strip() for name in (limit_file, used_file))
             stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
             # Cached files are given up before anything is killed.
-            return math.inf if limit == "max" else max(0, int(limit) - int(used) + int(stat.get(cache_key, 0)))
+            cached = sum(int(stat.get(f"{prefix}{state}_file", 0)) for state in ("inactive", "active"))
+            return math.inf if limit == "max" else max(0, int(limit) - int(used) + cached)
         except (OSError, ValueError):
             continue
     return math.inf

@@ -81,7 +81,7 @@ def test_memory_is_less_than_the_machine_has() -> None:
 def test_a_containers_memory_limit_counts_and_its_cached_files_do_not(tmp_path: Path) -> None:
     stat = "anon 300\ninactive_file 150\nactive_file 50\n"
     second = put(tmp_path / "a", {"memory.max": "1000\n", "memory.current": "600\n", "memory.stat": stat})
-    assert _cgroup_memory_bytes(second) == 1000 - 600 + 150
+    assert _cgroup_memory_bytes(second) == 1000 - 600 + 150 + 50
     assert _cgroup_memory_bytes(put(tmp_path / "a", {"memory.max": "max\n"})) == math.inf
     assert _cgroup_memory_bytes(put(tmp_path / "a", {"memory.max": "400\n"})) == 0
     assert _cgroup_memory_bytes(tmp_path / "gone") == math.inf
