@@ -35,7 +35,7 @@ from edge_train.job import Job
 from edge_train.network import Network
 from edge_train.precision import choose_precision
 from edge_train.progress import Progress, Silence
-from edge_train.settings import Precision, Strategy, TrainSettings, find_strategy
+from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
 from edge_train.splits import Splits, read_split, split, without
 from edge_train.store import ImageStore, default_cache_bytes
 from edge_train.strategies import Plan, freeze, make_plan
@@ -294,7 +294,7 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
 
     Raises:
-        CheckpointError: the run's config.json is missing or damaged.
+        CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
         DataError: its images are gone or changed.
     """
     settings, root = _read_settings(run)
@@ -304,6 +304,10 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     except (KeyError, TypeError, EdgeError) as error:
         raise _unusable(run, error) from error
     data = settings.data if settings.data in DATA_SETS else str(root)
+    if card.strategy not in STRATEGIES:
+        raise CheckpointError(
+            f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
+        )
     # What `auto` came to must not depend on whether the weights can be had now.
     job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
     _require_same_images(run, job.card.data["fingerprint"], card)
