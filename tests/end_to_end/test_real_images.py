@@ -13,13 +13,19 @@ pytest.importorskip("torch")
 
 pytestmark = pytest.mark.slow
 
+# Fine-tuning at the backbone's own 224 px and five epochs takes three times as long and ends no higher.
+LESS: dict[str, tuple[str, ...]] = {
+    "feature-extraction": (),
+    "fine-tune": ("--image-size", "160", "--epochs", "3"),
+}
 
-@pytest.mark.parametrize("strategy", ["feature-extraction", "fine-tune"])
+
+@pytest.mark.parametrize("strategy", LESS)
 def test_ants_and_bees_reach_90_percent_and_the_file_scores_the_same(
     edge: Any, hymenoptera: Path, mobilenet_weights: Path, tmp_path: Path, strategy: str
 ) -> None:
     words = ("--data", hymenoptera, "--backbone", "mobilenet_v2", "--weights", mobilenet_weights)
-    done = edge("train", *words, "--strategy", strategy)
+    done = edge("train", *words, "--strategy", strategy, *LESS[strategy])
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     trained = json.loads((run / "summary.json").read_text())["metrics"]["val"]
