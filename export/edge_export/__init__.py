@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_export.exporting import export
     from edge_export.onnx_file import write_onnx
     from edge_export.parity import Parity, check_parity
+    from edge_export.quantization import to_int8
     from edge_export.quick_load import QuickLoad, optimize_for_this_machine
     from edge_export.record import Exported
     from edge_export.settings import FORMATS, PRECISIONS, ExportFormat, ExportSettings, PrecisionChoice
@@ -39,6 +40,7 @@ __all__ = [
     "export",
     "optimize_for_this_machine",
     "read_torchscript",
+    "to_int8",
     "write_onnx",
     "write_torchscript",
 ]
@@ -49,6 +51,7 @@ _HOMES = {
     "exporting": ["export"],
     "onnx_file": ["write_onnx"],
     "parity": ["Parity", "check_parity"],
+    "quantization": ["to_int8"],
     "quick_load": ["QuickLoad", "optimize_for_this_machine"],
     "record": ["Exported"],
     "settings": ["ExportFormat", "ExportSettings", "FORMATS", "PRECISIONS", "PrecisionChoice"],

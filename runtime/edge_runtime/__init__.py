@@ -32,12 +32,20 @@ if TYPE_CHECKING:
     from edge_runtime.evaluation import Evaluation, evaluate
     from edge_runtime.folders import ClassFolders, Sample, find_images, is_image, scan
     from edge_runtime.foreign import ForeignClassifier, read_labels
-    from edge_runtime.health import Health, Throttling, read_health, slow_reasons
+    from edge_runtime.health import (
+        Health,
+        Sensors,
+        Throttling,
+        read_health,
+        read_sensors,
+        read_throttling,
+        slow_reasons,
+    )
     from edge_runtime.images import MAX_PIXELS, decode
     from edge_runtime.journal import Journal
     from edge_runtime.machine import available_memory_bytes, cpu_model, usable_cores
     from edge_runtime.metrics import ClassMetrics, Metrics, expected_calibration_error, measure, wilson_interval
-    from edge_runtime.onnx_bytes import graph_sha256, read_header, with_metadata
+    from edge_runtime.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
     from edge_runtime.prediction import LabelProbability, Prediction
     from edge_runtime.preprocess import Preprocessing
     from edge_runtime.probe import Probe, run_probe
@@ -82,6 +90,7 @@ __all__ = [
     "Probe",
     "Run",
     "Sample",
+    "Sensors",
     "Sighting",
     "Sorter",
     "Source",
@@ -90,6 +99,7 @@ __all__ = [
     "WeightsError",
     "atomic_path",
     "available_memory_bytes",
+    "count_parameters",
     "cpu_model",
     "decode",
     "evaluate",
@@ -110,6 +120,8 @@ __all__ = [
     "read_health",
     "read_labels",
     "read_names",
+    "read_sensors",
+    "read_throttling",
     "remove_quick_load",
     "run_probe",
     "scan",
@@ -143,13 +155,13 @@ _HOMES = {
     "evaluation": ["Evaluation", "evaluate"],
     "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
     "foreign": ["ForeignClassifier", "read_labels"],
-    "health": ["Health", "Throttling", "read_health", "slow_reasons"],
+    "health": ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"],
     "images": ["MAX_PIXELS", "decode"],
     "journal": ["Journal"],
     "lazy": ["lazy_door"],
     "machine": ["available_memory_bytes", "cpu_model", "usable_cores"],
     "metrics": ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"],
-    "onnx_bytes": ["graph_sha256", "read_header", "with_metadata"],
+    "onnx_bytes": ["count_parameters", "graph_sha256", "read_header", "with_metadata"],
     "prediction": ["LabelProbability", "Prediction"],
     "preprocess": ["Preprocessing"],
     "probe": ["Probe", "run_probe"],

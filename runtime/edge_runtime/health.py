@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Health", "Throttling", "read_health", "slow_reasons"]
+__all__ = ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"]
 
 HOT_C = 80
 LOW_MEMORY_BYTES = 300_000_000
@@ -89,8 +89,23 @@ def read_health(root: Path = Path("/")) -> Health:
         frequency_mhz=_mhz(frequency / "scaling_cur_freq"),
         highest_frequency_mhz=_mhz(frequency / "cpuinfo_max_freq"),
         temperatures_c=_temperatures(root),
-        throttling=_throttling(root),
+        throttling=read_throttling(root),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Sensors:
+    """The hottest temperature and the first core's clock; None where the system does not say."""
+
+    temperature_c: float | None = None
+    clock_mhz: int | None = None
+
+
+def read_sensors(root: Path = Path("/")) -> Sensors:
+    """Look at what changes while a machine works: a few small files and no command, some tens of microseconds."""
+    temperatures = _temperatures(root)
+    clock = _mhz(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
+    return Sensors(max(temperatures.values(), default=None), clock)
 
 
 def slow_reasons(health: Health) -> list[tuple[str, str]]:
@@ -203,7 +218,8 @@ def _temperatures(root: Path) -> dict[str, float]:
     return found
 
 
-def _throttling(root: Path) -> Throttling | None:
+def read_throttling(root: Path = Path("/")) -> Throttling | None:
+    """What the firmware of a Raspberry Pi says of throttling; None on other machines."""
     value = _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled")
     if value is None and root == Path("/") and (command := shutil.which("vcgencmd")):
         try:

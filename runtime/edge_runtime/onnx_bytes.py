@@ -1,7 +1,7 @@
 """An ONNX file as bytes: its header, a hash of its graph and weights, and its metadata, without the onnx package.
 
 The file is one protobuf message, ModelProto of onnx.proto: fields one after another, each a tag and a value. Only this
-outermost level is walked; the graph, the largest of the fields, is never parsed.
+outermost level is walked, and to count parameters the graph's list of nodes and tensors; the weights are never read.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from typing import TypeAlias
 
 from edge_runtime.errors import ModelError, UsageError
 
-__all__ = ["ModelHeader", "graph_sha256", "read_header", "with_metadata"]
+__all__ = ["ModelHeader", "count_parameters", "graph_sha256", "read_header", "with_metadata"]
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 _DOMAIN, _VERSION = 1, 2
+_NODE, _INITIALIZER = 1, 5
+_NODE_INPUT, _NODE_OPERATOR = 1, 4
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
+# TensorProto.DataType: float, float16, double, bfloat16.
+_FLOATS = frozenset({1, 10, 11, 16})
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 
 _Buffer: TypeAlias = "bytes | memoryview | mmap.mmap"
@@ -80,6 +85,66 @@ def graph_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def count_parameters(path: Path) -> int:
+    """How many weights the ONNX file at `path` stores: the elements of its floating-point and its quantized tensors.
+
+    Scales and zero points of quantization and single numbers are not counted. Batch normalisation that was folded into
+    the layer before it has gone, so this is a little less than what training counts. Raises as `read_header` does.
+    """
+    with _Mapped(path) as data:
+        sizes: dict[str, tuple[int, int]] = {}
+        quantized, steps = set(), set()
+        for field in _walk(data, path):
+            if field.tag != _GRAPH:
+                continue
+            for part in _walk(data, path, field.value, field.stop):
+                if part.tag == _INITIALIZER:
+                    name, kind, size = _read_tensor(data, path, part)
+                    sizes[name] = kind, size
+                elif part.tag == _NODE:
+                    operator, inputs = _read_node(data, path, part)
+                    if operator in ("QuantizeLinear", "DequantizeLinear"):
+                        quantized.update(inputs[:1])
+                        steps.update(inputs[1:])
+    return sum(
+        size
+        for name, (kind, size) in sizes.items()
+        if size > 1 and name not in steps and (kind in _FLOATS or name in quantized)
+    )
+
+
+def _read_tensor(data: _Buffer, path: Path, tensor: _Field) -> tuple[str, int, int]:
+    """Name, type and number of elements of a TensorProto."""
+    name, kind, size = "", 0, 1
+    for part in _walk(data, path, tensor.value, tensor.stop):
+        if part.tag == _TENSOR_DIMS:
+            # One number, or where the writer packs them, all of them.
+            at = part.value
+            while at < part.stop:
+                side, at = _read_varint(data, at, path)
+                size *= side
+        elif part.tag == _TENSOR_TYPE:
+            kind = part.number
+        elif part.tag == _TENSOR_NAME:
+            name = _read_text(data, part)
+    return name, kind, size
+
+
+def _read_node(data: _Buffer, path: Path, node: _Field) -> tuple[str, list[str]]:
+    """Operator and inputs of a NodeProto."""
+    operator, inputs = "", []
+    for part in _walk(data, path, node.value, node.stop):
+        if part.tag == _NODE_INPUT:
+            inputs.append(_read_text(data, part))
+        elif part.tag == _NODE_OPERATOR:
+            operator = _read_text(data, part)
+    return operator, inputs
+
+
+def _read_text(data: _Buffer, field: _Field) -> str:
+    return bytes(data[field.value : field.stop]).decode("utf-8", "replace")
+
+
 def with_metadata(data: bytes, entries: Mapping[str, str], *, where: Path) -> bytes:
     """The ONNX file `data` with `entries` as its whole metadata; every other byte stays as it is.
 
@@ -113,9 +178,9 @@ class _Mapped:
         self._data.close()
 
 
-def _walk(data: _Buffer, path: Path) -> Iterator[_Field]:
-    """The fields of one message, in the file's order."""
-    at, end = 0, len(data)
+def _walk(data: _Buffer, path: Path, at: int = 0, end: int | None = None) -> Iterator[_Field]:
+    """The fields of the message that takes bytes `at` to `end` (by default all), in the file's order."""
+    end = len(data) if end is None else end
     while at < end:
         start = at
         key, at = _read_varint(data, at, path)

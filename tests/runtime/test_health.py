@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edge_runtime import Health, Throttling, read_health, run_probe, slow_reasons
+from edge_runtime import Health, Sensors, Throttling, read_health, read_sensors, run_probe, slow_reasons
 
 
 def machine(root: Path, **files: str) -> Path:
@@ -40,6 +40,21 @@ def test_a_hot_pi_on_a_weak_supply(tmp_path: Path) -> None:
     said = "\n".join(what for what, _ in slow_reasons(health))
     for part in ("power supply", "throttled, now", "84 °C", "powersave", "600 of 1800 MHz", "load of 99.0", "102 MB"):
         assert part in said
+
+
+def test_sensors_are_the_hottest_zone_and_the_clock(tmp_path: Path) -> None:
+    assert read_sensors(tmp_path) == Sensors(None, None)
+    machine(
+        tmp_path,
+        **{
+            "sys/class/thermal/thermal_zone0/type": "wifi\n",
+            "sys/class/thermal/thermal_zone0/temp": "41000\n",
+            "sys/class/thermal/thermal_zone1/type": "cpu-thermal\n",
+            "sys/class/thermal/thermal_zone1/temp": "62500\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1500000\n",
+        },
+    )
+    assert read_sensors(tmp_path) == Sensors(62.5, 1500)
 
 
 def test_a_healthy_machine_has_nothing_to_say() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper, numpy_helper
 
-from edge_runtime import METADATA_KEY, ModelError, UsageError
+from edge_runtime import METADATA_KEY, ModelError, UsageError, count_parameters
 from edge_runtime.onnx_bytes import graph_sha256, read_header, with_metadata
 from tiny_model import IR_VERSION, OPSET, write_tiny_model
 
@@ -111,3 +114,50 @@ def test_damage_gives_a_hash_or_an_error_never_a_crash(model: Path) -> None:
             read_header(model)
         except ModelError as error:
             assert "model.onnx" in error.message
+
+
+def net(path: Path, *tensors: onnx.TensorProto, nodes: Sequence[onnx.NodeProto] = ()) -> Path:
+    graph = helper.make_graph(list(nodes), "net", [], [], list(tensors))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)]), path)
+    return path
+
+
+def test_parameters_are_weights_and_neither_shapes_nor_single_numbers(tmp_path: Path) -> None:
+    path = net(
+        tmp_path / "net.onnx",
+        numpy_helper.from_array(np.zeros((5, 4, 3), np.float32), "weights"),
+        numpy_helper.from_array(np.zeros((300, 2), np.float16), "half"),
+        numpy_helper.from_array(np.array([1, -1], np.int64), "shape"),
+        numpy_helper.from_array(np.array(6, np.float32), "limit"),
+    )
+    assert count_parameters(path) == 5 * 4 * 3 + 300 * 2
+
+
+def test_parameters_of_int8_are_its_weights_without_their_scales(tmp_path: Path) -> None:
+    path = net(
+        tmp_path / "net.onnx",
+        numpy_helper.from_array(np.zeros((8, 9), np.int8), "weights"),
+        numpy_helper.from_array(np.zeros(8, np.float32), "scales"),
+        numpy_helper.from_array(np.zeros(8, np.int8), "zeros"),
+        numpy_helper.from_array(np.zeros(8, np.int32), "bias"),
+        nodes=[
+            helper.make_node("DequantizeLinear", ["weights", "scales", "zeros"], ["w"], axis=0),
+            helper.make_node("DequantizeLinear", ["bias", "scales"], ["b"], axis=0),
+        ],
+    )
+    assert count_parameters(path) == 8 * 9 + 8
+
+
+def test_packed_sides_count_too(tmp_path: Path) -> None:
+    # What protobuf's other writers do with a list of numbers; onnx's own does not.
+    tensor = b"\x0a\x02\x03\x04" + b"\x10\x01" + b"\x42\x01w"
+    graph = b"\x2a" + bytes([len(tensor)]) + tensor
+    (tmp_path / "net.onnx").write_bytes(b"\x3a" + bytes([len(graph)]) + graph)
+    assert count_parameters(tmp_path / "net.onnx") == 12
+
+
+@pytest.mark.parametrize("cut", [1, 30, 60])
+def test_a_cut_file_has_no_parameters_but_an_error(model: Path, cut: int) -> None:
+    model.write_bytes(model.read_bytes()[:-cut])
+    with pytest.raises(ModelError, match="cut short"):
+        count_parameters(model)
