@@ -32,7 +32,7 @@ types: $(VENV)/.tools
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed
-	$(BIN)/edge bench
+	$(BIN)/edge bench --backbones mobilenet_v3_small,mobilenet_v2,resnet18
 	$(BIN)/python benchmarks/cold_start.py
 
 # Damaged pictures through the runtime; the test suite takes the first 20,000.

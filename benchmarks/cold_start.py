@@ -152,7 +152,7 @@ def default_model(folder: Path) -> Path:
     except UsageError:
         pass
     _say("no exported run here: exporting a mobilenet_v2 with random weights")
-    return build_fresh(choose_backbones("mobilenet_v2")[0], folder).path
+    return build_fresh(choose_backbones("mobilenet_v2")[0], folder).model
 
 
 def _run(command: list[str]) -> Run:

@@ -56,7 +56,7 @@ def main() -> int:
 
 def compare(name: str, folder: Path, seconds: float, threads: int | None) -> dict[str, float]:
     """How many times as fast as fp32 each precision of the backbone `name` is, by medians; prints a line for each."""
-    paths = {"fp32": build_fresh(choose_backbones(name)[0], folder).path}
+    paths = {"fp32": build_fresh(choose_backbones(name)[0], folder).model}
     size = Classifier(paths["fp32"]).preprocessing
     shape = (CALIBRATION_IMAGES, size.height_px, size.width_px, 3)
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

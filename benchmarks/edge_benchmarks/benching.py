@@ -2,133 +2,315 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
+from edge_benchmarks.accuracy import Accuracy, LabelledImages, recorded_accuracy
+from edge_benchmarks.busyness import UNKNOWN_BUSYNESS, Busyness
+from edge_benchmarks.conditions import Monitor
 from edge_benchmarks.contestants import Contestant
+from edge_benchmarks.engines import ENGINE_PACKAGES, Setup
 from edge_benchmarks.environment import read_environment
-from edge_benchmarks.latency import Call, Plan, Timings, take_turns, warm_up
-from edge_benchmarks.memory import FreshProcess, probe
-from edge_benchmarks.picture import draw_picture
-from edge_benchmarks.report import Report, Row, Throughput
-from edge_runtime import UsageError
+from edge_benchmarks.groups import split_by_memory
+from edge_benchmarks.latency import Plan, Turn, interleave
+from edge_benchmarks.picture import DRAWN, draw_picture
+from edge_benchmarks.report import ColdStart, Failure, Report, Row, Throughput
+from edge_benchmarks.settings import BenchSettings
+from edge_benchmarks.sustained import Sustained, measure_sustained
+from edge_benchmarks.timings import Timings
+from edge_benchmarks.workers import FirstAnswer, Worker
+from edge_runtime import (
+    CheckpointError,
+    DataError,
+    EdgeError,
+    ModelError,
+    UsageError,
+    available_memory_bytes,
+    decode,
+    usable_cores,
+)
 from edge_train import Progress, Silence
 
-__all__ = ["BenchSettings", "bench"]
-
-DRAWN = "drawn picture, 640×480 JPEG"
-
-# Neither is ranked by a percentile, so less time tells as much.
-THROUGHPUT_SHARE = 1 / 3
-DECODING_SHARE = 1 / 10
+__all__ = ["bench"]
 
 
-@dataclass(frozen=True, slots=True)
-class BenchSettings:
-    """What to measure. `image` is the picture to classify (None: a drawn one), `threads` as for `Classifier`.
+@dataclass
+class _Entry:
+    """A contestant on a number of threads, and what was found out about it so far."""
 
-    `duration_s` is the time each model's latency is measured for; throughput takes a third of it, decoding a tenth.
+    contestant: Contestant
+    threads: int
+    setup: Setup
+    starts: list[FirstAnswer]
+    timings: dict[str, Timings]
+    busyness: Busyness = UNKNOWN_BUSYNESS
+    stable: bool = True
+    throttled: tuple[str, ...] | None = None
+    group: int = 0
+    sustained: Sustained | None = None
+    accuracy: Accuracy | None = None
+    error: EdgeError | None = None
 
-    Raises:
-        UsageError: a duration that is not positive and finite, or a batch below 1.
-    """
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """What this model cannot do here, such as when memory does not suffice, is not to cost the others."""
+        try:
+            yield
+        except (ModelError, CheckpointError) as error:
+            self.error = error
 
-    duration_s: float = 3.0
-    batch: int = 8
-    threads: int | None = None
-    image: Path | None = None
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
-            raise UsageError(f"--duration {self.duration_s}: a positive number of seconds is needed", "try 3")
-        if self.batch < 1:
-            raise UsageError(f"--batch {self.batch}: at least 1 is needed", "try 8")
-
-    @property
-    def plan(self) -> Plan:
-        """How long to measure latency."""
-        return Plan(self.duration_s)
-
-    def shorter_plan(self, share: float) -> Plan:
-        """A plan of this share of the duration."""
-        return replace(self.plan, duration_s=self.duration_s * share, rounds=3, least_runs=10)
+    def saw(self, throttled: tuple[str, ...] | None) -> None:
+        """Note what held the machine back after a turn."""
+        if throttled is not None:
+            self.throttled = tuple(dict.fromkeys((*(self.throttled or ()), *throttled)))
 
 
 def bench(
     contestants: Sequence[Contestant], settings: BenchSettings | None = None, *, progress: Progress | None = None
 ) -> Report:
-    """Measure `contestants` side by side; the rows come fastest first by the 90th percentile of latency.
+    """Measure `contestants` side by side; the rows come fastest first by the 90th percentile of inference.
 
     Raises:
-        UsageError: there are no contestants, or the image does not exist.
-        ImageError: the image cannot be decoded.
-        ModelError: a contestant cannot be run.
+        UsageError: there are no contestants, an image does not exist, or a model takes none.
+        ImageError: an image cannot be decoded.
+        ModelError: the files are damaged, or none of the models can be run here.
     """
     settings = settings or BenchSettings()
     progress = progress or Silence()
     if not contestants:
         raise UsageError("there is nothing to measure", "name a model file, or backbones with --backbones")
-    if settings.image is not None and not settings.image.exists():
-        raise UsageError(f"{settings.image} does not exist", "name an image with --image")
+    for image in settings.images:
+        if not image.exists():
+            raise UsageError(f"{image} does not exist", "name an image with --image")
+        decode(image)
     with TemporaryDirectory(prefix="edge-bench-") as folder:
-        image = settings.image or draw_picture(Path(folder) / "picture.jpg")
-        # First: nothing runs here yet, and the batches' memory is not yet taken from the fresh processes.
-        processes = _probe_all(contestants, image, settings, progress)
-        preprocessing, latency, throughput = _measure(contestants, image, settings, progress)
-    rows = [
-        Row(
-            model=contestant.name,
-            path=None if contestant.fresh else str(contestant.path),
-            backbone=contestant.classifier.card.backbone,
-            precision=contestant.classifier.card.precision,
-            input_px=contestant.input_px,
-            size_bytes=contestant.size_bytes,
-            image=str(settings.image) if settings.image else DRAWN,
-            preprocess=preprocessing[i],
-            latency=latency[i],
-            throughput=Throughput(settings.batch, throughput[i]),
-            process=processes[i],
-        )
-        for i, contestant in enumerate(contestants)
-    ]
-    rows.sort(key=lambda row: row.latency.percentile_ms(90))
-    return Report(read_environment(threads=settings.threads), tuple(rows))
+        settings = _with_images(settings, Path(folder))
+        entries = _enter(contestants, settings, progress)
+        packages = {ENGINE_PACKAGES[contestant.engine] for contestant in contestants} - {"onnxruntime"}
+        # Before anything is measured: its load is not ours.
+        environment = read_environment(packages=tuple(sorted(packages)))
+        with Monitor() as monitor:
+            work = _Work(settings, monitor, progress)
+            for step in (work.start_cold, work.measure, work.evaluate, work.sustain):
+                step([entry for entry in entries if entry.error is None])
+                errors = [entry.error for entry in entries if entry.error is not None]
+                if len(errors) == len(entries):
+                    raise errors[0]
+    failures = tuple(Failure(entry.contestant.name, str(entry.error)) for entry in entries if entry.error)
+    entries = [entry for entry in entries if entry.error is None]
+    rows = sorted((_row(entry, entries, settings) for entry in entries), key=lambda row: row.latency.p90_ms)
+    threads = {entry.threads for entry in entries}
+    return Report(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=settings.how(),
+        environment=replace(environment, threads=threads.pop() if len(threads) == 1 else None),
+        conditions=monitor.conditions(),
+        rows=tuple(rows),
+        failures=failures,
+    )
 
 
-def _probe_all(
-    contestants: Sequence[Contestant], image: Path, settings: BenchSettings, progress: Progress
-) -> list[FreshProcess]:
-    progress.begin("memory", len(contestants), "models")
-    processes = []
+TASKS = {
+    "preprocess": "decoding",
+    "latency": "inference",
+    "end_to_end": "end to end",
+    "throughput": "throughput",
+}
+
+
+def _with_images(settings: BenchSettings, folder: Path) -> BenchSettings:
+    if settings.random_input:
+        return replace(settings, images_from="random input")
+    if settings.images:
+        return settings
+    return replace(settings, images=(draw_picture(folder / "picture.jpg"),), images_from=DRAWN)
+
+
+def _enter(contestants: Sequence[Contestant], settings: BenchSettings, progress: Progress) -> list[_Entry]:
+    """Every contestant with every number of threads; a wrong file is found before minutes go into the others."""
+    progress.begin("reading", len(contestants), "models")
+    entries = []
     for contestant in contestants:
-        # Opening it here turns a wrong file into its own error, not a subprocess's.
-        contestant.classifier.preprocessing(image)
-        processes.append(probe(contestant.path, image, threads=settings.threads))
+        for threads in (given or usable_cores() for given in settings.threads):
+            setup = contestant.setup(threads=threads, batch=settings.batch, images=settings.images)
+            entries.append(_Entry(contestant, threads, setup, [], {}))
         progress.advance()
     progress.end()
-    return processes
+    return entries
 
 
-def _measure(
-    contestants: Sequence[Contestant], image: Path, settings: BenchSettings, progress: Progress
-) -> tuple[list[Timings], list[Timings], list[Timings]]:
-    """Decoding, latency and throughput, in that order, a list with one entry per contestant each."""
+@dataclass(frozen=True)
+class _Work:
+    """The measuring, step by step, each noting in the entries what it found."""
 
-    def run(task: str, calls: Sequence[Call], plan: Plan) -> list[Timings]:
-        progress.begin(f"warming up for {task}", len(calls), "models")
-        for call in calls:
-            warm_up(call, least_s=min(1.0, plan.duration_s))
-            progress.advance()
-        progress.begin(task, plan.rounds * len(calls), "turns")
-        timings = take_turns(calls, plan, after_turn=progress.advance)
-        progress.end()
-        return timings
+    settings: BenchSettings
+    monitor: Monitor
+    progress: Progress
 
-    decoding = run("decoding", [c.preprocess(image) for c in contestants], settings.shorter_plan(DECODING_SHARE))
-    latency = run("latency", [c.inference(image) for c in contestants], settings.plan)
-    # Made only now: a batch grows onnxruntime's memory, which single images must not inherit.
-    batches = [c.inference(image, batch=settings.batch) for c in contestants]
-    return decoding, latency, run("throughput", batches, settings.shorter_plan(THROUGHPUT_SHARE))
+    def start_cold(self, entries: Sequence[_Entry]) -> None:
+        """Start each model in fresh processes, by turns; those that cannot be run here are left out of the rest.
+
+        First of all: nothing runs here yet, and what the others take of the memory is still free.
+        """
+        starts = self.settings.cold_starts
+        self.progress.begin("cold starts", starts * len(entries), "processes")
+        for _ in range(starts):
+            for entry in entries:
+                if entry.error is None:
+                    with entry.failing(), Worker(entry.setup) as worker:
+                        entry.starts.append(worker.first)
+                self.progress.advance()
+        self.progress.end()
+
+    def measure(self, entries: Sequence[_Entry]) -> None:
+        """Decoding, inference, end to end and throughput; models take turns as far as memory lets them."""
+        plan, decodes = self.settings.plan, not self.settings.random_input
+        peaks = [max((start.peak_bytes or 0) for start in entry.starts) for entry in entries]
+        groups = split_by_memory(peaks, available_memory_bytes())
+        if len(groups) > 1:
+            self.progress.say(f"memory does not hold all models at once: they take turns in {len(groups)} groups")
+        for number, members in enumerate(groups):
+            self._rest()
+            with ExitStack() as stack:
+                group: list[tuple[_Entry, Worker]] = []
+                for entry in (entries[index] for index in members):
+                    with entry.failing():
+                        group.append((entry, stack.enter_context(Worker(entry.setup))))
+                    entry.group = number
+                if decodes:
+                    self._run("preprocess", group, plan)
+                self._run("latency", group, plan)
+                if decodes:
+                    self._run("end_to_end", group, plan)
+                # Last: a batch grows a model's memory, which single images must not inherit.
+                self._run("throughput", group, self.settings.throughput_plan)
+
+    def _run(self, task: str, group: Sequence[tuple[_Entry, Worker]], plan: Plan) -> None:
+        group = [(entry, worker) for entry, worker in group if entry.error is None]
+        self.progress.begin(f"warming up for {TASKS[task]}", len(group), "models")
+        for entry, worker in group:
+            with entry.failing():
+                warm = worker.warm_up(task, least_s=self.settings.warm_up_s)
+                if task == "latency":
+                    entry.stable = warm.stable
+            self.progress.advance()
+        self.progress.begin(TASKS[task], plan.rounds * len(group), "turns")
+        turns = [self._turn(entry, worker, task) for entry, worker in group]
+        measured = interleave(turns, plan, after_turn=self.progress.advance)
+        for (entry, worker), timings in zip(group, measured, strict=True):
+            entry.timings[task] = timings
+            if task == "latency":
+                entry.busyness = Busyness.total(worker.busyness)
+            worker.busyness.clear()
+        self.progress.end()
+
+    def _turn(self, entry: _Entry, worker: Worker, task: str) -> Turn:
+        turn = worker.turn(task, after_turn=partial(self._saw, entry))
+
+        def take(turn_s: float, least_runs: int) -> Sequence[float]:
+            if entry.error is None:
+                with entry.failing():
+                    return turn(turn_s, least_runs)
+            return ()
+
+        return take
+
+    def _saw(self, entry: _Entry) -> None:
+        entry.saw(self.monitor.throttled())
+
+    def evaluate(self, entries: Sequence[_Entry]) -> None:
+        """The accuracy of each file by each engine, once: threads do not change it."""
+        found: dict[tuple[Path, str], Accuracy] = {}
+        for entry in entries:
+            contestant = entry.contestant
+            images, key = contestant.images, (contestant.opened, contestant.engine)
+            if images is None:
+                recorded = None if contestant.card is None else recorded_accuracy(contestant.card)
+                entry.accuracy = contestant.known_accuracy or recorded
+                continue
+            with entry.failing():
+                if key not in found:
+                    found[key] = self._score(entry, images)
+                entry.accuracy = found[key]
+
+    def _score(self, entry: _Entry, images: LabelledImages) -> Accuracy:
+        self.progress.begin(f"accuracy of {entry.contestant.name}", len(images.samples))
+        with Worker(entry.setup) as worker:
+            done = worker.evaluate(str(images.root), images.samples, self.progress.advance)
+        self.progress.end()
+        for reason in done["unreadable"]:
+            self.progress.say(f"left out: {reason}")
+        if not done["n"]:
+            raise DataError(f"no image of {images.root} can be read", "name another folder with --data")
+        where = f"{images.root.resolve().name}, {images.split}"
+        return Accuracy(done["correct"] / done["n"], done["n"], "measured", where)
+
+    def sustain(self, entries: Sequence[_Entry]) -> None:
+        """Minutes without a pause, one model after the other: taking turns, each would rest while another works."""
+        seconds, task = self.settings.sustained_s, "latency" if self.settings.random_input else "end_to_end"
+        for entry in entries if seconds else ():
+            self._rest()
+            with entry.failing(), Worker(entry.setup) as worker:
+                worker.warm_up(task, least_s=self.settings.warm_up_s)
+                self.progress.begin(f"sustained, {entry.contestant.name}", round(seconds), "s")
+                entry.sustained = measure_sustained(
+                    worker.turn(task, after_turn=partial(self._saw, entry)),
+                    seconds,
+                    lambda: self.monitor.sensors,
+                    after_turn=self.progress.advance,
+                )
+                self.progress.end()
+
+    def _rest(self) -> None:
+        if self.settings.cooldown_s:
+            self.progress.say(f"resting for {self.settings.cooldown_s:g} s")
+            time.sleep(self.settings.cooldown_s)
+
+
+def _row(entry: _Entry, entries: Sequence[_Entry], settings: BenchSettings) -> Row:
+    contestant, file = entry.contestant, entry.contestant.file
+    return Row(
+        model=contestant.name,
+        path=None if contestant.passing else str(contestant.opened),
+        fresh=contestant.fresh,
+        backbone=contestant.backbone,
+        precision=contestant.precision,
+        engine=contestant.engine,
+        threads=entry.threads,
+        input_px=file.input_px,
+        sha256=file.sha256,
+        size_bytes=contestant.opened.stat().st_size,
+        parameters=file.parameters,
+        multiply_adds=file.multiply_adds,
+        accuracy=entry.accuracy,
+        cold_start=ColdStart.of(entry.starts),
+        latency=entry.timings["latency"],
+        throughput=Throughput(settings.batch, entry.timings["throughput"]),
+        preprocess=entry.timings.get("preprocess"),
+        end_to_end=entry.timings.get("end_to_end"),
+        sustained=entry.sustained,
+        max_difference=_difference(entry, entries),
+        stable=entry.stable,
+        busyness=entry.busyness,
+        throttled=entry.throttled,
+        group=entry.group,
+    )
+
+
+def _difference(entry: _Entry, entries: Sequence[_Entry]) -> float | None:
+    """How far another engine's first answer is from onnxruntime's of the same network and picture."""
+    model = entry.contestant.model
+    if entry.contestant.engine == "onnxruntime" or not entry.starts[0].answer:
+        return None
+    for other in entries:
+        if other.contestant.engine == "onnxruntime" and other.contestant.model == model:
+            return float(np.abs(np.subtract(entry.starts[0].answer, other.starts[0].answer)).max())
+    return None

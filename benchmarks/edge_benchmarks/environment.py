@@ -5,53 +5,117 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
-from edge_runtime import cpu_model, usable_cores
+from edge_runtime import cpu_model, read_health, usable_cores
 
 __all__ = ["Environment", "read_environment"]
+
+# Of the hundred names Linux gives, those that decide which of an engine's kernels run.
+TELLING = frozenset(
+    {
+        "sse4_1",
+        "avx",
+        "avx2",
+        "fma",
+        "f16c",
+        "avx512f",
+        "avx512_vnni",
+        "avx_vnni",
+        "avx512_bf16",
+        "amx_int8",
+        "amx_bf16",
+    }
+    | {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The machine and the software; None is what the system does not say. `threads` is what one inference may use."""
+    """The machine and the software; None is what the system does not say.
+
+    `threads` is what one inference may use, None where that differs between rows. `load` is the load average of the
+    minute before; `virtual` whether the processor is lent by a hypervisor. `versions` are those of the packages whose
+    work was timed.
+    """
 
     cpu: str
     machine: str
+    instruction_sets: tuple[str, ...]
+    governor: str | None
+    highest_clock_mhz: int | None
+    virtual: bool | None
+    cores: int
     usable_cores: int
-    threads: int
+    threads: int | None
     memory_bytes: int | None
     os: str
     kernel: str
     python: str
     onnxruntime: str | None
     edge: str | None
+    versions: Mapping[str, str]
+    load: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """As `edge bench --json` prints it."""
-        return asdict(self)
+        """As the report carries it."""
+        return {**asdict(self), "instruction_sets": list(self.instruction_sets)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave. Raises KeyError or TypeError where `value` is nothing like it."""
+        known = {field.name: value[field.name] for field in fields(cls)}
+        return cls(**{**known, "instruction_sets": tuple(value["instruction_sets"])})
 
     def __str__(self) -> str:
         memory = f", {self.memory_bytes / 2**30:.1f} GiB" if self.memory_bytes else ""
-        cores = f"{self.threads} of {self.usable_cores} cores"
+        cores = f"{self.threads} of {self.usable_cores} cores" if self.threads else f"{self.usable_cores} cores"
         return f"{self.cpu} ({cores}{memory}), {self.os}, Python {self.python}, onnxruntime {self.onnxruntime}"
 
+    def lines(self) -> list[tuple[str, str]]:
+        """All of it as a person reads it, a name and a value a line."""
+        kind = {True: ", virtual", False: "", None: ""}[self.virtual]
+        memory = "" if self.memory_bytes is None else f", {self.memory_bytes / 2**30:.1f} GiB"
+        clock = "not stated" if self.highest_clock_mhz is None else f"up to {self.highest_clock_mhz} MHz"
+        sets = [name for name in self.instruction_sets if name in TELLING]
+        return [
+            ("processor", f"{self.cpu} ({self.machine}{kind}), {self.usable_cores} of {self.cores} cores{memory}"),
+            ("instructions", ", ".join(sets) or "not stated"),
+            ("clock", f"{clock}, governor {self.governor or 'not stated'}"),
+            ("system", f"{self.os}, kernel {self.kernel}"),
+            ("software", ", ".join([f"Python {self.python}", *(f"{k} {v}" for k, v in self.versions.items())])),
+        ]
 
-def read_environment(*, threads: int | None = None) -> Environment:
-    """The environment of this process; `threads` as for `Classifier`, by default the usable cores."""
-    cores = usable_cores()
+
+def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = ()) -> Environment:
+    """The environment of this process; `threads` as for `Classifier`, by default the usable cores.
+
+    `packages` are looked up in addition to those that every prediction uses.
+    """
+    health = read_health()
+    names = ("edge-vision", "onnxruntime", "numpy", "pillow", *packages)
+    versions = {name: version for name in names if (version := _version(name)) is not None}
     return Environment(
         cpu=cpu_model(),
         machine=platform.machine(),
-        usable_cores=cores,
-        threads=threads or cores,
-        memory_bytes=_memory_bytes(),
+        instruction_sets=tuple(health.instruction_sets),
+        governor=health.governor,
+        highest_clock_mhz=health.highest_frequency_mhz,
+        # Linux on x86 says so; other processors have no such flag.
+        virtual="hypervisor" in health.instruction_sets if health.architecture == "x86_64" else None,
+        cores=health.cores,
+        usable_cores=health.usable_cores,
+        threads=threads or usable_cores(),
+        memory_bytes=health.memory_bytes or _memory_bytes(),
         os=_os_name(),
         kernel=platform.release(),
         python=platform.python_version(),
-        onnxruntime=_version("onnxruntime"),
-        edge=_version("edge-vision"),
+        onnxruntime=versions.get("onnxruntime"),
+        edge=versions.get("edge-vision"),
+        versions=versions,
+        load=health.load,
     )
 
 

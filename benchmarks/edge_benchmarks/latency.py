@@ -12,19 +12,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-__all__ = ["Call", "Plan", "Timings", "take_turns", "warm_up"]
+from edge_benchmarks.timings import Timings
+
+__all__ = ["Call", "Plan", "Turn", "WarmUp", "interleave", "take_turns", "time_calls", "warm_up"]
 
 Call: TypeAlias = Callable[[], object]
-
-# The highest percentile that so few samples can carry: with fewer than 100 the 99th is the maximum by another name.
-P99_NEEDS = 100
+# Given how many seconds and calls it takes at least, the milliseconds of each call; none from one that gives up.
+Turn: TypeAlias = Callable[[float, int], Sequence[float]]
 
 WARM_UP_RUNS = 10
-WARM_UP_MOST_S = 5.0
+# Of the least time: one that has not become stable by then will not.
+WARM_UP_MOST = 5.0
 STABLE_WITHIN = 0.05
 
 
@@ -32,19 +34,24 @@ STABLE_WITHIN = 0.05
 class Plan:
     """How long to measure each contestant.
 
-    Each gets `rounds` turns, together of `duration_s` seconds. One with fewer than `least_runs` calls by then goes on
-    until it has them, or has used `most_durations` times its duration: a slow model on a slow board ends as well.
+    Each gets `rounds` turns, together of `duration_s` seconds and `least_runs` calls at least. One that has too few
+    calls by then goes on until it has them, or has used `most_durations` times its duration.
     """
 
     duration_s: float = 3.0
-    rounds: int = 10
+    rounds: int = 20
     least_runs: int = 100
-    most_durations: float = 10.0
+    most_durations: float = math.inf
 
     @property
     def turn_s(self) -> float:
         """Seconds of one turn."""
         return self.duration_s / self.rounds
+
+    @property
+    def turn_runs(self) -> int:
+        """Calls of one turn at least."""
+        return math.ceil(self.least_runs / self.rounds)
 
     def is_done(self, spent_s: float, runs: int) -> bool:
         """Whether a contestant that spent so many seconds on so many calls has been measured enough."""
@@ -54,44 +61,19 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Durations of single calls in milliseconds, in the order they were made; at least one."""
+class WarmUp:
+    """How many calls a warm-up took, and whether they had become stable when it ended."""
 
-    times_ms: tuple[float, ...]
-
-    @property
-    def n(self) -> int:
-        """How many calls were timed."""
-        return len(self.times_ms)
-
-    @property
-    def total_s(self) -> float:
-        """All calls together, in seconds."""
-        return math.fsum(self.times_ms) / 1000
-
-    def percentile_ms(self, percent: float) -> float:
-        """The percentile, linear between neighbours (method 7 of Hyndman and Fan, 1996: numpy's own)."""
-        return float(np.percentile(self.times_ms, percent))
-
-    def to_json(self) -> dict[str, Any]:
-        """Percentiles, extremes, mean and standard deviation in ms, and n; `p99_ms` is null where n is below 100."""
-        return {
-            "p50_ms": self.percentile_ms(50),
-            "p90_ms": self.percentile_ms(90),
-            "p99_ms": self.percentile_ms(99) if self.n >= P99_NEEDS else None,
-            "min_ms": min(self.times_ms),
-            "max_ms": max(self.times_ms),
-            "mean_ms": math.fsum(self.times_ms) / self.n,
-            "std_ms": float(np.std(self.times_ms)),
-            "n": self.n,
-        }
+    runs: int
+    stable: bool
 
 
-def warm_up(call: Call, *, least_s: float = 1.0, most_s: float = WARM_UP_MOST_S) -> int:
-    """Call until it is stable, and return how many calls that took.
+def warm_up(call: Call, *, least_s: float = 1.0, window: int = 5) -> WarmUp:
+    """Call until it is stable: at least 10 calls and `least_s` seconds.
 
-    Stable: at least 10 calls and `least_s` seconds, and the medians of the last five and the five before are within
-    5 % of each other. After `most_s` seconds it ends however things stand, but not before 2 calls.
+    Stable means that the medians of the last `window` calls and of as many before are within 5 % of each other; calls
+    that take different pictures in turn need a window of all of them. After five times `least_s` it ends however
+    things stand, but never before its 10 calls.
     """
     times: list[float] = []
     begin = time.perf_counter()
@@ -100,42 +82,57 @@ def warm_up(call: Call, *, least_s: float = 1.0, most_s: float = WARM_UP_MOST_S)
         call()
         end = time.perf_counter()
         times.append(end - start)
-        spent = end - begin
-        if len(times) >= 2 and spent >= most_s:
-            return len(times)
-        if len(times) >= WARM_UP_RUNS and spent >= least_s and _is_stable(times):
-            return len(times)
+        if len(times) >= WARM_UP_RUNS and end - begin >= least_s:
+            stable = _is_stable(times, window)
+            if stable or end - begin >= WARM_UP_MOST * least_s:
+                return WarmUp(len(times), stable)
 
 
-def _is_stable(times: Sequence[float]) -> bool:
-    before, last = float(np.median(times[-10:-5])), float(np.median(times[-5:]))
+def _is_stable(times: Sequence[float], window: int) -> bool:
+    if len(times) < 2 * window:
+        return False
+    before, last = float(np.median(times[-2 * window : -window])), float(np.median(times[-window:]))
     return abs(last - before) <= STABLE_WITHIN * before
 
 
 def take_turns(calls: Sequence[Call], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
-    """Time `calls` in turns, so that a machine that heats up or gets busy slows all of them alike.
+    """Time `calls` of this process in turns, as `interleave` does."""
 
-    `after_turn` is called after each of the first `plan.rounds` times `len(calls)` turns, for a progress bar.
+    def turn(call: Call) -> Turn:
+        return lambda turn_s, least_runs: time_calls(call, turn_s, least_runs)
+
+    return interleave([turn(call) for call in calls], plan, after_turn=after_turn)
+
+
+def interleave(turns: Sequence[Turn], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
+    """Time contestants in turns, so that a machine that heats up or gets busy slows all of them alike.
+
+    `after_turn` is called after each of the first `plan.rounds` times `len(turns)` turns, for a progress bar. One whose
+    turn comes to no call at all has given up, and gets no other.
     """
-    times: list[list[float]] = [[] for _ in calls]
-    spent = [0.0 for _ in calls]
-    turns = 0
-    while True:
-        waiting = [i for i in range(len(calls)) if not plan.is_done(spent[i], len(times[i]))]
-        if not waiting:
-            break
-        for i in waiting:
-            made = _turn(calls[i], plan.turn_s)
-            times[i] += made
-            spent[i] += math.fsum(made)
-            turns += 1
-            if turns <= plan.rounds * len(calls):
+    times: list[list[tuple[float, ...]]] = [[] for _ in turns]
+    spent_s, runs = [0.0 for _ in turns], [0 for _ in turns]
+    taken = 0
+    waiting = list(range(len(turns)))
+    while waiting:
+        for i in tuple(waiting):
+            made = tuple(turns[i](plan.turn_s, plan.turn_runs))
+            if not made:
+                waiting.remove(i)
+                continue
+            times[i].append(made)
+            spent_s[i] += math.fsum(made) / 1000
+            runs[i] += len(made)
+            taken += 1
+            if taken <= plan.rounds * len(turns):
                 after_turn()
-    return [Timings(tuple(seconds * 1000 for seconds in made)) for made in times]
+            if plan.is_done(spent_s[i], runs[i]):
+                waiting.remove(i)
+    return [Timings(tuple(made)) for made in times]
 
 
-def _turn(call: Call, turn_s: float) -> list[float]:
-    """The seconds of each call of one turn; at least one call."""
+def time_calls(call: Call, turn_s: float, least_runs: int = 1) -> list[float]:
+    """The milliseconds of each call of one turn; at least one call, after one that is not timed."""
     # The caches still hold the neighbour's weights; on the device a model has no neighbour.
     call()
     made: list[float] = []
@@ -146,8 +143,8 @@ def _turn(call: Call, turn_s: float) -> list[float]:
             start = clock()
             call()
             end = clock()
-            made.append((end - start) / 1e9)
-            if end >= until:
+            made.append((end - start) / 1e6)
+            if end >= until and len(made) >= least_runs:
                 return made
 
 

@@ -55,10 +55,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
 
 
 class Console:
-    """Lines and progress bars on stderr; bars only on a terminal, nothing at all with `quiet`."""
+    """Lines and progress bars on stderr; bars only on a terminal, nothing at all with `quiet`.
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    With `still` a bar is drawn only when it advances: redrawing it by the clock takes some of what is measured.
+    """
+
+    def __init__(self, *, quiet: bool = False, still: bool = False) -> None:
         self.quiet = quiet
+        self._still = still
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._unit = ""
@@ -89,6 +93,7 @@ class Console:
             TimeRemainingColumn(),
             console=RichConsole(stderr=True),
             transient=True,
+            auto_refresh=not self._still,
             # Results printed meanwhile belong to stdout, wherever that leads.
             redirect_stdout=False,
             redirect_stderr=False,
@@ -103,6 +108,8 @@ class Console:
             return
         speed = self._bar.tasks[0].speed
         self._bar.update(self._task, advance=count, rate=f"{speed:,.0f} {self._unit}/s" if speed else "")
+        if self._still:
+            self._bar.refresh()
 
     def end(self) -> None:
         """Take the bar away."""

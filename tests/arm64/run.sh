@@ -120,7 +120,7 @@ ask() {
         $2 predict photos --model "$model" --top 1000 --jsonl --quiet >"$name.predict"
         $2 evaluate --model "$model" --data photos --json --quiet >"$name.evaluate"
         $2 info "$model" --json >"$name.info"
-        $2 bench "$model" --duration 0.1 --batch 1 --json --quiet >"$name.bench"
+        $2 bench "$model" --duration 0.1 --runs 5 --cold-starts 1 --batch 1 --json --quiet >"$name.bench"
     done
 }
 

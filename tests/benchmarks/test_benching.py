@@ -1,89 +1,213 @@
+"""The whole benchmark on tiny models: every figure is there, and means what it says."""
+
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from edge_benchmarks import BenchSettings, Contestant, bench
-from edge_runtime import ImageError, UsageError
+from edge_benchmarks import BenchSettings, Contestant, LabelledImages, bench, benching
+from edge_benchmarks.report import Report
+from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, UsageError
+from edge_train import Silence
+from fake_worker import use_fake_workers
 from tiny_model import write_tiny_model
 
-QUICK = BenchSettings(duration_s=0.05, batch=4, threads=1)
+QUICK = BenchSettings(duration_s=0.05, least_runs=20, batch=4, threads=(1,), cold_starts=1)
+FIGURES = ["p50_ms", "p90_ms", "p95_ms", "p99_ms", "min_ms", "max_ms", "mean_ms", "std_ms", "n", "turns_ms"]
 
 
-@pytest.fixture
-def contestants(tmp_path: Path) -> list[Contestant]:
+@pytest.fixture(scope="module")
+def contestants(tmp_path_factory: pytest.TempPathFactory) -> list[Contestant]:
     # The large one reads 400 times the pixels.
-    large = write_tiny_model(tmp_path / "large.onnx", size=640)
-    return [Contestant("large", large, 1), Contestant("small", write_tiny_model(tmp_path / "small.onnx"), 1)]
+    folder = tmp_path_factory.mktemp("contestants")
+    large = write_tiny_model(folder / "large.onnx", size=640)
+    return [Contestant("large", large), Contestant("small", write_tiny_model(folder / "small.onnx"))]
 
 
-def test_rows_come_fastest_first_with_every_figure(contestants: list[Contestant]) -> None:
-    report = bench(contestants, QUICK).to_json()
-    assert list(report) == ["schema", "environment", "results"]
-    assert report["schema"] == 1
-    small, large = report["results"]
+@pytest.fixture(scope="module")
+def report(contestants: list[Contestant]) -> Report:
+    """Both, measured for real with a drawn picture."""
+    settings = BenchSettings(duration_s=0.05, batch=4, threads=(1,), cold_starts=2, sustained_s=0.6)
+    return bench(contestants, settings)
+
+
+def test_rows_come_fastest_first_with_every_figure(report: Report, contestants: list[Contestant]) -> None:
+    value = report.to_json()
+    assert list(value) == ["schema", "created", "settings", "environment", "conditions", "results", "failures"]
+    assert value["schema"] == 2
+    small, large = value["results"]
     assert (small["model"], large["model"]) == ("small", "large")
     assert small["latency"]["p90_ms"] < large["latency"]["p90_ms"]
     for row, contestant in ((small, contestants[1]), (large, contestants[0])):
-        assert row["path"] == str(contestant.path)
+        assert row["path"] == str(contestant.model)
         assert (row["backbone"], row["precision"], row["fresh"]) == ("tiny", "fp32", False)
-        assert row["size_bytes"] == contestant.path.stat().st_size
-        assert row["latency"]["n"] >= 100
-        assert 0 < row["latency"]["p50_ms"] <= row["latency"]["p90_ms"] <= row["latency"]["p99_ms"]
-        assert row["throughput"]["batch"] == 4
-        assert row["throughput"]["images_per_s"] > 0
-        assert row["preprocess"]["p50_ms"] > 0
-        assert row["process"]["load_ms"] > 0
-    assert json.loads(json.dumps(report, allow_nan=False)) == report
+        assert row["size_bytes"] == contestant.model.stat().st_size
+        for figure in ("latency", "preprocess", "end_to_end"):
+            assert list(row[figure]) == FIGURES
+            assert row[figure]["n"] >= 100
+            assert 0 < row[figure]["p50_ms"] <= row[figure]["p90_ms"] <= row[figure]["p99_ms"]
+            assert sum(len(turn) for turn in row[figure]["turns_ms"]) == row[figure]["n"]
+        assert len(row["latency"]["turns_ms"]) > 1
+        assert row["cold_start"]["process"]["n"] == row["cold_start"]["load"]["n"] == 2
+        assert row["cold_start"]["process"]["min_ms"] > row["cold_start"]["load"]["min_ms"] > 0
+        assert row["accuracy"]["source"] == "recorded" and row["accuracy"]["n"] == 3
+    assert report.environment.threads == 1
+    assert Report.from_json(json.loads(json.dumps(value, allow_nan=False))) == report
 
 
-def test_throughput_counts_images_not_batches(contestants: list[Contestant]) -> None:
-    (row,) = bench(contestants[:1], QUICK).rows
-    seconds = row.throughput.timings.total_s
-    assert row.throughput.images_per_s == pytest.approx(4 * row.throughput.timings.n / seconds)
-
-
-def test_the_table_has_a_cell_for_every_column(contestants: list[Contestant]) -> None:
-    report = bench(contestants, QUICK)
-    assert "batch 4" in report.columns()[6]
+def test_throughput_counts_images_not_batches(report: Report) -> None:
     for row in report.rows:
-        assert len(row.cells()) == len(report.columns())
-        assert all(row.cells())
+        assert row.throughput.batch == 4
+        timings = row.throughput.timings
+        assert row.throughput.images_per_s == pytest.approx(4 * timings.n / timings.total_s)
 
 
-def test_the_environment_says_how_many_threads_were_used(contestants: list[Contestant]) -> None:
-    environment = bench(contestants[:1], QUICK).to_json()["environment"]
-    assert environment["threads"] == 1
-    assert environment["usable_cores"] >= 1
-    assert all(environment[key] for key in ("cpu", "machine", "os", "kernel", "python", "onnxruntime"))
+def test_a_sustained_run_has_its_course(report: Report) -> None:
+    for row in report.rows:
+        assert row.sustained is not None
+        # A machine that is busy with other things may sleep through some of six.
+        assert 1 <= len(row.sustained.buckets) <= 6
+        assert sum(bucket.seconds for bucket in row.sustained.buckets) >= 0.6
+        assert all(bucket.n >= 1 and 0 < bucket.p50_ms <= bucket.p90_ms for bucket in row.sustained.buckets)
 
 
-def test_the_users_image_is_what_is_decoded(contestants: list[Contestant], tmp_path: Path) -> None:
-    image = tmp_path / "mine.png"
-    Image.new("RGB", (40, 40), "red").save(image)
-    (row,) = bench(contestants[:1], BenchSettings(duration_s=0.05, image=image)).rows
-    assert row.to_json()["preprocess"]["image"] == str(image)
+def test_the_users_images_are_what_is_decoded(report: Report, contestants: list[Contestant], tmp_path: Path) -> None:
+    images = []
+    for colour in ("red", "lime"):
+        images.append(tmp_path / f"{colour}.png")
+        Image.new("RGB", (40, 40), colour).save(images[-1])
+    settings = replace(QUICK, images=tuple(images), images_from="two colours")
+    found = bench(contestants[1:], settings)
+    assert (found.settings.input, found.settings.images) == ("two colours", 2)
+    # Pictures of 40 pixels decode in no time beside the drawn one of 640 × 480.
+    (row,), drawn = found.rows, report.rows[0].preprocess
+    assert row.preprocess is not None and drawn is not None
+    assert min(row.preprocess.times_ms) < min(drawn.times_ms)
 
 
-def test_a_wrong_image_is_refused_before_anything_is_measured(contestants: list[Contestant], tmp_path: Path) -> None:
+def test_random_input_decodes_nothing(contestants: list[Contestant]) -> None:
+    (row,) = bench(contestants[1:], replace(QUICK, random_input=True)).rows
+    assert row.preprocess is None and row.end_to_end is None
+    assert row.answer is row.latency
+
+
+def test_each_number_of_threads_is_a_row_and_accuracy_is_measured_once(
+    contestants: list[Contestant], tmp_path: Path
+) -> None:
+    for name, colour in {"red": "red", "green": "lime", "wrong": "blue"}.items():
+        Image.new("RGB", (40, 40), colour).save(tmp_path / f"{name}.png")
+    samples = (Sample("red.png", 0), Sample("green.png", 1), Sample("wrong.png", 1))
+    scored = Contestant("small", contestants[1].model, images=LabelledImages(tmp_path, samples, "val"))
+    begun: list[str] = []
+
+    class Listener(Silence):
+        def begin(self, task: str, total: int, unit: str = "images") -> None:
+            del total, unit
+            begun.append(task)
+
+    report = bench([scored], replace(QUICK, threads=(1, 2)), progress=Listener())
+    assert sorted(row.threads for row in report.rows) == [1, 2]
+    assert report.environment.threads is None
+    assert begun.count("accuracy of small") == 1
+    for row in report.rows:
+        assert row.accuracy is not None
+        assert (row.accuracy.value, row.accuracy.n, row.accuracy.source) == (pytest.approx(2 / 3), 3, "measured")
+        assert row.accuracy.where == f"{tmp_path.name}, val"
+
+
+def test_it_rests_before_latency_and_before_each_sustained_run(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(benching.time, "sleep", rests.append)  # type: ignore[attr-defined]
+    use_fake_workers(monkeypatch)
+    bench(contestants, replace(QUICK, sustained_s=0.01, cooldown_s=7))
+    assert rests == [7, 7, 7]
+
+
+def test_models_that_do_not_fit_together_take_turns_in_groups(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_workers(monkeypatch)
+    monkeypatch.setattr(benching, "available_memory_bytes", lambda: 100_000_000)
+    report = bench(contestants, QUICK)
+    assert sorted(row.group for row in report.rows) == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [ModelError, CheckpointError])
+def test_a_model_that_cannot_run_here_does_not_cost_the_others(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch, kind: type[EdgeError]
+) -> None:
+    use_fake_workers(monkeypatch, failing="large.onnx", kind=kind)
+    report = bench(contestants, QUICK)
+    assert [row.model for row in report.rows] == ["small"]
+    (failure,) = report.failures
+    assert failure.model == "large" and "killed by signal 9" in failure.message
+
+
+def test_a_model_that_dies_while_it_is_measured_does_not_cost_the_others(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a batch for which memory does not suffice: all that came before was fine.
+    use_fake_workers(monkeypatch, dying=("large.onnx", "throughput"))
+    report = bench(contestants, replace(QUICK, sustained_s=0.01))
+    assert [row.model for row in report.rows] == ["small"]
+    (failure,) = report.failures
+    assert failure.model == "large" and "killed by signal 9" in failure.message
+    with pytest.raises(ModelError, match="killed by signal 9"):
+        bench(contestants[:1], QUICK)
+
+
+def test_where_none_can_run_it_is_an_error(contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_workers(monkeypatch, failing=".onnx")
+    with pytest.raises(ModelError, match="killed by signal 9"):
+        bench(contestants, QUICK)
+
+
+def test_a_wrong_file_is_refused_before_anything_is_measured(
+    contestants: list[Contestant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benching, "Worker", None)
     with pytest.raises(UsageError, match=r"gone\.jpg does not exist"):
-        bench(contestants, BenchSettings(image=tmp_path / "gone.jpg"))
+        bench(contestants, BenchSettings(images=(tmp_path / "gone.jpg",)))
     with pytest.raises(ImageError):
-        bench(contestants, BenchSettings(image=tmp_path))
+        bench(contestants, BenchSettings(images=(tmp_path,)))
+    with pytest.raises(UsageError, match=r"gone\.onnx does not exist"):
+        bench([*contestants, Contestant("gone", tmp_path / "gone.onnx")], QUICK)
 
 
 @pytest.mark.parametrize("duration", [0.0, -1.0, math.nan, math.inf])
 def test_a_duration_that_never_ends_or_never_starts_is_refused(duration: float) -> None:
     with pytest.raises(UsageError, match="--duration"):
         BenchSettings(duration_s=duration)
+    if duration:
+        with pytest.raises(UsageError, match="--sustained"):
+            BenchSettings(sustained_s=duration)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"batch": 0}, "--batch 0"),
+        ({"least_runs": 0}, "--runs 0"),
+        ({"cold_starts": 0}, "--cold-starts 0"),
+        ({"threads": ()}, "--threads"),
+        ({"threads": (0,)}, "--threads 0"),
+        ({"threads": (2, 2)}, "names a number twice"),
+        ({"random_input": True, "images": (Path("x.jpg"),)}, "exclude each other"),
+    ],
+)
+def test_senseless_settings_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        BenchSettings(**settings)
 
 
 def test_nothing_to_measure_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to measure"):
         bench([])
-    with pytest.raises(UsageError, match="--batch 0"):
-        BenchSettings(batch=0)

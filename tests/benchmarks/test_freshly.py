@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_benchmarks import QUICK_FEW, build_fresh, choose_backbones
-from edge_runtime import UsageError
+from edge_benchmarks import Contestant, build_int8, choose_backbones, choose_precisions
+from edge_runtime import Classifier, UsageError
 from edge_train import BACKBONES
 
 
@@ -35,21 +35,35 @@ def test_no_name_at_all_is_refused(choice: str) -> None:
         choose_backbones(choice)
 
 
-def test_the_quick_few_are_known() -> None:
-    assert all(name in BACKBONES for name in QUICK_FEW)
+def test_precisions_by_name() -> None:
+    assert choose_precisions("int8, FP32") == ("fp32", "int8")
+    assert choose_precisions("int8") == ("int8",)
+    for wrong in ("", "int4", "fp32,half"):
+        with pytest.raises(UsageError, match="--precision"):
+            choose_precisions(wrong)
 
 
-def test_a_fresh_backbone_runs_at_its_own_size_with_random_weights(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    for package in ("torchvision", "onnx", "onnxscript"):
-        pytest.importorskip(package)
-    torch.manual_seed(7)
-    expected = torch.rand(3).tolist()
-    torch.manual_seed(7)
-    contestant = build_fresh(choose_backbones("shufflenet_v2_x0_5")[0], tmp_path, threads=1)
-    assert torch.rand(3).tolist() == expected, "the caller's random numbers were disturbed"
-    card = contestant.classifier.card
-    assert (card.backbone, len(card.labels), contestant.input_px) == ("shufflenet_v2_x0_5", 1000, "224")
-    assert contestant.fresh
-    # 1.4 million parameters of four bytes.
-    assert 5e6 < contestant.size_bytes < 7e6
+def test_a_fresh_backbone_runs_at_its_own_size_with_random_weights(fresh: Contestant) -> None:
+    card = fresh.card
+    assert card is not None
+    assert (card.backbone, len(card.labels), fresh.file.input_px, fresh.precision) == (
+        "squeezenet1_1",
+        1000,
+        "224",
+        "fp32",
+    )
+    assert fresh.fresh and fresh.passing and fresh.checkpoint is not None and fresh.checkpoint.is_file()
+    published = BACKBONES["squeezenet1_1"]
+    assert fresh.file.parameters == pytest.approx(published.parameters, rel=0.02)
+    assert fresh.file.multiply_adds == pytest.approx(published.gflops * 1e9, rel=0.05)
+    assert fresh.known_accuracy is not None and fresh.known_accuracy.source == "published"
+
+
+def test_its_int8_file_is_a_quarter_as_large_and_says_so(fresh: Contestant, tmp_path: Path) -> None:
+    int8 = build_int8(fresh, tmp_path)
+    assert int8.precision == "int8" and fresh.precision == "fp32"
+    assert Classifier(int8.model).card.precision == "int8"
+    assert int8.file.size_bytes < 0.4 * fresh.file.size_bytes
+    assert int8.file.parameters == pytest.approx(fresh.file.parameters, rel=0.02)
+    # Published accuracy is that of the float network; that of random weights means nothing.
+    assert int8.known_accuracy is None

@@ -8,133 +8,288 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_cli.console import Console, print_json, print_table
-from edge_cli.model import choose_model
-from edge_cli.options import JsonFlag, QuietFlag, RunOption, ThreadsOption
-from edge_runtime import MissingExtraError, UsageError
+from edge_cli.bench_contestants import Choice
+from edge_cli.console import Console
+from edge_cli.options import JsonFlag, QuietFlag, RunOption
+from edge_cli.quantities import parse_bytes, parse_counts, parse_seconds, parse_share
+from edge_runtime import UsageError
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Contestant, Report
-    from edge_train import Backbone
+    from edge_benchmarks import BenchSettings, Limits, Report
 
 app = typer.Typer(add_completion=False)
+
+WHAT, HOW, RESULT, INSTEAD = "What to measure", "How", "What to make of it", "Instead of measuring models"
 
 
 @app.command(
     name="bench",
-    help="Measure latency, throughput, file size and peak memory: of the newest run's model and of a few freshly built "
-    "backbones, or of the models named.",
+    help="Measure latency, throughput, cold start, memory and size: of the newest run's model, of the models named, or "
+    "of freshly built backbones. Exit 1 where a gate is not met or a model could not be measured.",
 )
 def command(
     models: Annotated[
-        list[Path] | None, typer.Argument(metavar="MODEL", help="Model files.", show_default="the newest run's")
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's"),
     ] = None,
     run: RunOption = None,
     backbones: Annotated[
         str | None,
         typer.Option(
             "--backbones",
-            metavar="all|none|A,B",
-            help="Backbones to build with random weights and export on the fly.",
-            show_default="a quick few; none where models are named",
+            metavar="all|A,B",
+            help="Backbones to export on the fly, with random weights.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Images per batch for throughput.")] = 8,
-    duration: Annotated[
-        float,
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="A,B", help="Of those backbones: fp32, int8.", rich_help_panel=WHAT)
+    ] = "fp32,int8",
+    against: Annotated[
+        str | None,
         typer.Option(
-            "--duration",
-            metavar="SECONDS",
-            help="Time to measure each model's latency; fewer than 100 runs by then take up to ten times as long.",
+            "--against",
+            metavar="A,B",
+            help="Run them also by torch, torchscript, openvino, or all of them.",
+            rich_help_panel=WHAT,
         ),
-    ] = 3.0,
-    image: Annotated[
-        Path | None, typer.Option("--image", metavar="IMAGE", help="Image to classify.", show_default="a drawn one")
     ] = None,
-    threads: ThreadsOption = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DIR", help="Measure accuracy on these labelled images.", rich_help_panel=WHAT),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Picture to classify; may be repeated.",
+            show_default="some of --data, of the run's data, or a drawn one",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    random_input: Annotated[
+        bool,
+        typer.Option(
+            "--random-input", help="Random numbers in place of pictures: any ONNX graph.", rich_help_panel=WHAT
+        ),
+    ] = False,
+    batch: Annotated[
+        int, typer.Option("--batch", metavar="N", help="Images per batch for throughput.", rich_help_panel=HOW)
+    ] = 8,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            "--threads",
+            metavar="N,N",
+            help="Threads of one inference.",
+            show_default="usable cores",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    duration: Annotated[
+        str,
+        typer.Option(
+            "--duration", metavar="TIME", help="Least time for each figure of each model.", rich_help_panel=HOW
+        ),
+    ] = "3s",
+    runs: Annotated[
+        int, typer.Option("--runs", metavar="N", help="Least calls for each latency.", rich_help_panel=HOW)
+    ] = 100,
+    cold_starts: Annotated[
+        int,
+        typer.Option(
+            "--cold-starts", metavar="N", help="Fresh processes to start for each model.", rich_help_panel=HOW
+        ),
+    ] = 5,
+    sustained: Annotated[
+        str | None,
+        typer.Option(
+            "--sustained",
+            metavar="TIME",
+            help="Also run each model so long without a pause, by the minute.",
+            rich_help_panel=HOW,
+        ),
+    ] = None,
+    cooldown: Annotated[
+        str | None,
+        typer.Option(
+            "--cooldown", metavar="TIME", help="Rest so long before latency is measured.", rich_help_panel=HOW
+        ),
+    ] = None,
+    recommend: Annotated[
+        bool,
+        typer.Option(
+            "--recommend",
+            help="Say which model to take, and why; exit 1 if none keeps the limits.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False,
+    max_latency: Annotated[
+        str | None,
+        typer.Option(
+            "--max-latency",
+            metavar="TIME",
+            help="Recommend none slower than this end to end (p90).",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option("--max-size", metavar="SIZE", help="Recommend no file larger than this.", rich_help_panel=RESULT),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Write bench.json, bench.csv, bench.md and two pictures there.",
+            rich_help_panel=RESULT,
+        ),
+    ] = None,
+    keep_models: Annotated[
+        Path | None,
+        typer.Option("--keep-models", metavar="DIR", help="Keep the exported backbones there.", rich_help_panel=RESULT),
+    ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Show an earlier report instead of measuring.", rich_help_panel=INSTEAD
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            "--compare", metavar="OLD NEW", help="Compare two reports instead of measuring.", rich_help_panel=INSTEAD
+        ),
+    ] = None,
+    fail_over: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-over",
+            metavar="N%",
+            help="With --compare: exit 1 if a model is slower by more.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = None,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="Measure training instead: MODEL is then speed, listing, precision or cifar10.",
+            rich_help_panel=INSTEAD,
+        ),
+    ] = False,
     json_: JsonFlag = False,
+    csv_: Annotated[bool, typer.Option("--csv", help="Print a header and a row per model.")] = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Measure side by side, print a table sorted by the 90th percentile."""
-    from edge_benchmarks import BenchSettings, bench
+    """Measure side by side, print tables sorted by the 90th percentile."""
+    names = models or []
+    if json_ and csv_:
+        raise UsageError("--json and --csv exclude each other", "choose one")
+    choice = Choice(tuple(map(Path, names)), run, backbones, precision, against, data, keep_models)
+    console = Console(quiet=quiet, still=True)
+    asks = recommend or max_latency is not None or max_size is not None
+    if fail_over is not None and compare is None:
+        raise UsageError("--fail-over goes with --compare", "edge bench --compare old.json new.json --fail-over 10%")
+    if train:
+        from edge_cli.bench_training import bench_training
 
-    settings = BenchSettings(duration_s=duration, batch=batch, threads=threads, image=image)
-    with Console(quiet=quiet) as console, TemporaryDirectory(prefix="edge-bench-") as folder:
-        fresh = _backbones(backbones, bool(models), console)
-        contestants = _models(models or [], run, threads, console, alone=not fresh)
-        contestants += _build(fresh, Path(folder), threads, console)
-        report = bench(contestants, settings, progress=console)
-        console.say(_conditions(report))
-    if json_:
-        print_json(report.to_json())
-    else:
-        print_table(report.columns(), [row.cells() for row in report.rows], left=3)
-    return 0
+        if compare or from_ or run or backbones or against or out or csv_ or asks or sustained:
+            raise UsageError("--train measures training, and nothing of a model", "edge bench --train --help")
+        return bench_training(names, data=data, threads=threads, as_json=json_)
+    if compare is not None:
+        from edge_cli.bench_results import compare_files
 
+        if names or from_ or run or backbones or against or data or out or csv_ or asks or sustained:
+            raise UsageError(
+                "--compare takes two reports and measures nothing", "edge bench --compare old.json new.json"
+            )
+        limit = None if fail_over is None else parse_share("--fail-over", fail_over)
+        return compare_files(*compare, console, limit=limit, as_json=json_)
+    limits = _limits(max_latency, max_size) if asks else None
+    if from_ is not None and (names or run or backbones or against or data or keep_models or sustained):
+        raise UsageError("--from shows a report and measures nothing", "leave out what is to be measured")
+    settings = _settings(
+        duration, runs, batch, threads, cold_starts, sustained, cooldown, images=image, random_input=random_input
+    )
+    if out is not None:
+        from edge_benchmarks import require_matplotlib
 
-def _backbones(choice: str | None, models_named: bool, console: Console) -> tuple[Backbone, ...]:
-    """The backbones asked for, or the quick few where nothing was and they can be built."""
-    from edge_benchmarks import QUICK_FEW, choose_backbones, missing_package
+        require_matplotlib()
+    from edge_cli.bench_results import show_report, write_report
 
-    missing = missing_package()
-    if choice is not None:
-        chosen = choose_backbones(choice)
-        if chosen and missing:
-            raise MissingExtraError("export", missing)
-        return chosen
-    if models_named:
-        return ()
-    if missing:
-        console.say(f"without fresh backbones: they need {missing} (pip install 'edge-vision[export]')")
-        return ()
-    return choose_backbones(",".join(QUICK_FEW))
-
-
-def _models(
-    models: list[Path], run: str | None, threads: int | None, console: Console, *, alone: bool
-) -> list[Contestant]:
-    """The models named, or the run's, all opened: a wrong file is found before minutes go into the others."""
-    from edge_benchmarks import Contestant
-
-    if models and run is not None:
-        raise UsageError("MODEL and --run exclude each other", "name model files, or a run")
-    found = [Contestant(str(path), path, threads) for path in models]
-    if not models:
-        try:
-            path, _ = choose_model(None, run, console)
-        except UsageError as error:
-            if run is not None or alone:
-                raise
-            console.say(f"without a trained model: {error.message}")
-        else:
-            # Its run is said on stderr; the whole path would take half the table's width.
-            found.append(Contestant(path.name, path, threads))
-    for contestant in found:
-        _ = contestant.classifier
-    return found
+    with console:
+        report = _measure(choice, settings, out, console) if from_ is None else _read(from_, out)
+    code = show_report(report, console, limits=limits, as_json=json_, as_csv=csv_)
+    if out is not None:
+        write_report(report, out, console)
+    return code
 
 
-def _build(backbones: tuple[Backbone, ...], folder: Path, threads: int | None, console: Console) -> list[Contestant]:
-    from edge_benchmarks import build_fresh
+def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console: Console) -> Report:
+    from dataclasses import replace
 
-    if not backbones:
-        return []
-    names = ", ".join(backbone.name for backbone in backbones)
-    console.say(f"building {names}: random weights (latency does not depend on them), 1,000 classes")
-    console.begin("exporting", len(backbones), "backbones")
-    built = []
-    for backbone in backbones:
-        built.append(build_fresh(backbone, folder, threads=threads))
-        console.advance()
-    console.end()
-    return built
+    from edge_benchmarks import bench
+    from edge_cli.bench_contestants import choose_contestants, choose_pictures
+
+    with TemporaryDirectory(prefix="edge-bench-") as folder:
+        contestants = choose_contestants(choice, Path(folder), console)
+        if not settings.random_input:
+            pictures = choose_pictures(settings.images, choice.data, contestants, console)
+            settings = replace(settings, images=pictures.paths, images_from=pictures.origin)
+        _make_folder(out)
+        return bench(contestants, settings, progress=console)
 
 
-def _conditions(report: Report) -> str:
-    """What the table's figures mean, and where they were measured."""
-    first = report.rows[0]
-    decoding = first.preprocess.percentile_ms(50)
-    return (
-        f"{report.environment}\n"
-        f"inference alone; decoding and resizing the image ({first.image}) takes {decoding:.1f} ms more"
+def _read(path: Path, out: Path | None) -> Report:
+    from edge_benchmarks import read_report
+
+    report = read_report(path)
+    _make_folder(out)
+    return report
+
+
+def _make_folder(out: Path | None) -> None:
+    """Once it is known what to measure, and before minutes go into that."""
+    from edge_benchmarks import make_folder
+
+    if out is not None:
+        make_folder(out)
+
+
+def _limits(max_latency: str | None, max_size: str | None) -> Limits:
+    from edge_benchmarks import Limits
+
+    return Limits(
+        None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
+        None if max_size is None else parse_bytes("--max-size", max_size),
+    )
+
+
+def _settings(
+    duration: str,
+    runs: int,
+    batch: int,
+    threads: str | None,
+    cold_starts: int,
+    sustained: str | None,
+    cooldown: str | None,
+    *,
+    images: list[Path] | None,
+    random_input: bool,
+) -> BenchSettings:
+    from edge_benchmarks import BenchSettings
+
+    return BenchSettings(
+        duration_s=parse_seconds("--duration", duration),
+        least_runs=runs,
+        batch=batch,
+        threads=(None,) if threads is None else parse_counts("--threads", threads),
+        images=tuple(images or ()),
+        random_input=random_input,
+        cold_starts=cold_starts,
+        sustained_s=0.0 if sustained is None else parse_seconds("--sustained", sustained),
+        cooldown_s=0.0 if cooldown is None else parse_seconds("--cooldown", cooldown),
     )

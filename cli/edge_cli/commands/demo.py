@@ -44,7 +44,7 @@ def demo(
         train,
         ["edge", "export", "--format", "onnx"],
         ["edge", "predict", "--image", picture],
-        ["edge", "bench", "--backbones", "none"],
+        ["edge", "bench"],
     ]
     for command in [*commands[:2], ["edge", "evaluate"], *commands[2:]]:
         print(f"\n$ {shlex.join(command)}", flush=True)

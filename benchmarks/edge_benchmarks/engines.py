@@ -1,0 +1,309 @@
+"""What runs a model: onnxruntime as edge predicts with it, and others that the same network can be run by.
+
+Every engine takes the same pixels from the same preprocessing; only what happens to them then differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edge_export
+import edge_runtime
+from edge_runtime import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    ImageError,
+    MissingExtraError,
+    ModelCard,
+    ModelError,
+    Preprocessing,
+    Sample,
+    UsageError,
+    usable_cores,
+)
+
+__all__ = [
+    "ENGINES",
+    "ENGINE_PACKAGES",
+    "Engine",
+    "EngineName",
+    "Score",
+    "Setup",
+    "import_engine",
+    "open_engine",
+    "random_feed",
+    "random_pixels",
+]
+
+EngineName: TypeAlias = Literal["onnxruntime", "torch", "torchscript", "openvino"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+# What each of them imports.
+ENGINE_PACKAGES: Mapping[EngineName, str] = {
+    "onnxruntime": "onnxruntime",
+    "torch": "torch",
+    "torchscript": "torch",
+    "openvino": "openvino",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker opens: `path` with `engine`, on `threads` threads (None: the usable cores).
+
+    `images` are the pictures it takes in turn; with none, its input is random. `classes` is given for a classifier
+    that edge did not make; `is_classifier` is False for a graph that is fed by its declared inputs alone. For an engine
+    that cannot read the model's card, `preprocessing` is what the card says of it.
+    """
+
+    path: str
+    engine: EngineName = "onnxruntime"
+    threads: int | None = None
+    batch: int = 1
+    images: tuple[str, ...] = ()
+    classes: int | None = None
+    is_classifier: bool = True
+    preprocessing: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the worker's command line."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(**{**value, "images": tuple(value["images"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Of `n` images that could be read, so many were answered rightly; `unreadable` says why the others could not."""
+
+    correct: int
+    n: int
+    unreadable: tuple[str, ...] = ()
+
+
+class Engine:
+    """An opened model. `preprocessing` is None for a graph that takes no pictures; pixels are uint8 `[N, H, W, 3]`."""
+
+    preprocessing: Preprocessing | None = None
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the model answers, float32 `[N, classes]`."""
+        raise NotImplementedError
+
+    def answer(self, encoded: bytes) -> object:
+        """An encoded picture's answer, as a program would ask for it."""
+        assert self.preprocessing is not None
+        return self.run(self.preprocessing(encoded)[np.newaxis])
+
+    def evaluate(self, root: Path, samples: Sequence[Sample], on_image: Callable[[], object]) -> Score:
+        """How many of `samples` below `root` are answered rightly; `on_image` is called once per image."""
+        assert self.preprocessing is not None
+        correct, unreadable = 0, []
+        for sample in samples:
+            try:
+                answer = self.run(self.preprocessing(root / sample.path)[np.newaxis])[0]
+                correct += int(answer.argmax()) == sample.label
+            except ImageError as error:
+                unreadable.append(error.message)
+            on_image()
+        return Score(correct, len(samples) - len(unreadable), tuple(unreadable))
+
+
+def import_engine(name: EngineName) -> None:
+    """Import what the engine needs and nothing else, so that what then takes time is opening the model.
+
+    Raises:
+        MissingExtraError, UsageError: it is not installed.
+    """
+    try:
+        if name == "openvino":
+            import_module("openvino")
+        elif name == "onnxruntime":
+            _ = edge_runtime.Classifier
+        else:
+            _ = edge_export.read_torchscript
+    except ModuleNotFoundError as error:
+        if name == "openvino":
+            raise UsageError("openvino is not installed", "pip install openvino") from None
+        raise MissingExtraError("export", error.name or name) from None
+
+
+def open_engine(setup: Setup) -> Engine:
+    """Open the model.
+
+    Raises:
+        ModelError, CheckpointError, UsageError: it cannot be opened.
+    """
+    threads = setup.threads or usable_cores()
+    if setup.engine == "onnxruntime":
+        return _OnnxRuntime(setup) if setup.is_classifier else _Graph(setup)
+    if setup.engine == "openvino":
+        return _OpenVino(setup, threads)
+    return _Torch(*_open_torch(setup), threads)
+
+
+class _OnnxRuntime(Engine):
+    """`Classifier`, which is what edge ships."""
+
+    def __init__(self, setup: Setup) -> None:
+        from edge_runtime import Classifier, ForeignClassifier
+
+        if setup.classes is None:
+            self.classifier = Classifier(setup.path, threads=setup.threads)
+        else:
+            labels = [f"class {index}" for index in range(setup.classes)]
+            self.classifier = ForeignClassifier(setup.path, labels=labels, threads=setup.threads)
+        self.preprocessing = self.classifier.preprocessing
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities."""
+        return self.classifier.probabilities(pixels)
+
+    def answer(self, encoded: bytes) -> object:
+        """The prediction."""
+        return self.classifier.predict(encoded)
+
+    def evaluate(self, root: Path, samples: Sequence[Sample], on_image: Callable[[], object]) -> Score:
+        """As `edge evaluate` does it: several images at once."""
+        from edge_runtime import evaluate
+
+        done = evaluate(self.classifier, root, samples, on_image=on_image)
+        return Score(done.metrics.correct, done.metrics.n, tuple(error.message for error in done.unreadable))
+
+
+class _Graph(Engine):
+    """Any ONNX graph, fed with random numbers of the shapes it declares."""
+
+    def __init__(self, setup: Setup) -> None:
+        from edge_runtime import open_session
+
+        self._session = open_session(setup.path, threads=setup.threads)
+        self._path = setup.path
+        self._feeds: dict[int, dict[str, NDArray[Any]]] = {}
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Run on as many random inputs as there are `pixels`; what is in them does not matter."""
+        feed = self._feeds.get(len(pixels))
+        if feed is None:
+            feed = random_feed(self._session, len(pixels), self._path)
+            self._feeds[len(pixels)] = feed
+        try:
+            result: NDArray[np.float32] = self._session.run(None, feed)[0]
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"{self._path} fails on random input: {reason}", "it may need inputs that fit") from error
+        return result
+
+
+class _Torch(Engine):
+    """The checkpoint's network in PyTorch, or the same as TorchScript."""
+
+    def __init__(self, network: Any, card: ModelCard, threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._torch = torch
+        self._network = network
+        self.preprocessing = card.preprocessing
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities."""
+        with self._torch.inference_mode():
+            answers = self._network(self._torch.from_numpy(pixels))
+        if isinstance(answers, tuple):
+            answers = answers[0]
+        result: NDArray[np.float32] = answers.numpy()
+        return result
+
+
+class _OpenVino(Engine):
+    """The ONNX file, compiled by OpenVINO for this processor."""
+
+    def __init__(self, setup: Setup, threads: int) -> None:
+        openvino = import_module("openvino")
+        # OpenVINO drops the file's metadata, and opening it a second time to read them would count as loading.
+        assert setup.preprocessing is not None
+        self.preprocessing = Preprocessing.from_json(setup.preprocessing)
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            # Left alone, it computes in bfloat16 where the processor can: faster, and other answers.
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            self._model = openvino.Core().compile_model(setup.path, "CPU", settings)
+        except Exception as error:  # a RuntimeError with the place in its sources, or others
+            raise ModelError(f"openvino cannot run {setup.path}: {str(error).splitlines()[-1]}") from error
+        self._request = self._model.create_infer_request()
+        self._output = self._model.output(OUTPUT_NAME)
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities."""
+        answers: NDArray[np.float32] = self._request.infer({INPUT_NAME: pixels})[self._output]
+        return answers
+
+
+def _open_torch(setup: Setup) -> tuple[Any, ModelCard]:
+    from edge_export import read_torchscript
+    from edge_train import DeployedNetwork, load_checkpoint
+
+    path = Path(setup.path)
+    if setup.engine == "torchscript":
+        return read_torchscript(path)
+    checkpoint = load_checkpoint(path)
+    network = DeployedNetwork(checkpoint.build().requires_grad_(False), checkpoint.card.temperature)
+    return network, checkpoint.card
+
+
+_NUMPY = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(bool)": np.bool_,
+}
+
+
+def random_feed(session: Any, batch: int, path: str) -> dict[str, NDArray[Any]]:
+    """Random inputs of the shapes an onnxruntime session declares; the first free side is the batch, others are 1.
+
+    Whole numbers are 0 and 1, which are indices and lengths wherever there are any; the same ones each time.
+
+    Raises UsageError for an input that holds no numbers.
+    """
+    choose = np.random.default_rng(0)
+    feed: dict[str, NDArray[Any]] = {}
+    for node in session.get_inputs():
+        if node.type not in _NUMPY:
+            raise UsageError(f"{path} takes {node.type}, for which there is no random input", "leave it out")
+        kind = np.dtype(_NUMPY[node.type])
+        shape = [side if isinstance(side, int) and side > 0 else 0 for side in node.shape]
+        if shape and shape[0] == 0:
+            shape[0] = batch
+        shape = [side or 1 for side in shape]
+        if kind == np.uint8:
+            feed[node.name] = choose.integers(0, 256, shape, np.uint8)
+        elif kind.kind == "f":
+            feed[node.name] = choose.random(math.prod(shape), np.float32).reshape(shape).astype(kind)
+        else:
+            feed[node.name] = choose.integers(0, 2, shape).astype(kind)
+    return feed
+
+
+def random_pixels(preprocessing: Preprocessing | None, count: int) -> Sequence[NDArray[np.uint8]]:
+    """So many random images, uint8 `[H, W, 3]`, the same ones each time; a single pixel where a graph takes none."""
+    size = (1, 1, 3) if preprocessing is None else (preprocessing.height_px, preprocessing.width_px, 3)
+    return list(np.random.default_rng(0).integers(0, 256, (count, *size), np.uint8))

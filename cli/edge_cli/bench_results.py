@@ -1,0 +1,177 @@
+"""What `edge bench` prints and writes of a report, and of two reports against each other."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_cli.console import Console, print_table
+
+if TYPE_CHECKING:
+    from edge_benchmarks import Limits, ModelChange, Recommendation, Report, ReportComparison, Table
+
+__all__ = ["compare_files", "show_report", "write_report"]
+
+# Beyond this a first answer is not that of the same network; two engines need not round an int8 layer alike.
+SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
+BUSY_SHARE = 0.1
+
+
+def show_report(report: Report, console: Console, *, limits: Limits | None, as_json: bool, as_csv: bool) -> int:
+    """Print a report as tables, JSON or CSV, and with `limits` which model to take; gives the exit code."""
+    from edge_benchmarks import cost_table, csv_text, json_text, latency_table, recommend, sustained_table
+
+    chosen = None if limits is None else recommend(report, limits)
+    for line in _conditions(report):
+        console.say(line)
+    if as_json:
+        extra = {} if chosen is None else {"recommendation": chosen.to_json()}
+        sys.stdout.write(json_text({**report.to_json(), **extra}))
+    elif as_csv:
+        sys.stdout.write(csv_text(report))
+    else:
+        _print(latency_table(report))
+        _print(cost_table(report))
+        sustained = sustained_table(report)
+        if sustained.rows:
+            _print(sustained)
+            _print_slowdowns(report)
+    for failure in report.failures:
+        console.say(f"not measured: {failure.message}")
+    if chosen is not None:
+        _recommend(chosen, console, on_stdout=not (as_json or as_csv))
+    return 1 if report.failures or (chosen is not None and chosen.row is None) else 0
+
+
+def write_report(report: Report, folder: Path, console: Console) -> None:
+    """Write the report and its pictures into `folder`. Raises OutputError, MissingExtraError."""
+    from edge_benchmarks import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff, write_results
+
+    write_results(report, folder)
+    draw_latency(report, folder / LATENCY_FILE)
+    if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
+        console.say(f"no {TRADEOFF_FILE}: {missing}")
+    console.say(f"written to {folder}: {', '.join(sorted(path.name for path in folder.glob('*.*')))}")
+
+
+def compare_files(old: Path, new: Path, console: Console, *, limit: float | None, as_json: bool) -> int:
+    """Compare two reports; gives 1 where a model became slower by more than `limit`."""
+    from edge_benchmarks import compare_reports, json_text, read_report
+
+    comparison = compare_reports(read_report(old), read_report(new))
+    worse = () if limit is None else comparison.regressions(limit)
+    if as_json:
+        regressions = [change.name for change in worse]
+        sys.stdout.write(json_text({**comparison.to_json(), "fail_over": limit, "regressions": regressions}))
+    else:
+        _print_comparison(comparison)
+    for difference in comparison.differences:
+        console.say(f"note: measured under other conditions: {difference}")
+    for names, where in ((comparison.only_old, old), (comparison.only_new, new)):
+        if names:
+            console.say(f"only in {where}: {'; '.join(names)}")
+    for change in worse:
+        console.say(f"slower by more than {limit:.0%}: {change.name}, {_signed(change.p50.change)} by the median")
+    return 1 if worse else 0
+
+
+def _print(table: Table) -> None:
+    print_table(table.columns, table.rows, left=table.left)
+
+
+def _print_slowdowns(report: Report) -> None:
+    for row in report.rows:
+        if row.sustained is not None:
+            first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
+            print(
+                f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
+                f"{_signed(row.sustained.slowdown)} by the median, {_signed(row.sustained.p90_slowdown)} by p90"
+            )
+
+
+def _conditions(report: Report) -> list[str]:
+    """Where and how the figures were measured, and what is to be said against them."""
+    from edge_benchmarks import NOISY_SPREAD, describe_conditions, milliseconds
+
+    decoding = report.median_decoding_ms
+    apart = "" if decoding is None else f"; decoding and resizing takes {milliseconds(decoding)} ms more"
+    lines = [str(report.environment), *describe_conditions(report.conditions)]
+    lines.append(f"inference alone of {report.settings.input}{apart}")
+    noisy = [row for row in report.rows if row.noisy]
+    if noisy:
+        others = max((row.busyness.others_share or 0.0 for row in noisy), default=0.0)
+        stolen = max((row.busyness.stolen_share or 0.0 for row in noisy), default=0.0)
+        why = [f"other programs used up to {others:.0%} of the processor"] if others > BUSY_SHARE else []
+        why += [f"the hypervisor took up to {stolen:.0%} of it"] if stolen > BUSY_SHARE / 2 else []
+        lines.append(
+            f"noisy: (p90 - p10) / p50 above {NOISY_SPREAD:.0%} in {len(noisy)} of {len(report.rows)} rows; "
+            f"{' and '.join(why) if why else 'measure longer, or on a machine that does nothing else'}"
+        )
+    throttled = sorted({what for row in report.rows for what in row.throttled or ()})
+    if throttled:
+        lines.append(f"throttled: {', '.join(throttled)}; edge doctor says what to do")
+    lines += [
+        f"note: {row.name} run by {row.engine} answers otherwise than by onnxruntime (by {row.max_difference:.2g}): "
+        "it is not the same network"
+        for row in report.rows
+        if row.max_difference is not None
+        and row.max_difference > (SAME_ANSWER if row.precision == "fp32" else SAME_ROUNDED_ANSWER)
+    ]
+    accuracies = dict.fromkeys(row.accuracy.describe_source() for row in report.rows if row.accuracy)
+    if accuracies:
+        lines.append(f"accuracy: {'; '.join(accuracies)}")
+    return lines
+
+
+def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> None:
+    row = chosen.row
+    lines = []
+    if row is not None:
+        engine = "" if row.engine == "onnxruntime" else f", run by {row.engine}"
+        lines.append(f"take {row.name}{engine}, {row.threads} {'thread' if row.threads == 1 else 'threads'}")
+    lines += [f"  {reason}" for reason in chosen.reasons]
+    for line in lines:
+        print(line) if on_stdout else console.say(line)
+
+
+def _print_comparison(comparison: ReportComparison) -> None:
+    from edge_benchmarks import short_names
+
+    engines = {change.new.engine for change in comparison.changes} != {"onnxruntime"}
+    threads = len({change.new.threads for change in comparison.changes}) > 1
+    noted = any(change.marks for change in comparison.changes)
+    columns = ["model", *(["engine"] if engines else []), *(["threads"] if threads else [])]
+    left = len(columns)
+    columns += ["p50 ms\nbefore", "p50 ms\nnow", "change", "95 % interval", "p90 change", "95 % interval"]
+    rows = []
+    names = short_names([change.new for change in comparison.changes])
+    for change in comparison.changes:
+        engine = [change.new.engine] if engines else []
+        count = [str(change.new.threads)] if threads else []
+        note = [", ".join(change.marks)] if noted else []
+        rows.append((_renamed(change, names), *engine, *count, *_cells(change), *note))
+    print_table([*columns, *(["note"] if noted else [])], rows, left=left)
+
+
+def _renamed(change: ModelChange, names: Mapping[str, str]) -> str:
+    """What the table calls a model: as short as can be, and in full where it has another name now."""
+    if change.new.name != change.old.name:
+        return change.name
+    return change.name.replace(change.new.model, names[change.new.model])
+
+
+def _cells(change: ModelChange) -> tuple[str, ...]:
+    from edge_benchmarks import milliseconds
+
+    cells = [milliseconds(change.p50.old_ms), milliseconds(change.p50.new_ms)]
+    for figure in (change.p50, change.p90):
+        interval = figure.interval
+        span = "too few turns" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}"
+        cells += [_signed(figure.change), span]
+    return tuple(cells)
+
+
+def _signed(share: float) -> str:
+    return f"{share:+.1%}"

@@ -1,0 +1,102 @@
+"""What `edge bench` makes of reports that lie there: comparisons, recommendations, tables, without measuring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench_command import Bench
+from bench_reports import make_report, make_row
+from edge_benchmarks import json_text
+
+
+def write_reports(folder: Path) -> None:
+    for name, rows in {
+        "old": [make_row("a.onnx", 10.0, accuracy=0.8), make_row("b.onnx", 30.0, accuracy=0.9)],
+        "slow": [make_row("a.onnx", 13.0, accuracy=0.8), make_row("b.onnx", 30.0, accuracy=0.9)],
+        "else": [make_row("c.onnx", 1.0), make_row("d.onnx", 1.0)],
+    }.items():
+        (folder / f"{name}.json").write_text(json_text(make_report(rows).to_json()), encoding="utf-8")
+    other = make_report([make_row("a.onnx", 10.0)], cpu="Another 9000")
+    (folder / "other.json").write_text(json_text(other.to_json()), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("old.json", "old.json", "--fail-over", "10%"), 0),
+        (("old.json", "slow.json", "--fail-over", "10%"), 1),
+        (("slow.json", "old.json", "--fail-over", "10%"), 0),
+        (("old.json", "slow.json", "--fail-over", "40%"), 0),
+        (("old.json", "slow.json"), 0),
+        (("old.json", "else.json"), 2),
+        (("old.json", "gone.json"), 2),
+    ],
+)
+def test_comparing_is_a_gate(edge_bench: Bench, tmp_path: Path, words: tuple[str, ...], code: int) -> None:
+    write_reports(tmp_path)
+    done = edge_bench("--compare", *words)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 2:
+        assert done.stdout == ""
+    else:
+        assert "a.onnx" in done.stdout and "95 % interval" in done.stdout
+    if code == 1:
+        assert "slower by more than 10%: a.onnx, +30.0% by the median" in done.stderr
+
+
+def test_a_comparison_as_json_and_with_another_machine(edge_bench: Bench, tmp_path: Path) -> None:
+    write_reports(tmp_path)
+    done = edge_bench("--compare", "old.json", "other.json", "--json", "--fail-over", "5%")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["fail_over"] == 0.05 and found["regressions"] == []
+    assert [change["model"] for change in found["changes"]] == ["a.onnx"]
+    assert "processor:" in done.stderr and "Another 9000" in done.stderr
+    assert "only in old.json: b.onnx" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--recommend",), 0, "take b.onnx"),
+        (("--max-latency", "30ms"), 0, "take a.onnx"),
+        (("--recommend", "--max-size", "5MB"), 0, "take b.onnx"),
+        (("--recommend", "--max-size", "1MB"), 1, "none of 2 keeps the limits"),
+        (("--max-latency", "1ms"), 1, "a.onnx comes nearest"),
+    ],
+)
+def test_a_recommendation_from_a_report(
+    edge_bench: Bench, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    write_reports(tmp_path)
+    done = edge_bench("--from", "old.json", *words)
+    assert (done.returncode, said in done.stdout) == (code, True), done.stdout + done.stderr
+    as_json = edge_bench("--from", "old.json", "--json", *words)
+    assert as_json.returncode == code
+    assert (json.loads(as_json.stdout)["recommendation"]["take"] is None) == (code == 1)
+
+
+def test_a_model_that_cannot_be_measured_is_named_and_the_exit_code_1(edge_bench: Bench, tmp_path: Path) -> None:
+    report = make_report([make_row("a.onnx")]).to_json()
+    report["failures"] = [{"model": "b.onnx", "message": "b.onnx was killed by signal 9"}]
+    (tmp_path / "x.json").write_text(json_text(report), encoding="utf-8")
+    done = edge_bench("--from", "x.json")
+    assert done.returncode == 1
+    assert "not measured: b.onnx was killed by signal 9" in done.stderr and "a.onnx" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("precision", "difference", "said"), [("fp32", 0.02, True), ("fp32", 1e-5, False), ("int8", 0.02, False)]
+)
+def test_an_engine_that_answers_otherwise_is_named(
+    edge_bench: Bench, tmp_path: Path, precision: str, difference: float, said: bool
+) -> None:
+    rows = [make_row("a.onnx"), make_row("a.onnx", engine="torch", precision=precision, max_difference=difference)]
+    (tmp_path / "x.json").write_text(json_text(make_report(rows).to_json()), encoding="utf-8")
+    done = edge_bench("--from", "x.json")
+    assert done.returncode == 0
+    assert ("a.onnx run by torch answers otherwise" in done.stderr) == said

@@ -1,0 +1,84 @@
+"""A worker of the bench without a process, for tests of what drives it: it answers at once, and always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, Self
+
+import pytest
+
+from edge_benchmarks import WarmUp, benching
+from edge_benchmarks.busyness import Busyness
+from edge_benchmarks.engines import Setup
+from edge_benchmarks.latency import Turn
+from edge_benchmarks.workers import FirstAnswer
+from edge_runtime import EdgeError, ModelError, Sample
+
+__all__ = ["FakeWorker", "use_fake_workers"]
+
+CALL_MS = {"preprocess": 2.0, "latency": 10.0, "end_to_end": 13.0, "throughput": 25.0}
+
+
+class FakeWorker:
+    """In place of `Worker`: a call takes what `CALL_MS` says, and longer with fewer threads."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.busyness: list[Busyness] = []
+        self.first = FirstAnswer(200.0, 20.0, 15.0, 60_000_000, (0.2, 0.5, 0.3))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def warm_up(self, task: str, *, least_s: float) -> WarmUp:
+        """Always stable."""
+        del task, least_s
+        return WarmUp(10, stable=True)
+
+    def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
+        """Turns that take no time but say they did."""
+        call_ms = CALL_MS[task] / (self.setup.threads or 1)
+
+        def take(turn_s: float, least_runs: int) -> Sequence[float]:
+            after_turn()
+            self.busyness.append(Busyness(1.0, 0.1, 0.0))
+            return [call_ms] * max(least_runs, int(1000 * turn_s / call_ms))
+
+        return take
+
+    def evaluate(self, root: str, samples: Sequence[Sample], on_image: Callable[[], object]) -> dict[str, Any]:
+        """All are right."""
+        del root, on_image
+        return {"correct": len(samples), "n": len(samples), "unreadable": []}
+
+
+def use_fake_workers(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    failing: str | None = None,
+    dying: tuple[str, str] | None = None,
+    kind: type[EdgeError] = ModelError,
+) -> None:
+    """Let `bench` use them.
+
+    One whose model's path has `failing` in it cannot be started, and one with the first of `dying` dies at the task
+    that is the second, both as where memory does not suffice; `kind` is the error.
+    """
+
+    def fail(setup: Setup) -> NoReturn:
+        raise kind(f"{setup.path} cannot be run in a process of its own: it was killed by signal 9")
+
+    class Worker(FakeWorker):
+        def __init__(self, setup: Setup) -> None:
+            if failing is not None and failing in setup.path:
+                fail(setup)
+            super().__init__(setup)
+
+        def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
+            if dying is not None and dying[0] in self.setup.path and dying[1] == task:
+                return lambda *_: fail(self.setup)
+            return super().turn(task, after_turn=after_turn)
+
+    monkeypatch.setattr(benching, "Worker", Worker)
