@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import pytest
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Beside another worker, threads that spin while they wait take the core from those that work. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 Edge = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,14 +33,17 @@ def material(name: str) -> Path:
 def unpacked(name: str) -> Path:
     """A data set of the shared material, unpacked once into a cache outside the repository."""
     folder = UNPACKED / name
-    if not folder.is_dir():
-        archive = material(f"data/{name}.tar.xz")
-        UNPACKED.mkdir(parents=True, exist_ok=True)
-        building = UNPACKED / f".{name}.{os.getpid()}"
-        with tarfile.open(archive) as tar:
-            tar.extractall(building, filter="data")
-        (building / name).rename(folder)
-        building.rmdir()
+    archive = material(f"data/{name}.tar.xz") if not folder.is_dir() else folder
+    UNPACKED.mkdir(parents=True, exist_ok=True)
+    with (UNPACKED / f".{name}.lock").open("w") as lock:
+        # Tests run in several processes.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            building = UNPACKED / f".{name}.{os.getpid()}"
+            with tarfile.open(archive) as tar:
+                tar.extractall(building, filter="data")
+            (building / name).rename(folder)
+            building.rmdir()
     return folder
 
 
