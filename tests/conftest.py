@@ -16,7 +16,7 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Beside another worker, threads that spin while they wait take the core from those that work. Read when torch loads.
+    # Beside another worker, threads that spin while they wait take its core. Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 Edge = Callable[..., "subprocess.CompletedProcess[str]"]
