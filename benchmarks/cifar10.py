@@ -40,7 +40,7 @@ RECIPES: dict[str, dict[str, list[str]]] = {
             "--optimizer adamw --lr-decay-per-stage 0.5 --epochs 5"
         ),
         "scratch": shlex.split(
-            "--backbone resnet18 --stem small --image-size 24 --augment light --batch-size 128 --optimizer sgd "
+            "--backbone resnet18 --stem small --image-size 32 --augment light --batch-size 128 --optimizer sgd "
             "--lr-scale 15 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
         ),
     },
