@@ -9,7 +9,8 @@ from torch import nn
 from torchvision import models
 
 from edge_runtime import UsageError
-from edge_train.backbones import BACKBONES, Backbone, build, find_backbone, preprocessing, preset
+from edge_train.backbones import BACKBONES, Backbone, find_backbone
+from edge_train.building import build, preprocessing, preset
 
 ALL = pytest.mark.parametrize("backbone", BACKBONES.values(), ids=BACKBONES)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -219,7 +220,8 @@ def test_the_table_needs_no_torch_and_building_says_which_extra_it_needs() -> No
 import sys
 sys.modules["torch"] = sys.modules["torchvision"] = None  # as if not installed
 from edge_runtime import MissingExtraError
-from edge_train.backbones import build, find_backbone
+from edge_train.backbones import find_backbone
+from edge_train.building import build
 try:
     build(find_backbone("ResNet-18"), classes=2)
 except MissingExtraError as error:

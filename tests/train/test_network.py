@@ -6,7 +6,8 @@ from torch import Tensor
 from torchvision import models
 from torchvision.transforms.v2.functional import normalize
 
-from edge_train.backbones import BACKBONES, Backbone, build, preset
+from edge_train.backbones import BACKBONES, Backbone
+from edge_train.building import build, preset
 from edge_train.network import DeployedNetwork, Network
 
 ALL = pytest.mark.parametrize("backbone", BACKBONES.values(), ids=BACKBONES)

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torchvision import models
 
 from edge_runtime import UsageError, WeightsError
-from edge_train.backbones import BACKBONES, build
+from edge_train.backbones import BACKBONES
+from edge_train.building import build
 from edge_train.network import Network
 from edge_train.weights import load_pretrained, parse_weights
 

@@ -17,8 +17,9 @@ from edge_runtime import lazy_door
 if TYPE_CHECKING:
     from edge_train.augment import AUGMENTATION_ADVICE, AUGMENTATIONS
     from edge_train.averaging import AverageResult, AverageStep, Score, average
-    from edge_train.backbones import BACKBONES, Backbone, Stage, build, find_backbone, preprocessing, preset
+    from edge_train.backbones import BACKBONES, Backbone, Stage, find_backbone
     from edge_train.batches import evaluation_batches, training_batches
+    from edge_train.building import build, preprocessing, preset
     from edge_train.cache import cache_folder
     from edge_train.calibration import fit_temperature
     from edge_train.check import DataReport, check_data
@@ -108,8 +109,9 @@ _HOMES = {
     "averaging": ["AverageResult", "AverageStep", "Score", "average"],
     "comparison": ["Comparison", "StrategyRow", "compare"],
     "augment": ["AUGMENTATIONS", "AUGMENTATION_ADVICE"],
-    "backbones": ["BACKBONES", "Backbone", "Stage", "build", "find_backbone", "preprocessing", "preset"],
+    "backbones": ["BACKBONES", "Backbone", "Stage", "find_backbone"],
     "batches": ["evaluation_batches", "training_batches"],
+    "building": ["build", "preprocessing", "preset"],
     "cache": ["cache_folder"],
     "calibration": ["fit_temperature"],
     "check": ["DataReport", "check_data"],

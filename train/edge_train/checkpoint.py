@@ -11,7 +11,8 @@ from typing import Any, get_args
 import torch
 
 from edge_runtime import CheckpointError, ModelCard, ModelError, OutputError, UsageError, atomic_path
-from edge_train.backbones import build, find_backbone
+from edge_train.backbones import find_backbone
+from edge_train.building import build
 from edge_train.network import Network
 from edge_train.settings import Stem
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from edge_runtime import ClassFolders, DataError, Preprocessing
-from edge_train.backbones import Backbone, preprocessing
+from edge_train.backbones import Backbone
+from edge_train.building import preprocessing
 from edge_train.cifar10 import cifar10_folder
 from edge_train.settings import Stem
 from edge_train.shapes import shapes_folder

@@ -26,7 +26,8 @@ from edge_runtime import (
 )
 from edge_train.allocation import keep_freed_memory
 from edge_train.augment import find_augmentation
-from edge_train.backbones import Backbone, build, find_backbone, preset
+from edge_train.backbones import Backbone, find_backbone
+from edge_train.building import build, preset
 from edge_train.checkpoint import Checkpoint, load_checkpoint
 from edge_train.data import DATA_SETS, choose_preprocessing, find_data
 from edge_train.download import OnBytes

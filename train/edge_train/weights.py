@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from edge_runtime import UsageError, WeightsError
-from edge_train.backbones import BACKBONES, Backbone, build
+from edge_train.backbones import BACKBONES, Backbone
+from edge_train.building import build
 from edge_train.download import OnBytes, download, promised_hash
 
 __all__ = ["WeightsChoice", "load_pretrained", "parse_weights"]
