@@ -70,6 +70,8 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     if choice.data is not None:
         contestants = [_scored(contestant, choice) for contestant in contestants]
         if backbones:
+            # Found out before minutes go into exporting.
+            _pictures_of(choice.data)
             console.say("fresh backbones have random weights: their accuracy is not measured")
     if backbones:
         contestants += _build(backbones, precisions, folder, console, checkpoint=bool(engines))
@@ -88,16 +90,10 @@ def choose_pictures(
     Raises:
         DataError: there is no such folder, or no picture in it.
     """
-    from edge_runtime import find_images
-    from edge_train import find_data
-
     if images:
         return Pictures(tuple(images), ", ".join(str(image) for image in images))
     if data is not None:
-        root = find_data(data).root
-        found = find_images(root)
-        if not found:
-            raise DataError(f"{root} has no pictures", "name another folder with --data")
+        root, found = _pictures_of(data)
         return _some(found, f"of {root}", console)
     for contestant in contestants:
         own = _own_images(contestant)
@@ -105,6 +101,18 @@ def choose_pictures(
             paths = [own.root / sample.path for sample in own.samples]
             return _some(paths, f"of the {own.split} split of {contestant.model.parent}", console)
     return Pictures()
+
+
+def _pictures_of(data: str) -> tuple[Path, list[Path]]:
+    """The folder that `--data` names, and its pictures; raises DataError where there is none."""
+    from edge_runtime import find_images
+    from edge_train import find_data
+
+    root = find_data(data).root
+    found = find_images(root)
+    if not found:
+        raise DataError(f"{root} has no pictures", "name another folder with --data")
+    return root, found
 
 
 def _named(choice: Choice, console: Console) -> list[Contestant]:

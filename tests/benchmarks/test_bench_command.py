@@ -266,6 +266,14 @@ def test_wrong_usage_is_exit_2_in_words(edge_bench: Bench, tmp_path: Path, words
     assert not (tmp_path / "new").exists()
 
 
+def test_data_that_is_gone_is_found_out_before_backbones_are_exported(edge_bench: Bench) -> None:
+    pytest.importorskip("torchvision")
+    pytest.importorskip("onnxscript")
+    done = edge_bench("--backbones", "resnet18", "--data", "gone")
+    assert done.returncode == 2 and "--data gone" in done.stderr
+    assert "exporting" not in done.stderr and done.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("text.onnx", "text.onnx"), ("a.onnx", "out is a file"), ("broken.jpg", "broken.jpg")]
 )
