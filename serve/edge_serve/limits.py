@@ -36,19 +36,19 @@ class Limits:
     headers: int = 100
 
     def __post_init__(self) -> None:
-        for flag, value, low, high in (
-            ("--max-body", self.body_bytes, 1_000, 2_000_000_000),
-            ("--max-pixels", self.pixels, 1, MAX_PIXELS),
-            ("--max-files", self.files, 1, 10_000),
-            ("--timeout", self.timeout_s, 0.1, 3_600),
-            ("--queue", self.queue, 1, 100_000),
-            ("--max-header", self.header_bytes, 1_000, 1_000_000),
-            ("--connections", self.connections, 1, 100_000),
-            ("--grace", self.grace_s, 0.1, 3_600),
+        for flag, value, low, high, unit in (
+            ("--max-body", self.body_bytes / 1e6, 0.001, 2_000, " MB"),
+            ("--max-pixels", self.pixels / 1e6, 0.001, MAX_PIXELS / 1e6, " million"),
+            ("--max-files", self.files, 1, 10_000, ""),
+            ("--timeout", self.timeout_s, 0.1, 3_600, " s"),
+            ("--queue", self.queue, 1, 100_000, ""),
+            ("--max-header", self.header_bytes / 1e3, 1, 1_000, " KB"),
+            ("--connections", self.connections, 1, 100_000, ""),
+            ("--grace", self.grace_s, 0.1, 3_600, " s"),
         ):
             # Not `value < low`: NaN compares false with everything.
             if not low <= value <= high:
-                raise UsageError(f"{flag} {value:g} makes no sense", f"from {low:g} to {high:g}")
+                raise UsageError(f"{flag} {value:g} makes no sense", f"from {low:g} to {high:g}{unit}")
         if self.queue < self.files:
             raise UsageError(
                 f"--queue {self.queue} holds fewer pictures than --max-files {self.files} lets one request bring",

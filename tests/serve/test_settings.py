@@ -72,6 +72,13 @@ def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float], said: st
         Limits(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_wrong_limit_is_told_in_the_unit_of_its_flag() -> None:
+    with pytest.raises(UsageError) as caught:
+        Limits(pixels=100_000_000)
+    assert caught.value.message == "--max-pixels 100 makes no sense"
+    assert caught.value.hint == "from 0.001 to 80 million"
+
+
 def test_all_bodies_together_never_take_more_than_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_serve.limits.available_memory_bytes", lambda: 400_000_000)
     assert Limits().all_bodies_bytes == 100_000_000
