@@ -13,7 +13,7 @@ from typing import Any
 from edge_benchmarks.markdown import markdown_text
 from edge_benchmarks.report import SCHEMA, Report, Row
 from edge_benchmarks.timings import Timings
-from edge_runtime import OutputError, UsageError, write_text
+from edge_runtime import OutputError, UsageError, csv_cell, write_text
 
 __all__ = ["csv_text", "json_text", "make_folder", "read_report", "write_results"]
 
@@ -59,7 +59,10 @@ def read_report(path: Path) -> Report:
 
 def csv_text(report: Report) -> str:
     """The report as CSV with a header, one row per model, engine and number of threads; empty where there is none."""
-    rows = [_flat(row) for row in report.rows]
+    rows = [
+        {name: csv_cell(value) if isinstance(value, str) else value for name, value in _flat(row).items()}
+        for row in report.rows
+    ]
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

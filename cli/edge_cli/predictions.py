@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_cli.console import json_text
-from edge_runtime import one_line
+from edge_runtime import csv_cell, one_line
 
 if TYPE_CHECKING:
     from edge_runtime import Prediction
@@ -107,8 +107,7 @@ class Csv:
         import csv
 
         self._top, self._min_confidence = top, min_confidence
-        # A carriage return in a name is quoted only where rows end in one.
-        self._writer = csv.writer(_LineFeeds(), lineterminator="\r\n")
+        self._writer = csv.writer(_Lines(), lineterminator="")
         self._begun = False
 
     def write(self, answer: Prediction) -> None:
@@ -116,8 +115,8 @@ class Csv:
         rows = answer.top(self._top)
         self._begin(len(rows))
         label = answer.label if answer.probability >= self._min_confidence else UNKNOWN
-        ranked = [cell for name, probability in rows for cell in (name, f"{probability:.6f}")]
-        self._writer.writerow([answer.image, label, f"{answer.probability:.6f}", *ranked])
+        ranked = [cell for name, probability in rows for cell in (csv_cell(name), f"{probability:.6f}")]
+        self._writer.writerow([csv_cell(answer.image), csv_cell(label), f"{answer.probability:.6f}", *ranked])
 
     def end(self) -> None:
         """An empty table has a header, too."""
@@ -130,12 +129,12 @@ class Csv:
             self._begun = True
 
 
-class _LineFeeds:
-    """Takes rows from `csv` and ends them as other lines on stdout end."""
+class _Lines:
+    """Takes rows from `csv` and prints them as other lines on stdout."""
 
     def write(self, row: str) -> None:
         """Print one row."""
-        _say(row.removesuffix("\r\n"))
+        _say(row)
 
 
 def _say(line: str) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edge_runtime.atomic import atomic_path, write_json, write_text
     from edge_runtime.card import EMBEDDING_NAME, FORMAT_VERSION, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
     from edge_runtime.classifier import Classifier, ImageSource
+    from edge_runtime.csv_cells import csv_cell
     from edge_runtime.errors import (
         CheckpointError,
         DataError,
@@ -101,6 +102,7 @@ __all__ = [
     "available_memory_bytes",
     "count_parameters",
     "cpu_model",
+    "csv_cell",
     "decode",
     "evaluate",
     "expand",
@@ -139,6 +141,7 @@ _HOMES = {
     "atomic": ["atomic_path", "write_json", "write_text"],
     "card": ["EMBEDDING_NAME", "FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "ModelCard", "OUTPUT_NAME"],
     "classifier": ["Classifier", "ImageSource"],
+    "csv_cells": ["csv_cell"],
     "errors": [
         "CheckpointError",
         "DataError",

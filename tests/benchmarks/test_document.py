@@ -84,6 +84,15 @@ def test_csv_is_a_row_a_model_with_every_figure() -> None:
     assert bare["cold_start_p99_ms"] == ""
 
 
+def test_csv_has_no_formula_of_a_files_name_and_its_numbers_stay_numbers() -> None:
+    cooled = (Bucket(0.0, 60.0, 9.0, 10.0, 5000, None, None), Bucket(60.0, 60.0, 6.0, 8.0, 7000, None, None))
+    sustained = Sustained(cooled)
+    report = make_report([make_row("=1+1", path="-x/\x1b[2J.onnx", sustained=sustained)])
+    (row,) = csv.DictReader(io.StringIO(csv_text(report)))
+    assert (row["model"], row["path"]) == ("'=1+1", r"'-x/\x1b[2J.onnx")
+    assert float(row["sustained_slowdown"]) < 0
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -81,8 +81,21 @@ def test_csv_has_a_row_per_picture_whatever_its_name(model: Path) -> None:
     done = predict(model.parent, "odd", "--csv", "--top", "1")
     rows = list(csv.reader(io.StringIO(done.stdout.decode(), newline="")))
     assert len(rows) == len(NAMES) + 1 and {len(row) for row in rows} == {5}
-    assert {"odd/carriage\rreturn.png", "odd/line\nend.png", 'odd/comma,"quote".png'} <= {row[0] for row in rows}
-    assert b"\r\n" not in done.stdout
+    assert {r"odd/carriage\rreturn.png", r"odd/line\nend.png", 'odd/comma,"quote".png'} <= {row[0] for row in rows}
+    assert not set(done.stdout) & (set(range(32)) - {ord("\n")})
+
+
+def test_csv_has_no_formula_and_the_standard_inputs_name_stays(tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model.onnx", labels=("=1+1", "+gr\x1b[32meen", "@blue"))
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "-1+1.png")
+    done = predict(tmp_path, "--csv", "--top", "3", "--", "-1+1.png")
+    (row,) = csv.DictReader(io.StringIO(done.stdout.decode()))
+    assert (row["image"], row["label"]) == ("'-1+1.png", "'=1+1")
+    assert {row["label_1"], row["label_2"], row["label_3"]} == {"'=1+1", r"'+gr\x1b[32meen", "'@blue"}
+    picture = (tmp_path / "-1+1.png").read_bytes()
+    command = [sys.executable, "-m", "edge_cli", "predict", "--model", "model.onnx", "--csv", "-"]
+    piped = subprocess.run(command, cwd=tmp_path, input=picture, capture_output=True, check=True)
+    assert piped.stdout.splitlines()[1].startswith(b"-,")
 
 
 @pytest.mark.usefixtures("odd")

@@ -186,6 +186,13 @@ def test_a_file_name_that_is_not_utf8_survives_the_file(tmp_path: Path) -> None:
     assert read_split(tmp_path / "split.csv", ["a"]).train == made.train
 
 
+def test_what_a_spreadsheet_would_compute_stays_as_it_is(tmp_path: Path) -> None:
+    made = Splits((Sample("=1+1/-a.jpg", 0), Sample("@b/\x1b\t.jpg", 1)), (), (), "by hand")
+    write_split(tmp_path / "split.csv", made, ["=1+1", "@b"])
+    assert "train,=1+1,=1+1/-a.jpg" in (tmp_path / "split.csv").read_text(encoding="utf-8")
+    assert read_split(tmp_path / "split.csv", ["=1+1", "@b"]).train == made.train
+
+
 def test_the_file_names_classes_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     write_split(tmp_path / "split.csv", split(folders(train=[1, 1], val=[1, 0]), seed=0), ["ant", "bee"])
     assert (tmp_path / "split.csv").read_text().splitlines() == [

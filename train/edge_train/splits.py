@@ -82,7 +82,8 @@ def without(splits: Splits, bad_paths: Collection[str]) -> Splits:
 
 def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
     """Write `split,label,path`, one row per image, labels by name. Raises OutputError when it cannot."""
-    # File names that are not UTF-8 must survive the round trip: they name files that exist.
+    # The names are raw, those that are not UTF-8 and those a spreadsheet would compute, too: they name files that exist
+    # and are read back.
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
