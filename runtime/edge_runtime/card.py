@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,10 @@ class ModelCard:
     graph_sha256: str = ""
     architecture: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant."""
+        _check_once(self.labels, "the model card")
+
     def to_json(self) -> dict[str, Any]:
         """The card as a JSON object, `format_version` first; what a file does not have is left out."""
         some = {
@@ -93,7 +98,7 @@ class ModelCard:
         """The card in `text`; `where` names the file in errors. Unknown keys are ignored.
 
         Raises:
-            ModelError: not JSON, of a newer format, or a field is missing or of the wrong kind.
+            ModelError: not JSON, of a newer format, or a field is missing or of the wrong kind, or a label stands twice.
         """
         try:
             value = json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -118,6 +123,7 @@ class ModelCard:
         labels = _take(value, "labels", list, where)
         if not labels or not all(isinstance(label, str) for label in labels):
             raise ModelError(f"{where}: 'labels' must be a list of one or more strings", _AGAIN)
+        _check_once(labels, where)
         try:
             preprocessing = Preprocessing.from_json(_take(value, "preprocessing", dict, where))
         except ModelError as error:
@@ -153,6 +159,12 @@ class ModelCard:
 
 
 _AGAIN = "export it again with edge export"
+
+
+def _check_once(labels: Sequence[str], where: str) -> None:
+    if len(set(labels)) < len(labels):
+        twice = Counter(labels).most_common(1)[0][0]
+        raise ModelError(f"{where} has the label {twice!r} twice", "give each class a name of its own")
 
 
 def _take(value: Mapping[str, Any], key: str, kind: Any, where: str, default: Any = None) -> Any:

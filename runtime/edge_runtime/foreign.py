@@ -142,7 +142,7 @@ class ForeignClassifier(Classifier):
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The labels in a UTF-8 text file: one a line, in the order of the model's output.
 
-    Raises UsageError where it cannot be read, is no text, or has an empty line among its labels.
+    Raises UsageError where it cannot be read, is no text, or has an empty line among its labels or a label twice.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -158,6 +158,13 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
             f"--labels {path}: line {lines.index('') + 1} is empty",
             "give one label a line, in the order of the model's output",
         )
+    seen: dict[str, int] = {}
+    for number, label in enumerate(lines, start=1):
+        if (first := seen.setdefault(label, number)) < number:
+            raise UsageError(
+                f"--labels {path} has {label!r} twice, in lines {first} and {number}",
+                "tell the two apart, as in 'crane (bird)' and 'crane (machine)'",
+            )
     return tuple(lines)
 
 

@@ -53,7 +53,7 @@ def test_every_field_of_the_specification_is_written() -> None:
 
 
 @given(
-    st.lists(st.text(), min_size=1, max_size=5),
+    st.lists(st.text(), min_size=1, max_size=5, unique=True),
     st.floats(0.01, 100),
     st.dictionaries(st.text(), st.dictionaries(st.text(), st.integers() | st.text() | st.none())),
 )
@@ -132,6 +132,13 @@ def test_a_malformed_field_is_named(key: str, value: object) -> None:
         read({**CARD.to_json(), key: value})
     assert "m.onnx" in caught.value.message and key in caught.value.message
     assert "export it again" in caught.value.hint
+
+
+def test_a_label_that_stands_twice_is_named() -> None:
+    with pytest.raises(ModelError, match=r"m\.onnx has the label 'bee' twice"):
+        read({**CARD.to_json(), "labels": ["bee", "ant", "bee"]})
+    with pytest.raises(ModelError, match="the label 'ant' twice"):
+        replace(CARD, labels=("ant", "bee", "ant"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime import EdgeError, ForeignClassifier, UsageError, read_labels
+from edge_runtime import EdgeError, ForeignClassifier, ModelError, UsageError, read_labels
 
 onnx = pytest.importorskip("onnx")
 
@@ -157,6 +157,14 @@ def test_labels_that_are_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "labels.txt").write_bytes(content)
     with pytest.raises(UsageError, match=r"labels\.txt"):
         read_labels(tmp_path / "labels.txt")
+
+
+def test_a_label_that_stands_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("crane\nbee\ncrane \n")
+    with pytest.raises(UsageError, match=r"'crane' twice, in lines 1 and 3"):
+        read_labels(tmp_path / "labels.txt")
+    with pytest.raises(ModelError, match="the label 'b' twice"):
+        ForeignClassifier(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), labels=("a", "b", "b"), threads=1)
 
 
 def test_labels_are_lines(tmp_path: Path) -> None:
