@@ -27,11 +27,13 @@ def write_tiny_model(
     *,
     batch: int | str = "batch",
     card: ModelCard | None = None,
+    sharpness: float = SHARPNESS,
 ) -> Path:
     """Write an edge model for `size` × `size` pixel images to `path`, and give `path` back.
 
     A mostly red image is the first label, a green one the second, a blue one the third; further labels are never
-    the most probable. `batch` as a number fixes the batch size. `card` replaces the card made from `labels`.
+    the most probable. `batch` as a number fixes the batch size. `card` replaces the card made from `labels`;
+    with a lower `sharpness` the probabilities are more alike.
     """
     preprocessing = Preprocessing(resize_px=size, height_px=size, width_px=size, interpolation="bilinear")
     card = card or ModelCard(
@@ -44,7 +46,7 @@ def write_tiny_model(
     )
     weights = np.zeros((3, len(labels)), np.float32)
     for channel in range(min(3, len(labels))):
-        weights[channel, channel] = SHARPNESS / 255
+        weights[channel, channel] = sharpness / 255
     graph = helper.make_graph(
         [
             helper.make_node("Cast", [INPUT_NAME], ["pixels"], to=TensorProto.FLOAT),

@@ -98,7 +98,7 @@ class ModelCard:
         """The card in `text`; `where` names the file in errors. Unknown keys are ignored.
 
         Raises:
-            ModelError: not JSON, of a newer format, or a field is missing or of the wrong kind, or a label stands twice.
+            ModelError: not JSON, of a newer format, a field is missing or of the wrong kind, or a label stands twice.
         """
         try:
             value = json.loads(text, parse_float=_finite, parse_constant=_finite)

@@ -15,10 +15,11 @@ from typing import TypeAlias
 
 from edge_runtime.errors import ModelError, UsageError
 
-__all__ = ["ModelHeader", "count_parameters", "graph_sha256", "read_header", "with_metadata"]
+__all__ = ["ModelHeader", "count_parameters", "graph_sha256", "read_header", "read_metadata", "with_metadata"]
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 _DOMAIN, _VERSION = 1, 2
+_KEY, _VALUE = 1, 2
 _NODE, _INITIALIZER = 1, 5
 _NODE_INPUT, _NODE_OPERATOR = 1, 4
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
@@ -70,6 +71,17 @@ def read_header(path: Path) -> ModelHeader:
                         version = part.number
                 opsets[domain] = version
         return ModelHeader(ir_version, opsets)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of the ONNX file at `path`, where the model card is. Raises as `read_header` does."""
+    entries = {}
+    with _Mapped(path) as data:
+        for field in _walk(data, path):
+            if field.tag == _METADATA:
+                texts = {part.tag: _read_text(data, part) for part in _walk(data, path, field.value, field.stop)}
+                entries[texts.get(_KEY, "")] = texts.get(_VALUE, "")
+    return entries
 
 
 def graph_sha256(path: Path) -> str:
@@ -153,7 +165,7 @@ def with_metadata(data: bytes, entries: Mapping[str, str], *, where: Path) -> by
     view = memoryview(data)
     parts = [bytes(view[field.start : field.stop]) for field in _walk(data, where) if field.tag != _METADATA]
     for key, value in entries.items():
-        entry = _text(1, key) + _text(2, value)
+        entry = _text(_KEY, key) + _text(_VALUE, value)
         parts.append(_varint(_METADATA << 3 | _LENGTH) + _varint(len(entry)) + entry)
     return b"".join(parts)
 

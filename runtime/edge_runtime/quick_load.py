@@ -2,16 +2,19 @@
 
 onnxruntime rewrites a graph for the processor it runs on each time a model is opened; `edge export --optimize-for
 this-machine` keeps the outcome beside the portable file, with a note of what it was made from and for. It is used where
-all of the note is still true, and silently left alone elsewhere: the portable file is always the one that counts.
+all of the note is still true, and silently left alone elsewhere: the portable file is always the one that counts. So
+are files that another user owns or may write, who would decide what this one's program answers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import stat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from edge_runtime.atomic import write_json
 from edge_runtime.machine import cpu_model, instruction_sets
@@ -19,6 +22,7 @@ from edge_runtime.machine import cpu_model, instruction_sets
 __all__ = ["find_quick_load", "quick_load_paths", "remove_quick_load", "write_quick_load_note"]
 
 NOTE_FORMAT = 1
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def quick_load_paths(model: Path) -> tuple[Path, Path]:
@@ -27,13 +31,19 @@ def quick_load_paths(model: Path) -> tuple[Path, Path]:
 
 
 def find_quick_load(model: Path, onnxruntime_version: str) -> Path | None:
-    """The optimised form of `model`, None where there is none or it was made for another machine, version or file."""
+    """The optimised form of `model`, None where there is none or it was made for another machine, version or file.
+
+    None, too, where it or its note is a link, is not this user's or root's, or may be written by others (on Windows,
+    whose files say nothing of the kind, that is not asked).
+    """
     quick, note = quick_load_paths(model)
     try:
-        said = json.loads(note.read_text(encoding="utf-8"))
+        with _open_own(note) as file:
+            said = json.load(file)
         if said["note_format"] != NOTE_FORMAT or said["machine"] != describe_machine(onnxruntime_version):
             return None
-        return quick if _is(model, said["portable"]) and _is(quick, said["optimized"]) else None
+        with model.open("rb") as portable, _open_own(quick) as optimized:
+            return quick if _is(portable, said["portable"]) and _is(optimized, said["optimized"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -46,6 +56,7 @@ def write_quick_load_note(model: Path, onnxruntime_version: str) -> None:
         OutputError: the note cannot be written.
     """
     quick, note = quick_load_paths(model)
+    _keep_from_others(quick)
     value = {
         "note_format": NOTE_FORMAT,
         "machine": describe_machine(onnxruntime_version),
@@ -53,6 +64,7 @@ def write_quick_load_note(model: Path, onnxruntime_version: str) -> None:
         "optimized": describe_file(quick),
     }
     write_json(note, value)
+    _keep_from_others(note)
 
 
 def describe_machine(onnxruntime_version: str) -> dict[str, Any]:
@@ -67,8 +79,9 @@ def describe_machine(onnxruntime_version: str) -> dict[str, Any]:
 
 def describe_file(path: Path) -> dict[str, Any]:
     """Size, time of change and SHA-256 of the file at `path`, as the note holds them. Raises OSError."""
-    status = path.stat()
-    return {"size_bytes": status.st_size, "changed_ns": status.st_mtime_ns, "sha256": _sha256(path)}
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        return {"size_bytes": status.st_size, "changed_ns": status.st_mtime_ns, "sha256": _sha256(file)}
 
 
 def remove_quick_load(model: Path) -> None:
@@ -79,14 +92,36 @@ def remove_quick_load(model: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is(path: Path, said: dict[str, Any]) -> bool:
+def _open_own(path: Path) -> IO[bytes]:
+    """The file, open; of what is open the owner is asked. Raises OSError where others have a say in what it holds."""
+    file = open(path, "rb", opener=_open_no_link)  # noqa: SIM115
+    status = os.fstat(file.fileno())
+    own = not hasattr(os, "geteuid") or (
+        status.st_uid in (os.geteuid(), 0) and not status.st_mode & _OTHERS_MAY_WRITE and stat.S_ISREG(status.st_mode)
+    )
+    if not own:
+        file.close()
+        raise PermissionError(f"{path} is not this user's alone")
+    return file
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    # A pipe would wait for its writer.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _keep_from_others(path: Path) -> None:
+    # Where the umask lets a group write, the file would be left alone.
+    path.chmod(path.stat().st_mode & ~_OTHERS_MAY_WRITE)
+
+
+def _is(file: IO[bytes], said: dict[str, Any]) -> bool:
     """Whether the file is the one described; hashing it would cost what loading quickly gains, so only if touched."""
-    status = path.stat()
+    status = os.fstat(file.fileno())
     if status.st_size != said["size_bytes"]:
         return False
-    return bool(status.st_mtime_ns == said["changed_ns"] or _sha256(path) == said["sha256"])
+    return bool(status.st_mtime_ns == said["changed_ns"] or _sha256(file) == said["sha256"])
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(file: IO[bytes]) -> str:
+    return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,7 @@ import onnxruntime
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine import usable_cores
+from edge_runtime.onnx_bytes import read_metadata
 from edge_runtime.quick_load import find_quick_load
 
 __all__ = ["open_session", "plain_reason"]
@@ -38,7 +39,8 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     """An `onnxruntime.InferenceSession` on the CPU over the file at `path`.
 
     `threads` is the number of threads one inference may use; by default the cores this process may use. Where
-    the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers.
+    the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers, and
+    says of itself what the file says.
 
     Raises:
         UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024.
@@ -54,7 +56,10 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     if quick is not None:
         # Whatever is wrong with it, the portable file is there.
         with suppress(Exception):
-            return _open(quick, threads, optimized=True)
+            session = _open(quick, threads, optimized=True)
+            # Labels and preprocessing are the portable file's to say.
+            if session.get_modelmeta().custom_metadata_map == read_metadata(path):
+                return session
     try:
         return _open(path, threads)
     except Exception as error:  # onnxruntime's own exceptions share no base class

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from edge_runtime import METADATA_KEY, ModelError, UsageError, count_parameters
-from edge_runtime.onnx_bytes import graph_sha256, read_header, with_metadata
+from edge_runtime.onnx_bytes import graph_sha256, read_header, read_metadata, with_metadata
 from tiny_model import IR_VERSION, OPSET, write_tiny_model
 
 
@@ -67,7 +67,7 @@ def test_metadata_is_replaced_and_nothing_else(
     path.write_bytes(with_metadata(path.read_bytes(), entries, where=path))
     assert graph_sha256(path) == before
     new = onnx.load(path)
-    assert {entry.key: entry.value for entry in new.metadata_props} == entries
+    assert {entry.key: entry.value for entry in new.metadata_props} == entries == read_metadata(path)
     assert new.graph == old.graph and new.opset_import == old.opset_import
 
 

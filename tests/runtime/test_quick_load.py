@@ -27,17 +27,22 @@ from tiny_model import write_tiny_model
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model whose optimised form, by way of a test, names its labels otherwise: so one can tell who answers."""
-    path = write_tiny_model(tmp_path / "model.onnx", labels=("a", "b", "c"))
+    """A model whose optimised form, by way of a test, is never sure of anything: so one can tell who answers."""
+    path = write_tiny_model(tmp_path / "model.onnx")
     quick, _ = quick_load_paths(path)
-    write_tiny_model(quick, labels=("quick a", "quick b", "quick c"))
+    write_tiny_model(quick, sharpness=0.0)
     write_quick_load_note(path, onnxruntime.__version__)
     return path
 
 
+def quick_answers(model: Path) -> bool:
+    red = np.full((1, 32, 32, 3), (255, 0, 0), np.uint8)
+    return bool(Classifier(model, threads=1).probabilities(red).max() < 0.5)
+
+
 def is_quick(model: Path) -> bool:
     found = find_quick_load(model, onnxruntime.__version__)
-    assert (found is not None) == (Classifier(model, threads=1).labels[0] == "quick a")
+    assert (found is not None) == quick_answers(model)
     return found is not None
 
 
@@ -106,6 +111,69 @@ def test_files_that_were_copied_are_known_by_their_hash(model: Path, tmp_path: P
         shutil.copyfile(path, copy.parent / path.name)
         os.utime(copy.parent / path.name, ns=(0, 0))
     assert is_quick(copy)
+
+
+def test_labels_are_the_portable_files_to_say(model: Path) -> None:
+    quick, _ = quick_load_paths(model)
+    write_tiny_model(quick, labels=("c", "b", "a"), sharpness=0.0)
+    write_quick_load_note(model, onnxruntime.__version__)
+    assert not quick_answers(model) and Classifier(model).labels == ("a", "b", "c")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its files have no such modes")
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_what_others_may_write_is_silently_passed_over(model: Path, which: int, mode: int) -> None:
+    path = quick_load_paths(model)[which]
+    path.chmod(mode)
+    assert not is_quick(model)
+    path.chmod(0o644)
+    assert is_quick(model)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its files have no such owners")
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_another_user_owns_is_silently_passed_over(
+    model: Path, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = quick_load_paths(model)[which]
+    if os.geteuid() == 0:
+        os.chown(path, 65534, -1)
+    elif which:
+        # Only root gives files away: here it is this user who is another.
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    else:
+        pytest.skip("needs root")
+    assert not is_quick(model)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_link_is_silently_passed_over(model: Path, which: int) -> None:
+    path = quick_load_paths(model)[which]
+    path.symlink_to(path.rename(path.with_name("elsewhere")))
+    assert not is_quick(model)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="its files have no such modes")
+def test_a_pipe_in_the_notes_place_is_not_waited_for(model: Path) -> None:
+    note = quick_load_paths(model)[1]
+    note.unlink()
+    os.mkfifo(note)
+    assert not is_quick(model)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no umask")
+def test_what_is_written_where_a_group_may_write_is_used(model: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        for path in quick_load_paths(model):
+            path.unlink()
+        write_tiny_model(quick_load_paths(model)[0], sharpness=0.0)
+        write_quick_load_note(model, onnxruntime.__version__)
+    finally:
+        os.umask(before)
+    assert is_quick(model)
 
 
 def test_an_optimised_form_that_onnxruntime_refuses_is_silently_passed_over(
