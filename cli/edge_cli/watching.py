@@ -40,10 +40,11 @@ def watch_folder(
     """
     if not folder.is_dir():
         raise UsageError(f"--watch {folder} is not a folder", "make it first, or name another")
-    sorter = None if move_to is None else Sorter(move_to)
+    classifier = open_classifier()
+    sorter = None if move_to is None else Sorter(move_to, classifier.labels)
     with Journal(state or folder / JOURNAL_NAME, folder) as journal, _signals() as caught:
         sightings = watch(
-            open_classifier(),
+            classifier,
             folder,
             journal,
             sorter=sorter,

@@ -8,6 +8,9 @@ import hashlib
 import os
 import re
 import shutil
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,28 +20,50 @@ from edge_runtime.errors import OutputError, UsageError
 __all__ = ["Sorter", "bring", "free_name"]
 
 LABEL = "{label}"
-# What a card's FAT or Windows does not have in names, and what would lead into another folder.
-_UNFIT = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+# What a card's FAT or Windows does not have in names (characters, spaces and dots at the ends, names of devices), what
+# would lead into another folder, and what reads as an escape already.
+_UNFIT = (
+    r"""[\x00-\x1f\x7f/\\:*?"<>|] | \A\x20 | [\x20.]\Z | %(?=[0-9a-f]{2}) |"""
+    r"""\A(con|prn|aux|nul|(com|lpt)[0-9])(?=\.|\Z)"""
+)
+_MUST_GO = re.compile(_UNFIT, re.VERBOSE | re.IGNORECASE)
+# Beside that, what a file system may take for another letter.
+_MAY_FOLD = re.compile(rf"{_UNFIT} | (?-i:[A-Z]) | [^\x00-\x7f]", re.VERBOSE | re.IGNORECASE)
+# The escape of "_", which no label has.
+_NAMELESS = "%5F"
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
 class Sorter:
-    """Knows the folder of each label by a template such as `sorted/{label}`.
+    """Knows the folder of each label by a template such as `sorted/{label}`; no two labels have one.
+
+    Of `labels`, the model's, those are told apart that some file systems take for the same: `Bee` and `bee`.
 
     Raises UsageError where the template has another placeholder than `{label}`.
     """
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, labels: Sequence[str] = ()) -> None:
         if "{" in template.replace(LABEL, "") or "}" in template.replace(LABEL, "") or not template:
             raise UsageError(f"--move-to {template}: the only placeholder is {LABEL}", "--move-to 'sorted/{label}'")
         self._template = template
         above = Path(template.partition(LABEL)[0] + "x").parent if LABEL in template else Path(template)
         self.root = above.absolute()
+        times = Counter(map(_folded, labels))
+        self._alike = frozenset(label for label in labels if times[_folded(label)] > 1)
 
     def folder(self, label: str) -> Path:
-        """The absolute path of the label's folder; what a folder's name cannot hold becomes `_`."""
-        safe = _UNFIT.sub("_", label).strip().rstrip(".") or "_"
-        return Path(self._template.replace(LABEL, safe)).absolute()
+        """The absolute path of the label's folder; what its name cannot hold is percent-encoded (RFC 3986), `%2F`."""
+        unfit = _MAY_FOLD if label in self._alike else _MUST_GO
+        name = unfit.sub(_escaped, label) or _NAMELESS
+        return Path(self._template.replace(LABEL, name)).absolute()
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def _folded(label: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", label).casefold())
 
 
 def free_name(folder: Path, name: str) -> Path:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_runtime import sorting
 from edge_runtime.errors import OutputError, UsageError
@@ -19,6 +22,62 @@ def test_a_label_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
         assert sorter.folder(label).parent == tmp_path
     with pytest.raises(UsageError):
         Sorter("sorted/{lable}")
+
+
+ALIKE = [
+    "a/b",
+    "a_b",
+    "a%2Fb",
+    "a%2fb",
+    "a:b",
+    "a",
+    " a",
+    "a ",
+    "a.",
+    "a..",
+    "",
+    "_",
+    "%5F",
+    ".",
+    "..",
+    "50%",
+    "%00",
+    "\0",
+]
+FOLDING = ["Bee", "bee", "BEE", "%Zoo", "%zoo", "é", "e\u0301", "É", "straße", "STRASSE", "%42ee", "ﬁsh", "fish"]
+
+
+@pytest.mark.parametrize("labels", [ALIKE, FOLDING, [*FOLDING, *ALIKE]])
+def test_two_labels_never_share_a_folder(tmp_path: Path, labels: list[str]) -> None:
+    sorter = Sorter(str(tmp_path / "{label}"), labels)
+    names = [unicodedata.normalize("NFKC", sorter.folder(label).name).casefold() for label in labels]
+    assert len(set(names)) == len(labels), sorted(names)
+    for label in labels:
+        sorter.folder(label).mkdir()
+
+
+@given(st.sets(st.text("aA%2Ff/_. é\u0301", max_size=4)), st.sets(st.text(max_size=4)))
+def test_nor_do_any_two(some: set[str], more: set[str]) -> None:
+    labels = sorted(some | more)
+    sorter = Sorter("{label}", labels)
+    names = {unicodedata.normalize("NFC", sorter.folder(label).name).casefold() for label in labels}
+    assert len(names) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("a/b", "a%2Fb"),
+        ("50%", "50%"),
+        ("con.x", "%63%6F%6E.x"),
+        ("conx", "conx"),
+        ("Ameise ä 蜂", "Ameise ä 蜂"),
+        ("..", ".%2E"),
+        ("a ", "a%20"),
+    ],
+)
+def test_only_what_a_name_cannot_hold_is_escaped(label: str, name: str) -> None:
+    assert Sorter("{label}", [label]).folder(label).name == name
 
 
 def move(source: Path, target: Path, *, again: bool = False) -> bool:
