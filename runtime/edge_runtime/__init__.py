@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         DataError,
         EdgeError,
         ImageError,
+        ImageProblem,
         MissingExtraError,
         ModelError,
         OutputError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         one_line,
     )
     from edge_runtime.evaluation import Evaluation, evaluate
-    from edge_runtime.folders import ClassFolders, Sample, find_images, is_image, scan
+    from edge_runtime.folders import ClassFolders, FolderNote, Sample, find_images, is_image, scan
     from edge_runtime.foreign import ForeignClassifier, read_labels
     from edge_runtime.health import (
         Health,
@@ -74,9 +75,11 @@ __all__ = [
     "DataError",
     "EdgeError",
     "Evaluation",
+    "FolderNote",
     "ForeignClassifier",
     "Health",
     "ImageError",
+    "ImageProblem",
     "ImageSource",
     "Journal",
     "LabelProbability",
@@ -147,6 +150,7 @@ _HOMES = {
         "DataError",
         "EdgeError",
         "ImageError",
+        "ImageProblem",
         "MissingExtraError",
         "ModelError",
         "OutputError",
@@ -156,7 +160,7 @@ _HOMES = {
         "one_line",
     ],
     "evaluation": ["Evaluation", "evaluate"],
-    "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
+    "folders": ["ClassFolders", "FolderNote", "Sample", "find_images", "is_image", "scan"],
     "foreign": ["ForeignClassifier", "read_labels"],
     "health": ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"],
     "images": ["MAX_PIXELS", "decode"],

@@ -14,11 +14,14 @@ EdgeError                 exit 1   the work failed
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 __all__ = [
     "CheckpointError",
     "DataError",
     "EdgeError",
     "ImageError",
+    "ImageProblem",
     "MissingExtraError",
     "ModelError",
     "OutputError",
@@ -54,8 +57,28 @@ class EdgeError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
+ImageProblem: TypeAlias = Literal[
+    "missing",  # no such file or folder, or a link to none
+    "no-file",  # a folder, a device or a thing of another type
+    "unreadable",  # may not be read, or the disk fails
+    "oversized",  # a file of more bytes than any picture has
+    "not-an-image",  # empty, or of no format edge reads
+    "truncated",
+    "damaged",
+    "hostile",  # parts far beyond what any encoder writes
+    "too-large",  # more pixels than the limit, or more memory for them
+    "no-memory",  # within the limit, but not within what is free
+    "colour-space",
+]
+
+
 class ImageError(EdgeError):
-    """An image is missing, truncated, too large or not an image."""
+    """An image cannot be decoded; `kind` says why, for programs."""
+
+    def __init__(self, message: str, hint: str, kind: ImageProblem) -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.args = (message, hint, kind)
 
 
 class ModelError(EdgeError):

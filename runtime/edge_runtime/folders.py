@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from edge_runtime.errors import DataError
 
@@ -49,19 +50,32 @@ class Sample:
     label: int
 
 
+@dataclass(frozen=True, slots=True)
+class FolderNote:
+    """What a person must be told of a data folder: `text` is a sentence, `path` posix and relative, "" for the root.
+
+    Kinds: `beside-splits`, folders beside train/; `loose-images` beside class folders; `other-files` that are no
+    images; `no-split`, a split folder without images; `no-images` of a class; `empty-class`, a folder of no known one.
+    """
+
+    kind: Literal["beside-splits", "loose-images", "other-files", "no-split", "no-images", "empty-class"]
+    path: str
+    text: str
+
+
 @dataclass(frozen=True)
 class ClassFolders:
     """A data folder, listed but not opened.
 
     `splits` has keys among "train", "val", "test", or the single key "all" for flat class folders; samples
-    are ordered by label, then path. `notes` are sentences a person must be told. `fingerprint` is "sha256:"
+    are ordered by label, then path. `fingerprint` is "sha256:"
     and the hex digest over the sorted lines "path TAB size in bytes".
     """
 
     root: Path
     labels: tuple[str, ...]
     splits: Mapping[str, tuple[Sample, ...]]
-    notes: tuple[str, ...]
+    notes: tuple[FolderNote, ...]
     fingerprint: str
 
 
@@ -122,7 +136,8 @@ def scan(root: str | Path, *, labels: Sequence[str] | None = None) -> ClassFolde
     for split in [split for split, each in found.items() if each.is_empty]:
         if split in required or len(found) == 1:
             raise _no_images(root, found[split])
-        notes.append(f"left out {found[split].prefix}: it has no images in class folders")
+        prefix = found[split].prefix
+        notes.append(FolderNote("no-split", prefix, f"left out {prefix}: it has no images in class folders"))
         del found[split]
 
     splits = {split: _align(root, each, labels) for split, each in found.items()}
@@ -220,7 +235,7 @@ def _contains(link: str, place: str) -> bool:
     return Path(place).resolve().is_relative_to(Path(link).resolve())
 
 
-def _layout(root: Path) -> tuple[dict[str, str], list[str]]:
+def _layout(root: Path) -> tuple[dict[str, str], list[FolderNote]]:
     """Folder name by split, {"all": ""} when flat, and a note on folders that are part of neither."""
     names = [entry.name for entry in _entries(root) if _is_folder(entry)]
     named: dict[str, str] = {}
@@ -239,7 +254,8 @@ def _layout(root: Path) -> tuple[dict[str, str], list[str]]:
     order = sorted(named, key=["train", "val", "test"].index)
     layout = {split: named[split] for split in order}
     if others:
-        return layout, [f"left out what lies beside {layout['train']}/: {_list(others)}"]
+        text = f"left out what lies beside {layout['train']}/: {_list(others)}"
+        return layout, [FolderNote("beside-splits", "", text)]
     return layout, []
 
 
@@ -329,29 +345,32 @@ def _align(root: Path, found: _Found, labels: Sequence[str]) -> tuple[Sample, ..
     return tuple(sorted(samples, key=lambda sample: (sample.label, sample.path)))
 
 
-def _missing(found: _Found, samples: Iterable[Sample], labels: Sequence[str]) -> list[str]:
+def _missing(found: _Found, samples: Iterable[Sample], labels: Sequence[str]) -> list[FolderNote]:
     notes = []
     present = {sample.label for sample in samples}
     missing = [label for number, label in enumerate(labels) if number not in present]
+    where = found.prefix or "the folder"
     if missing:
-        where = found.prefix or "the folder"
-        notes.append(f"{where} has no images of {_count(missing, 'class')}: {_list(missing)}")
+        text = f"{where} has no images of {_count(missing, 'class')}: {_list(missing)}"
+        notes.append(FolderNote("no-images", found.prefix, text))
     empty = sorted(name for name, files in found.classes.items() if not files and name not in missing)
     if empty:
-        notes.append(f"left out empty folders in {found.prefix or 'the folder'}: {_list(empty)}")
+        notes.append(FolderNote("empty-class", found.prefix, f"left out empty folders in {where}: {_list(empty)}"))
     return notes
 
 
-def _leftovers(found: _Found) -> list[str]:
+def _leftovers(found: _Found) -> list[FolderNote]:
     notes = []
     if found.loose:
         images = _count(found.loose, "image")
-        notes.append(f"left out {images} beside the class folders, for example {found.loose[0]!r}")
+        text = f"left out {images} beside the class folders, for example {found.loose[0]!r}"
+        notes.append(FolderNote("loose-images", found.prefix, text))
     if found.strangers:
         suffixes = sorted({Path(path).suffix.lower() or "no suffix" for path in found.strangers})
         types = ", ".join(suffixes[:_NAMES_SHOWN])
         files = _count(found.strangers, "file")
-        notes.append(f"ignored {files} of other types ({types}), for example {found.strangers[0]!r}")
+        text = f"ignored {files} of other types ({types}), for example {found.strangers[0]!r}"
+        notes.append(FolderNote("other-files", found.prefix, text))
     return notes
 
 

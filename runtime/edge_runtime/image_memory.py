@@ -54,6 +54,7 @@ def _check(needed_bytes: float, width: int, height: int, name: str, max_pixels: 
             f"{name} has {width} × {height} pixels of a kind that takes {needed_bytes / 1e6:,.0f} MB to decode; "
             f"the limit is {allowed_bytes / 1e6:,.0f} MB",
             "shrink it, or save it as a plain JPEG",
+            "too-large",
         )
     if needed_bytes <= _ALWAYS_ALLOWED_BYTES:
         return
@@ -63,6 +64,7 @@ def _check(needed_bytes: float, width: int, height: int, name: str, max_pixels: 
             f"{name} has {width} × {height} pixels of a kind that takes {needed_bytes / 1e6:,.0f} MB to decode, and "
             f"{free_bytes / 1e6:,.0f} MB of memory are free",
             "shrink it, close other programs, or raise the memory this process may use",
+            "no-memory",
         )
 
 

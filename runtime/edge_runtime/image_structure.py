@@ -86,7 +86,7 @@ def check_structure(file: IO[bytes], head: bytes, kind: str, name: str) -> None:
     else:
         return
     if not whole:
-        raise ImageError(f"{name} is truncated", CUT_SHORT)
+        raise ImageError(f"{name} is truncated", CUT_SHORT, "truncated")
 
 
 def read_jpeg_frame(file: IO[bytes], head: bytes, name: str) -> JpegFrame | None:
@@ -106,7 +106,7 @@ def read_jpeg_frame(file: IO[bytes], head: bytes, name: str) -> JpegFrame | None
             # Pillow goes on byte by byte, in Python.
             position, junk = position + 1, junk + 1
             if junk > _MAX_JUNK_BYTES:
-                raise ImageError(f"{name} has {junk} bytes of junk between its markers", _SAVE_AGAIN)
+                raise ImageError(f"{name} has {junk} bytes of junk between its markers", _SAVE_AGAIN, "hostile")
             continue
         if marker in _BARE_MARKERS:
             position += 2
@@ -125,7 +125,7 @@ def read_jpeg_frame(file: IO[bytes], head: bytes, name: str) -> JpegFrame | None
                 return JpegFrame(*size, _coefficient_bytes(sampling), scans_at=position)
             return JpegFrame(*size)
         position += 2 + int.from_bytes(start[2:], "big")
-    raise ImageError(f"{name} has a header of more than {_MAX_HEADER_BYTES >> 20} MB", _SAVE_AGAIN)
+    raise ImageError(f"{name} has a header of more than {_MAX_HEADER_BYTES >> 20} MB", _SAVE_AGAIN, "hostile")
 
 
 class _Window:
@@ -159,7 +159,7 @@ def check_scans(file: IO[bytes], frame: JpegFrame, name: str) -> None:
         scans += (last + block).count(b"\xff\xda")
         last = block[-1:]
     if scans * frame.width * frame.height > _MAX_SCAN_PIXELS:
-        raise ImageError(f"{name} has {scans} scans of {frame.width} × {frame.height} pixels", _SAVE_AGAIN)
+        raise ImageError(f"{name} has {scans} scans of {frame.width} × {frame.height} pixels", _SAVE_AGAIN, "hostile")
 
 
 def _reaches_iend(file: IO[bytes], name: str) -> bool:
@@ -178,8 +178,8 @@ def _reaches_iend(file: IO[bytes], name: str) -> bool:
             extra += length
         # Where the chunk's end lies beyond the file's, the next round says so.
         if extra > _MAX_EXTRA_BYTES and position <= end:
-            raise ImageError(f"{name} has {extra >> 20} MB beside its pixels", _SAVE_AGAIN)
-    raise ImageError(f"{name} has more than {_MAX_CHUNKS} chunks", _SAVE_AGAIN)
+            raise ImageError(f"{name} has {extra >> 20} MB beside its pixels", _SAVE_AGAIN, "hostile")
+    raise ImageError(f"{name} has more than {_MAX_CHUNKS} chunks", _SAVE_AGAIN, "hostile")
 
 
 def _directory_fits(file: IO[bytes], head: bytes, name: str) -> bool:
@@ -196,16 +196,18 @@ def _directory_fits(file: IO[bytes], head: bytes, name: str) -> bool:
     if start + count_bytes + entry_bytes * count > end:
         return False
     if count > _MAX_TAGS:
-        raise ImageError(f"{name} has {count} tags", _SAVE_AGAIN)
+        raise ImageError(f"{name} has {count} tags", _SAVE_AGAIN, "hostile")
     layout = f"{'<' if order == 'little' else '>'}HH{'Q8x' if big else 'L4x'}"
     size_bytes = 0
     for tag, kind, values in struct.iter_unpack(layout, file.read(entry_bytes * count)):
         if tag in _TIFF_STRIP_TAGS and values > _MAX_STRIPS:
-            raise ImageError(f"{name} has {values} strips or tiles", _SAVE_AGAIN)
+            raise ImageError(f"{name} has {values} strips or tiles", _SAVE_AGAIN, "hostile")
         size_bytes += _TIFF_TYPE_BYTES.get(kind, 0) * values
     # What a tag claims beyond the file's end Pillow leaves out.
     if min(size_bytes, end) > _MAX_EXTRA_BYTES:
-        raise ImageError(f"{name} has {min(size_bytes, end) >> 20} MB of tags beside its pixels", _SAVE_AGAIN)
+        raise ImageError(
+            f"{name} has {min(size_bytes, end) >> 20} MB of tags beside its pixels", _SAVE_AGAIN, "hostile"
+        )
     return True
 
 
@@ -223,4 +225,6 @@ def _reaches_picture(file: IO[bytes], head: bytes, name: str) -> bool:
             while (length := window.read(position, 1)) not in (b"", b"\0"):
                 position += 1 + length[0]
             position += 1
-    raise ImageError(f"{name} has more than {_MAX_GIF_PREFACE_BYTES >> 20} MB before its first picture", _SAVE_AGAIN)
+    raise ImageError(
+        f"{name} has more than {_MAX_GIF_PREFACE_BYTES >> 20} MB before its first picture", _SAVE_AGAIN, "hostile"
+    )

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageChops
 
-from edge_runtime.errors import ImageError, one_line
+from edge_runtime.errors import ImageError, ImageProblem, one_line
 from edge_runtime.image_kind import foreign_hint, image_kind
 from edge_runtime.image_memory import check_memory, check_turning
 from edge_runtime.image_noise import silence
@@ -99,8 +99,11 @@ def decode(
     # errors. All of them say one thing about this one file, and none of them leaves state behind.
     except Exception as error:
         reason = one_line(str(error)) or type(error).__name__
-        hint = CUT_SHORT if "truncated" in reason.lower() else "it is damaged or of a rare kind: save it again"
-        raise ImageError(f"{name} cannot be decoded: {reason}", hint) from error
+        if "truncated" in reason.lower():
+            raise ImageError(f"{name} cannot be decoded: {reason}", CUT_SHORT, "truncated") from error
+        hint = "it is damaged or of a rare kind: save it again"
+        kind: ImageProblem = "no-memory" if isinstance(error, MemoryError) else "damaged"
+        raise ImageError(f"{name} cannot be decoded: {reason}", hint, kind) from error
 
 
 def _name(source: object) -> str:
@@ -113,6 +116,7 @@ def _name(source: object) -> str:
     raise ImageError(
         f"an image cannot be read from {type(source).__name__}",
         "give a path, an encoded file's bytes or a PIL image",
+        "no-file",
     )
 
 
@@ -132,14 +136,15 @@ def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview, name:
         return file
     except FileNotFoundError:
         if path.is_symlink():
-            raise ImageError(f"{name} is a link to a file that does not exist", "restore what it points to") from None
-        raise ImageError(f"{name} does not exist", "check the path") from None
+            text = f"{name} is a link to a file that does not exist"
+            raise ImageError(text, "restore what it points to", "missing") from None
+        raise ImageError(f"{name} does not exist", "check the path", "missing") from None
     except PermissionError:
-        raise ImageError(f"{name} may not be read", "check its permissions and its folder's") from None
+        raise ImageError(f"{name} may not be read", "check its permissions and its folder's", "unreadable") from None
     # ValueError: a path with a null character.
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{name} cannot be opened: {reason}", "check the path") from None
+        raise ImageError(f"{name} cannot be opened: {reason}", "check the path", "unreadable") from None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -150,10 +155,11 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def _check_regular(status: os.stat_result, name: str, max_bytes: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise ImageError(f"{name} is {what}", "give the path of an image file")
+        raise ImageError(f"{name} is {what}", "give the path of an image file", "no-file")
     if status.st_size > max_bytes:
         size_mb, limit_mb = status.st_size / 1e6, max_bytes / 1e6
-        raise ImageError(f"{name} has {size_mb:,.0f} MB; the limit is {limit_mb:,.0f} MB", "is it an image at all?")
+        text = f"{name} has {size_mb:,.0f} MB; the limit is {limit_mb:,.0f} MB"
+        raise ImageError(text, "is it an image at all?", "oversized")
 
 
 def _decode_file(
@@ -161,10 +167,10 @@ def _decode_file(
 ) -> Image.Image:
     head = file.read(_HEAD_BYTES)
     if not head:
-        raise ImageError(f"{name} is empty", "copy or download it again")
+        raise ImageError(f"{name} is empty", "copy or download it again", "not-an-image")
     kind = image_kind(head)
     if kind is None:
-        raise ImageError(f"{name} is not an image edge reads", foreign_hint(head))
+        raise ImageError(f"{name} is not an image edge reads", foreign_hint(head), "not-an-image")
     if size := declared_size(head, kind):
         _check_pixels(size, name, max_pixels)
     check_structure(file, head, kind, name)
@@ -218,6 +224,7 @@ def _check_pixels(size: tuple[int, int], name: str, max_pixels: int) -> None:
             f"{name} has {width} × {height} pixels, {width * height / 1e6:.1f} million; "
             f"the limit is {max_pixels / 1e6:g} million",
             "shrink it first",
+            "too-large",
         )
 
 
@@ -260,7 +267,7 @@ def _rgb(image: Image.Image, name: str, background: tuple[int, int, int]) -> Ima
     if image.mode in _WIDE_MODES:
         return _by_bands(image, _wide_converter(image, background))
     if image.mode not in _PLAIN_MODES | _ALPHA_MODES:
-        raise ImageError(f"{name} is in the colour space {image.mode}", "save it as RGB first")
+        raise ImageError(f"{name} is in the colour space {image.mode}", "save it as RGB first", "colour-space")
     if image.has_transparency_data:
         return _by_bands(image, lambda band: _composited(band, background))
     return image if image.mode == "RGB" else image.convert("RGB")

@@ -92,7 +92,9 @@ class Landing:
                 # One inside may be gone since its folder was read, or belong to another user.
                 if prefix:
                     continue
-                raise ImageError(f"{folder} cannot be read: {error.strerror}", "is its disk still there?") from None
+                raise ImageError(
+                    f"{folder} cannot be read: {error.strerror}", "is its disk still there?", "unreadable"
+                ) from None
             for entry in found:
                 if entry.name.startswith("."):
                     continue

@@ -13,8 +13,9 @@ import json
 import os
 import platform
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from edge_runtime.atomic import write_json
 from edge_runtime.machine import cpu_model, instruction_sets
@@ -92,7 +93,7 @@ def remove_quick_load(model: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _open_own(path: Path) -> IO[bytes]:
+def _open_own(path: Path) -> BufferedReader:
     """The file, open; of what is open the owner is asked. Raises OSError where others have a say in what it holds."""
     file = open(path, "rb", opener=_open_no_link)  # noqa: SIM115
     status = os.fstat(file.fileno())
@@ -115,7 +116,7 @@ def _keep_from_others(path: Path) -> None:
     path.chmod(path.stat().st_mode & ~_OTHERS_MAY_WRITE)
 
 
-def _is(file: IO[bytes], said: dict[str, Any]) -> bool:
+def _is(file: BufferedReader, said: dict[str, Any]) -> bool:
     """Whether the file is the one described; hashing it would cost what loading quickly gains, so only if touched."""
     status = os.fstat(file.fileno())
     if status.st_size != said["size_bytes"]:
@@ -123,5 +124,5 @@ def _is(file: IO[bytes], said: dict[str, Any]) -> bool:
     return bool(status.st_mtime_ns == said["changed_ns"] or _sha256(file) == said["sha256"])
 
 
-def _sha256(file: IO[bytes]) -> str:
+def _sha256(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()

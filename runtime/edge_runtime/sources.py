@@ -97,7 +97,9 @@ def _read_all(stdin: BinaryIO) -> bytes:
     data = stdin.read(MAX_INPUT_BYTES + 1)
     if len(data) > MAX_INPUT_BYTES:
         raise ImageError(
-            f"standard input holds more than {MAX_INPUT_BYTES / 1e6:.0f} MB", "- takes the bytes of one picture"
+            f"standard input holds more than {MAX_INPUT_BYTES / 1e6:.0f} MB",
+            "- takes the bytes of one picture",
+            "oversized",
         )
     return data
 

@@ -144,8 +144,8 @@ class Engine:
         limit = self._limits.pixels
         try:
             return _pixels(classifier, data, min(limit, _USUAL_PIXELS))
-        except ImageError:
-            if limit <= _USUAL_PIXELS:
+        except ImageError as error:
+            if limit <= _USUAL_PIXELS or error.kind not in ("too-large", "no-memory"):
                 raise
         with self._large:
             return _pixels(classifier, data, limit)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime import DataError
-from edge_runtime.folders import ClassFolders, find_images, is_image, scan
+from edge_runtime.folders import ClassFolders, FolderNote, find_images, is_image, scan
 
 
 def put(root: Path, *paths: str, content: bytes = b"x") -> Path:
@@ -130,7 +130,7 @@ def test_test_alone_needs_a_models_labels(tmp_path: Path) -> None:
     folders = scan(tmp_path, labels=["z", "b", "a"])
     assert folders.labels == ("z", "b", "a")
     assert by_name(folders, "test") == {"test/a/1.jpg": "a", "test/b/2.jpg": "b"}
-    assert any("'z'" in note for note in folders.notes)
+    assert [(note.kind, "'z'" in note.text) for note in folders.notes] == [("no-images", True)]
 
 
 def test_flat_folders_are_aligned_to_a_models_labels(tmp_path: Path) -> None:
@@ -155,19 +155,23 @@ def test_a_class_missing_from_a_split_is_named_and_the_others_keep_their_labels(
     (tmp_path / "val/a").mkdir()
     folders = scan(tmp_path)
     assert by_name(folders, "val") == {"val/b/1.jpg": "b", "val/c/1.jpg": "c"}
-    assert folders.notes == ("val/ has no images of 1 class: 'a'",)
+    assert folders.notes == (FolderNote("no-images", "val/", "val/ has no images of 1 class: 'a'"),)
 
 
 def test_an_empty_unknown_folder_in_val_is_left_out_and_said(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "val/a/1.jpg", "val/b/1.jpg")
     (tmp_path / "val/New folder").mkdir()
-    assert scan(tmp_path).notes == ("left out empty folders in val/: 'New folder'",)
+    text = "left out empty folders in val/: 'New folder'"
+    assert scan(tmp_path).notes == (FolderNote("empty-class", "val/", text),)
 
 
 def test_what_is_ignored_is_counted_and_shown(tmp_path: Path) -> None:
     put(tmp_path, "train/a/1.jpg", "train/a/2.heic", "train/a/3.HEIC", "train/b/2.jpg", "readme.txt")
     put(tmp_path, "train/stray.jpg", "extra/a/1.jpg")
-    notes = "\n".join(scan(tmp_path).notes)
+    found = scan(tmp_path).notes
+    notes = "\n".join(note.text for note in found)
+    kinds = {(note.kind, note.path) for note in found}
+    assert kinds == {("beside-splits", ""), ("other-files", ""), ("loose-images", "train/"), ("other-files", "train/")}
     assert "2 files" in notes
     assert ".heic" in notes
     assert "train/a/2.heic" in notes
@@ -180,7 +184,7 @@ def test_a_test_folder_without_classes_is_left_out_and_said(tmp_path: Path) -> N
     put(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "val/a/1.jpg", "val/b/1.jpg", "test/1.jpg", "test/2.jpg")
     folders = scan(tmp_path)
     assert list(folders.splits) == ["train", "val"]
-    assert any(note.startswith("left out test/") for note in folders.notes)
+    assert any(note.kind == "no-split" and note.text.startswith("left out test/") for note in folders.notes)
 
 
 def test_a_link_to_nowhere_stays_listed_for_the_check_of_the_images(tmp_path: Path) -> None:

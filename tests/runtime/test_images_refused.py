@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import struct
 import subprocess
@@ -286,6 +287,37 @@ def test_lab_is_refused_as_not_every_pillow_converts_it() -> None:
     for source in (lab, encode(lab, "TIFF")):
         with pytest.raises(ImageError, match="colour space LAB"):
             decode(source)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (None, "missing"),
+        (b"", "not-an-image"),
+        (b"text", "not-an-image"),
+        (WHOLE["png"][:-40], "truncated"),
+        (WHOLE["jpeg"][:-500], "truncated"),
+        (WHOLE["png"].replace(b"IDAT\x78", b"IDAT\xff", 1), "damaged"),
+        (WHOLE["jpeg"][:2] + b"\xff\xe0\0\2" + bytes(100_000) + WHOLE["jpeg"][2:], "hostile"),
+        (bomb_png(12000), "too-large"),
+        (encode(Image.frombytes("LAB", (2, 1), bytes(6)), "TIFF"), "colour-space"),
+    ],
+)
+def test_its_kind_says_why_and_survives_pickling(content: bytes | None, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "truncated pixels limit.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError) as refused:
+        decode(path)
+    again = pickle.loads(pickle.dumps(refused.value))
+    assert refused.value.kind == again.kind == kind
+    assert (again.message, again.hint) == (refused.value.message, refused.value.hint)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ImageError) as refused:
+        decode(tmp_path)
+    assert refused.value.kind == "no-file"
 
 
 def test_a_truncated_pil_image_is_refused() -> None:

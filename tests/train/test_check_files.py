@@ -132,6 +132,12 @@ def test_an_image_over_the_limit_harms(data: Path) -> None:
     assert finding.text.startswith("bee/bomb.png has 9500 × 9500 pixels") and "shrink it" in finding.text
 
 
+def test_a_note_is_known_by_its_kind_and_not_by_its_words(data: Path) -> None:
+    picture().save(data / "it has no images of bees.png")
+    (finding,) = found(data)["note"]
+    assert "'it has no images of bees.png'" in finding.text
+
+
 def test_a_set_all_grey_is_not_told_so(tmp_path: Path) -> None:
     for label in ("ant", "bee"):
         (tmp_path / label).mkdir()

@@ -109,7 +109,7 @@ def check_data(
         *about_classes(counts, images, places),
         *_not_listed(root),
         # Classes without images are findings of their own.
-        *(Finding("note", note, (), False) for note in folders.notes if " has no images of " not in note),
+        *(Finding("note", note.text, (), False) for note in folders.notes if note.kind != "no-images"),
     ]
     if sheet is not None:
         draw_contact_sheet(sheet, root, findings, places, progress)

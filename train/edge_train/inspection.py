@@ -98,17 +98,16 @@ def inspect(root: Path, path: str) -> Inspection:
 
 def _refused(root: Path, path: str, kind: str | None) -> Inspection:
     """Decode again from the path, for the error that names it."""
+    too_large = False
     try:
         decode(root / path)
         text, hint = f"{root / path} could not be read at first", "something else writes it: check again"
     except ImageError as error:
-        text, hint = error.message, error.hint
+        text, hint, too_large = error.message, error.hint, error.kind == "too-large"
     except OSError as error:
         text, hint = f"{root / path} cannot be read: {error.strerror}", "restore or remove it"
     reason = text.removeprefix(str(root / path))
-    return Inspection(
-        path, format=kind, refusal=f"{path}{reason} ({hint})", too_large="pixels" in reason and "limit" in reason
-    )
+    return Inspection(path, format=kind, refusal=f"{path}{reason} ({hint})", too_large=too_large)
 
 
 def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -62,8 +62,8 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     source = find_data(settings.data)
     _check_out(settings.out, source.root)
     folders = scan(source.root)
-    for note in folders.notes:
-        progress.say(f"note: {note}")
+    for found in folders.notes:
+        progress.say(f"note: {found.text}")
     splits = split(folders, seed=settings.seed, limit=settings.limit)
     for note in splits.notes:
         progress.say(f"note: {note}")
