@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,20 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from edge_runtime import DataError, ImageError, Preprocessing, Sample, UsageError, atomic_path, decode, scan
+from edge_runtime import (
+    ClassFolders,
+    DataError,
+    ImageError,
+    Preprocessing,
+    Sample,
+    UsageError,
+    atomic_path,
+    decode,
+    scan,
+)
 from edge_train.augment import AUGMENTATIONS, find_augmentation
-from edge_train.data import find_data
+from edge_train.data import DataSource, find_data
+from edge_train.input_size import input_size, typical_short_side_px
 from edge_train.progress import Progress, Silence
 from edge_train.splits import split
 from edge_train.store import ImageStore
@@ -77,7 +87,7 @@ def write_preview(
     folders = scan(source.root)
     training = split(folders, seed=seed).train
     chosen = _choose(source.root, training, images, seed, progress or Silence())
-    contract = _contract(list(chosen.values()), image_size or source.image_size_px)
+    contract = _contract(source, folders, image_size)
     store = ImageStore(source.root, contract, cache_bytes=0, threads=1)
     rows = []
     for index in chosen:
@@ -119,13 +129,14 @@ def _check_target(out: Path) -> None:
         raise UsageError(f"--out {out} is there and is not a PNG, so it is left alone", "name another file")
 
 
-def _choose(root: Path, training: Sequence[Sample], images: int, seed: int, progress: Progress) -> dict[int, int]:
-    """Readable training images, the classes taking turns: index -> short side in pixels."""
-    chosen: dict[int, int] = {}
+def _choose(root: Path, training: Sequence[Sample], images: int, seed: int, progress: Progress) -> list[int]:
+    """Indices of readable training images, the classes taking turns."""
+    chosen: list[int] = []
     failed: list[ImageError] = []
     for index in _in_turn(training, seed):
         try:
-            chosen[index] = min(decode(root / training[index].path).size)
+            decode(root / training[index].path)
+            chosen.append(index)
         except ImageError as error:
             progress.say(f"left out: {error.message}")
             failed.append(error)
@@ -145,17 +156,12 @@ def _in_turn(training: Sequence[Sample], seed: int) -> Iterator[int]:
     return (index for _, _, index in sorted(turns))
 
 
-def _contract(sides_px: list[int], image_size: int | None) -> Preprocessing:
-    """The contract training would choose, were its backbone one of the usual: 224 px, bilinear."""
-    typical = round(statistics.median(sides_px))
-    whole = typical < (image_size or _USUAL_PX)
-    size = image_size or (min(_USUAL_PX, max(64, -(-2 * typical // 32) * 32)) if whole else _USUAL_PX)
-    return Preprocessing(
-        resize_px=size if whole else round(size * _RESIZE_RATIO),
-        height_px=size,
-        width_px=size,
-        interpolation="bilinear",
-    )
+def _contract(source: DataSource, folders: ClassFolders, image_size: int | None) -> Preprocessing:
+    """The contract training chooses for a backbone of the usual kind: 224 px, bilinear."""
+    typical = typical_short_side_px(folders)
+    size, whole = input_size(typical, _USUAL_PX, asked_px=image_size, set_px=source.image_size_px)
+    resize_px = size if whole else round(size * _RESIZE_RATIO)
+    return Preprocessing(resize_px=resize_px, height_px=size, width_px=size, interpolation="bilinear")
 
 
 def _sheet(title: str, captions: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
