@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         read_throttling,
         slow_reasons,
     )
+    from edge_runtime.image_kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of
     from edge_runtime.images import MAX_PIXELS, decode
     from edge_runtime.journal import Journal
     from edge_runtime.machine import available_memory_bytes, cpu_model, usable_cores
@@ -58,11 +59,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EMBEDDING_NAME",
+    "FORMAT_OF_SUFFIX",
     "FORMAT_VERSION",
+    "HEAD_BYTES",
     "INPUT_NAME",
     "MAX_PIXELS",
     "METADATA_KEY",
     "OUTPUT_NAME",
+    "READABLE_FORMATS",
     "RUNS_FOLDER",
     "STANDARD_INPUT",
     "UNKNOWN",
@@ -108,6 +112,7 @@ __all__ = [
     "find_images",
     "find_quick_load",
     "find_run",
+    "format_of",
     "graph_sha256",
     "is_image",
     "lazy_door",
@@ -156,6 +161,7 @@ _HOMES = {
     "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
     "foreign": ["ForeignClassifier", "read_labels"],
     "health": ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"],
+    "image_kind": ["FORMAT_OF_SUFFIX", "HEAD_BYTES", "READABLE_FORMATS", "format_of"],
     "images": ["MAX_PIXELS", "decode"],
     "journal": ["Journal"],
     "lazy": ["lazy_door"],

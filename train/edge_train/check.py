@@ -12,10 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_runtime import ClassFolders, DataError, UsageError, is_image, scan, usable_cores
+from edge_runtime import (
+    HEAD_BYTES,
+    READABLE_FORMATS,
+    ClassFolders,
+    DataError,
+    UsageError,
+    format_of,
+    is_image,
+    scan,
+    usable_cores,
+)
 from edge_train.contact_sheet import check_target, draw_contact_sheet
 from edge_train.findings import MEANINGS, Finding, Place, about_classes, about_copies, about_files
-from edge_train.image_formats import HEAD_BYTES, READABLE, format_of
 from edge_train.inspection import Inspection, inspect
 from edge_train.progress import Progress, Silence
 
@@ -177,8 +186,10 @@ def _not_listed(root: Path) -> Iterator[Finding]:
         except OSError:
             continue
         if kind is not None:
-            hidden["hidden-image" if kind in READABLE else "foreign-format"].append(path.relative_to(root).as_posix())
-            formats[kind] += kind not in READABLE
+            hidden["hidden-image" if kind in READABLE_FORMATS else "foreign-format"].append(
+                path.relative_to(root).as_posix()
+            )
+            formats[kind] += kind not in READABLE_FORMATS
     if hidden["hidden-image"]:
         yield _left_out("hidden-image", hidden["hidden-image"], "images by content but not by name")
     if hidden["foreign-format"]:
