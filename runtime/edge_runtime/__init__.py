@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         one_line,
     )
     from edge_runtime.evaluation import Evaluation, evaluate
-    from edge_runtime.folders import ClassFolders, Sample, find_images, is_image, scan
+    from edge_runtime.folders import ClassFolders, Sample, find_images, scan
     from edge_runtime.foreign import ForeignClassifier, read_labels
     from edge_runtime.health import (
         Health,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from edge_runtime.session import open_session
     from edge_runtime.sorting import Sorter
     from edge_runtime.sources import STANDARD_INPUT, Source, expand, read_names
+    from edge_runtime.walk import is_image, walk_folder
     from edge_runtime.watching import UNKNOWN, Sighting, watch
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "scan",
     "slow_reasons",
     "usable_cores",
+    "walk_folder",
     "watch",
     "wilson_interval",
     "with_metadata",
@@ -158,7 +160,7 @@ _HOMES = {
         "one_line",
     ],
     "evaluation": ["Evaluation", "evaluate"],
-    "folders": ["ClassFolders", "Sample", "find_images", "is_image", "scan"],
+    "folders": ["ClassFolders", "Sample", "find_images", "scan"],
     "foreign": ["ForeignClassifier", "read_labels"],
     "health": ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"],
     "image_kind": ["FORMAT_OF_SUFFIX", "HEAD_BYTES", "READABLE_FORMATS", "format_of"],
@@ -176,6 +178,7 @@ _HOMES = {
     "session": ["open_session"],
     "sorting": ["Sorter"],
     "sources": ["STANDARD_INPUT", "Source", "expand", "read_names"],
+    "walk": ["is_image", "walk_folder"],
     "watching": ["UNKNOWN", "Sighting", "watch"],
 }
 
