@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         one_line,
     )
     from edge_runtime.evaluation import Evaluation, evaluate
-    from edge_runtime.folders import ClassFolders, FolderNote, Sample, find_images, is_image, scan
+    from edge_runtime.folders import ClassFolders, FolderNote, Sample, find_images, scan
     from edge_runtime.foreign import ForeignClassifier, read_labels
     from edge_runtime.health import (
         Health,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         read_throttling,
         slow_reasons,
     )
+    from edge_runtime.image_kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of
     from edge_runtime.images import MAX_PIXELS, decode
     from edge_runtime.journal import Journal
     from edge_runtime.machine import available_memory_bytes, cpu_model, usable_cores
@@ -56,15 +57,19 @@ if TYPE_CHECKING:
     from edge_runtime.session import open_session
     from edge_runtime.sorting import Sorter
     from edge_runtime.sources import STANDARD_INPUT, Source, expand, read_names
+    from edge_runtime.walk import is_image, walk_folder
     from edge_runtime.watching import UNKNOWN, Sighting, watch
 
 __all__ = [
     "EMBEDDING_NAME",
+    "FORMAT_OF_SUFFIX",
     "FORMAT_VERSION",
+    "HEAD_BYTES",
     "INPUT_NAME",
     "MAX_PIXELS",
     "METADATA_KEY",
     "OUTPUT_NAME",
+    "READABLE_FORMATS",
     "RUNS_FOLDER",
     "STANDARD_INPUT",
     "UNKNOWN",
@@ -113,6 +118,7 @@ __all__ = [
     "find_images",
     "find_quick_load",
     "find_run",
+    "format_of",
     "graph_sha256",
     "is_image",
     "lazy_door",
@@ -132,6 +138,7 @@ __all__ = [
     "scan",
     "slow_reasons",
     "usable_cores",
+    "walk_folder",
     "watch",
     "wilson_interval",
     "with_metadata",
@@ -160,9 +167,10 @@ _HOMES = {
         "one_line",
     ],
     "evaluation": ["Evaluation", "evaluate"],
-    "folders": ["ClassFolders", "FolderNote", "Sample", "find_images", "is_image", "scan"],
+    "folders": ["ClassFolders", "FolderNote", "Sample", "find_images", "scan"],
     "foreign": ["ForeignClassifier", "read_labels"],
     "health": ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"],
+    "image_kind": ["FORMAT_OF_SUFFIX", "HEAD_BYTES", "READABLE_FORMATS", "format_of"],
     "images": ["MAX_PIXELS", "decode"],
     "journal": ["Journal"],
     "lazy": ["lazy_door"],
@@ -177,6 +185,7 @@ _HOMES = {
     "session": ["open_session"],
     "sorting": ["Sorter"],
     "sources": ["STANDARD_INPUT", "Source", "expand", "read_names"],
+    "walk": ["is_image", "walk_folder"],
     "watching": ["UNKNOWN", "Sighting", "watch"],
 }
 

@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from edge_runtime.errors import DataError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+from edge_runtime.walk import is_folder, is_ignored, is_image, unreadable, walk_folder
 
 _SPLIT_OF = {
     "train": "train",
@@ -93,12 +91,6 @@ class _Found:
         return not any(self.classes.values())
 
 
-def is_image(path: str | os.PathLike[str]) -> bool:
-    """Whether the name says image: one of `IMAGE_SUFFIXES` in any letter case, and not a dot-entry."""
-    name = os.path.basename(path)  # noqa: PTH119 (Path is 20 times slower, and this runs once per file)
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
-
-
 def find_images(folder: Path) -> list[Path]:
     """Every image below `folder`, at any depth, in natural order: `2.jpg` comes before `10.jpg`.
 
@@ -106,8 +98,7 @@ def find_images(folder: Path) -> list[Path]:
     opens it to name. Raises DataError when `folder` is missing, not a folder or cannot be read.
     """
     _check_folder(folder)
-    found = [path for path, entry in _walk(os.fspath(folder), "") if is_image(path) and _is_file(entry)]
-    return [folder / path for path in sorted(found, key=_natural)]
+    return [Path(path) for path in walk_folder(os.fspath(folder)) if is_image(path)]
 
 
 def scan(root: str | Path, *, labels: Sequence[str] | None = None) -> ClassFolders:
@@ -146,18 +137,6 @@ def scan(root: str | Path, *, labels: Sequence[str] | None = None) -> ClassFolde
     return ClassFolders(root, tuple(labels), splits, tuple(notes), _fingerprint(found.values()))
 
 
-def _ignored(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _natural(path: str) -> tuple[list[list[str | int]], str]:
-    parts = [
-        [int(piece) if index % 2 else piece for index, piece in enumerate(re.split("([0-9]+)", part))]
-        for part in path.split("/")
-    ]
-    return parts, path  # the path decides between 01.jpg and 1.jpg
-
-
 def _check_folder(folder: Path) -> None:
     try:
         with os.scandir(folder):
@@ -169,75 +148,29 @@ def _check_folder(folder: Path) -> None:
         hint = "unpack it and give the folder" if packed else _LAYOUT
         raise DataError(f"{folder} is a file, not a folder", hint) from None
     except OSError as error:
-        raise _unreadable(folder, error) from None
-
-
-def _unreadable(path: str | Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be read: {error.strerror}", "check its permissions and the disk")
+        raise unreadable(folder, error) from None
 
 
 def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as found:
-            return sorted((entry for entry in found if not _ignored(entry.name)), key=lambda entry: entry.name)
+            return sorted((entry for entry in found if not is_ignored(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
-        raise _unreadable(folder, error) from None
+        raise unreadable(folder, error) from None
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _size(path: str) -> int:
     try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether opening it can be tried: a file or a link to nowhere, never a pipe or a device."""
-    try:
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    except OSError:
-        return True
-
-
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
+        return os.stat(path).st_size  # noqa: PTH116 (Path is slower, and this runs once per file)
     except PermissionError as error:
-        raise _unreadable(entry.path, error) from None
+        raise unreadable(path, error) from None
     except OSError:
         return 0  # a link to nowhere stays listed, so that the check of the images can name it
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every file below `folder`: its posix path, starting with `prefix`, and its entry. No folder twice."""
-    seen: set[tuple[int, int]] = set()
-    pending = [(folder, prefix)]
-    while pending:
-        place, prefix = pending.pop()
-        try:
-            status = os.stat(place)  # noqa: PTH116 (in step with scandir's strings)
-        except OSError as error:
-            raise _unreadable(place, error) from None
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders = []
-        for entry in _entries(place):
-            if not _is_folder(entry):
-                yield prefix + entry.name, entry
-            elif not (entry.is_symlink() and _contains(entry.path, place)):
-                folders.append((entry.path, f"{prefix}{entry.name}/"))
-        pending += reversed(folders)
-
-
-def _contains(link: str, place: str) -> bool:
-    """Whether `link` leads above `place`: followed, it would put other classes' images in this one."""
-    return Path(place).resolve().is_relative_to(Path(link).resolve())
-
-
 def _layout(root: Path) -> tuple[dict[str, str], list[FolderNote]]:
     """Folder name by split, {"all": ""} when flat, and a note on folders that are part of neither."""
-    names = [entry.name for entry in _entries(root) if _is_folder(entry)]
+    names = [entry.name for entry in _entries(root) if is_folder(entry)]
     named: dict[str, str] = {}
     doubles: list[str] = []
     for name in names:
@@ -260,20 +193,21 @@ def _layout(root: Path) -> tuple[dict[str, str], list[FolderNote]]:
 
 
 def _has_folders(folder: Path) -> bool:
-    return any(_is_folder(entry) for entry in _entries(folder))
+    return any(is_folder(entry) for entry in _entries(folder))
 
 
 def _read_classes(root: Path, name: str) -> _Found:
     found = _read_loose(root, name)
     for entry in _entries(root / name):
-        if not _is_folder(entry):
+        if not is_folder(entry):
             continue
         if _has_surrogates(entry.name):
             raise DataError(f"the class folder {entry.name!r} in {root / name} is not valid UTF-8", "rename it")
         files = found.classes.setdefault(entry.name, [])
-        for path, file in _walk(entry.path, f"{found.prefix}{entry.name}/"):
-            if is_image(path) and _is_file(file):
-                files.append((path, _size(file)))
+        for place in walk_folder(entry.path):
+            path = f"{found.prefix}{entry.name}{place[len(entry.path) :].replace(os.sep, '/')}"
+            if is_image(path):
+                files.append((path, _size(place)))
             else:
                 found.strangers.append(path)
     return found
@@ -282,7 +216,7 @@ def _read_classes(root: Path, name: str) -> _Found:
 def _read_loose(root: Path, name: str = "") -> _Found:
     found = _Found(f"{name}/" if name else "")
     for entry in _entries(root / name):
-        if not _is_folder(entry):
+        if not is_folder(entry):
             (found.loose if is_image(entry.name) else found.strangers).append(found.prefix + entry.name)
     return found
 

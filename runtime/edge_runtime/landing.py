@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import ImageError
-from edge_runtime.folders import is_image
 from edge_runtime.journal import Journal
-from edge_runtime.sources import natural_key
+from edge_runtime.walk import is_image, walk_folder
 
 __all__ = ["Landed", "Landing"]
 
@@ -73,7 +73,7 @@ class Landing:
             if waiting[landed.name] is before:
                 ready.append(landed)
         self._waiting = waiting
-        return sorted(ready, key=lambda landed: natural_key(landed.name))
+        return ready
 
     def gives_up(self, landed: Landed) -> bool:
         """Count that it could not be decoded; whether that was often enough to call it bad."""
@@ -82,29 +82,19 @@ class Landing:
         return tries >= PATIENCE_LOOKS
 
     def _there(self) -> Iterator[Landed]:
-        pending = [(self._folder, "")]
-        while pending:
-            folder, prefix = pending.pop()
-            try:
-                with os.scandir(folder) as entries:
-                    found = list(entries)
-            except OSError as error:
-                # One inside may be gone since its folder was read, or belong to another user.
-                if prefix:
-                    continue
+        top = os.fspath(self._folder)
+        start = len(os.path.join(top, ""))  # noqa: PTH118 (with the separator, unless it is the root)
+
+        def tell(place: str, error: OSError) -> None:
+            # One inside may be gone since its folder was read, or belong to another user.
+            if place == top:
                 raise ImageError(
-                    f"{folder} cannot be read: {error.strerror}", "is its disk still there?", "unreadable"
+                    f"{place} cannot be read: {error.strerror}", "is its disk still there?", "unreadable"
                 ) from None
-            for entry in found:
-                if entry.name.startswith("."):
-                    continue
-                try:
-                    if entry.is_dir(follow_symlinks=False):
-                        path = folder / entry.name
-                        if self._apart is None or path.resolve() != self._apart:
-                            pending.append((path, f"{prefix}{entry.name}/"))
-                    elif is_image(entry.name) and entry.is_file(follow_symlinks=False):
-                        status = entry.stat(follow_symlinks=False)
-                        yield Landed(folder / entry.name, prefix + entry.name, status.st_size, status.st_mtime_ns)
-                except OSError:
-                    continue
+
+        for place in walk_folder(top, on_error=tell, links=False, apart=self._apart):
+            if is_image(place):
+                with suppress(OSError):
+                    status = os.lstat(place)
+                    name = place[start:].replace(os.sep, "/")
+                    yield Landed(Path(place), name, status.st_size, status.st_mtime_ns)

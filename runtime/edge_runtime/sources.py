@@ -7,16 +7,14 @@ They are found one after another while others are classified: beside the names o
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from edge_runtime.errors import DataError, EdgeError, ImageError, UsageError
-from edge_runtime.folders import is_image
+from edge_runtime.errors import EdgeError, ImageError, UsageError
+from edge_runtime.walk import is_image, natural_key, unreadable, walk_folder
 
-__all__ = ["STANDARD_INPUT", "Source", "expand", "natural_key", "read_names"]
+__all__ = ["STANDARD_INPUT", "Source", "expand", "read_names"]
 
 STANDARD_INPUT = "-"
 MAX_INPUT_BYTES = 500_000_000
@@ -49,9 +47,9 @@ def expand(names: Iterable[str], *, on_problem: OnProblem, stdin: BinaryIO | Non
                 on_problem(error)
         elif os.path.isdir(name):  # noqa: PTH112 (a name such as "./x" must come back as it was given)
             found = False
-            for path in _walk(name, set(), on_problem):
+            for source in _images(name, on_problem):
                 found = True
-                yield Source(path, path)
+                yield source
             if not found:
                 on_problem(UsageError(f"{name} has no images in it", "name an image, or another folder"))
         elif os.path.lexists(name):
@@ -76,16 +74,6 @@ def read_names(file: BinaryIO) -> Iterator[list[str]]:
             *whole, rest = rest.split(separator)
             yield _names(whole, separator)
     yield _names([rest], separator)
-
-
-def natural_key(name: str) -> tuple[str, str]:
-    """Sorts names as people count: `2.jpg` before `10.jpg`; of names that count the same, `01.jpg` before `1.jpg`."""
-    # A number sorts by how many digits it has, then by them; NUL, because it ends the letters before it.
-    return re.sub("[0-9]+", lambda digits: _counted(digits[0].lstrip("0")), name), name
-
-
-def _counted(digits: str) -> str:
-    return f"\0{chr(len(digits))}{digits}"
 
 
 def _names(pieces: Iterable[bytes], separator: bytes) -> list[str]:
@@ -120,55 +108,15 @@ def _matching(pattern: str, on_problem: OnProblem) -> Iterator[Source]:
                 yield Source(path, path)
         # ** has matched what lies in the folder, too.
         elif "**" not in pattern:
-            for inside in _walk(path, set(), on_problem):
+            for source in _images(path, on_problem):
                 found = True
-                yield Source(inside, inside)
+                yield source
     if not found:
         on_problem(UsageError(f"{pattern} matches no image", "name an image or a folder of images"))
 
 
-def _walk(folder: str, seen: set[tuple[int, int]], on_problem: OnProblem) -> Iterator[str]:
-    """Every image below `folder`; dot-entries are ignored, links are followed, link loops are not."""
-    try:
-        status = os.stat(folder)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in seen:
-            return
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(folder) as entries:
-            names = [name for entry in entries if (name := _listed(entry, folder))]
-    except OSError as error:
-        on_problem(DataError(f"{folder} cannot be read: {error.strerror}", "check its permissions and the disk"))
-        return
-    names.sort(key=lambda name: natural_key(name.rstrip("/")))
-    for name in names:
-        path = os.path.join(folder, name.rstrip("/"))  # noqa: PTH118
-        if name.endswith("/"):
-            yield from _walk(path, seen, on_problem)
-        else:
-            yield path
-
-
-def _listed(entry: os.DirEntry[str], folder: str) -> str:
-    """The entry's name, with "/" behind that of a folder; empty where it is neither a folder nor an image."""
-    if entry.name.startswith(".") or entry.name == "__MACOSX":
-        return ""
-    if _is_folder(entry):
-        # A link that leads above its own folder would bring the pictures around it in again.
-        above = entry.is_symlink() and Path(folder).resolve().is_relative_to(Path(entry.path).resolve())
-        return "" if above else f"{entry.name}/"
-    return entry.name if is_image(entry.name) and _is_file(entry) else ""
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    """A file, or a link to nowhere, which whoever opens it will name; never a pipe or a device."""
-    try:
-        return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
-    except OSError:
-        return True
+def _images(folder: str, on_problem: OnProblem) -> Iterator[Source]:
+    """Every image below `folder`."""
+    for path in walk_folder(folder, on_error=lambda place, error: on_problem(unreadable(place, error))):
+        if is_image(path):
+            yield Source(path, path)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_runtime import DataError
-from edge_runtime.folders import ClassFolders, FolderNote, find_images, is_image, scan
+from edge_runtime.folders import ClassFolders, FolderNote, find_images, scan
+from edge_runtime.walk import is_image
 
 
 def put(root: Path, *paths: str, content: bytes = b"x") -> Path:

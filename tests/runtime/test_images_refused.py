@@ -148,6 +148,8 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(name: str, seed: int, co
         (b"\xff\xd8", "not an image"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "HEIC"),
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1miafheix" + bytes(40), "HEIC"),
+        (b"\xff\x0a\x00\x10" + bytes(40), "JPEG XL"),
+        (b"8BPS\0\x01" + bytes(40), "Photoshop"),
         (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miafMA1B" + bytes(40), "AVIF"),
         (b"\0\0\0\x18ftypisom\0\0\2\0isommp42" + bytes(40), "video"),
         (b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),

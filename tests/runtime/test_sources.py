@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_runtime.errors import EdgeError
-from edge_runtime.sources import expand, natural_key, read_names
+from edge_runtime.sources import expand, read_names
+from edge_runtime.walk import natural_key
 
 
 class Dripping(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""CIFAR-10 becomes class folders of PNG files, pixel for pixel what torchvision reads."""
+"""CIFAR-10 becomes class folders of PNG files, pixel for pixel what its archive holds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("torchvision")
-
-from torchvision.datasets import CIFAR10
-
-from edge_runtime import WeightsError, scan
+from edge_runtime import DataError, WeightsError, scan
 from edge_train import find_data
 from edge_train.cifar10 import cifar10_folder
 
@@ -36,28 +32,22 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str
     entries["batches.meta"] = {"label_names": CLASSES}
     packed = {name: pickle.dumps(entry) for name, entry in entries.items()}
     (tmp_path / "www").mkdir()
-    archive = tmp_path / "www" / CIFAR10.filename
+    archive = tmp_path / "www" / "cifar-10-python.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         for name, data in packed.items():
-            info = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-
-    def md5(data: bytes) -> str:
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "www")))
     Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{CIFAR10.filename}")
-    monkeypatch.setattr(CIFAR10, "tgz_md5", md5(archive.read_bytes()))
-    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", md5(packed["data_batch_1"])]])
-    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5(packed["test_batch"])]])
-    monkeypatch.setattr(
-        CIFAR10, "meta", {"filename": "batches.meta", "key": "label_names", "md5": md5(packed["batches.meta"])}
-    )
+    monkeypatch.setattr("edge_train.cifar10.URL", f"http://127.0.0.1:{server.server_port}/{archive.name}")
+    digest = hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setattr("edge_train.cifar10.ARCHIVE_MD5", digest)
+    monkeypatch.setattr("edge_train.cifar10.BATCHES", {"train": ("data_batch_1",), "test": ("test_batch",)})
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
     yield pixels
     server.shutdown()
@@ -75,15 +65,25 @@ def test_it_is_downloaded_once_and_unpacked_into_class_folders(
         for index, row in enumerate(served[batch]):
             picture = Image.open(folder / split / CLASSES[index % 3] / f"{index:05d}.png")
             assert np.array_equal(np.asarray(picture), row.reshape(3, 32, 32).transpose(1, 2, 0))
-    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/gone")
+    monkeypatch.setattr("edge_train.cifar10.URL", "http://127.0.0.1:9/gone")
     assert find_data("cifar10").root == folder
+
+
+def test_another_archive_is_named_and_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    archive = tmp_path / "cache" / "cifar-10-python.tar.gz"
+    archive.parent.mkdir()
+    archive.write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz is not the archive of CIFAR-10"):
+        cifar10_folder()
+    assert list(archive.parent.iterdir()) == [archive]
 
 
 def test_without_a_network_it_is_one_clear_error_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    monkeypatch.setattr("edge_train.cifar10.URL", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1:9") as caught:
         cifar10_folder()
     assert "--data" in caught.value.hint

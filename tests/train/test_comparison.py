@@ -28,15 +28,12 @@ from edge_train.comparison import (  # noqa: E402
     compare,
 )
 from edge_train.comparison_pictures import (  # noqa: E402
-    RIGHT,
-    WRONG,
     Answered,
     Answers,
-    _plain,
-    _tint,
     draw_comparison,
     draw_predictions,
 )
+from edge_train.sheet import RIGHT, WRONG, plain, tint  # noqa: E402
 
 QUICK = {"backbone": "shufflenet_v2_x0_5", "image_size": 32, "batch_size": 8, "threads": 1, "epochs": 2}
 
@@ -344,7 +341,7 @@ def cells(target: Path) -> tuple[int, int]:
     """How much of the picture is the ground of right and of wrong answers."""
     with Image.open(target) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    right, wrong = ((pixels == _tint(colour, 0.9)).all(axis=2).sum() for colour in (RIGHT, WRONG))
+    right, wrong = ((pixels == tint(colour, 0.9)).all(axis=2).sum() for colour in (RIGHT, WRONG))
     return int(right), int(wrong)
 
 
@@ -391,6 +388,6 @@ def test_a_comparison_is_drawn_whatever_came_of_it(tmp_path: Path, epochs: int, 
 
 
 def test_labels_are_drawn_in_letters_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _plain("two\n lines \udcff") == "two lines ?"
-    monkeypatch.setattr("edge_train.comparison_pictures._wide_font", lambda _: None)
-    assert _plain("Käfer é") == "Kafer e"
+    assert plain("two\n lines \udcff") == "two lines ?"
+    monkeypatch.setattr("edge_train.sheet._wide_font", lambda _: None)
+    assert plain("Käfer é") == "Kafer e"

@@ -9,7 +9,8 @@ from PIL import Image
 
 from edge_runtime import ClassFolders, DataError, UsageError, scan
 from edge_train import find_backbone, find_data
-from edge_train.data import DataSource, choose_preprocessing
+from edge_train.data import DataSource
+from edge_train.training_input import choose_preprocessing
 
 
 def folders(root: Path, *sizes: tuple[int, int]) -> ClassFolders:

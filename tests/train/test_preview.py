@@ -110,6 +110,26 @@ def test_small_pictures_are_used_whole_and_enlarged_to_be_seen(tmp_path: Path) -
         assert sheet.width == LEFT + 7 * ACROSS
 
 
+@pytest.mark.parametrize(("side_px", "image_size"), [(None, None), (224, None), (28, None), (500, None), (96, 96)])
+def test_the_contract_is_the_one_training_chooses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side_px: int | None, image_size: int | None
+) -> None:
+    pytest.importorskip("torchvision")
+    from edge_runtime import scan
+    from edge_train import find_backbone, find_data
+    from edge_train.training_input import choose_preprocessing
+
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    for path in [tmp_path / "data" / label / f"{n}.png" for label in "ab" for n in range(2)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (side_px or 1, side_px or 1)).save(path)
+    source = find_data(str(tmp_path / "data") if side_px else "shapes")
+    chosen, _ = choose_preprocessing(find_backbone("resnet18"), source, scan(source.root), image_size)
+    made = write_preview(str(source.root) if side_px else "shapes", tmp_path / "a.png", image_size=image_size)
+    assert made.preprocessing == chosen
+    assert made.preprocessing.resize_px == {None: 64, 224: 224, 28: 64, 500: 256, 96: 96}[side_px]
+
+
 def test_an_unreadable_image_is_named_and_left_out(data: Path, tmp_path: Path) -> None:
     for path in (data / "train" / "ant").iterdir():
         path.write_bytes(path.read_bytes()[:100])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_runtime import ClassFolders, DataError, UsageError, is_image, scan, usable_cores
+from edge_runtime import (
+    HEAD_BYTES,
+    READABLE_FORMATS,
+    ClassFolders,
+    DataError,
+    UsageError,
+    format_of,
+    is_image,
+    scan,
+    usable_cores,
+    walk_folder,
+)
 from edge_train.contact_sheet import check_target, draw_contact_sheet
 from edge_train.findings import MEANINGS, Finding, Place, about_classes, about_copies, about_files
-from edge_train.image_formats import HEAD_BYTES, READABLE, format_of
 from edge_train.inspection import Inspection, inspect
 from edge_train.progress import Progress, Silence
 
@@ -170,15 +179,19 @@ def _not_listed(root: Path) -> Iterator[Finding]:
     """Files below `root` that are images by content but not by name, and images of formats edge does not read."""
     hidden: dict[str, list[str]] = {"hidden-image": [], "foreign-format": []}
     formats: Counter[str] = Counter()
-    for path in _unnamed(root):
+    for path in map(Path, walk_folder(str(root), on_error=lambda *_: None)):
+        if is_image(path):
+            continue
         try:
             with path.open("rb") as file:
                 kind = format_of(file.read(HEAD_BYTES), path.name)
         except OSError:
             continue
         if kind is not None:
-            hidden["hidden-image" if kind in READABLE else "foreign-format"].append(path.relative_to(root).as_posix())
-            formats[kind] += kind not in READABLE
+            hidden["hidden-image" if kind in READABLE_FORMATS else "foreign-format"].append(
+                path.relative_to(root).as_posix()
+            )
+            formats[kind] += kind not in READABLE_FORMATS
     if hidden["hidden-image"]:
         yield _left_out("hidden-image", hidden["hidden-image"], "images by content but not by name")
     if hidden["foreign-format"]:
@@ -189,19 +202,3 @@ def _not_listed(root: Path) -> Iterator[Finding]:
 def _left_out(kind: str, files: list[str], what: str) -> Finding:
     rest = f" and {len(files) - 5:,} more" if len(files) > 5 else ""
     return Finding(kind, f"{len(files):,} left out, {what}: {', '.join(files[:5])}{rest}", tuple(files), False)
-
-
-def _unnamed(root: Path) -> Iterator[Path]:
-    """Regular files below `root` whose name does not say image, in order; dot-entries are left alone."""
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        for name in sorted(files):
-            path = Path(folder, name)
-            if not name.startswith(".") and not is_image(name) and path.is_file():
-                yield path

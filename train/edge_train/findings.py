@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from edge_runtime import FORMAT_OF_SUFFIX
 from edge_train.duplicates import exact_groups, near_groups
-from edge_train.image_formats import FORMAT_OF_SUFFIX
 from edge_train.inspection import Inspection
 
 __all__ = ["MEANINGS", "Finding", "Place", "about_classes", "about_copies", "about_files"]

@@ -20,8 +20,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from edge_runtime import ImageError, decode
-from edge_train.image_formats import HEAD_BYTES, format_of
+from edge_runtime import HEAD_BYTES, ImageError, decode, format_of
 
 __all__ = ["THUMBNAIL_PX", "Inspection", "inspect"]
 

@@ -29,7 +29,7 @@ from edge_train.augment import find_augmentation
 from edge_train.backbones import Backbone, find_backbone
 from edge_train.building import build, preset
 from edge_train.checkpoint import Checkpoint, load_checkpoint
-from edge_train.data import DATA_SETS, choose_preprocessing, find_data
+from edge_train.data import DATA_SETS, find_data
 from edge_train.download import OnBytes
 from edge_train.environment import choose_device, now, versions
 from edge_train.job import Job
@@ -42,6 +42,7 @@ from edge_train.store import ImageStore, default_cache_bytes
 from edge_train.strategies import Plan, freeze, make_plan
 from edge_train.strategy_choice import choose_strategy
 from edge_train.teacher import Teacher, load_teacher
+from edge_train.training_input import choose_preprocessing
 from edge_train.weights import load_pretrained, parse_weights
 from edge_train.world import World, join_world
 

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from edge_runtime import DataError, ImageError, Preprocessing, Sample, UsageError, atomic_path, decode, scan
+from edge_runtime import (
+    ClassFolders,
+    DataError,
+    ImageError,
+    Preprocessing,
+    Sample,
+    UsageError,
+    decode,
+    scan,
+)
 from edge_train.augment import AUGMENTATIONS, find_augmentation
-from edge_train.data import find_data
+from edge_train.data import DataSource, find_data
+from edge_train.input_size import input_size, typical_short_side_px
 from edge_train.progress import Progress, Silence
+from edge_train.sheet import Sheet, check_png_target
 from edge_train.splits import split
 from edge_train.store import ImageStore
 
 __all__ = ["ALL_PRESETS", "Preview", "write_preview"]
 
 ALL_PRESETS = "all"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _USUAL_PX = 224
 _RESIZE_RATIO = 256 / 224  # as most of torchvision's presets have it
 _TRIES = 20
 _CELL_PX = 128, 256
 _GAP_PX, _LINE_PX, _FONT_PX = 6, 20, 13
-_PAPER, _INK = (255, 255, 255), (30, 30, 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ def write_preview(
     side the data is meant for, or 224, or for smaller pictures twice their own and at least 64.
 
     Raises:
-        UsageError: there is no such preset, a value makes no sense, or `out` is there and is not a PNG.
+        UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content.
         DataError: `data` is no data folder.
         ImageError: none of the training images can be read.
         OutputError: `out` cannot be written.
@@ -72,12 +80,12 @@ def write_preview(
     columns = _columns(augment, draws)
     if images < 1 or seed < 0:
         raise UsageError(f"a preview of {images} images with seed {seed}", "give at least one image, and a seed from 0")
-    _check_target(out)
+    check_png_target(out)
     source = find_data(data)
     folders = scan(source.root)
     training = split(folders, seed=seed).train
     chosen = _choose(source.root, training, images, seed, progress or Silence())
-    contract = _contract(list(chosen.values()), image_size or source.image_size_px)
+    contract = _contract(source, folders, image_size)
     store = ImageStore(source.root, contract, cache_bytes=0, threads=1)
     rows = []
     for index in chosen:
@@ -90,8 +98,7 @@ def write_preview(
         rows.append((f"{folders.labels[sample.label]}: {sample.path}", cells))
     captions = tuple(column.caption for column in columns)
     title = f"edge data preview: --augment {augment}, seed {seed}, input {contract.width_px} px"
-    with atomic_path(out) as temporary:
-        _sheet(title, captions, rows).save(temporary, "PNG")
+    _sheet(title, captions, rows).save(out)
     return Preview(out, tuple(training[index].path for index in chosen), captions, contract)
 
 
@@ -104,28 +111,14 @@ def _columns(augment: str, draws: int) -> list[_Column]:
     return [_Column("none", "none", 0), *(_Column(f"epoch {n}", augment, n) for n in range(1, draws + 1))]
 
 
-def _check_target(out: Path) -> None:
-    """Refuse what is there unless it is a PNG, which may be an earlier preview."""
-    try:
-        if out.exists() and not out.is_file():
-            raise UsageError(f"--out {out} is there and is not a file", "name a file ending in .png")
-        with out.open("rb") as file:
-            start = file.read(len(_PNG))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise UsageError(f"--out {out} cannot be used: {error.strerror}", "name a file ending in .png") from None
-    if start != _PNG:
-        raise UsageError(f"--out {out} is there and is not a PNG, so it is left alone", "name another file")
-
-
-def _choose(root: Path, training: Sequence[Sample], images: int, seed: int, progress: Progress) -> dict[int, int]:
-    """Readable training images, the classes taking turns: index -> short side in pixels."""
-    chosen: dict[int, int] = {}
+def _choose(root: Path, training: Sequence[Sample], images: int, seed: int, progress: Progress) -> list[int]:
+    """Indices of readable training images, the classes taking turns."""
+    chosen: list[int] = []
     failed: list[ImageError] = []
     for index in _in_turn(training, seed):
         try:
-            chosen[index] = min(decode(root / training[index].path).size)
+            decode(root / training[index].path)
+            chosen.append(index)
         except ImageError as error:
             progress.say(f"left out: {error.message}")
             failed.append(error)
@@ -145,39 +138,28 @@ def _in_turn(training: Sequence[Sample], seed: int) -> Iterator[int]:
     return (index for _, _, index in sorted(turns))
 
 
-def _contract(sides_px: list[int], image_size: int | None) -> Preprocessing:
-    """The contract training would choose, were its backbone one of the usual: 224 px, bilinear."""
-    typical = round(statistics.median(sides_px))
-    whole = typical < (image_size or _USUAL_PX)
-    size = image_size or (min(_USUAL_PX, max(64, -(-2 * typical // 32) * 32)) if whole else _USUAL_PX)
-    return Preprocessing(
-        resize_px=size if whole else round(size * _RESIZE_RATIO),
-        height_px=size,
-        width_px=size,
-        interpolation="bilinear",
-    )
+def _contract(source: DataSource, folders: ClassFolders, image_size: int | None) -> Preprocessing:
+    """The contract training chooses for a backbone of the usual kind: 224 px, bilinear."""
+    typical = typical_short_side_px(folders)
+    size, whole = input_size(typical, _USUAL_PX, asked_px=image_size, set_px=source.image_size_px)
+    resize_px = size if whole else round(size * _RESIZE_RATIO)
+    return Preprocessing(resize_px=resize_px, height_px=size, width_px=size, interpolation="bilinear")
 
 
-def _sheet(title: str, captions: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Image.Image:
-    """The table of pictures, RGB; small ones enlarged by a whole factor so that a person sees their pixels."""
+def _sheet(title: str, captions: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Sheet:
+    """The table of pictures; small ones enlarged by a whole factor so that a person sees their pixels."""
     side = _cell_px(rows[0][1][0].width)
     across, down = side + _GAP_PX, side + _GAP_PX + _LINE_PX
-    sheet = Image.new("RGB", (_GAP_PX + across * len(captions), 2 * _LINE_PX + _GAP_PX + down * len(rows)), _PAPER)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT_PX)
-
-    def write(left: int, top: int, text: str) -> None:
-        # A file's name may hold bytes that are no text.
-        pen.text((left, top + 3), text.encode("utf-8", "replace").decode("utf-8"), fill=_INK, font=font)
-
-    write(_GAP_PX, 0, title)
+    sheet = Sheet(_GAP_PX + across * len(captions), 2 * _LINE_PX + _GAP_PX + down * len(rows))
+    sheet.text(_GAP_PX, 3, title, size=_FONT_PX)
     for column, caption in enumerate(captions):
-        write(_GAP_PX + column * across, _LINE_PX, caption)
+        sheet.text(_GAP_PX + column * across, _LINE_PX + 3, caption, size=_FONT_PX)
     for row, (name, cells) in enumerate(rows):
         top = 2 * _LINE_PX + row * down
-        write(_GAP_PX, top, name)
+        sheet.text(_GAP_PX, top + 3, name, size=_FONT_PX)
         for column, cell in enumerate(cells):
-            enlarge = Image.Resampling.NEAREST if cell.width < side else Image.Resampling.LANCZOS
-            sheet.paste(cell.resize((side, side), enlarge), (_GAP_PX + column * across, top + _LINE_PX))
+            how = Image.Resampling.NEAREST if cell.width <= side else Image.Resampling.LANCZOS
+            sheet.picture(_GAP_PX + column * across, top + _LINE_PX, cell, (side, side), how)
     return sheet
 
 
