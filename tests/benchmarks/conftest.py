@@ -12,7 +12,7 @@ import pytest
 from bench_command import Bench, Done
 from edge_benchmarks import Contestant, build_fresh, choose_backbones
 
-SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "self_checks"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def edge_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a script of benchmarks/ in this process, as it ends before it does anything: exit code, stdout, stderr."""
+    """Run a self check in this process, as it ends before it does anything: exit code, stdout, stderr."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
     def run(script: str, *words: str) -> tuple[int, str, str]:

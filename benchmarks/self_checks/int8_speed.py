@@ -1,6 +1,6 @@
 """int8 against fp32 on this machine: one image at a time, both in one process, by turns.
 
-    python benchmarks/int8_speed.py [--backbones resnet18,mobilenet_v2] [--seconds 5] [--threads N] [--check]
+    python benchmarks/self_checks/int8_speed.py [--backbones resnet18,mobilenet_v2] [--seconds 5] [--threads N] [--check]
 
 Weights are random: speed does not depend on what they are. With --check it ends with 1 where a target is missed: on two
 cores with VNNI, int8 is to be 3 times as fast as fp32 for ResNet-18 and -50 and twice for MobileNetV2; for

@@ -1,6 +1,6 @@
 """Many: `Classifier.predict_many` over JPEG files against the bound that decoding and the model set by themselves.
 
-    python benchmarks/throughput.py [--model M] [--image I] [--images 2000] [--megapixels 12] [--threads N] [--check]
+    python benchmarks/self_checks/throughput.py [--model M] [--image I] [--images 2000] [--megapixels 12] [--threads N] [--check]
 
 The bound is threads / (processor time to decode one image + to run the model on it, both on one thread). Each round
 times them before and after the streams and takes the mean. `predict_many` goes by its own rule; `batches of 8` is shown

@@ -1,6 +1,6 @@
 """Whether the bench's figures are the model's: what its clock and loop add, and a loop written by hand beside it.
 
-    python benchmarks/overhead.py [--model M] [--image I] [--seconds 5] [--pairs 3] [--threads N] [--check]
+    python benchmarks/self_checks/overhead.py [--model M] [--image I] [--seconds 5] [--pairs 3] [--threads N] [--check]
 
 Its own share is measured on a call that does nothing: what is recorded for it, and what passes between two recorded
 calls. The loop by hand calls `session.run` of a session with edge's options in a process of its own; it and a worker of

@@ -1,6 +1,6 @@
 """Warm: `Classifier.predict(jpeg bytes)` against bare Pillow and a bare session, by turns in one process.
 
-    python benchmarks/warm.py [--model M] [--image I] [--seconds 5] [--threads N] [--beside] [--check]
+    python benchmarks/self_checks/warm.py [--model M] [--image I] [--seconds 5] [--threads N] [--beside] [--check]
 
 The bare side decodes, resizes and crops with Pillow and calls `session.run` of a session with onnxruntime's defaults,
 on the same file with as many threads; the target is set by the sum of the two, each repeated by itself. With --beside,

@@ -1,6 +1,6 @@
 """Cold start: `edge predict --image x.jpg` from the shell against a bare script that does the same work.
 
-    python benchmarks/cold_start.py [--model M] [--image I] [--runs 10] [--check] [--verbose]
+    python benchmarks/self_checks/cold_start.py [--model M] [--image I] [--runs 10] [--check] [--verbose]
 
 The bare script imports numpy, Pillow and onnxruntime, decodes, resizes and crops the picture, runs the model and prints
 the top label. Both are started by turns, in changing order, after one unmeasured run each. Processor time is that of

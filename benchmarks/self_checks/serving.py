@@ -1,7 +1,7 @@
 """Serving: `edge serve` under load against `predict_many` in one process, and an endpoint as tutorials write it.
 
-    python benchmarks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--threads N] [--check]
-    python benchmarks/serving.py --soak 50000
+    python benchmarks/self_checks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--threads N] [--check]
+    python benchmarks/self_checks/serving.py --soak 50000
 
 In each round, by turns: `predict_many` over the pictures, then each server with --clients clients, each of which sends
 its next picture when it has its answer; and picture by picture `Classifier.predict` here, one client's request there,
