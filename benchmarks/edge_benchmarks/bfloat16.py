@@ -19,13 +19,12 @@ import torch
 from edge_benchmarks.ending import exit_code
 from edge_benchmarks.table import Table
 from edge_runtime import cpu_model, usable_cores
-from edge_train import BACKBONES, Network, build, find_backbone
-from edge_train.precision import PAYS_ON_CPU, autocast, has_bf16
-from edge_train.settings import Precision
+from edge_train import BACKBONES, Network, build, choose_precision, find_backbone
 
 __all__ = ["main", "measure"]
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16")
+CPU = torch.device("cpu")
 CLASSES = 10
 
 
@@ -52,7 +51,7 @@ def _compare(given: argparse.Namespace) -> int:
         said = json.dumps({"cpu": cpu_model(), "threads": given.threads, "rows": rows}, indent=2)
     else:
         said = (
-            f"{cpu_model()}, {given.threads} threads; bfloat16 in hardware: {has_bf16(torch.device('cpu'))}\n"
+            f"{cpu_model()}, {given.threads} threads; {choose_precision('auto', CPU, '', frozen=True)[1]}\n"
             f"images a second, batches of {given.batch_size}, median of {given.runs} (lowest to highest)\n"
             f"{_table(rows).text()}"
         )
@@ -68,7 +67,7 @@ def _table(rows: Sequence[dict[str, object]]) -> Table:
                 str(row["backbone"]),
                 str(row["image_size_px"]),
                 *(cell for task in ("train", "forward") for cell in _cells(row[task])),
-                "bf16" if row["backbone"] in PAYS_ON_CPU else "fp32",
+                choose_precision("auto", CPU, str(row["backbone"]), frozen=False)[0],
             )
             for row in rows
         ),
@@ -83,17 +82,16 @@ def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[s
     images = torch.randint(0, 256, (batch_size, image_size_px, image_size_px, 3), dtype=torch.uint8)
     labels = torch.randint(0, CLASSES, (batch_size,))
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
-    device = torch.device("cpu")
 
-    def train(precision: Precision) -> None:
-        with autocast(device, precision):
+    def train(precision: str) -> None:
+        with torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits = network(images)
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(logits, labels).backward()
+        torch.nn.functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    def forward(precision: Precision) -> None:
-        with torch.inference_mode(), autocast(device, precision):
+    def forward(precision: str) -> None:
+        with torch.inference_mode(), torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             network(images)
 
     row: dict[str, object] = {"backbone": name, "image_size_px": image_size_px}
