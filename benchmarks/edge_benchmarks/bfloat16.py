@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import torch
 
-from edge_benchmarks.ending import exit_code
+from edge_benchmarks.program import exit_code
 from edge_benchmarks.table import Table
 from edge_runtime import cpu_model, usable_cores
 from edge_train import BACKBONES, Network, build, choose_precision, find_backbone

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_benchmarks.course_table import StrategyRow, Target, course_table, markdown_report
-from edge_benchmarks.ending import exit_code
+from edge_benchmarks.program import exit_code
 from edge_benchmarks.trials import Trial
 from edge_runtime import EdgeError, OutputError, UsageError, cpu_model, usable_cores, write_json, write_text
 from edge_train import STRATEGIES, cache_folder

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_benchmarks.ending import exit_code
+from edge_benchmarks.program import exit_code
 from edge_train import find_backbone
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from edge_benchmarks.ending import INTERRUPTED
+from edge_benchmarks.program import INTERRUPTED, python_module
 
 __all__ = ["TRAINING_BENCHMARKS", "TrainingBenchmark", "run_training_benchmark"]
 
@@ -39,10 +39,7 @@ def run_training_benchmark(name: str, options: Sequence[str], *, as_json: bool) 
     Otherwise it prints on stdout by itself. Raises KeyboardInterrupt where it was interrupted.
     """
     benchmark = TRAINING_BENCHMARKS[name]
-    # -P: a random.py in the folder this is started from is not the standard library's.
-    command = [sys.executable, "-P", "-m", benchmark.module, *benchmark.words, *options]
-    if as_json:
-        command.append("--json")
+    command = python_module(benchmark.module, *benchmark.words, *options, *(["--json"] if as_json else []))
     sys.stdout.flush()
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if as_json else None, text=True, check=False

@@ -24,9 +24,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_benchmarks import listing, plain_loop
-from edge_benchmarks.ending import exit_code
 from edge_benchmarks.environment import read_environment
 from edge_benchmarks.plain_loop import PlainSettings
+from edge_benchmarks.program import exit_code, python_module
 from edge_benchmarks.speed_comparison import REQUIRED_SPEEDUP, SpeedComparison, TrainingRun
 from edge_benchmarks.subsets import Subset, draw_subset
 from edge_benchmarks.watched import watch
@@ -160,13 +160,8 @@ def _progress(settings: PlainSettings, program: str, run: TrainingRun) -> None:
     sys.stderr.write(f"{settings.strategy}, {program}: {run.seconds:.1f} s, {run.accuracy:.1%}\n")
 
 
-def _python(module: str) -> list[str]:
-    # -P: a random.py in the folder this is started from is not the standard library's.
-    return [sys.executable, "-P", "-m", module]
-
-
 def _run_plain(settings: PlainSettings) -> TrainingRun:
-    done = watch([*_python(plain_loop.__name__), json.dumps(asdict(settings))])
+    done = watch(python_module(plain_loop.__name__, json.dumps(asdict(settings))))
     result = json.loads(done.stdout)
     epochs = tuple(result.get("epoch_seconds", ()))
     accuracy, n = result.get("accuracy", 0.0), result.get("n", 1)
@@ -190,7 +185,7 @@ def _run_edge(settings: PlainSettings, augment: str, out: Path) -> tuple[Trainin
     if settings.threads is not None:
         options["threads"] = settings.threads
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    done = watch([*_python("edge_cli"), "train", *words, "--quiet", "--json"])
+    done = watch(python_module("edge_cli", "train", *words, "--quiet", "--json"))
     summary = json.loads(done.stdout)
     val = summary["metrics"]["val"]
     epochs = _epoch_seconds(out / summary["run"] / "metrics.csv")
@@ -213,7 +208,7 @@ def measure_listing(folder: Path, given: argparse.Namespace) -> tuple[dict[str, 
     times: dict[str, list[dict[str, float]]] = {"edge": [], "walk": []}
     for run in range(given.runs):
         for how in times if run % 2 == 0 else reversed(times):
-            done = watch([*_python(listing.__name__), how, str(data)])
+            done = watch(python_module(listing.__name__, how, str(data)))
             times[how].append(json.loads(done.stdout))
     median = {how: statistics.median(run["seconds"] for run in runs) for how, runs in times.items()}
     files = int(times["edge"][0]["files"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edge_benchmarks import draw_picture, missing_package, read_environment
-from edge_benchmarks.ending import exit_code
+from edge_benchmarks.program import exit_code
 from edge_runtime import MissingExtraError, UsageError, newest_run, usable_cores
 
 EXPORT_SCRIPT = """

@@ -1,4 +1,4 @@
-"""How a benchmark that is started by itself ends: with an exit code, and one line where something is wrong."""
+"""A module as a program: how it is started, and how it ends, with one line where something is wrong."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from collections.abc import Callable
 
 from edge_runtime import EdgeError
 
-__all__ = ["INTERRUPTED", "exit_code"]
+__all__ = ["INTERRUPTED", "exit_code", "python_module"]
 
 INTERRUPTED = 130
+
+
+def python_module(name: str, *words: str) -> list[str]:
+    """The command that runs the module `name` with `words`."""
+    # -P: a random.py in the folder this is started from is not the standard library's.
+    return [sys.executable, "-P", "-m", name, *words]
 
 
 def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted") -> int:
