@@ -35,7 +35,7 @@ types: $(VENV)/.tools
 
 bench: $(VENV)/.installed
 	$(BIN)/edge bench --backbones mobilenet_v3_small,mobilenet_v2,resnet18
-	$(BIN)/python benchmarks/cold_start.py
+	$(BIN)/python benchmarks/self_checks/cold_start.py
 
 # Damaged pictures through the runtime; the test suite takes the first 20,000.
 FILES ?= 1000000

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from edge_benchmarks.report import NOISY_SPREAD, Report, Row, Throughput
     from edge_benchmarks.rivals import choose_engines, find_rivals
     from edge_benchmarks.settings import BenchSettings
+    from edge_benchmarks.table import Table
     from edge_benchmarks.tables import (
-        Table,
         cost_table,
         describe_conditions,
         latency_table,
@@ -119,8 +119,8 @@ _HOMES = {
     "report": ["NOISY_SPREAD", "Report", "Row", "Throughput"],
     "rivals": ["choose_engines", "find_rivals"],
     "settings": ["BenchSettings"],
+    "table": ["Table"],
     "tables": [
-        "Table",
         "cost_table",
         "describe_conditions",
         "latency_table",

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_benchmarks.table import Table
 from edge_benchmarks.trials import Outcome
 
-__all__ = ["COLUMNS", "StrategyRow", "Target", "markdown_report"]
+__all__ = ["COLUMNS", "StrategyRow", "Target", "course_table", "markdown_report"]
 
 COLUMNS = ("strategy", "train", "val", "test", "runs", "test images", "minutes", "trained", "course", "target", "met")
 
@@ -100,10 +101,9 @@ class StrategyRow:
         }
 
 
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table in Markdown, ending in a newline."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+def course_table(rows: Sequence[StrategyRow]) -> Table:
+    """A line for each strategy."""
+    return Table(COLUMNS, tuple(row.cells() for row in rows), left=1)
 
 
 def markdown_report(
@@ -115,7 +115,7 @@ def markdown_report(
         f"- {strategy}: `edge train --strategy {strategy} {' '.join(words)}`\n" for strategy, words in commands.items()
     )
     return (
-        f"{_markdown_table(COLUMNS, [row.cells() for row in rows])}\n"
+        f"{course_table(rows).markdown()}\n\n"
         "Accuracies are the mean over the runs (lowest..highest), minutes the median. Train accuracy is that of the\n"
         "best epoch while it learnt, on augmented images. A run that was killed and resumed has no time.\n\n"
         f"{made}\n{facts}"

@@ -53,3 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         result = {"files": found, "seconds": time.perf_counter() - started}
     sys.stdout.write(json.dumps(result) + "\n")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

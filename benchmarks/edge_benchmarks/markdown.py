@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_benchmarks.report import NOISY_SPREAD, Report
-from edge_benchmarks.tables import Table, cost_table, describe_conditions, latency_table, sustained_table
+from edge_benchmarks.tables import cost_table, describe_conditions, latency_table, sustained_table
 
 __all__ = ["markdown_text"]
 
@@ -19,14 +19,4 @@ def markdown_text(report: Report) -> str:
         f"least, {how.cold_starts} cold starts. Noisy means (p90 − p10) / p50 above {NOISY_SPREAD:.0%}."
     )
     tables = [latency_table(report), cost_table(report), sustained_table(report)]
-    return "\n\n".join(["\n".join(block), measured, *(_draw(table) for table in tables if table.rows)]) + "\n"
-
-
-def _draw(table: Table) -> str:
-    heads = [" ".join(column.split()) for column in table.columns]
-    rules = ["---" if index < table.left else "---:" for index in range(len(heads))]
-    return "\n".join(f"| {' | '.join(_escape(cell) for cell in row)} |" for row in (heads, rules, *table.rows))
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|")
+    return "\n\n".join(["\n".join(block), measured, *(table.markdown() for table in tables if table.rows)]) + "\n"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime import EdgeError
+from edge_benchmarks.program import exit_code
 from edge_train import find_backbone
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ class PlainSettings:
 def main(arguments: Sequence[str]) -> int:
     """Run the loop that the one argument, the settings as JSON, describes; its result is one JSON line on stdout."""
     settings = PlainSettings(**json.loads(arguments[0]))
-    try:
+
+    def run() -> int:
         # No epochs: the libraries and the weights are read from the disk, or fetched, before anything is timed.
         result = train_plainly(settings) if settings.epochs else prepare(settings)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    sys.stdout.write(json.dumps(result) + "\n")
-    return 0
+        sys.stdout.write(json.dumps(result) + "\n")
+        return 0
+
+    return exit_code(run)
 
 
 def prepare(settings: PlainSettings) -> dict[str, Any]:
@@ -169,3 +169,7 @@ def _optimizer(model: nn.Module, backbone: Backbone, strategy: str) -> torch.opt
     for name, parameter in model.named_parameters():
         groups.setdefault(rates.get(backbone.stage_of(name), BODY_RATE), []).append(parameter)
     return torch.optim.Adam([{"params": parameters, "lr": rate} for rate, parameters in groups.items()])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge_benchmarks.table import Table
 from edge_runtime import wilson_interval
 
 __all__ = ["REQUIRED_SPEEDUP", "SpeedComparison", "TrainingRun"]
@@ -127,12 +128,10 @@ class SpeedComparison:
         }
 
     def __str__(self) -> str:
-        header = f"{'seconds':>9}{'of CPU':>9}{'peak MiB':>10}  {'accuracy (95 %)':26}seconds per epoch"
-        lines = [f"{self.strategy:24}{header}"]
-        for name, runs in (("plain loop", self.plain), ("edge train", self.edge)):
-            for run in runs:
-                seconds, cpu, peak, accuracy, epochs = run.cells()
-                lines.append(f"  {name:22}{seconds:>9}{cpu:>9}{peak:>10}  {accuracy:26}{epochs}")
+        by_program = (("plain loop", self.plain), ("edge train", self.edge))
+        rows = tuple((name, *run.cells()) for name, runs in by_program for run in runs)
+        heads = (self.strategy, "seconds", "of CPU", "peak MiB", "accuracy (95 %)", "seconds per epoch")
+        lines = [Table(heads, rows, left=1).text()]
         each = ", ".join(f"{ratio:.2f}" for ratio in self.ratios)
         bound = "not stated" if self.cache_bound_bytes is None else _mib(self.cache_bound_bytes)
         agree = "agree within noise" if self.accuracies_agree else "differ beyond noise"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge_benchmarks.conditions import Conditions, Series
 from edge_benchmarks.report import Report, Row
+from edge_benchmarks.table import Table
 from edge_benchmarks.timings import Timings
 
 __all__ = [
-    "Table",
     "cost_table",
     "describe_conditions",
     "latency_table",
@@ -19,15 +18,6 @@ __all__ = [
     "short_names",
     "sustained_table",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Headings and rows of text; the first `left` columns are text, the others numbers."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    left: int
 
 
 # A heading, its cell, and whether it is text.

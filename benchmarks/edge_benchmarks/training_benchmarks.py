@@ -1,4 +1,4 @@
-"""The benchmarks of training, which are scripts of their own: in a clone beside this package, else installed in it."""
+"""The benchmarks of training by name: modules of their own, each run in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
-__all__ = ["TRAINING_BENCHMARKS", "TrainingBenchmark", "find_script", "run_training_benchmark"]
+from edge_benchmarks.program import INTERRUPTED, python_module
 
-INTERRUPTED = 130
-_PACKAGE = Path(__file__).parent
+__all__ = ["TRAINING_BENCHMARKS", "TrainingBenchmark", "run_training_benchmark"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingBenchmark:
-    """A script and its first words; `by_default` says that it is over in minutes, not hours."""
+    """A module that runs as a program, and its first words; `by_default` says that it is over in minutes, not hours."""
 
-    script: str
+    module: str
     words: tuple[str, ...] = ()
     takes_data: bool = False
     by_default: bool = True
@@ -27,18 +25,12 @@ class TrainingBenchmark:
 
 TRAINING_BENCHMARKS: Mapping[str, TrainingBenchmark] = MappingProxyType(
     {
-        "speed": TrainingBenchmark("training_speed.py", takes_data=True),
-        "listing": TrainingBenchmark("training_speed.py", ("listing",)),
-        "precision": TrainingBenchmark("precision.py"),
-        "cifar10": TrainingBenchmark("cifar10.py", takes_data=True, by_default=False),
+        "speed": TrainingBenchmark("edge_benchmarks.training_speed", takes_data=True),
+        "listing": TrainingBenchmark("edge_benchmarks.training_speed", ("listing",)),
+        "precision": TrainingBenchmark("edge_benchmarks.bfloat16"),
+        "cifar10": TrainingBenchmark("edge_benchmarks.cifar10", takes_data=True, by_default=False),
     }
 )
-
-
-def find_script(name: str) -> Path:
-    """Where the script lies: in the package once installed, beside it in a clone."""
-    installed = _PACKAGE / "scripts" / name
-    return installed if installed.is_file() else _PACKAGE.parent / name
 
 
 def run_training_benchmark(name: str, options: Sequence[str], *, as_json: bool) -> tuple[int, str]:
@@ -47,10 +39,7 @@ def run_training_benchmark(name: str, options: Sequence[str], *, as_json: bool) 
     Otherwise it prints on stdout by itself. Raises KeyboardInterrupt where it was interrupted.
     """
     benchmark = TRAINING_BENCHMARKS[name]
-    # -P: a random.py in the folder this is started from is not the standard library's.
-    command = [sys.executable, "-P", str(find_script(benchmark.script)), *benchmark.words, *options]
-    if as_json:
-        command.append("--json")
+    command = python_module(benchmark.module, *benchmark.words, *options, *(["--json"] if as_json else []))
     sys.stdout.flush()
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if as_json else None, text=True, check=False

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_benchmarks.program import INTERRUPTED, python_module
 from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, newest_run, write_json
 
 __all__ = ["Outcome", "Trial"]
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,7 @@ class Trial:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make {self.folder}: {error.strerror}", "choose another --out") from error
-        # -P: a random.py in the folder this is started from is not the standard library's.
-        command = [sys.executable, "-P", "-m", "edge_cli", "train", *self._words(), *(["--quiet"] if quiet else [])]
+        command = python_module("edge_cli", "train", *self._words(), *(["--quiet"] if quiet else []))
         with _alone(self.folder) as lock:
             times = self._invocations()
             # An invocation whose time never gets written was killed together with this process.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ import edge_runtime
 from edge_benchmarks.busyness import Busyness
 from edge_benchmarks.engines import Setup
 from edge_benchmarks.latency import Turn, WarmUp
+from edge_benchmarks.program import python_module
 from edge_runtime import EdgeError, ModelError, Sample
 
 __all__ = ["FirstAnswer", "Worker"]
@@ -55,8 +55,7 @@ class Worker:
         self._setup = setup
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.busyness: list[Busyness] = []
-        # -P: a random.py in the user's folder is not the standard library's.
-        command = [sys.executable, "-P", "-m", "edge_benchmarks.worker", json.dumps(setup.to_json())]
+        command = python_module("edge_benchmarks.worker", json.dumps(setup.to_json()))
         start = time.perf_counter()
         self._process = subprocess.Popen(
             command,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import runpy
 import sys
 from collections.abc import Callable
@@ -10,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bench_command import Bench, Done
-from edge_benchmarks import Contestant, build_fresh, choose_backbones
+from edge_benchmarks import TRAINING_BENCHMARKS, Contestant, build_fresh, choose_backbones, training_benchmarks
 
-SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "self_checks"
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def edge_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a script of benchmarks/ in this process, as it ends before it does anything: exit code, stdout, stderr."""
+    """Run a self check in this process, as it ends before it does anything: exit code, stdout, stderr."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
     def run(script: str, *words: str) -> tuple[int, str, str]:
@@ -45,6 +47,21 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return (ended.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def fake_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A module in place of those of `speed` and `listing`."""
+
+    def write(text: str) -> None:
+        (tmp_path / "edge_fake.py").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+        changed = {
+            name: dataclasses.replace(TRAINING_BENCHMARKS[name], module="edge_fake") for name in ("speed", "listing")
+        }
+        monkeypatch.setattr(training_benchmarks, "TRAINING_BENCHMARKS", changed)
+
+    return write
 
 
 @pytest.fixture(scope="session")

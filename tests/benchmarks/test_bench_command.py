@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image
 
 from bench_command import Bench
-from edge_benchmarks import read_report, training_benchmarks
+from edge_benchmarks import read_report
 from fake_worker import use_fake_workers
 from other_models import write_foreign, write_sum
 from tiny_model import write_tiny_model
@@ -324,15 +325,10 @@ def _wait_for_worker(process: int) -> None:
     pytest.fail("no worker was started")
 
 
-def test_training_benchmarks_are_handed_their_options(
-    edge_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_benchmarks_are_handed_their_options(edge_bench: Bench, fake_training: Callable[[str], None]) -> None:
     pytest.importorskip("torch")
-    (tmp_path / "scripts").mkdir()
     # One whose --check is not met: its document is printed all the same.
-    script = "import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(1)"
-    (tmp_path / "scripts" / "training_speed.py").write_text(script, encoding="utf-8")
-    monkeypatch.setattr(training_benchmarks, "_PACKAGE", tmp_path)
+    fake_training("import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(1)")
     done = edge_bench(
         "--train", "speed", "--data", "photos", "--threads", "2", "--json", "--", "--runs", "1", "--check"
     )

@@ -23,7 +23,7 @@ from edge_benchmarks.trials import Outcome, Trial
 from edge_runtime import UsageError
 from edge_train import build, draw_shapes, find_backbone
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cifar10.py"
+PROGRAM = (sys.executable, "-m", "edge_benchmarks.cifar10")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 BACKBONE = "shufflenet_v2_x0_5"
 
@@ -36,7 +36,7 @@ def recipes(path: Path, *, epochs: int) -> Path:
 
 def command(folder: Path, *words: str | Path) -> list[str]:
     options = ("--data", folder / "shapes", "--out", folder / "out", "--threads", "1", "--quiet", *words)
-    return [sys.executable, str(SCRIPT), *map(str, options)]
+    return [*PROGRAM, *map(str, options)]
 
 
 def cifar10(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -149,9 +149,7 @@ def test_a_run_that_fails_does_not_keep_the_others_and_is_told(folder: Path) -> 
     ],
 )
 def test_wrong_usage_is_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *words], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
-    )
+    done = subprocess.run([*PROGRAM, *words], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and said in done.stderr
     assert "Traceback" not in done.stderr

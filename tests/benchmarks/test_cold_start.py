@@ -10,7 +10,7 @@ from PIL import Image
 
 from tiny_model import write_tiny_model
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "cold_start.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "self_checks" / "cold_start.py"
 
 
 def cold_start(*words: str) -> subprocess.CompletedProcess[str]:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tiny_model import write_tiny_model
 
-SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "self_checks"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from edge_benchmarks.load import LoadResult, post_request, put_load
 from edge_runtime import EdgeError
 from tiny_model import write_tiny_model
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "serving.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "self_checks" / "serving.py"
 
 needs_serve = pytest.mark.skipif(find_spec("uvicorn") is None, reason="needs the extra serve")
 

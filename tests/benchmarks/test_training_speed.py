@@ -24,12 +24,10 @@ from edge_benchmarks.watched import watch
 from edge_runtime import DataError, EdgeError, UsageError, scan
 from edge_train import build, draw_shapes, find_backbone
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "training_speed.py"
 
-
-def training_speed(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def training_speed(*words: str | Path, module: str = "training_speed") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, words)],
+        [sys.executable, "-m", f"edge_benchmarks.{module}", *map(str, words)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -98,7 +96,7 @@ def test_the_plain_loop_learns_what_can_be_learnt(tmp_path: Path, strategy: str)
         "seed": 0,
         "threads": 1,
     }
-    done = training_speed("plain", json.dumps(loop))
+    done = training_speed(json.dumps(loop), module="plain_loop")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["n"] == 16

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tiny_model import write_tiny_model
 
-SCRIPTS = Path(__file__).parents[2] / "benchmarks"
+SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "self_checks"
 
 
 def run_script(script: str, *words: str) -> subprocess.CompletedProcess[str]:

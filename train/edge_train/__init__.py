@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edge_train.findings import Finding
     from edge_train.finishing import TrainResult
     from edge_train.network import DeployedNetwork, Network
+    from edge_train.precision import choose_precision
     from edge_train.preview import write_preview
     from edge_train.progress import Progress, Silence
     from edge_train.settings import STRATEGIES, Strategy, StrategyChoice, TrainSettings
@@ -77,6 +78,7 @@ __all__ = [
     "check_data",
     "check_explanation_target",
     "choose_evaluation",
+    "choose_precision",
     "compare",
     "draw_explanation",
     "draw_shapes",
@@ -123,6 +125,7 @@ _HOMES = {
     "findings": ["Finding"],
     "finishing": ["TrainResult"],
     "network": ["DeployedNetwork", "Network"],
+    "precision": ["choose_precision"],
     "preview": ["write_preview"],
     "progress": ["Progress", "Silence"],
     "settings": ["STRATEGIES", "Strategy", "StrategyChoice", "TrainSettings"],

@@ -1,6 +1,6 @@
 """Warm: `Classifier.predict(jpeg bytes)` against bare Pillow and a bare session, by turns in one process.
 
-    python benchmarks/warm.py [--model M] [--image I] [--seconds 5] [--threads N] [--beside] [--check]
+    python benchmarks/self_checks/warm.py [--model M] [--image I] [--seconds 5] [--threads N] [--beside] [--check]
 
 The bare side decodes, resizes and crops with Pillow and calls `session.run` of a session with onnxruntime's defaults,
 on the same file with as many threads; the target is set by the sum of the two, each repeated by itself. With --beside,
@@ -18,15 +18,14 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cold_start import default_model
-from edge_benchmarks import Plan, draw_picture, read_environment, take_turns, warm_up
-from edge_runtime import Classifier, EdgeError, usable_cores
+from edge_benchmarks import Plan, Table, take_turns, warm_up
+from edge_runtime import Classifier
+from shared import check, flags, say, subject
 
 TARGET = 1.10
 ROUNDS = 20
@@ -34,39 +33,25 @@ ROUNDS = 20
 
 def main() -> int:
     """Measure and print; 1 where something failed or, with --check, the target was missed."""
-    parser = argparse.ArgumentParser(description="Classifier.predict against bare Pillow and a bare session")
-    parser.add_argument("--model", type=Path, help="model file (default: the newest run's, or a fresh mobilenet_v2)")
-    parser.add_argument("--image", type=Path, help="JPEG (default: a drawn one, 640 × 480)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each side (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="of one inference (default: %(default)s)")
+    about = "Classifier.predict against bare Pillow and a bare session"
+    parser = flags(about, "model", "image", "seconds", "threads")
     parser.add_argument("--beside", action="store_true", help="also two processes at the same time against one")
-    parser.add_argument("--check", action="store_true", help="fail where the target is missed")
     parser.add_argument("--loop", choices=["edge", "bare"], help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if not 0 < given.seconds <= 3600:
-        parser.error("--seconds: more than 0 and at most 3600")
-    if given.threads < 1:
-        parser.error("--threads: at least 1 is needed")
-    try:
+
+    def measure(folder: Path) -> bool:
         if given.loop:
-            return loop(
-                Program(given.model, given.image.read_bytes(), given.threads).calls()[given.loop], given.seconds
-            )
-        with TemporaryDirectory(prefix="edge-warm-") as folder:
-            model = given.model or default_model(Path(folder))
-            image = given.image or draw_picture(Path(folder) / "picture.jpg")
-            _say(f"{read_environment(threads=given.threads)}\n{model}, {image}")
-            ratio = compare(Program(model, image.read_bytes(), given.threads), given.seconds)
-            if given.beside:
-                for how in ("edge", "bare"):
-                    compare_beside(how, model, image, given.seconds, given.threads)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except (OSError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    return 1 if given.check and ratio > TARGET else 0
+            calls = Program(given.model, given.image.read_bytes(), given.threads).calls()
+            loop(calls[given.loop], given.seconds)
+            return True
+        model, image = subject(given, folder)
+        ratio = compare(Program(model, image.read_bytes(), given.threads), given.seconds)
+        if given.beside:
+            for how in ("edge", "bare"):
+                compare_beside(how, model, image, given.seconds, given.threads)
+        return ratio <= TARGET
+
+    return check(given, measure)
 
 
 class Program:
@@ -113,14 +98,16 @@ def compare(program: Program, seconds: float) -> float:
         warm_up(call, least_s=0.2)
     plan = Plan(duration_s=seconds, rounds=ROUNDS, least_runs=40, most_durations=3)
     timings = dict(zip(calls, take_turns(list(calls.values()), plan), strict=True))
-    _say(f"{'':26}{'p50 ms':>9}{'p90 ms':>9}{'n':>7}")
-    for name, timing in timings.items():
-        _say(f"{name:26}{timing.percentile_ms(50):9.3f}{timing.percentile_ms(90):9.3f}{timing.n:7}")
+    rows = [
+        (name, *(f"{timing.percentile_ms(percent):.3f}" for percent in (50, 90)), str(timing.n))
+        for name, timing in timings.items()
+    ]
+    say(Table(("", "p50 ms", "p90 ms", "n"), tuple(rows), left=1).text())
     edge_ms, together_ms = (timings[name].percentile_ms(50) for name in ("edge", "bare"))
     # One after the other, the bare session's spinning threads slow Pillow: the sum of the parts is lower.
     apart_ms = sum(timings[name].percentile_ms(50) for name in ("bare, decode and resize", "bare, model"))
     ratio = edge_ms / apart_ms
-    _say(
+    say(
         f"ratio to the sum of the bare halves {ratio:.3f}, to both in turn {edge_ms / together_ms:.3f}; "
         f"the target is {TARGET:.2f}"
     )
@@ -134,7 +121,7 @@ def compare_beside(how: str, model: Path, image: Path, seconds: float, threads: 
     command = [sys.executable, str(Path(__file__).resolve()), *words]
     before, both, after = _rates(command, 1), _rates(command, 2), _rates(command, 1)
     alone = statistics.mean(before + after)
-    _say(
+    say(
         f"{how}: one process {alone:.1f} images/s, two at once {both[0]:.1f} and {both[1]:.1f}, "
         f"together {sum(both) / alone:.2f} of one"
     )
@@ -164,22 +151,16 @@ def _rates(command: list[str], count: int) -> list[float]:
     return [float(output) for output in outputs]
 
 
-def loop(call: Callable[[], object], seconds: float) -> int:
+def loop(call: Callable[[], object], seconds: float) -> None:
     """Call for so many seconds once stdin says so, and print calls a second."""
     warm_up(call, least_s=0.2)
-    _say("warm")
+    say("warm")
     sys.stdin.readline()
     calls, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
         call()
         calls += 1
-    _say(f"{calls / spent:.3f}")
-    return 0
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    say(f"{calls / spent:.3f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The course's table on CIFAR-10: three strategies, several seeds, resumable.
 
-    python benchmarks/cifar10.py --weights FILE-OR-FOLDER [--preset cpu|gpu] [--seeds 0,1,2] [--markdown FILE]
+    python -m edge_benchmarks.cifar10 --weights FILE-OR-FOLDER [--preset cpu|gpu] [--seeds 0,1,2] [--markdown FILE]
 
 Every strategy and seed is a run folder of `edge train` below --out. The same command again trains only what is missing:
 finished runs are read, an interrupted one is gone on with.
@@ -11,21 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edge_benchmarks.course_table import COLUMNS, StrategyRow, Target, markdown_report
+from edge_benchmarks.course_table import StrategyRow, Target, course_table, markdown_report
+from edge_benchmarks.program import exit_code
 from edge_benchmarks.trials import Trial
-from edge_cli.console import print_table
 from edge_runtime import EdgeError, OutputError, UsageError, cpu_model, usable_cores, write_json, write_text
 from edge_train import STRATEGIES, cache_folder
 
-INTERRUPTED = 130
+__all__ = ["main"]
+
 PRETRAINED = ("feature-extraction", "fine-tune")
 
 # What `edge train` is told, by preset and strategy. The gpu preset works at the backbone's full resolution.
@@ -77,22 +77,17 @@ TARGETS: dict[str, dict[str, Target]] = {
 COURSE = {"feature-extraction": "77 % in 5 min", "fine-tune": "82 % in 15 min", "scratch": "65 % in 15 min"}
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Train what is missing, print the table; 1 where a run failed, or a target is not met with --check."""
-    given = _arguments()
-    # Ended from outside, as Ctrl-C ends it: the training it started must not go on alone.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        trials = choose_trials(given)
-        failed = train_missing(trials, quiet=given.quiet)
-        rows = read_rows(trials, given.preset)
-        report(rows, trials, given)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted; the same command goes on\n")
-        return INTERRUPTED
+    given = _arguments(words)
+    return exit_code(lambda: _train_and_report(given), interrupted="interrupted; the same command goes on")
+
+
+def _train_and_report(given: argparse.Namespace) -> int:
+    trials = choose_trials(given)
+    failed = train_missing(trials, quiet=given.quiet)
+    rows = read_rows(trials, given.preset)
+    report(rows, trials, given)
     unmet = [row.strategy for row in rows if not row.met]
     if failed:
         sys.stderr.write(f"error: {len(failed)} of {len(trials)} runs failed: {'; '.join(failed)}\n")
@@ -103,7 +98,7 @@ def main() -> int:
     return 0
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="the course's table on CIFAR-10, resumable")
     parser.add_argument("--data", default="cifar10", help="folder of class folders (default: %(default)s)")
     parser.add_argument(
@@ -119,7 +114,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--quiet", action="store_true", help="no progress of the trainings")
     parser.add_argument("--check", action="store_true", help="exit 1 where a target is not met")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def choose_trials(given: argparse.Namespace) -> list[Trial]:
@@ -226,8 +221,8 @@ def report(rows: list[StrategyRow], trials: list[Trial], given: argparse.Namespa
     if given.json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         return
-    print_table(COLUMNS, [row.cells() for row in rows], title="CIFAR-10: mean (lowest..highest) over the runs")
-    sys.stdout.write(", ".join(f"{name.replace('_', ' ')} {value}" for name, value in environment.items()) + "\n")
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in environment.items())
+    sys.stdout.write(f"CIFAR-10: mean (lowest..highest) over the runs\n{course_table(rows).text()}\n{facts}\n")
 
 
 def _gpu() -> str:

@@ -1,6 +1,6 @@
 """Many: `Classifier.predict_many` over JPEG files against the bound that decoding and the model set by themselves.
 
-    python benchmarks/throughput.py [--model M] [--image I] [--images 2000] [--megapixels 12] [--threads N] [--check]
+    python benchmarks/self_checks/throughput.py [--model M] [--images 2000] [--megapixels 12] [--check]
 
 The bound is threads / (processor time to decode one image + to run the model on it, both on one thread). Each round
 times them before and after the streams and takes the mean. `predict_many` goes by its own rule; `batches of 8` is shown
@@ -11,21 +11,18 @@ does other work meanwhile it still says what edge adds. With --check it ends wit
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
 
-from cold_start import default_model
-from edge_benchmarks import draw_picture, read_environment
-from edge_runtime import Classifier, EdgeError, usable_cores
+from edge_runtime import Classifier
+from shared import at_least_1, check, flags, megabytes, number, say, subject
 
 TARGET = 0.90
 BATCH_SIZE = 8
@@ -41,35 +38,21 @@ class Stream:
 
 def main() -> int:
     """Measure and print; 1 where something failed or, with --check, the target was missed."""
-    parser = argparse.ArgumentParser(description="predict_many against the bound of decoding and the model")
-    parser.add_argument("--model", type=Path, help="model file (default: the newest run's, or a fresh mobilenet_v2)")
-    parser.add_argument("--image", type=Path, help="JPEG (default: a drawn one, 640 × 480)")
-    parser.add_argument("--images", type=int, default=2000, help="in a stream (default: %(default)s)")
-    parser.add_argument("--megapixels", type=float, help="enlarge the picture to so many, 4:3")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="(default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="fail where the target is missed")
+    parser = flags("predict_many against the bound of decoding and the model", "model", "image", "threads")
+    parser.add_argument("--images", type=at_least_1, default=2000, help="in a stream (default: %(default)s)")
+    parser.add_argument("--megapixels", type=number(0.01, 100), help="enlarge the picture to so many, 4:3")
+    parser.add_argument("--rounds", type=at_least_1, default=3, help="(default: %(default)s)")
     given = parser.parse_args()
-    if min(given.images, given.threads, given.rounds) < 1:
-        parser.error("--images, --threads and --rounds: at least 1 is needed")
-    if given.megapixels is not None and not 0.01 <= given.megapixels <= 100:
-        parser.error("--megapixels: from 0.01 to 100")
-    try:
-        with TemporaryDirectory(prefix="edge-many-") as folder:
-            model = given.model or default_model(Path(folder))
-            picture = given.image or draw_picture(Path(folder) / "picture.jpg")
-            if given.megapixels is not None:
-                picture = enlarge(picture, given.megapixels, Path(folder) / "large.jpg")
-            _say(f"{read_environment(threads=given.threads)}\n{model}, {picture}, {given.images} images")
-            share = max(compare(model, picture, given.images, given.threads) for _ in range(given.rounds))
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except OSError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    _say(f"best of predict_many {share:.1%} of the bound; the target is {TARGET:.0%}")
-    return 1 if given.check and share < TARGET else 0
+
+    def measure(folder: Path) -> bool:
+        model, picture = subject(given, folder)
+        if given.megapixels is not None:
+            picture = enlarge(picture, given.megapixels, folder / "large.jpg")
+        share = max(compare(model, picture, given.images, given.threads) for _ in range(given.rounds))
+        say(f"best of predict_many {share:.1%} of the bound; the target is {TARGET:.0%}")
+        return share >= TARGET
+
+    return check(given, measure)
 
 
 def enlarge(picture: Path, megapixels: float, path: Path) -> Path:
@@ -97,15 +80,13 @@ def compare(model: Path, picture: Path, images: int, threads: int) -> float:
         f"batches of {BATCH_SIZE}": _pass(classifier, picture, images, BATCH_SIZE),
     }
     own_s = (before + own_cpu_s()) / 2
-    _say(f"decode and model {own_s * 1e3:.3f} ms of processor time; bound {threads / own_s:.1f} images/s")
+    say(f"decode and model {own_s * 1e3:.3f} ms of processor time; bound {threads / own_s:.1f} images/s")
     for name, stream in streams.items():
-        _say(
+        say(
             f"{name:14}{1 / stream.wall_s:9.1f} images/s {own_s / threads / stream.wall_s:7.1%} of the bound, "
             f"efficiency {own_s / stream.cpu_s:.1%}, got {stream.cpu_s / stream.wall_s:.2f} cores"
         )
-    # In kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    _say(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6:.0f} MB")
+    say(f"peak memory {megabytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss):.0f} MB")
     return own_s / threads / streams["predict_many"].wall_s
 
 
@@ -122,11 +103,6 @@ def _cpu_s(call: Callable[[], object], repeats: int) -> float:
     for _ in range(repeats):
         call()
     return (time.thread_time() - start) / repeats
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Cold start: `edge predict --image x.jpg` from the shell against a bare script that does the same work.
 
-    python benchmarks/cold_start.py [--model M] [--image I] [--runs 10] [--check] [--verbose]
+    python benchmarks/self_checks/cold_start.py [--model M] [--image I] [--runs 10] [--check] [--verbose]
 
 The bare script imports numpy, Pillow and onnxruntime, decodes, resizes and crops the picture, runs the model and prints
 the top label. Both are started by turns, in changing order, after one unmeasured run each. Processor time is that of
@@ -10,7 +10,6 @@ it ends with 1 where edge takes more than 1.3 times as long or 1.15 times the me
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -20,10 +19,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryFile
 
-from edge_benchmarks import draw_picture, missing_package, read_environment
-from edge_runtime import EdgeError, MissingExtraError, UsageError, newest_run
+from edge_benchmarks import Table
+from shared import at_least_1, check, edge_command, flags, megabytes, say, subject
 
 TIME_TARGET, MEMORY_TARGET = 1.30, 1.15
 
@@ -50,15 +49,6 @@ probabilities = session.run(None, {"image": np.asarray(image)[np.newaxis]})[0][0
 print(card["labels"][int(probabilities.argmax())], float(probabilities.max()))
 """
 
-EXPORT_SCRIPT = """
-import sys
-from pathlib import Path
-
-from edge_benchmarks import build_fresh, choose_backbones
-
-build_fresh(choose_backbones("mobilenet_v2")[0], Path(sys.argv[1]))
-"""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -71,32 +61,21 @@ class Run:
 
 def main() -> int:
     """Measure and print; 1 where something failed or, with --check, a target was missed."""
-    parser = argparse.ArgumentParser(description="edge predict against a bare script, cold from the shell")
-    parser.add_argument("--model", type=Path, help="model file (default: the newest run's, or a fresh mobilenet_v2)")
-    parser.add_argument("--image", type=Path, help="picture (default: a drawn one)")
-    parser.add_argument("--runs", type=int, default=10, help="measured runs of each (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="fail where a target is missed")
+    parser = flags("edge predict against a bare script, cold from the shell", "model", "image")
+    parser.add_argument("--runs", type=at_least_1, default=10, help="measured runs of each (default: %(default)s)")
     parser.add_argument("--verbose", action="store_true", help="also print what edge predict spends on imports")
     given = parser.parse_args()
-    if given.runs < 1:
-        parser.error("--runs: at least 1 is needed")
-    try:
-        with TemporaryDirectory(prefix="edge-cold-") as folder:
-            ratios = compare(Path(folder), given.model, given.image, given.runs, verbose=given.verbose)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except subprocess.CalledProcessError as error:
-        sys.stderr.write(f"error: {' '.join(error.cmd)} failed:\n{error.stderr}")
-        return 1
-    missed = ratios[0] > TIME_TARGET or ratios[1] > MEMORY_TARGET
-    return 1 if given.check and missed else 0
+
+    def measure(folder: Path) -> bool:
+        model, image = subject(given, folder)
+        time_ratio, memory_ratio = compare(folder, model, image, given.runs, verbose=given.verbose)
+        return time_ratio <= TIME_TARGET and memory_ratio <= MEMORY_TARGET
+
+    return check(given, measure)
 
 
-def compare(folder: Path, model: Path | None, image: Path | None, runs: int, *, verbose: bool) -> tuple[float, float]:
+def compare(folder: Path, model: Path, image: Path, runs: int, *, verbose: bool) -> tuple[float, float]:
     """Time both programs `runs` times and print the comparison; the ratios of median time and of median memory."""
-    model = model or default_model(folder)
-    image = image or draw_picture(folder / "picture.jpg")
     bare = folder / "bare.py"
     bare.write_text(BARE_SCRIPT, encoding="utf-8")
     programs = {
@@ -111,28 +90,29 @@ def compare(folder: Path, model: Path | None, image: Path | None, runs: int, *, 
             # The first run of each reads its files from the disk, and may compile its modules.
             if run:
                 taken[name].append(one)
-    _say(f"{read_environment()}\n{model}, {image}; seconds, {runs} runs each")
-    _say(f"{'':14}{'median':>8}{'min':>8}{'max':>8}{'stdev':>8}{'cpu':>8}{'peak MB':>9}")
+    say(f"seconds, {runs} runs each")
+    rows = []
     for name, each in taken.items():
         walls = [one.wall_s for one in each]
         row = (statistics.median(walls), min(walls), max(walls), statistics.stdev(walls) if runs > 1 else 0.0)
         cpu, peak = (statistics.median(getattr(one, what) for one in each) for what in ("cpu_s", "peak_mb"))
-        _say(f"{name:14}" + "".join(f"{value:8.3f}" for value in (*row, cpu)) + f"{peak:9.1f}")
+        rows.append((name, *(f"{value:.3f}" for value in (*row, cpu)), f"{peak:.1f}"))
+    say(Table(("", "median", "min", "max", "stdev", "cpu", "peak MB"), tuple(rows), left=1).text())
     time_ratio, least_ratio, cpu_ratio, memory_ratio = (
         _ratio([[getattr(one, what) for one in each] for each in taken.values()], of)
         for what, of in (("wall_s", statistics.median), ("wall_s", min), ("cpu_s", statistics.median),
                          ("peak_mb", statistics.median))
     )  # fmt: skip
-    _say(
+    say(
         f"ratio of medians {time_ratio:.2f}, of minima {least_ratio:.2f}, of processor time {cpu_ratio:.2f}, "
         f"of memory {memory_ratio:.2f}; the targets are {TIME_TARGET} for time and {MEMORY_TARGET} for memory"
     )
     if verbose:
         programs["edge predict"] = _as_python(programs["edge predict"])
         for title, command in programs.items():
-            _say(f"\nimports of {title}, own time by package (with -X importtime, which slows them)")
+            say(f"\nimports of {title}, own time by package (with -X importtime, which slows them)")
             for package, own_ms in _imports(command)[:12]:
-                _say(f"{own_ms:8.1f} ms  {package}")
+                say(f"{own_ms:8.1f} ms  {package}")
     return time_ratio, memory_ratio
 
 
@@ -141,31 +121,9 @@ def _ratio(columns: list[list[float]], of: Callable[[list[float]], float]) -> fl
     return edge / bare if bare else 0.0
 
 
-def edge_command() -> list[str]:
-    """`edge` of the environment this script runs in."""
-    script = Path(sys.executable).with_name("edge.exe" if sys.platform == "win32" else "edge")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "edge_cli"]
-
-
 def _as_python(command: list[str]) -> list[str]:
     start = len(edge_command())
     return [sys.executable, "-m", "edge_cli", *command[start:]]
-
-
-def default_model(folder: Path) -> Path:
-    """The newest run's model here, or a mobilenet_v2 with random weights, exported into `folder`."""
-    try:
-        run = newest_run()
-        if run.model.is_file():
-            return run.model
-    except UsageError:
-        pass
-    _say("no exported run here: exporting a mobilenet_v2 with random weights")
-    if missing := missing_package():
-        raise MissingExtraError("export", missing)
-    # In a process of its own: the peak of whatever is started counts what its parent held, and torch is large.
-    subprocess.run([sys.executable, "-c", EXPORT_SCRIPT, str(folder)], check=True)
-    return folder / "mobilenet_v2.onnx"
 
 
 def _run(command: list[str]) -> Run:
@@ -178,9 +136,7 @@ def _run(command: list[str]) -> Run:
         else:
             _, status, used = os.wait4(process.pid, 0)
             wall_s = time.perf_counter() - start
-            # In kilobytes on Linux, bytes on macOS.
-            unit = 1 if sys.platform == "darwin" else 1024
-            run = Run(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss * unit / 1e6)
+            run = Run(wall_s, used.ru_utime + used.ru_stime, megabytes(used.ru_maxrss))
             code = process.returncode = os.waitstatus_to_exitcode(status)
         if code:
             said.seek(0)
@@ -197,10 +153,6 @@ def _imports(command: list[str]) -> list[tuple[str, float]]:
         if line.startswith("import time:") and len(fields) == 3 and fields[0].strip().isdigit():
             own[fields[2].strip().partition(".")[0]] += int(fields[0]) / 1000
     return sorted(own.items(), key=lambda pair: -pair[1])
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
 
 
 if __name__ == "__main__":

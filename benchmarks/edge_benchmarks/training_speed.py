@@ -1,10 +1,10 @@
 """Training speed: `edge train` against a plain PyTorch loop as a course writes it; and listing a very large folder.
 
-    python benchmarks/training_speed.py [--data DIR] [--weights FILE] [--runs 3] [--check]
-    python benchmarks/training_speed.py listing [--files 200000] [--check]
+    python -m edge_benchmarks.training_speed [--data DIR] [--weights FILE] [--runs 3] [--check]
+    python -m edge_benchmarks.training_speed listing [--files 200000] [--check]
 
 Both train the same backbone on the same images with the same number of epochs and the same batch size, each in a fresh
-process, by turns in changing order, after one unmeasured start. The plain loop (edge_benchmarks/plain_loop.py) mirrors
+process, by turns in changing order, after one unmeasured start. The plain loop (plain_loop.py) mirrors
 its training images; `--augment light`, crop and mirror, is edge's nearest preset.
 """
 
@@ -14,48 +14,40 @@ import argparse
 import csv
 import json
 import os
-import signal
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edge_benchmarks import listing, plain_loop, read_environment
+from edge_benchmarks import listing, plain_loop
+from edge_benchmarks.environment import read_environment
 from edge_benchmarks.plain_loop import PlainSettings
+from edge_benchmarks.program import exit_code, python_module
 from edge_benchmarks.speed_comparison import REQUIRED_SPEEDUP, SpeedComparison, TrainingRun
 from edge_benchmarks.subsets import Subset, draw_subset
 from edge_benchmarks.watched import watch
-from edge_runtime import EdgeError
 from edge_train import find_data
 
 LISTING_LIMIT_S = 10.0
 # Torch's threads wait for each other by spinning: beside other work, a loop on all cores gets several times slower.
 BUSY_LOAD = 0.5
-# What the two programs of a comparison are started with: this script, which is the plain loop when told so.
-PARTS = {"plain": plain_loop.main, "list": listing.main}
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Measure and print; 1 where something failed, or fell short with --check."""
-    if sys.argv[1:2] and sys.argv[1] in PARTS:
-        return PARTS[sys.argv[1]](sys.argv[2:])
-    given = _arguments()
+    given = _arguments(words)
+    return exit_code(lambda: _measure(given))
+
+
+def _measure(given: argparse.Namespace) -> int:
     load = _load()
-    # Ended from outside, as Ctrl-C ends it: what it started and the files it made must go with it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with TemporaryDirectory(prefix="edge-speed-") as folder:
-            measure = measure_listing if given.part == "listing" else measure_training
-            report, lines, unmet = measure(Path(folder), given)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("error: interrupted\n")
-        return 130
+    with TemporaryDirectory(prefix="edge-speed-") as folder:
+        measure = measure_listing if given.part == "listing" else measure_training
+        report, lines, unmet = measure(Path(folder), given)
     environment = {**read_environment(threads=given.threads).to_json(), "torch": version("torch"), "load_before": load}
     if given.json:
         sys.stdout.write(json.dumps({"environment": environment, **report, "unmet": unmet}, indent=2) + "\n")
@@ -78,7 +70,7 @@ def _load() -> float | None:
     return load
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="edge train against a plain PyTorch loop, side by side")
     parser.add_argument("part", nargs="?", default="training", choices=["training", "listing"])
     parser.add_argument("--data", default="cifar10", help="folder of class folders (default: %(default)s)")
@@ -96,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="torch's threads (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--check", action="store_true", help="exit 1 where a requirement is not met")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     for flag in ("images", "image_size", "epochs", "batch_size", "runs", "files", "threads"):
         value = getattr(given, flag)
         if value is not None and value < 1:
@@ -169,7 +161,7 @@ def _progress(settings: PlainSettings, program: str, run: TrainingRun) -> None:
 
 
 def _run_plain(settings: PlainSettings) -> TrainingRun:
-    done = watch([sys.executable, str(Path(__file__).resolve()), "plain", json.dumps(asdict(settings))])
+    done = watch(python_module(plain_loop.__name__, json.dumps(asdict(settings))))
     result = json.loads(done.stdout)
     epochs = tuple(result.get("epoch_seconds", ()))
     accuracy, n = result.get("accuracy", 0.0), result.get("n", 1)
@@ -193,8 +185,7 @@ def _run_edge(settings: PlainSettings, augment: str, out: Path) -> tuple[Trainin
     if settings.threads is not None:
         options["threads"] = settings.threads
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    # -P: a random.py in the folder this is started from is not the standard library's.
-    done = watch([sys.executable, "-P", "-m", "edge_cli", "train", *words, "--quiet", "--json"])
+    done = watch(python_module("edge_cli", "train", *words, "--quiet", "--json"))
     summary = json.loads(done.stdout)
     val = summary["metrics"]["val"]
     epochs = _epoch_seconds(out / summary["run"] / "metrics.csv")
@@ -217,8 +208,8 @@ def measure_listing(folder: Path, given: argparse.Namespace) -> tuple[dict[str, 
     times: dict[str, list[dict[str, float]]] = {"edge": [], "walk": []}
     for run in range(given.runs):
         for how in times if run % 2 == 0 else reversed(times):
-            command = [sys.executable, str(Path(__file__).resolve()), "list", how, str(data)]
-            times[how].append(json.loads(watch(command).stdout))
+            done = watch(python_module(listing.__name__, how, str(data)))
+            times[how].append(json.loads(done.stdout))
     median = {how: statistics.median(run["seconds"] for run in runs) for how, runs in times.items()}
     files = int(times["edge"][0]["files"])
     parts = {part: statistics.median(run[part] for run in times["edge"]) for part in ("scan_s", "split_s")}

@@ -1,6 +1,6 @@
 """Whether the bench's figures are the model's: what its clock and loop add, and a loop written by hand beside it.
 
-    python benchmarks/overhead.py [--model M] [--image I] [--seconds 5] [--pairs 3] [--threads N] [--check]
+    python benchmarks/self_checks/overhead.py [--model M] [--image I] [--seconds 5] [--pairs 3] [--threads N] [--check]
 
 Its own share is measured on a call that does nothing: what is recorded for it, and what passes between two recorded
 calls. The loop by hand calls `session.run` of a session with edge's options in a process of its own; it and a worker of
@@ -11,7 +11,6 @@ other's.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -20,16 +19,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from cold_start import default_model
-from edge_benchmarks import Plan, Timings, draw_picture, read_environment
+from edge_benchmarks import Plan, Timings
 from edge_benchmarks.engines import Setup
 from edge_benchmarks.latency import interleave, time_calls
 from edge_benchmarks.workers import Worker
-from edge_runtime import Classifier, EdgeError, usable_cores
+from edge_runtime import Classifier
+from shared import at_least_1, check, flags, say, subject
 
 MOST_SHARE, MOST_US = 0.01, 20.0
 MOST_DIFFERENCE = 0.03
@@ -98,35 +96,19 @@ class Findings:
 
 def main() -> int:
     """Measure and print; 1 where something failed or, with --check, a promise is not kept."""
-    parser = argparse.ArgumentParser(description="what edge bench adds to what it measures")
-    parser.add_argument("--model", type=Path, help="model file (default: the newest run's, or a fresh mobilenet_v2)")
-    parser.add_argument("--image", type=Path, help="picture (default: a drawn one, 640 × 480)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each side of a pair (default: %(default)s)")
-    parser.add_argument("--pairs", type=int, default=3, help="pairs of processes (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="of one inference (default: %(default)s)")
-    parser.add_argument("--check", action="store_true", help="fail where a promise is not kept")
+    parser = flags("what edge bench adds to what it measures", "model", "image", "seconds", "threads")
+    parser.add_argument("--pairs", type=at_least_1, default=3, help="pairs of processes (default: %(default)s)")
     given = parser.parse_args()
-    if not 0 < given.seconds <= 3600:
-        parser.error("--seconds: more than 0 and at most 3600")
-    if min(given.threads, given.pairs) < 1:
-        parser.error("--threads and --pairs: at least 1 is needed")
-    try:
-        with TemporaryDirectory(prefix="edge-overhead-") as folder:
-            model = given.model or default_model(Path(folder))
-            image = given.image or draw_picture(Path(folder) / "picture.jpg")
-            print(f"{read_environment(threads=given.threads)}\n{model}, {image}")
-            setup = Setup(str(model), threads=given.threads, images=(str(image),))
-            pairs = tuple(measure_pairs(setup, given.seconds, given.pairs))
-            findings = Findings(*measure_own_share(), pairs)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    for line in describe(findings):
-        print(line)
-    return 1 if given.check and findings.unmet() else 0
+
+    def hold(folder: Path) -> bool:
+        model, image = subject(given, folder)
+        setup = Setup(str(model), threads=given.threads, images=(str(image),))
+        pairs = tuple(measure_pairs(setup, folder, given.seconds, given.pairs))
+        findings = Findings(*measure_own_share(), pairs)
+        say("\n".join(describe(findings)))
+        return not findings.unmet()
+
+    return check(given, hold)
 
 
 def measure_own_share() -> tuple[float, float]:
@@ -141,24 +123,23 @@ def measure_own_share() -> tuple[float, float]:
     return statistics.median(recorded_us), statistics.median(between_us)
 
 
-def measure_pairs(setup: Setup, seconds: float, count: int) -> list[Pair]:
+def measure_pairs(setup: Setup, folder: Path, seconds: float, count: int) -> list[Pair]:
     """A worker of the bench and a loop by hand, taking turns; each pair in fresh processes."""
     pixels = Classifier(setup.path, threads=1).preprocessing(Path(setup.images[0]))[np.newaxis]
-    with TemporaryDirectory(prefix="edge-bare-") as folder:
-        script, array = Path(folder) / "bare.py", Path(folder) / "pixels.npy"
-        script.write_text(BARE_LOOP, encoding="utf-8")
-        np.save(array, pixels)
-        command = [sys.executable, str(script), setup.path, str(array), str(setup.threads)]
-        pairs = []
-        for number in range(count):
-            with Worker(setup) as worker, BareLoop(command) as bare:
-                worker.warm_up("latency", least_s=min(1.0, seconds))
-                bare.turn(min(1.0, seconds), 10)
-                turns = [worker.turn("latency"), bare.turn]
-                # Whoever comes second meets the other's caches.
-                bench, by_hand = measure(turns, seconds, backwards=number % 2 == 1)
-            pairs.append(Pair(bench.p50_ms, by_hand.p50_ms, (bench.n, by_hand.n)))
-        return pairs
+    script, array = folder / "bare.py", folder / "pixels.npy"
+    script.write_text(BARE_LOOP, encoding="utf-8")
+    np.save(array, pixels)
+    command = [sys.executable, str(script), setup.path, str(array), str(setup.threads)]
+    pairs = []
+    for number in range(count):
+        with Worker(setup) as worker, BareLoop(command) as bare:
+            worker.warm_up("latency", least_s=min(1.0, seconds))
+            bare.turn(min(1.0, seconds), 10)
+            turns = [worker.turn("latency"), bare.turn]
+            # Whoever comes second meets the other's caches.
+            bench, by_hand = measure(turns, seconds, backwards=number % 2 == 1)
+        pairs.append(Pair(bench.p50_ms, by_hand.p50_ms, (bench.n, by_hand.n)))
+    return pairs
 
 
 def measure(turns: Sequence[object], seconds: float, *, backwards: bool) -> list[Timings]:
@@ -182,11 +163,13 @@ class BareLoop:
         self._process.communicate()
 
     def turn(self, turn_s: float, least_runs: int) -> list[float]:
-        """The milliseconds of each call. Raises OSError or ValueError where the process has ended."""
+        """The milliseconds of each call. Raises OSError where the process has ended."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps([turn_s, least_runs]) + "\n")
         self._process.stdin.flush()
-        times_ms: list[float] = json.loads(self._process.stdout.readline())
+        if not (line := self._process.stdout.readline()):
+            raise OSError("the loop by hand has ended")
+        times_ms: list[float] = json.loads(line)
         return times_ms
 
 

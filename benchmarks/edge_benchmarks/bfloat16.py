@@ -1,6 +1,6 @@
 """Where bfloat16 pays: training steps and forward passes of each backbone in float32 and bfloat16, side by side.
 
-    python benchmarks/precision.py [--backbones resnet18,mobilenet_v2] [--image-size 64] [--runs 10]
+    python -m edge_benchmarks.bfloat16 [--backbones resnet18,mobilenet_v2] [--image-size 64] [--runs 10]
 
 The two take turns in one process, on random pictures and weights. `edge_train.precision` holds what came out.
 """
@@ -10,21 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
+from collections.abc import Sequence
 
 import torch
 
-from edge_cli.console import print_table
+from edge_benchmarks.program import exit_code
+from edge_benchmarks.table import Table
 from edge_runtime import cpu_model, usable_cores
-from edge_train import BACKBONES, Network, build, find_backbone
-from edge_train.precision import PAYS_ON_CPU, autocast, has_bf16
-from edge_train.settings import Precision
+from edge_train import BACKBONES, Network, build, choose_precision, find_backbone
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+__all__ = ["main", "measure"]
+
+PRECISIONS = ("fp32", "bf16")
+CPU = torch.device("cpu")
 CLASSES = 10
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Measure, print, and give the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backbones", default=",".join(BACKBONES), metavar="NAMES")
@@ -33,42 +37,42 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=10, metavar="N")
     parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    rows = [
-        measure(
-            name.strip(), max(options.image_size, find_backbone(name).smallest_px), options.batch_size, options.runs
+    given = parser.parse_args(words)
+    return exit_code(lambda: _compare(given))
+
+
+def _compare(given: argparse.Namespace) -> int:
+    torch.set_num_threads(given.threads)
+    rows = []
+    for name in map(str.strip, given.backbones.split(",")):
+        size_px = max(given.image_size, find_backbone(name).smallest_px)
+        rows.append(measure(name, size_px, given.batch_size, given.runs))
+    if given.json:
+        said = json.dumps({"cpu": cpu_model(), "threads": given.threads, "rows": rows}, indent=2)
+    else:
+        said = (
+            f"{cpu_model()}, {given.threads} threads; {choose_precision('auto', CPU, '', frozen=True)[1]}\n"
+            f"images a second, batches of {given.batch_size}, median of {given.runs} (lowest to highest)\n"
+            f"{_table(rows).text()}"
         )
-        for name in options.backbones.split(",")
-    ]
-    if options.json:
-        print(json.dumps({"cpu": cpu_model(), "threads": options.threads, "rows": rows}, indent=2))
-        return 0
-    print(f"{cpu_model()}, {options.threads} threads; bfloat16 in hardware: {has_bf16(torch.device('cpu'))}")
-    print(f"images a second, batches of {options.batch_size}, median of {options.runs} (lowest to highest)")
-    print_table(
-        (
-            "backbone",
-            "px",
-            "train fp32",
-            "train bf16",
-            "ratio",
-            "forward fp32",
-            "forward bf16",
-            "ratio",
-            "edge trains in",
-        ),
-        [
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def _table(rows: Sequence[dict[str, object]]) -> Table:
+    return Table(
+        ("backbone", "px", *_heads("train"), *_heads("forward"), "edge trains in"),
+        tuple(
             (
-                row["backbone"],
+                str(row["backbone"]),
                 str(row["image_size_px"]),
                 *(cell for task in ("train", "forward") for cell in _cells(row[task])),
-                "bf16" if row["backbone"] in PAYS_ON_CPU else "fp32",
+                choose_precision("auto", CPU, str(row["backbone"]), frozen=False)[0],
             )
             for row in rows
-        ],
+        ),
+        left=1,
     )
-    return 0
 
 
 def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[str, object]:
@@ -78,17 +82,16 @@ def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[s
     images = torch.randint(0, 256, (batch_size, image_size_px, image_size_px, 3), dtype=torch.uint8)
     labels = torch.randint(0, CLASSES, (batch_size,))
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
-    device = torch.device("cpu")
 
-    def train(precision: Precision) -> None:
-        with autocast(device, precision):
+    def train(precision: str) -> None:
+        with torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             logits = network(images)
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.cross_entropy(logits, labels).backward()
+        torch.nn.functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    def forward(precision: Precision) -> None:
-        with torch.inference_mode(), autocast(device, precision):
+    def forward(precision: str) -> None:
+        with torch.inference_mode(), torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             network(images)
 
     row: dict[str, object] = {"backbone": name, "image_size_px": image_size_px}
@@ -103,6 +106,10 @@ def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[s
                     figures[precision].append(batch_size / (time.perf_counter() - started))
         row[task.__name__] = figures
     return row
+
+
+def _heads(task: str) -> tuple[str, ...]:
+    return *(f"{task} {precision}" for precision in PRECISIONS), "ratio"
 
 
 def _cells(figures: object) -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """Serving: `edge serve` under load against `predict_many` in one process, and an endpoint as tutorials write it.
 
-    python benchmarks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--threads N] [--check]
-    python benchmarks/serving.py --soak 50000
+    python benchmarks/self_checks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--check]
+    python benchmarks/self_checks/serving.py --soak 50000
 
 In each round, by turns: `predict_many` over the pictures, then each server with --clients clients, each of which sends
 its next picture when it has its answer; and picture by picture `Classifier.predict` here, one client's request there,
@@ -29,12 +29,11 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import cycle, takewhile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from cold_start import default_model, edge_command
-from edge_benchmarks import draw_picture, read_environment
+from edge_benchmarks import Table, draw_picture, read_environment
 from edge_benchmarks.load import LoadResult, ask, post_request, put_load
-from edge_runtime import Classifier, EdgeError, UsageError, find_images, usable_cores
+from edge_runtime import Classifier, EdgeError, UsageError, find_images
+from shared import at_least_1, check, default_model, edge_command, flags, say
 
 SHARE_TARGET, SPREAD_TARGET, ADDED_MS_TARGET = 0.85, 3.0, 2.0
 START_S = 120.0
@@ -81,41 +80,23 @@ class Found:
 
 def main() -> int:
     """Measure and print; 1 where something failed or, with --check, a target was missed."""
-    given = _arguments()
-    try:
-        with TemporaryDirectory(prefix="edge-serving-") as folder:
-            model = given.model or default_model(Path(folder))
-            images = _images(given.images, Path(folder))
-            size_kb = sum(map(len, images)) / len(images) / 1e3
-            _say(f"{read_environment(threads=given.threads)}\n{model}, {len(images)} pictures of {size_kb:.0f} kB")
-            if given.soak:
-                return soak(model, images, given.soak, given.threads)
-            return compare(model, images, given)
-    except EdgeError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    except OSError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="edge serve under load")
-    parser.add_argument("--model", type=Path, help="model file (default: the newest run's, or a fresh mobilenet_v2)")
+    parser = flags("edge serve under load", "model", "seconds", "threads")
     parser.add_argument("--images", type=Path, help="folder of pictures (default: a drawn one, 640 × 480)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each server and round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=32, help="at once (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="(default: %(default)s)")
+    parser.add_argument("--rounds", type=at_least_1, default=3, help="(default: %(default)s)")
+    parser.add_argument("--clients", type=at_least_1, default=32, help="at once (default: %(default)s)")
     parser.add_argument("--plain", default="mobilenet_v2", metavar="BACKBONE", help="of the plain endpoint, or none")
-    parser.add_argument("--soak", type=int, default=0, metavar="N", help="send N requests and watch the memory")
-    parser.add_argument("--check", action="store_true", help="fail where a target is missed")
+    parser.add_argument("--soak", type=at_least_1, metavar="N", help="send N requests; 1 where the memory grows")
     given = parser.parse_args()
-    if not 0 < given.seconds <= 600:
-        parser.error("--seconds: more than 0 and at most 600")
-    if min(given.rounds, given.clients, given.threads) < 1 or given.soak < 0:
-        parser.error("--rounds, --clients and --threads: at least 1 is needed; --soak: at least 0")
-    return given
+    given.check |= given.soak is not None
+
+    def measure(folder: Path) -> bool:
+        model = given.model or default_model(folder)
+        images = _images(given.images, folder)
+        size_kb = sum(map(len, images)) / len(images) / 1e3
+        say(f"{read_environment(threads=given.threads)}\n{model}, {len(images)} pictures of {size_kb:.0f} kB")
+        return soak(model, images, given.soak, given.threads) if given.soak else compare(model, images, given)
+
+    return check(given, measure)
 
 
 def _images(folder: Path | None, scratch: Path) -> list[bytes]:
@@ -127,8 +108,8 @@ def _images(folder: Path | None, scratch: Path) -> list[bytes]:
     return [path.read_bytes() for path in found[:: max(1, len(found) // MOST_IMAGES)]]
 
 
-def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> int:
-    """Print what predict_many and the servers reach; the exit code."""
+def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> bool:
+    """Print what predict_many and the servers reach; whether that is enough."""
     servers = [_edge(model, given.threads, batching) for batching in ("auto", "off", "on")]
     if given.plain != "none" and find_spec("fastapi") and find_spec("torch"):
         command = [sys.executable, "-m", "edge_benchmarks.plain_endpoint", given.plain]
@@ -150,34 +131,33 @@ def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> 
                 cpu_s = _cpu_s(pid) + time.process_time() - cpu_s
                 one.cpu_s.append(cpu_s / len(one.results[-1].latencies_s))
                 one.single_s += _pairs(classifier, images, port, requests, given.seconds)
-    return _report(given, found, many)
+    return _report(found, many)
 
 
-def _report(given: argparse.Namespace, found: dict[str, Found], many: list[tuple[float, float]]) -> int:
+def _report(found: dict[str, Found], many: list[tuple[float, float]]) -> bool:
     rates, own_cpu_s = [rate for rate, _ in many], statistics.median(cpu_s for _, cpu_s in many)
     in_process = statistics.median(rates)
     alone_ms = statistics.median(alone for one in found.values() for _, alone in one.single_s) * 1e3
-    _say(
+    say(
         f"in one process {in_process:.1f} images/s ({min(rates):.1f} to {max(rates):.1f}, n {len(rates)}), "
         f"{own_cpu_s * 1e3:.2f} ms of processor time each; predict {alone_ms:.2f} ms"
     )
-    columns = ("images/s", "min", "max", "of many", "cpu", "p50 ms", "p99 ms", "n", "added", "n")
-    _say(f"{'':24}" + "".join(f"{column:>9}" for column in columns))
-    verdict = True
+    columns = ("", "images/s", "min", "max", "of many", "cpu", "p50 ms", "p99 ms", "n", "added", "n")
+    rows, enough, said = [], True, ""
     for name, one in found.items():
         rates, p50, p99 = [result.rate for result in one.results], one.median_ms(50), one.median_ms(99)
         rate = statistics.median(rates)
         share, efficiency = rate / in_process, own_cpu_s / statistics.median(one.cpu_s)
         n = sum(len(result.latencies_s) for result in one.results)
-        _say(
-            f"{name:24}{rate:9.1f}{min(rates):9.1f}{max(rates):9.1f}{share:9.1%}{efficiency:9.1%}{p50:9.1f}{p99:9.1f}"
-            f"{n:9}{one.added_ms:9.2f}{len(one.single_s):9}"
-        )
+        figures = (f"{rate:.1f}", f"{min(rates):.1f}", f"{max(rates):.1f}", f"{share:.1%}", f"{efficiency:.1%}")
+        singles = (f"{one.added_ms:.2f}", str(len(one.single_s)))
+        rows.append((name, *figures, f"{p50:.1f}", f"{p99:.1f}", str(n), *singles))
         if name == "edge serve":
-            verdict = share >= SHARE_TARGET and p99 <= SPREAD_TARGET * p50 and one.added_ms <= ADDED_MS_TARGET
+            enough = share >= SHARE_TARGET and p99 <= SPREAD_TARGET * p50 and one.added_ms <= ADDED_MS_TARGET
             targets = f"{SHARE_TARGET:.0%}, {SPREAD_TARGET:g} times and {ADDED_MS_TARGET:g} ms"
-            _say(f"{'':24}p99 is {p99 / p50:.2f} times p50; the targets are {targets}")
-    return 1 if given.check and not verdict else 0
+            said = f"\np99 of edge serve is {p99 / p50:.2f} times p50; the targets are {targets}"
+    say(Table(columns, tuple(rows), left=1).text() + said)
+    return enough
 
 
 def _edge(model: Path, threads: int, batching: str) -> Server:
@@ -246,8 +226,8 @@ def running(server: Server) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def soak(model: Path, images: Sequence[bytes], count: int, threads: int) -> int:
-    """Send `count` requests in ten parts and print the memory after each; 1 where it grows after the second."""
+def soak(model: Path, images: Sequence[bytes], count: int, threads: int) -> bool:
+    """Send `count` requests in ten parts and print the memory after each; whether it stays after the second."""
     server = _edge(model, threads, "auto")
     sizes: list[float] = []
     with running(server) as (port, pid):
@@ -257,17 +237,12 @@ def soak(model: Path, images: Sequence[bytes], count: int, threads: int) -> int:
             )
             statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
             sizes.append(int(statm.split()[1]) * 4096)
-            _say(
+            say(
                 f"{(step + 1) * count // SOAK_STEPS:8} requests  {result.rate:7.1f} a second  {sizes[-1] / 1e6:7.1f} MB"
             )
     growth = sizes[-1] - sizes[1]
-    _say(f"growth since the second part {growth / 1e6:+.1f} MB")
-    return 1 if growth > GROWTH_TARGET_BYTES else 0
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    say(f"growth since the second part {growth / 1e6:+.1f} MB")
+    return growth <= GROWTH_TARGET_BYTES
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""A module as a program: how it is started, and how it ends, with one line where something is wrong."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+
+from edge_runtime import EdgeError
+
+__all__ = ["INTERRUPTED", "exit_code", "python_module"]
+
+INTERRUPTED = 130
+
+
+def python_module(name: str, *words: str) -> list[str]:
+    """The command that runs the module `name` with `words`."""
+    # -P: a random.py in the folder this is started from is not the standard library's.
+    return [sys.executable, "-P", "-m", name, *words]
+
+
+def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted") -> int:
+    """What `measure` gives, or the code of the error that ended it, which is told on stderr."""
+    # Ended from outside, as Ctrl-C ends it: what it started and the files it made must go with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return measure()
+    except EdgeError as error:
+        code, said = error.exit_code, str(error)
+    except subprocess.CalledProcessError as error:
+        code, said = 1, f"{error}\n{error.stderr or ''}".rstrip()
+    except OSError as error:
+        code, said = 1, str(error)
+    except KeyboardInterrupt:
+        code, said = INTERRUPTED, interrupted
+    sys.stderr.write(f"error: {said}\n")
+    return code
