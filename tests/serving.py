@@ -78,6 +78,12 @@ class Served:
         lines = [json.loads(line) for line in self._lines if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
+    def check_log(self) -> None:
+        """Fail where a line behind the greeting is not one JSON object."""
+        greeting = next(number for number, line in enumerate(self._lines) if line.startswith("serving "))
+        for line in self._lines[greeting + 1 :]:
+            assert line.startswith("{") and isinstance(json.loads(line), dict), line
+
     def said(self) -> str:
         """Everything on stderr, so far."""
         return "\n".join(self._lines)

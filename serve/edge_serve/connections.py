@@ -140,7 +140,9 @@ class GuardedProtocol(H11Protocol):
             self.transport.close()
 
     def _answer(self, status: int, reason: str) -> None:
-        body = json.dumps({"error": reason}).encode()
+        # What was asked with HEAD is answered without a body, and h11 would not let one through.
+        bare = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
+        body = b"" if bare else json.dumps({"error": reason}).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
         phrase = HTTPStatus(status).phrase.encode()
         response = h11.Response(status_code=status, headers=list(headers.items()), reason=phrase)

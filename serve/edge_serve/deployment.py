@@ -6,6 +6,7 @@ import getpass
 import json
 import shlex
 import sys
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edge_serve.settings import ServeSettings
 __all__ = ["containerfile", "systemd_unit"]
 
 _HOMES = (Path("/home"), Path("/root"))
+_SECRET = "/run/secrets/edge-token"
 
 _UNIT = """\
 # edge serve --systemd {words}
@@ -76,7 +78,7 @@ _CONTAINER = """\
 # edge serve --container {words}
 # Beside it: edge_vision-{version}-py3-none-any.whl (pip wheel --no-deps . in a clone) and {model}. Then:
 #   podman build -t edge-serve -f Containerfile .
-#   podman run -d --name edge-serve --read-only --cap-drop=all --security-opt=no-new-privileges --memory=1g \\
+{secrets}#   podman run -d --name edge-serve --read-only --cap-drop=all --security-opt=no-new-privileges --memory=1g \\
 #     -p {published} {secret}edge-serve
 FROM docker.io/library/python:3.13-slim AS build
 COPY edge_vision-{version}-py3-none-any.whl /tmp/
@@ -95,15 +97,24 @@ ENTRYPOINT {command}
 """
 
 
-def systemd_unit(settings: ServeSettings, token_file: Path | None = None) -> str:
+def systemd_unit(
+    settings: ServeSettings, token_file: Path | None = None, say: Callable[[str], None] = lambda _: None
+) -> str:
     """A unit that serves as `settings` say, with this environment's `edge`; the token is handed over as a credential.
 
     The service has a user of its own, unless `edge` or the model lies in somebody's home: then it runs as the user
-    who asked, and may read the home and change nothing.
+    who asked, or whose home it is where root asked, and may read the home and change nothing. It never runs as root:
+    `say` is told where its user cannot read what lies in root's home.
     """
     executable = Path(sys.executable).absolute().with_name("edge")
     model = settings.model.absolute()
-    at_home = any(path.is_relative_to(home) for path in (executable, model) for home in _HOMES)
+    homes = [path for path in (executable, model) if any(path.is_relative_to(home) for home in _HOMES)]
+    user = _user(homes) if homes else None
+    if homes and user is None:
+        say(
+            f"note: nothing should serve as root: the unit has a user of its own, who must be able to read {homes[0]}; "
+            "/opt and /srv are places for edge and the model"
+        )
     words = [str(executable), "serve", "--model", str(model), *_flags(settings)]
     if token_file is not None:
         words += ["--token-file", "%d/token"]
@@ -113,31 +124,49 @@ def systemd_unit(settings: ServeSettings, token_file: Path | None = None) -> str
         words=shlex.join(_flags(settings)),
         command=" ".join(_systemd_word(word) for word in words),
         stop_s=settings.limits.grace_s + 5,
-        who=f"User={getpass.getuser()}\n" if at_home else "DynamicUser=yes\n",
+        who="DynamicUser=yes\n" if user is None else f"User={user}\n",
         token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
         files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
-        home="read-only" if at_home else "yes",
+        home="read-only" if homes else "yes",
         private_tmp="no" if model.is_relative_to("/tmp") else "yes",
     )
 
 
 def containerfile(settings: ServeSettings, token_file: Path | None = None) -> str:
-    """A Containerfile of two stages that serves as `settings` say, on all addresses of the container."""
+    """A Containerfile of two stages that serves as `settings` say, on all addresses of the container.
+
+    It wants a token, which is no part of it but a secret of podman's, unless `settings` say that everyone may come.
+    """
     port = settings.port or 8000
     words = ["/opt/edge/bin/edge", "serve", "--model", f"/model/{settings.model.name}", "--host", "0.0.0.0"]
     flags = _flags(settings, of_container=True)
     words += ["--port", str(port), *flags]
-    words += ["--token-file", "/run/secrets/edge-token"] if token_file is not None else ["--no-auth"]
+    words += ["--no-auth"] if settings.no_auth else ["--token-file", _SECRET]
+    secret = shlex.quote(str(token_file)) if token_file is not None else "token"
+    making = "" if token_file is not None else "openssl rand -hex 16 > token && "
     return _CONTAINER.format(
         words=shlex.join(flags),
         version=version("edge-vision"),
         model=settings.model.name,
         port=port,
         published=f"{settings.host}:{port}:{port}" if is_loopback(settings.host) else f"{port}:{port}",
-        secret="--secret edge-token " if token_file is not None else "",
+        secret="" if settings.no_auth else "--secret edge-token ",
+        secrets="" if settings.no_auth else f"#   {making}podman secret create edge-token {secret}\n",
         command=json.dumps(words),
     )
+
+
+def _user(homes: Iterable[Path]) -> str | None:
+    """Who may read what lies in these homes and is not root: who asks, or else whose home it is; None for root's."""
+    user = getpass.getuser()
+    if user != "root":
+        return user
+    try:
+        owners = {Path(*path.parts[:3] if path.is_relative_to("/home") else ("/root",)).owner() for path in homes}
+    except (OSError, KeyError):
+        return None
+    return None if "root" in owners else owners.pop()
 
 
 def _flags(settings: ServeSettings, *, of_container: bool = False) -> list[str]:

@@ -9,10 +9,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from edge_serve.limits import Limits
-from edge_serve.refusal import Refusal
+from edge_serve.refusal import Refusal, short
 
-__all__ = ["Form", "Upload", "read_form"]
+__all__ = ["FILE_NAME_HINT", "Form", "Upload", "no_file_name", "read_form"]
 
+FILE_NAME_HINT = "give a picture's part a file name: curl -F file=@photo.jpg"
 _FIELDS = 8
 _FIELD_BYTES = 256
 _PART_HEADERS = 8
@@ -112,7 +113,7 @@ class _Reader:
 
     def _take(self, data: bytes, start: int, end: int) -> None:
         if self._file_name is None and len(self._data) + end - start > _FIELD_BYTES:
-            raise Refusal(413, "form", "a field is too long", "a picture is sent as a file, with a filename")
+            raise Refusal(413, "form", f"{no_file_name(self._name)} and is too long for an option", FILE_NAME_HINT)
         self._data += memoryview(data)[start:end]
 
     def _end_part(self) -> None:
@@ -124,6 +125,11 @@ class _Reader:
 
     def _end(self) -> None:
         self.ended = True
+
+
+def no_file_name(field: str) -> str:
+    """The beginning of a message on a part that is taken for an option for want of a file name."""
+    return f"the form's part {short(field)!r} has no file name"
 
 
 def _base_name(name: str) -> str:

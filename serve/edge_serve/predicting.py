@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 from edge_runtime import UNKNOWN, ImageError
 from edge_serve.body import BodyBudget, read_chunks, read_whole
 from edge_serve.engine import Answer, Engine
-from edge_serve.multipart import read_form
-from edge_serve.refusal import Refusal
+from edge_serve.multipart import FILE_NAME_HINT, no_file_name, read_form
+from edge_serve.refusal import Refusal, short
 from edge_serve.settings import ServeSettings
 
 __all__ = ["Predicting", "card_json"]
@@ -55,6 +55,9 @@ class Predicting:
             if kind == "multipart/form-data":
                 chunks = read_chunks(request.receive, request.headers, share, self._limits)
                 form = await read_form(chunks, request.headers["content-type"], self._limits)
+                for name in form.fields:
+                    if name not in _OPTIONS:
+                        raise Refusal(422, "option", f"{no_file_name(name)} and is no option", FILE_NAME_HINT)
                 options = _options({**request.query_params, **form.fields})
                 images = [(upload.name, upload.data) for upload in form.files]
                 if not images:
@@ -68,7 +71,7 @@ class Predicting:
                 raise Refusal(
                     415,
                     "type",
-                    f"{_short(kind)} is not read",
+                    f"{short(kind)} is not read",
                     "send image/jpeg or another image type, application/octet-stream or multipart/form-data",
                 )
             answers = await self._engine.classify(images, show=options.input)
@@ -131,20 +134,20 @@ def _options(given: Mapping[str, str]) -> _Options:
     """Raises Refusal (422) for a name or a value that means nothing here."""
     for name in given:
         if name not in _OPTIONS:
-            raise Refusal(422, "option", f"there is no option {_short(name)!r}", f"there are {', '.join(_OPTIONS)}")
+            raise Refusal(422, "option", f"there is no option {short(name)!r}", f"there are {', '.join(_OPTIONS)}")
     top = given.get("top", str(DEFAULT_TOP))
     if not _WHOLE.fullmatch(top) or not 1 <= int(top) <= _MOST_TOP:
-        raise Refusal(422, "option", f"top {_short(top)!r} is no whole number from 1 to {_MOST_TOP}")
+        raise Refusal(422, "option", f"top {short(top)!r} is no whole number from 1 to {_MOST_TOP}")
     confidence = given.get("min_confidence", "0")
     try:
         least = float(confidence)
     except ValueError:
         least = math.nan
     if not 0 <= least <= 1:
-        raise Refusal(422, "option", f"min_confidence {_short(confidence)!r} is no number from 0 to 1")
+        raise Refusal(422, "option", f"min_confidence {short(confidence)!r} is no number from 0 to 1")
     show = given.get("input", "false")
     if show not in ("true", "false"):
-        raise Refusal(422, "option", f"input {_short(show)!r} is neither true nor false")
+        raise Refusal(422, "option", f"input {short(show)!r} is neither true nor false")
     return _Options(int(top), least, show == "true")
 
 
@@ -174,7 +177,3 @@ def _timings(answers: list[Answer]) -> dict[str, float]:
         "inference": [answer.inference_s for answer in answers],
     }
     return {step: round(max(seconds, default=0.0) * 1e3, 3) for step, seconds in steps.items()}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:59]}…"

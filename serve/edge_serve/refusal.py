@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["Refusal"]
+__all__ = ["Refusal", "short"]
 
 
 class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
@@ -26,3 +26,8 @@ class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
     def to_json(self) -> dict[str, str]:
         """As it is answered; `error` alone is what the Open Inference Protocol asks for."""
         return {"error": self.message, **({"hint": self.hint} if self.hint else {})}
+
+
+def short(text: str) -> str:
+    """A client's own words, as many as an answer has room for."""
+    return text if len(text) <= 60 else f"{text[:59]}…"

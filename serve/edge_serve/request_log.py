@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -49,6 +52,22 @@ class RequestLog:
             return
         self._thread.join(timeout=1)
 
+    @contextmanager
+    def libraries(self) -> Iterator[None]:
+        """Within the block, what libraries log or warn of is lines of this log, too."""
+        handler = _LibraryHandler(self)
+        root = logging.getLogger()
+        root.addHandler(handler)
+        logging.captureWarnings(True)
+        # They tell each stranger's mistake; the answer, and the request's own line, tell it better.
+        for name in ("uvicorn.error", "python_multipart"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.captureWarnings(False)
+            root.removeHandler(handler)
+
     def _write(self) -> None:
         while (line := self._lines.get()) is not None:
             if self._dropped:
@@ -61,3 +80,13 @@ class RequestLog:
             except (OSError, ValueError):
                 # The reader has gone. Serving goes on.
                 continue
+
+
+class _LibraryHandler(logging.Handler):
+    def __init__(self, log: RequestLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._log.event("library", level=level, logger=record.name, error=self.format(record))

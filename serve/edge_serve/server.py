@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import os
 import signal
 import socket
@@ -62,7 +61,8 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
             gc.freeze()
             gc.set_threshold(_COLLECT_EVERY)
             say(f"batching {on}: {model.choice.reason}")
-            return asyncio.run(_Serving(settings, engine, metrics, log, say).run(listening))
+            with log.libraries():
+                return asyncio.run(_Serving(settings, engine, metrics, log, say).run(listening))
         finally:
             log.close()
     finally:
@@ -164,8 +164,6 @@ class _Serving:
 
 
 def _config(gate: Gate, connections: Connections) -> uvicorn.Config:
-    # By its own name: uvicorn looks at the level of just this one.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     return uvicorn.Config(
         gate,
         http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]

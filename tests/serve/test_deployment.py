@@ -45,12 +45,13 @@ def test_the_unit_serves_as_asked() -> None:
     assert "no-auth" not in unit
 
 
-def test_without_need_it_has_no_rights_and_no_home() -> None:
+def test_without_need_it_has_no_rights_and_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "pi")
     unit = systemd_unit(settings(Path("/srv/model.onnx")))
     assert line(unit, "CapabilityBoundingSet=") == "" and "AmbientCapabilities" not in unit
     assert "LoadCredential" not in unit and "--token" not in unit and "--host" not in unit
     at_home = systemd_unit(settings(Path("/home/pi/model.onnx")))
-    assert line(at_home, "ProtectHome=") == "read-only" and line(at_home, "User=")
+    assert line(at_home, "ProtectHome=") == "read-only" and line(at_home, "User=") == "pi"
     assert "DynamicUser" not in at_home
 
 
@@ -90,7 +91,38 @@ def test_the_container_serves_as_asked() -> None:
     assert "-p 9000:9000 --secret edge-token" in text
 
 
-def test_a_container_without_token_is_for_this_machine_alone() -> None:
+def test_a_container_wants_a_token_though_none_was_named() -> None:
     text = containerfile(settings(Path("m.onnx")))
-    assert "-p 127.0.0.1:8000:8000 edge-serve" in text
-    assert json.loads(line(text, "ENTRYPOINT "))[-1] == "--no-auth"
+    assert "openssl rand -hex 16 > token && podman secret create edge-token token" in text
+    assert "-p 127.0.0.1:8000:8000 --secret edge-token edge-serve" in text
+    assert json.loads(line(text, "ENTRYPOINT "))[-2:] == ["--token-file", "/run/secrets/edge-token"]
+    assert "no-auth" not in text
+    named = containerfile(settings(Path("m.onnx"), token=TOKEN), Path("my token"))
+    assert "podman secret create edge-token 'my token'" in named and "openssl" not in named
+
+
+def test_a_container_is_open_only_where_that_was_asked_for() -> None:
+    text = containerfile(settings(Path("m.onnx"), host="0.0.0.0", no_auth=True))
+    assert json.loads(line(text, "ENTRYPOINT "))[-1] == "--no-auth" and "secret" not in text
+
+
+def test_no_unit_runs_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "root")
+    notes: list[str] = []
+    for model in ("/root/model.onnx", "/home/nobody-of-that-name/model.onnx"):
+        unit = systemd_unit(settings(Path(model)), None, notes.append)
+        assert (
+            "User=root" not in unit
+            and line(unit, "DynamicUser=") == "yes"
+            and line(unit, "ProtectHome=") == "read-only"
+        )
+        assert model in notes.pop() and not notes
+    systemd_unit(settings(Path("/srv/model.onnx")), None, notes.append)
+    assert not notes
+
+
+def test_root_hands_a_home_over_to_whose_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "root")
+    monkeypatch.setattr(Path, "owner", lambda path: {"/home/pi": "pi"}[str(path)])
+    unit = systemd_unit(settings(Path("/home/pi/models/model.onnx")))
+    assert line(unit, "User=") == "pi" and "DynamicUser" not in unit

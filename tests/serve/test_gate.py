@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import re
 import socket
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_serve.gate import _place
-from serving import Served, picture, serving
+from edge_serve.request_log import RequestLog
+from serving import Served, form, picture, serving
 
 TOKEN = "0123456789abcdef"
 
@@ -143,6 +148,37 @@ def test_a_strangers_text_cannot_forge_a_line(served: Served) -> None:
     reply = served.ask("GET", "/x%0a%7b%22event%22:%22forged%22%7d")
     assert served.request_line(reply.headers["x-request-id"])["path"] == '/x\n{"event":"forged"}'
     assert served.log("forged") == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"hello",
+        b"--xYzZY\r\n\0: y\r\n\r\nx\r\n--xYzZY--\r\n",
+        b"--xYzZY\r\nA: b\rc\r\n",
+        form(("f", "a", b"x"))[0] + b"epilogue",
+    ],
+)
+def test_a_malformed_form_makes_no_line_that_is_no_json(served: Served, body: bytes) -> None:
+    reply = served.ask("POST", "/predict", body, {"Content-Type": "multipart/form-data; boundary=xYzZY"})
+    served.request_line(reply.headers["x-request-id"])
+    served.check_log()
+
+
+def test_what_libraries_log_and_warn_of_is_json_and_told_once() -> None:
+    stream = io.StringIO()
+    log = RequestLog(stream)
+    with log.libraries(), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.getLogger("asyncio").error("one\ntwo", exc_info=ValueError("bad"))
+        logging.getLogger("python_multipart.multipart").warning("a stranger's mistake")
+        warnings.warn("old", UserWarning, stacklevel=1)
+    logging.getLogger("asyncio").error("not ours any more")
+    log.close()
+    failed, warned = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (failed["event"], failed["level"], failed["logger"]) == ("library", "error", "asyncio")
+    assert failed["error"].startswith("one\ntwo\n") and "ValueError: bad" in failed["error"]
+    assert warned["level"] == "warning" and "UserWarning: old" in warned["error"]
 
 
 def test_metrics_count_what_happened(served: Served) -> None:

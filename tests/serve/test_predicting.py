@@ -126,6 +126,18 @@ def test_what_cannot_be_read_is_told_by_its_status(served: Served, headers: dict
     assert reply.status == status and reply.json()["error"]
 
 
+@pytest.mark.parametrize("name", ["file", "image", "x" * 200])
+@pytest.mark.parametrize("value", [b"photo.jpg", picture("red"), bytes(2000)])
+def test_a_part_without_file_name_is_told_to_have_none(served: Served, name: str, value: bytes) -> None:
+    """As curl sends it where the @ was forgotten, and libraries where they get bytes instead of a file."""
+    body, headers = form((name, None, value))
+    reply = served.ask("POST", "/predict", body, headers)
+    assert reply.status in (422, 413)
+    said = reply.json()
+    assert f"part '{name[:50]}" in said["error"] and "has no file name" in said["error"] and len(said["error"]) < 150
+    assert "curl -F file=@photo.jpg" in said["hint"]
+
+
 def test_nothing_is_422(served: Served) -> None:
     assert served.predict(b"").status == 422
     body, headers = form(("top", None, b"1"))

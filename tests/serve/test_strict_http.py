@@ -70,6 +70,57 @@ def test_ambiguous_requests_are_refused(head: bytes) -> None:
         first_event(head)
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "path"),
+    [
+        (b"http://pi.local:8000/predict?top=1", b"pi.local:8000", b"/predict?top=1"),
+        (b"HTTP://[::1]/", b"[::1]", b"/"),
+        (b"http://localhost", b"localhost", b"/"),
+        (b"http://localhost?top=1", b"localhost", b"/?top=1"),
+    ],
+)
+def test_an_address_as_target_is_a_path_and_a_host(target: bytes, host: bytes, path: bytes) -> None:
+    request = first_event(b"GET " + target + b" HTTP/1.1\r\nHost: evil.example\r\nX: y\r\n\r\n")
+    assert isinstance(request, h11.Request)
+    assert request.target == path and list(request.headers) == [(b"host", host), (b"x", b"y")]
+
+
+MALFORMED_TARGETS = [
+    b"http://",
+    b"http:///healthz",
+    b"http:/healthz",
+    b"http://localhost:x/healthz",
+    b"http://user@localhost/healthz",
+    b"http://localhost#/healthz",
+    b"https://localhost/healthz",
+    b"ftp://localhost/healthz",
+    b"localhost:80",
+    b"healthz",
+]
+
+
+@pytest.mark.parametrize("target", MALFORMED_TARGETS)
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"CONNECT"])
+def test_targets_that_are_no_path_and_no_http_address_are_400(served: Served, method: bytes, target: bytes) -> None:
+    said = served.raw(method + b" " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert said.startswith(b"HTTP/1.1 400 ") and said.count(b"HTTP/1.1 ") == 1, said
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://localhost/healthz", b"localhost", b"200"),
+        (b"http://127.0.0.1:8000/healthz", b"evil.example", b"200"),
+        (b"http://evil.example/healthz", b"localhost", b"421"),
+    ],
+)
+def test_an_address_as_target_is_served_and_counts_for_more_than_the_host(
+    served: Served, target: bytes, host: bytes, status: bytes
+) -> None:
+    said = served.raw(b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+    assert said.split()[1] == status, said
+
+
 @pytest.mark.parametrize("encoding", [b"gzip", b"chunked, gzip", b"gzip, chunked", b"xchunked", b"identity"])
 def test_encodings_other_than_chunked_are_refused(encoding: bytes) -> None:
     with pytest.raises(h11.RemoteProtocolError) as caught:
@@ -127,12 +178,64 @@ def test_over_a_socket_that_is_one_answer_and_the_end(served: Served, head: byte
         b"0x3\r\nabc\r\n",
         b"3 \nabc\r\n",
         b"\r\n",
+        b"zz",
+        b"f" * 17,
+        b"0" * 16 + b"1\r\na\r\n",
+        b"3;" + b"a" * 255,
+        b"3;" + b"a" * 255 + b"\r\nabc\r\n",
+        b"3;a\rb\r\nabc\r\n",
+        b"3;a\r\r\nabc\r\n",
+        b"3;a\nb\r\nabc\r\n",
+        b"3;\0\r\nabc\r\n",
+        b"3\r\nabc\r\n0\r\n\n",
+        b"3\r\nabc\r\n0\r\nX: y\n\n",
+        b"3\r\nabc\r\n0\r\nX: y\nZ: y\r\n\r\n",
+        b"3\r\nabc\r\n0\r\nX: y\r\n z\r\n\r\n",
     ],
 )
-def test_bad_chunks_are_400_and_the_end(served: Served, chunks: bytes) -> None:
-    head = b"POST /predict HTTP/1.1\r\n" + HOST + b"Content-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n"
+@pytest.mark.parametrize("method", [b"POST", b"HEAD"])
+def test_bad_chunks_are_400_and_the_end_at_once(served: Served, method: bytes, chunks: bytes) -> None:
+    late = len(served.log("refused"))
+    head = method + b" /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
     said = served.raw(head + chunks)
     assert said.startswith(b"HTTP/1.1 400 ") and said.count(b"HTTP/1.1 ") == 1, said
+    assert {line["kind"] for line in served.log("refused")[late:]} <= {"protocol"}
+    assert "Traceback" not in served.said()
+
+
+@pytest.mark.parametrize(
+    "trailer", [b"X: 1\r\n" * 7, b"X: " + b"a" * 1000 + b"\r\n", b"X: " + b"a" * 1000], ids=["many", "long", "endless"]
+)
+def test_a_trailer_is_held_to_the_limits_of_a_head(trailer: bytes) -> None:
+    connection = StrictConnection(header_bytes=1000, headers=5)
+    end = b"" if trailer.endswith(b"a") else b"\r\n"
+    connection.receive_data(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + trailer + end)
+    assert isinstance(connection.next_event(), h11.Request)
+    with pytest.raises(h11.RemoteProtocolError):
+        connection.next_event()
+    assert connection.fault[0] == 431
+
+
+def test_good_chunks_are_read_in_pieces_of_any_size() -> None:
+    chunks = b"3;name=value\r\nabc\r\n0000000000000002; x\r\nde\r\n0\r\nX: y\r\n\r\n"
+    data = b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks
+    for piece in (1, 2, 7, len(data)):
+        connection = StrictConnection(header_bytes=1000, headers=5)
+        body, ended = b"", False
+        for start in range(0, len(data), piece):
+            connection.receive_data(data[start : start + piece])
+            while (event := connection.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                body += event.data if isinstance(event, h11.Data) else b""
+                ended = isinstance(event, h11.EndOfMessage)
+                if ended:
+                    break
+        assert body == b"abcde" and ended
+
+
+def test_a_request_behind_chunks_is_no_trailer(served: Served) -> None:
+    data = b"POST /predict HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n0\r\n\r\n"
+    behind = b"GET /healthz HTTP/1.1\r\n" + HOST + b"X: y\r\n" * 98 + b"Connection: close\r\n\r\n"
+    assert b"HTTP/1.1 200 " in served.raw(data + behind)
 
 
 def test_ten_thousand_headers_are_431(served: Served) -> None:

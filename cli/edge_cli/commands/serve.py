@@ -125,7 +125,8 @@ def serve(
             raise UsageError("a token does not belong into a unit that everyone can read", "give --token-file FILE")
         if not settings.model.is_file():
             raise UsageError(f"{settings.model} does not exist", "make one with edge export, or name another")
-        sys.stdout.write((systemd_unit if systemd else containerfile)(settings, token_file))
+        unit = systemd_unit(settings, token_file, console.say) if systemd else containerfile(settings, token_file)
+        sys.stdout.write(unit)
         return 0
     if token is not None:
         console.say("note: every user of this machine can read --token in the list of processes; --token-file is safer")
