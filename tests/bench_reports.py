@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_benchmarks import BenchSettings, Report, Row, Throughput, Timings, read_environment
-from edge_benchmarks.accuracy import Accuracy
-from edge_benchmarks.conditions import Conditions, Reading
-from edge_benchmarks.report import ColdStart
+from edge_benchmarks import BenchSettings, Report, Timings, read_environment
+from edge_benchmarks.machine.temperature import Conditions, Reading
+from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.report.report import ColdStart, Row, Throughput
 
 __all__ = ["make_report", "make_row", "noisy_timings"]
 

@@ -7,11 +7,11 @@ from typing import Any, NoReturn, Self
 
 import pytest
 
-from edge_benchmarks import WarmUp, benching
-from edge_benchmarks.busyness import Busyness
-from edge_benchmarks.engines import Setup
-from edge_benchmarks.latency import Turn
-from edge_benchmarks.workers import FirstAnswer
+from edge_benchmarks import benching
+from edge_benchmarks.machine.other_load import Busyness
+from edge_benchmarks.measure.turns import Turn, WarmUp
+from edge_benchmarks.measure.worker_driver import FirstAnswer
+from edge_benchmarks.models.engines import Setup
 from edge_runtime import EdgeError, ModelError, Sample
 
 __all__ = ["FakeWorker", "use_fake_workers"]

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_export.accuracy import LabelledImages
+from edge_export.precision.count_right import LabelledImages
 from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, Preprocessing
 
 LABELS = ("red", "green", "blue")

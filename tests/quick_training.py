@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edge_runtime import Run
-from edge_train import Network, Silence, TrainSettings, build, find_backbone, load_checkpoint
+from edge_runtime import Run, Silence
+from edge_train import Network, TrainSettings, build, find_backbone, load_checkpoint
 
 __all__ = ["QUICK", "Ear", "changed", "equal", "flags", "network", "quick_settings", "weights", "write_weights"]
 

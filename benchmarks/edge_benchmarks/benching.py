@@ -13,31 +13,32 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edge_benchmarks.accuracy import Accuracy, LabelledImages, recorded_accuracy
-from edge_benchmarks.busyness import UNKNOWN_BUSYNESS, Busyness
-from edge_benchmarks.conditions import Monitor
-from edge_benchmarks.contestants import Contestant
-from edge_benchmarks.engines import ENGINE_PACKAGES, Setup
-from edge_benchmarks.environment import read_environment
-from edge_benchmarks.groups import split_by_memory
-from edge_benchmarks.latency import Plan, Turn, interleave
-from edge_benchmarks.picture import DRAWN, draw_picture
-from edge_benchmarks.report import ColdStart, Failure, Report, Row, Throughput
+from edge_benchmarks.machine.environment import read_environment
+from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
+from edge_benchmarks.machine.temperature import Monitor
+from edge_benchmarks.measure.memory_groups import split_by_memory
+from edge_benchmarks.measure.sustained import Sustained, measure_sustained
+from edge_benchmarks.measure.timings import Timings
+from edge_benchmarks.measure.turns import Plan, Turn, interleave
+from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
+from edge_benchmarks.models.accuracy import Accuracy, LabelledImages, recorded_accuracy
+from edge_benchmarks.models.contestant import Contestant
+from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
+from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
+from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
 from edge_benchmarks.settings import BenchSettings
-from edge_benchmarks.sustained import Sustained, measure_sustained
-from edge_benchmarks.timings import Timings
-from edge_benchmarks.workers import FirstAnswer, Worker
 from edge_runtime import (
     CheckpointError,
     DataError,
     EdgeError,
     ModelError,
+    Progress,
+    Silence,
     UsageError,
     available_memory_bytes,
     decode,
     usable_cores,
 )
-from edge_train import Progress, Silence
 
 __all__ = ["bench"]
 

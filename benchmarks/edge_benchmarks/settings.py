@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from edge_benchmarks.latency import Plan
+from edge_benchmarks.measure.turns import Plan
 from edge_runtime import UsageError
 
 __all__ = ["BenchSettings", "HowMeasured"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_benchmarks import Plan, Table, build_fresh, choose_backbones, read_environment, take_turns, warm_up
-from edge_export.quantization import Quantizer
+from edge_export import Quantizer
 from edge_runtime import Classifier
 from shared import check, flags, say
 

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from edge_benchmarks import Plan, Timings
-from edge_benchmarks.engines import Setup
-from edge_benchmarks.latency import interleave, time_calls
-from edge_benchmarks.workers import Worker
+from edge_benchmarks.measure.turns import interleave, time_calls
+from edge_benchmarks.measure.worker_driver import Worker
+from edge_benchmarks.models.engines import Setup
 from edge_runtime import Classifier
 from shared import at_least_1, check, flags, say, subject
 

@@ -31,7 +31,7 @@ from itertools import cycle, takewhile
 from pathlib import Path
 
 from edge_benchmarks import Table, draw_picture, read_environment
-from edge_benchmarks.load import LoadResult, ask, post_request, put_load
+from edge_benchmarks.serving.load import LoadResult, ask, post_request, put_load
 from edge_runtime import Classifier, EdgeError, UsageError, find_images
 from shared import at_least_1, check, default_model, edge_command, flags, say
 
@@ -112,7 +112,7 @@ def compare(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> 
     """Print what predict_many and the servers reach; whether that is enough."""
     servers = [_edge(model, given.threads, batching) for batching in ("auto", "off", "on")]
     if given.plain != "none" and find_spec("fastapi") and find_spec("torch"):
-        command = [sys.executable, "-m", "edge_benchmarks.plain_endpoint", given.plain]
+        command = [sys.executable, "-m", "edge_benchmarks.serving.plain_endpoint", given.plain]
         servers.append(Server("plain FastAPI + torch", command, form=True))
     many: list[tuple[float, float]] = []
     found = {server.name: Found() for server in servers}

@@ -7,18 +7,27 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from edge_export.formats.onnx_file import replace_card, write_onnx
+from edge_export.formats.this_machine import optimize_for_this_machine
+from edge_export.formats.torchscript_file import replace_torchscript_card, write_torchscript
 from edge_export.job import ExportJob, prepare
-from edge_export.lower_precision import lower_precision
-from edge_export.models import onnx_model, torchscript_model
-from edge_export.onnx_file import replace_card, write_onnx
-from edge_export.proof import prove
-from edge_export.quick_load import optimize_for_this_machine
+from edge_export.precision.choose import lower_precision
+from edge_export.proof.answers import onnx_model, torchscript_model
+from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
 from edge_export.settings import ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
-from edge_export.torchscript_file import replace_torchscript_card, write_torchscript
-from edge_runtime import Classifier, OutputError, Run, UsageError, atomic_path, graph_sha256, remove_quick_load
-from edge_train import Progress, Silence
+from edge_runtime import (
+    Classifier,
+    OutputError,
+    Progress,
+    Run,
+    Silence,
+    UsageError,
+    atomic_path,
+    graph_sha256,
+    remove_quick_load,
+)
 
 __all__ = ["export"]
 

@@ -10,15 +10,16 @@ from typing import Any
 
 from torch import nn
 
-from edge_export.embedding import EmbeddingNetwork
-from edge_export.ensembles import EnsembleNetwork, Member, average_cards, common_validation, read_members
-from edge_export.evidence import Picture, hostile_pictures, spread
-from edge_export.models import torch_model
-from edge_export.parity import Expected, expect
+from edge_data import read_split
+from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, common_validation, read_members
+from edge_export.networks.with_embedding import EmbeddingNetwork
+from edge_export.proof.answers import torch_model
+from edge_export.proof.parity import Expected, expect
+from edge_export.proof.pictures import Picture, hostile_pictures, spread
+from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
-from edge_export.split_accuracy import SplitReference
-from edge_runtime import ModelCard, ParityError, Run, Sample
-from edge_train import Progress, find_backbone, read_split
+from edge_runtime import ModelCard, ParityError, Progress, Run, Sample
+from edge_train import find_backbone
 
 __all__ = ["PARITY_IMAGES", "ExportJob", "prepare"]
 

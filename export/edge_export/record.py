@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_export.parity import Parity
-from edge_export.quick_load import QuickLoad
-from edge_export.split_accuracy import SplitAccuracy
+from edge_export.formats.this_machine import QuickLoad
+from edge_export.proof.parity import Parity
+from edge_export.proof.whole_split import SplitAccuracy
 from edge_runtime import ModelCard, Run, write_json
 
 __all__ = ["Exported", "write_record"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from edge_export.torchscript_file import read_torchscript
+from edge_export.formats.torchscript_file import read_torchscript
 from edge_runtime import Classifier, ModelError, OutputError, Run, UsageError
 
 __all__ = ["default_target", "require_writable"]

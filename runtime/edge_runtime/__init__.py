@@ -10,183 +10,94 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge_runtime.lazy import lazy_door
+from edge_runtime.lazy import lazy_door as lazy_door
 
 if TYPE_CHECKING:
-    from edge_runtime.atomic import atomic_path, write_json, write_text
-    from edge_runtime.card import EMBEDDING_NAME, FORMAT_VERSION, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
-    from edge_runtime.classifier import Classifier, ImageSource
-    from edge_runtime.csv_cells import csv_cell
     from edge_runtime.errors import (
-        CheckpointError,
-        DataError,
-        EdgeError,
-        ImageError,
-        ImageProblem,
-        MissingExtraError,
-        ModelError,
-        OutputError,
-        ParityError,
-        UsageError,
-        WeightsError,
-        one_line,
+        CheckpointError as CheckpointError,
+        DataError as DataError,
+        EdgeError as EdgeError,
+        ImageError as ImageError,
+        MissingExtraError as MissingExtraError,
+        ModelError as ModelError,
+        OutputError as OutputError,
+        ParityError as ParityError,
+        UsageError as UsageError,
+        WeightsError as WeightsError,
+        one_line as one_line,
     )
-    from edge_runtime.evaluation import Evaluation, evaluate
-    from edge_runtime.folders import ClassFolders, FolderNote, Sample, find_images, scan
-    from edge_runtime.foreign import ForeignClassifier, read_labels
-    from edge_runtime.health import (
-        Health,
-        Sensors,
-        Throttling,
-        read_health,
-        read_sensors,
-        read_throttling,
-        slow_reasons,
+    from edge_runtime.files.atomic import atomic_path as atomic_path, write_json as write_json, write_text as write_text
+    from edge_runtime.files.class_folders import (
+        ClassFolders as ClassFolders,
+        Sample as Sample,
+        find_images as find_images,
+        scan as scan,
     )
-    from edge_runtime.image_kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of
-    from edge_runtime.images import MAX_PIXELS, decode
-    from edge_runtime.journal import Journal
-    from edge_runtime.machine import available_memory_bytes, cpu_model, usable_cores
-    from edge_runtime.metrics import ClassMetrics, Metrics, expected_calibration_error, measure, wilson_interval
-    from edge_runtime.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
-    from edge_runtime.prediction import LabelProbability, Prediction
-    from edge_runtime.preprocess import Preprocessing
-    from edge_runtime.probe import Probe, run_probe
-    from edge_runtime.quick_load import find_quick_load, quick_load_paths, remove_quick_load, write_quick_load_note
-    from edge_runtime.runs import RUNS_FOLDER, Run, find_run, newest_run
-    from edge_runtime.session import open_session
-    from edge_runtime.sorting import Sorter
-    from edge_runtime.sources import STANDARD_INPUT, Source, expand, read_names
-    from edge_runtime.walk import is_image, walk_folder
-    from edge_runtime.watching import UNKNOWN, Sighting, watch
-
-__all__ = [
-    "EMBEDDING_NAME",
-    "FORMAT_OF_SUFFIX",
-    "FORMAT_VERSION",
-    "HEAD_BYTES",
-    "INPUT_NAME",
-    "MAX_PIXELS",
-    "METADATA_KEY",
-    "OUTPUT_NAME",
-    "READABLE_FORMATS",
-    "RUNS_FOLDER",
-    "STANDARD_INPUT",
-    "UNKNOWN",
-    "CheckpointError",
-    "ClassFolders",
-    "ClassMetrics",
-    "Classifier",
-    "DataError",
-    "EdgeError",
-    "Evaluation",
-    "FolderNote",
-    "ForeignClassifier",
-    "Health",
-    "ImageError",
-    "ImageProblem",
-    "ImageSource",
-    "Journal",
-    "LabelProbability",
-    "Metrics",
-    "MissingExtraError",
-    "ModelCard",
-    "ModelError",
-    "OutputError",
-    "ParityError",
-    "Prediction",
-    "Preprocessing",
-    "Probe",
-    "Run",
-    "Sample",
-    "Sensors",
-    "Sighting",
-    "Sorter",
-    "Source",
-    "Throttling",
-    "UsageError",
-    "WeightsError",
-    "atomic_path",
-    "available_memory_bytes",
-    "count_parameters",
-    "cpu_model",
-    "csv_cell",
-    "decode",
-    "evaluate",
-    "expand",
-    "expected_calibration_error",
-    "find_images",
-    "find_quick_load",
-    "find_run",
-    "format_of",
-    "graph_sha256",
-    "is_image",
-    "lazy_door",
-    "measure",
-    "newest_run",
-    "one_line",
-    "open_session",
-    "quick_load_paths",
-    "read_header",
-    "read_health",
-    "read_labels",
-    "read_names",
-    "read_sensors",
-    "read_throttling",
-    "remove_quick_load",
-    "run_probe",
-    "scan",
-    "slow_reasons",
-    "usable_cores",
-    "walk_folder",
-    "watch",
-    "wilson_interval",
-    "with_metadata",
-    "write_json",
-    "write_quick_load_note",
-    "write_text",
-]
-
-_HOMES = {
-    "atomic": ["atomic_path", "write_json", "write_text"],
-    "card": ["EMBEDDING_NAME", "FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "ModelCard", "OUTPUT_NAME"],
-    "classifier": ["Classifier", "ImageSource"],
-    "csv_cells": ["csv_cell"],
-    "errors": [
-        "CheckpointError",
-        "DataError",
-        "EdgeError",
-        "ImageError",
-        "ImageProblem",
-        "MissingExtraError",
-        "ModelError",
-        "OutputError",
-        "ParityError",
-        "UsageError",
-        "WeightsError",
-        "one_line",
-    ],
-    "evaluation": ["Evaluation", "evaluate"],
-    "folders": ["ClassFolders", "FolderNote", "Sample", "find_images", "scan"],
-    "foreign": ["ForeignClassifier", "read_labels"],
-    "health": ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"],
-    "image_kind": ["FORMAT_OF_SUFFIX", "HEAD_BYTES", "READABLE_FORMATS", "format_of"],
-    "images": ["MAX_PIXELS", "decode"],
-    "journal": ["Journal"],
-    "lazy": ["lazy_door"],
-    "machine": ["available_memory_bytes", "cpu_model", "usable_cores"],
-    "metrics": ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"],
-    "onnx_bytes": ["count_parameters", "graph_sha256", "read_header", "with_metadata"],
-    "prediction": ["LabelProbability", "Prediction"],
-    "preprocess": ["Preprocessing"],
-    "probe": ["Probe", "run_probe"],
-    "quick_load": ["find_quick_load", "quick_load_paths", "remove_quick_load", "write_quick_load_note"],
-    "runs": ["RUNS_FOLDER", "Run", "find_run", "newest_run"],
-    "session": ["open_session"],
-    "sorting": ["Sorter"],
-    "sources": ["STANDARD_INPUT", "Source", "expand", "read_names"],
-    "walk": ["is_image", "walk_folder"],
-    "watching": ["UNKNOWN", "Sighting", "watch"],
-}
-
-__getattr__, __dir__ = lazy_door(__name__, _HOMES)
+    from edge_runtime.files.csv_cells import csv_cell as csv_cell
+    from edge_runtime.files.named import (
+        STANDARD_INPUT as STANDARD_INPUT,
+        Source as Source,
+        expand as expand,
+        read_names as read_names,
+    )
+    from edge_runtime.files.runs import (
+        RUNS_FOLDER as RUNS_FOLDER,
+        Run as Run,
+        find_run as find_run,
+        newest_run as newest_run,
+    )
+    from edge_runtime.files.walk import is_image as is_image, walk_folder as walk_folder
+    from edge_runtime.images.decoder import MAX_PIXELS as MAX_PIXELS, decode as decode
+    from edge_runtime.images.kind import (
+        FORMAT_OF_SUFFIX as FORMAT_OF_SUFFIX,
+        HEAD_BYTES as HEAD_BYTES,
+        READABLE_FORMATS as READABLE_FORMATS,
+        format_of as format_of,
+    )
+    from edge_runtime.images.preprocessing import Preprocessing as Preprocessing
+    from edge_runtime.machine.health import (
+        Health as Health,
+        Sensors as Sensors,
+        Throttling as Throttling,
+        read_health as read_health,
+        read_sensors as read_sensors,
+        read_throttling as read_throttling,
+        slow_reasons as slow_reasons,
+    )
+    from edge_runtime.machine.limits import (
+        available_memory_bytes as available_memory_bytes,
+        cpu_model as cpu_model,
+        usable_cores as usable_cores,
+    )
+    from edge_runtime.machine.probe import run_probe as run_probe
+    from edge_runtime.model.card import (
+        EMBEDDING_NAME as EMBEDDING_NAME,
+        INPUT_NAME as INPUT_NAME,
+        METADATA_KEY as METADATA_KEY,
+        OUTPUT_NAME as OUTPUT_NAME,
+        ModelCard as ModelCard,
+    )
+    from edge_runtime.model.classifier import Classifier as Classifier
+    from edge_runtime.model.onnx_bytes import (
+        count_parameters as count_parameters,
+        graph_sha256 as graph_sha256,
+        read_header as read_header,
+        with_metadata as with_metadata,
+    )
+    from edge_runtime.model.other_models import ForeignClassifier as ForeignClassifier, read_labels as read_labels
+    from edge_runtime.model.prediction import Prediction as Prediction
+    from edge_runtime.model.session import open_session as open_session
+    from edge_runtime.model.this_machine import (
+        find_quick_load as find_quick_load,
+        quick_load_paths as quick_load_paths,
+        remove_quick_load as remove_quick_load,
+        write_quick_load_note as write_quick_load_note,
+    )
+    from edge_runtime.progress import Progress as Progress, Silence as Silence
+    from edge_runtime.scores.evaluation import evaluate as evaluate
+    from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure, wilson_interval as wilson_interval
+    from edge_runtime.watched_folder.journal import Journal as Journal
+    from edge_runtime.watched_folder.sorter import Sorter as Sorter
+    from edge_runtime.watched_folder.watcher import UNKNOWN as UNKNOWN, Sighting as Sighting, watch as watch
+else:
+    __all__, __getattr__, __dir__ = lazy_door(__name__)

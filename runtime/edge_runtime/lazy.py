@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dis
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 __all__ = ["lazy_door"]
 
 
-def lazy_door(package: str, homes: Mapping[str, Sequence[str]]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's `__getattr__` and `__dir__`; `homes` maps each of its modules to the names it has there."""
-    home = {name: module for module, names in homes.items() for name in names}
+def lazy_door(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__all__`, `__getattr__` and `__dir__` of a package whose door names what it hands out just once.
+
+    Called in the `else` of the door's `if TYPE_CHECKING:`, whose imports are read from the door's own code:
+    type checkers follow them, and here each is carried out when its name is asked for.
+    """
+    home: dict[str, str] = {}
+    module = ""
+    for step in dis.get_instructions(sys._getframe(1).f_code):
+        if step.opname == "IMPORT_NAME":
+            module = step.argval
+        elif step.opname == "IMPORT_FROM" and module.startswith(f"{package}."):
+            home[step.argval] = module
 
     def getattr_(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home[name]}"), name)
+        value = getattr(import_module(home[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    return getattr_, lambda: sorted(home)
+    return sorted(home), getattr_, lambda: sorted(home)

@@ -13,30 +13,10 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
-    from edge_serve.deployment import containerfile, systemd_unit
-    from edge_serve.limits import Limits
-    from edge_serve.server import serve
-    from edge_serve.settings import BATCHING, Batching, ServeSettings
-    from edge_serve.tokens import TOKEN_VARIABLE, read_token
-
-__all__ = [
-    "BATCHING",
-    "TOKEN_VARIABLE",
-    "Batching",
-    "Limits",
-    "ServeSettings",
-    "containerfile",
-    "read_token",
-    "serve",
-    "systemd_unit",
-]
-
-_HOMES = {
-    "deployment": ["containerfile", "systemd_unit"],
-    "limits": ["Limits"],
-    "server": ["serve"],
-    "settings": ["BATCHING", "Batching", "ServeSettings"],
-    "tokens": ["TOKEN_VARIABLE", "read_token"],
-}
-
-__getattr__, __dir__ = lazy_door(__name__, _HOMES)
+    from edge_serve.deployment import containerfile as containerfile, systemd_unit as systemd_unit
+    from edge_serve.http.limits import Limits as Limits
+    from edge_serve.http.tokens import read_token as read_token
+    from edge_serve.server import serve as serve
+    from edge_serve.settings import ServeSettings as ServeSettings
+else:
+    __all__, __getattr__, __dir__ = lazy_door(__name__)

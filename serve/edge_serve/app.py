@@ -10,18 +10,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge_serve.body import BodyBudget, ClientGone
-from edge_serve.engine import Engine
-from edge_serve.gate import Gate
-from edge_serve.metrics import Metrics
-from edge_serve.open_inference import OpenInference
-from edge_serve.openapi import openapi
-from edge_serve.page import Page
-from edge_serve.predicting import Predicting
-from edge_serve.refusal import Refusal
-from edge_serve.request_log import RequestLog
+from edge_serve.api.open_inference import OpenInference
+from edge_serve.api.openapi import openapi
+from edge_serve.api.page import Page
+from edge_serve.api.prediction import Predicting
+from edge_serve.http.body import BodyBudget, ClientGone
+from edge_serve.http.gate import Gate
+from edge_serve.http.refusal import Refusal
+from edge_serve.http.tokens import TokenCheck
+from edge_serve.model.engine import Engine
+from edge_serve.observability.prometheus import Metrics
+from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
-from edge_serve.tokens import TokenCheck
 
 __all__ = ["build_app"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
-from edge_serve.hosts import is_loopback
-from edge_serve.limits import Limits
+from edge_serve.http.hosts import is_loopback
+from edge_serve.http.limits import Limits
 from edge_serve.settings import ServeSettings
 
 __all__ = ["containerfile", "systemd_unit"]

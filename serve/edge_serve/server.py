@@ -17,14 +17,14 @@ import uvicorn
 
 from edge_runtime import UsageError
 from edge_serve.app import build_app
-from edge_serve.connections import Connections, GuardedProtocol
-from edge_serve.engine import Engine
-from edge_serve.gate import Gate
-from edge_serve.listening import allow_open_files, listen, shown_address
-from edge_serve.loaded_model import load_model
-from edge_serve.metrics import Metrics
-from edge_serve.reloading import Reloader
-from edge_serve.request_log import RequestLog
+from edge_serve.http.connections import Connections, GuardedProtocol
+from edge_serve.http.gate import Gate
+from edge_serve.http.listen import allow_open_files, listen, shown_address
+from edge_serve.model.engine import Engine
+from edge_serve.model.loaded_model import load_model
+from edge_serve.model.reload import Reloader
+from edge_serve.observability.prometheus import Metrics
+from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
 
 __all__ = ["serve"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime import UsageError
-from edge_serve.hosts import HostCheck, is_address, is_loopback
-from edge_serve.limits import Limits
+from edge_serve.http.hosts import HostCheck, is_address, is_loopback
+from edge_serve.http.limits import Limits
 
 __all__ = ["BATCHING", "Batching", "ServeSettings"]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench_command import Bench, Done
-from edge_benchmarks import TRAINING_BENCHMARKS, Contestant, build_fresh, choose_backbones, training_benchmarks
+from edge_benchmarks import TRAINING_BENCHMARKS, Contestant, build_fresh, choose_backbones
+from edge_benchmarks.training import registry as training_benchmarks
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "self_checks"
 

@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from edge_benchmarks import BenchSettings, Contestant, LabelledImages, bench, benching
-from edge_benchmarks.report import Report
-from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, UsageError
-from edge_train import Silence
+from edge_benchmarks.report.report import Report
+from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, Silence, UsageError
 from fake_worker import use_fake_workers
 from tiny_model import write_tiny_model
 

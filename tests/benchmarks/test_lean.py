@@ -13,7 +13,7 @@ def test_every_name_at_the_door_opens() -> None:
 
 def test_the_whole_package_loads_without_torch_onnx_or_matplotlib() -> None:
     script = (
-        "import sys, edge_benchmarks, edge_benchmarks.worker, edge_cli.commands.bench\n"
+        "import sys, edge_benchmarks, edge_benchmarks.measure.worker_process, edge_cli.commands.bench\n"
         "for name in edge_benchmarks.__all__: getattr(edge_benchmarks, name)\n"
         "print({'torch', 'torchvision', 'onnx', 'matplotlib'} & set(sys.modules))"
     )

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime import METADATA_KEY, ModelCard, Preprocessing
-from edge_runtime.onnx_bytes import graph_sha256, with_metadata
+from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
 from tiny_model import write_tiny_model
 
 CARD = ModelCard(

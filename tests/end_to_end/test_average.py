@@ -12,17 +12,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from edge_data import draw_shapes, read_split  # noqa: E402
+from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import Run  # noqa: E402
-from edge_train import (  # noqa: E402
-    ImageStore,
-    TrainSettings,
-    draw_shapes,
-    evaluation_batches,
-    load_checkpoint,
-    read_split,
-    save_checkpoint,
-    train,
-)
+from edge_train import TrainSettings, load_checkpoint, save_checkpoint, train  # noqa: E402
+from edge_train.run.batches import evaluation_batches  # noqa: E402
 
 
 @pytest.fixture(scope="module")

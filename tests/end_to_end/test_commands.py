@@ -16,7 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_train import draw_shapes  # noqa: E402
+from edge_data import draw_shapes  # noqa: E402
 
 QUICK = ("--backbone", "squeezenet1_1", "--image-size", "48", "--epochs", "2", "--batch-size", "16")
 

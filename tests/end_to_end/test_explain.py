@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 import torch
 
 from edge_train import BACKBONES, build
-from edge_train.explain import last_map
+from edge_train.explain.grad_cam import last_map
 
 
 @pytest.mark.parametrize("backbone", BACKBONES.values(), ids=lambda backbone: str(backbone.name))

@@ -97,7 +97,7 @@ def test_a_privileged_port_is_told_of() -> None:
     code = (
         "import encodings.idna, os\n"
         "from edge_runtime import UsageError\n"
-        "from edge_serve.listening import listen\n"
+        "from edge_serve.http.listen import listen\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "try: listen('127.0.0.1', 81)\n"
         "except UsageError as error: print(error)"

@@ -17,7 +17,7 @@ LABELS = ("circle", "square", "triangle")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Drawn shapes: 30 training, 12 validation and 12 test pictures."""
     pytest.importorskip("torch")
-    from edge_train import draw_shapes
+    from edge_data import draw_shapes
 
     return draw_shapes(tmp_path_factory.mktemp("data") / "shapes", counts=(30, 12, 12))
 
@@ -26,8 +26,10 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_run(shapes: Path) -> MakeRun:
     """A function that writes a finished run of a backbone on the shapes below a folder, and gives its path."""
     torch = pytest.importorskip("torch")
+    from edge_data import split
+    from edge_data.sets.splits import write_split
     from edge_runtime import ModelCard, Preprocessing, measure, scan, write_json
-    from edge_train import Checkpoint, Network, build, find_backbone, preset, save_checkpoint, split, write_split
+    from edge_train import Checkpoint, Network, build, find_backbone, preset, save_checkpoint
 
     def make(folder: Path, backbone: str = "resnet18", *, size: int = 48, seed: int = 0, **card_fields: Any) -> Path:
         found = scan(shapes)

@@ -24,10 +24,11 @@ from edge_runtime import (  # noqa: E402
     OutputError,
     ParityError,
     Run,
+    Silence,
     UsageError,
     find_images,
 )
-from edge_train import DeployedNetwork, Silence, load_checkpoint  # noqa: E402
+from edge_train import DeployedNetwork, load_checkpoint  # noqa: E402
 
 
 @pytest.fixture
@@ -166,10 +167,10 @@ def test_a_wrong_torchscript_is_refused_and_leaves_no_file(run: Run, monkeypatch
 
 def test_a_file_that_errs_on_few_of_many_images_is_found_on_the_whole_split(run: Run) -> None:
     from edge_export.job import prepare
-    from edge_export.models import Answers, torch_model
+    from edge_export.proof.answers import Answers, torch_model
+    from edge_export.proof.whole_split import compare_split
     from edge_export.settings import ExportSettings
-    from edge_export.split_accuracy import compare_split
-    from edge_train import Silence
+    from edge_runtime import Silence
 
     job = prepare([run], None, ExportSettings(), Silence())
     honest = torch_model(job.network, job.card)

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from edge_export import export, read_torchscript
-from edge_export import quick_load as quick_load_module
+from edge_export.formats import this_machine as quick_load_module
 from edge_export.settings import ExportSettings
 from edge_runtime import Classifier, ParityError, Run, UsageError
-from edge_runtime.quick_load import quick_load_paths
+from edge_runtime.model.this_machine import quick_load_paths
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
 
 
 def test_a_precision_over_its_budget_is_refused_and_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_export import lower_precision
+    from edge_export.precision import choose as lower_precision
     from edge_runtime import ModelCard
 
     def ruin(source: Path, target: Path) -> None:
@@ -153,8 +153,8 @@ def test_the_quick_form_is_kept_only_where_it_is_quicker(
 
 
 def test_the_first_answer_is_timed_in_fresh_processes(run: Run) -> None:
-    from edge_export.quick_load import optimize_for_this_machine
-    from edge_train import Silence
+    from edge_export.formats.this_machine import optimize_for_this_machine
+    from edge_runtime import Silence
 
     export(run)
     found = optimize_for_this_machine(run.model, Silence(), runs=2)

@@ -14,8 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image, ImageDraw
 
+from edge_data import draw_shapes
 from edge_runtime import Classifier
-from edge_train import draw_shapes
 from tiny_model import write_tiny_model
 
 COLOURS = ("red", "lime", "blue")

@@ -8,8 +8,8 @@ import pytest
 
 from edge_runtime import UsageError
 from edge_serve import Limits, ServeSettings, read_token
-from edge_serve.hosts import HostCheck, host_name, is_loopback
-from edge_serve.tokens import TokenCheck
+from edge_serve.http.hosts import HostCheck, host_name, is_loopback
+from edge_serve.http.tokens import TokenCheck
 
 MODEL = Path("model.onnx")
 TOKEN = "0123456789abcdef"
@@ -80,11 +80,11 @@ def test_a_wrong_limit_is_told_in_the_unit_of_its_flag() -> None:
 
 
 def test_all_bodies_together_never_take_more_than_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_serve.limits.available_memory_bytes", lambda: 400_000_000)
+    monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 400_000_000)
     assert Limits().all_bodies_bytes == 100_000_000
-    monkeypatch.setattr("edge_serve.limits.available_memory_bytes", lambda: 10_000_000_000)
+    monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 10_000_000_000)
     assert Limits().all_bodies_bytes == 160_000_000
-    monkeypatch.setattr("edge_serve.limits.available_memory_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 1_000_000)
     assert Limits().all_bodies_bytes == 20_000_000
 
 

@@ -10,7 +10,7 @@ import pytest
 @pytest.fixture(scope="session")
 def few_shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 images to train on, 9 to validate with, 9 to test with, in three classes."""
-    from edge_train import draw_shapes
+    from edge_data import draw_shapes
 
     return draw_shapes(tmp_path_factory.mktemp("few") / "shapes", counts=(24, 9, 9))
 

@@ -53,7 +53,7 @@ class TrainSettings:
     of epochs without a better one after which training stops, None for never; `clip_norm` bounds the norm of
     all gradients together.
 
-    `lr_decay_per_stage` to `batch_norm` shape fine-tuning alone (see `edge_train.strategies.Plan`). `views` is how
+    `lr_decay_per_stage` to `batch_norm` shape fine-tuning alone (see `edge_train.strategy.plan.Plan`). `views` is how
     many views of each image feature extraction embeds, None for as many as epochs as long as that is cheap.
     `ema` is the decay of the moving average of the weights, `mixup` and `cutmix` are the Beta distribution's
     alpha, 0 for none. `teacher` is the run that is distilled, `teacher_weight` its share of the loss and

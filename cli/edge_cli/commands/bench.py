@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge_cli.bench_contestants import Choice
+from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.quantities import parse_bytes, parse_counts, parse_seconds, parse_share
@@ -194,13 +194,13 @@ def command(
     if fail_over is not None and compare is None:
         raise UsageError("--fail-over goes with --compare", "edge bench --compare old.json new.json --fail-over 10%")
     if train:
-        from edge_cli.bench_training import bench_training
+        from edge_cli.bench.training import bench_training
 
         if compare or from_ or run or backbones or against or out or csv_ or asks or sustained:
             raise UsageError("--train measures training, and nothing of a model", "edge bench --train --help")
         return bench_training(names, data=data, threads=threads, as_json=json_)
     if compare is not None:
-        from edge_cli.bench_results import compare_files
+        from edge_cli.bench.results import compare_files
 
         if names or from_ or run or backbones or against or data or out or csv_ or asks or sustained:
             raise UsageError(
@@ -218,7 +218,7 @@ def command(
         from edge_benchmarks import require_matplotlib
 
         require_matplotlib()
-    from edge_cli.bench_results import show_report, write_report
+    from edge_cli.bench.results import show_report, write_report
 
     with console:
         report = _measure(choice, settings, out, console) if from_ is None else _read(from_, out)
@@ -232,7 +232,7 @@ def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console:
     from dataclasses import replace
 
     from edge_benchmarks import bench
-    from edge_cli.bench_contestants import choose_contestants, choose_pictures
+    from edge_cli.bench.contestants import choose_contestants, choose_pictures
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)

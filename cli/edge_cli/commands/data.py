@@ -11,7 +11,7 @@ from edge_cli.console import Console, print_json, print_table
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
 
 if TYPE_CHECKING:
-    from edge_train import DataReport
+    from edge_data import DataReport
 
 SHOWN = 5
 
@@ -30,7 +30,7 @@ def check(
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, decode and compare every image."""
-    from edge_train import check_data, find_data
+    from edge_data import check_data, find_data
 
     with Console(quiet=quiet) as console:
         found = check_data(find_data(folder).root, console, sheet=out, threads=threads)
@@ -73,7 +73,7 @@ def shapes(
     seed: SeedOption = 0,
 ) -> int:
     """Draw into `out`, which must not exist."""
-    from edge_train import draw_shapes
+    from edge_data import draw_shapes
 
     print(draw_shapes(out, seed=seed, size_px=size))
     return 0
@@ -109,7 +109,7 @@ def preview(
     quiet: QuietFlag = False,
 ) -> int:
     """Draw `out` and print where it is."""
-    from edge_train import write_preview
+    from edge_data import write_preview
 
     with Console(quiet=quiet) as console:
         made = write_preview(data, out, augment=augment, image_size=image_size, seed=seed, progress=console)

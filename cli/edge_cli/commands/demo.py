@@ -31,7 +31,7 @@ def demo(
     backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="Backbone to train.")] = "resnet18",
 ) -> int:
     """Run each command as a person would type it, in a process of its own."""
-    from edge_train import shapes_folder
+    from edge_data import shapes_folder
 
     started = time.perf_counter()
     picture = os.path.relpath(find_images(shapes_folder() / "test" / "triangle")[0])

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def evaluate_(
     quiet: QuietFlag = False,
 ) -> int:
     """Evaluate and print."""
+    from edge_data import choose_evaluation, find_data
     from edge_runtime import Classifier, evaluate
-    from edge_train import choose_evaluation, find_data
 
     with Console(quiet=quiet) as console:
         path, beside = choose_model(model, run, console)

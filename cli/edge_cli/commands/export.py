@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from edge_cli.choose_model import choose_run
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.model import choose_run
 from edge_cli.options import JsonFlag, QuietFlag
 from edge_runtime import UsageError
 
@@ -90,8 +90,7 @@ def export(
     signal.signal(signal.SIGTERM, _interrupt)
     with Console(quiet=quiet) as console:
         chosen = [choose_run(name, console) for name in run] if run else [choose_run(None, console)]
-        from edge_export import FORMATS, ExportSettings
-        from edge_export import export as run_export
+        from edge_export import FORMATS, ExportSettings, export as run_export
 
         done = run_export(
             chosen,

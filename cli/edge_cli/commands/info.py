@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
-from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_runtime import one_line
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_cli.model import choose_model
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_runtime import UsageError
 
 if TYPE_CHECKING:
-    from edge_cli.predictions import Output
+    from edge_cli.predict.output import Output
     from edge_runtime import Classifier
 
 app = typer.Typer(add_completion=False)
@@ -125,7 +125,7 @@ def predict(
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
         if interval is not None and not SHORTEST_S <= interval <= LONGEST_S:
             raise UsageError(f"--interval {interval}: from {SHORTEST_S} to {LONGEST_S} seconds", "--interval 1")
-        from edge_cli.watching import watch_folder
+        from edge_cli.predict.watch import watch_folder
 
         return watch_folder(
             watch,
@@ -140,7 +140,7 @@ def predict(
         )
     if move_to is not None or state is not None or interval is not None:
         raise UsageError("--move-to, --state and --interval go with --watch", "edge predict --watch DIR")
-    from edge_cli.classifying import Pictures, classify
+    from edge_cli.predict.classify import Pictures, classify
 
     pictures = Pictures(names, files_from)
     if save_input is not None and pictures.count != 1:
@@ -159,7 +159,7 @@ def _explain(
     console: Console,
     how: _Format,
 ) -> int:
-    from edge_cli.explaining import explain_picture
+    from edge_cli.predict.explain import explain_picture
 
     path, found = choose_model(model, run, console)
     answer, target = explain_picture(image, path, found, out, threads)
@@ -196,7 +196,7 @@ def _open(
 
 
 def _output(model: Path, how: _Format) -> Output:
-    from edge_cli.predictions import Csv, JsonDocument, JsonLines, Table
+    from edge_cli.predict.output import Csv, JsonDocument, JsonLines, Table
 
     if how.csv:
         return Csv(how.top or 0, how.min_confidence)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_cli.model import choose_model
 from edge_cli.options import ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_runtime import UsageError
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from edge_cli.comparison import print_comparison
+from edge_cli.comparison_table import print_comparison
 from edge_cli.console import Console, print_json
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
 from edge_runtime import UsageError, find_run
@@ -344,9 +344,7 @@ def train(
         threads=threads,
         seed=seed,
     )
-    from edge_train import compare as run_comparison
-    from edge_train import resume as resume_training
-    from edge_train import train as run_training
+    from edge_train import compare as run_comparison, resume as resume_training, train as run_training
 
     with Console(quiet=quiet) as console:
         if resume is not None:

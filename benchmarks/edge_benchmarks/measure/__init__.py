@@ -1,0 +1,1 @@
+"""Timing: contestants in processes of their own, by turns."""

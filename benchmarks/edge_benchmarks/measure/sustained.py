@@ -1,0 +1,119 @@
+"""Minutes without a pause: what a model costs once the machine has become hot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from edge_benchmarks.machine.temperature import Series
+from edge_benchmarks.measure.turns import Turn
+from edge_runtime import Sensors
+
+__all__ = ["Bucket", "Sustained", "bucket_length_s", "measure_sustained"]
+
+MINUTE_S = 60.0
+# A run too short for two minutes still shows a course.
+SHORT_BUCKETS = 6
+TURN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A minute, or what is left of it: from `start_s` on, `seconds` long; sensors as seen meanwhile."""
+
+    start_s: float
+    seconds: float
+    p50_ms: float
+    p90_ms: float
+    n: int
+    temperature_c: float | None
+    clock_mhz: float | None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `asdict` gave."""
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """One model's minutes, in order."""
+
+    buckets: tuple[Bucket, ...]
+
+    @property
+    def slowdown(self) -> float:
+        """How much longer the median call takes in the last minute than in the first, as a share."""
+        return self.buckets[-1].p50_ms / self.buckets[0].p50_ms - 1
+
+    @property
+    def p90_slowdown(self) -> float:
+        """The same of the 90th percentile."""
+        return self.buckets[-1].p90_ms / self.buckets[0].p90_ms - 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As the report carries it."""
+        return {
+            "slowdown": self.slowdown,
+            "p90_slowdown": self.p90_slowdown,
+            "buckets": [asdict(bucket) for bucket in self.buckets],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(tuple(Bucket.from_json(bucket) for bucket in value["buckets"]))
+
+
+def bucket_length_s(sustained_s: float) -> float:
+    """A minute; of runs shorter than two minutes a sixth."""
+    return MINUTE_S if sustained_s >= 2 * MINUTE_S else sustained_s / SHORT_BUCKETS
+
+
+def measure_sustained(
+    turn: Turn,
+    sustained_s: float,
+    look: Callable[[], Sequence[Sensors]],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    after_turn: Callable[[], object] = lambda: None,
+) -> Sustained:
+    """Take turns of a second until `sustained_s` seconds have passed; `look` gives what the sensors showed so far.
+
+    A last stretch of less than half a bucket counts to the one before it.
+    """
+    length_s = bucket_length_s(sustained_s)
+    begin = clock()
+    buckets: list[Bucket] = []
+    while (start_s := clock() - begin) < sustained_s:
+        end_s = min(sustained_s, (len(buckets) + 1) * length_s)
+        if sustained_s - end_s < length_s / 2:
+            end_s = sustained_s
+        first_look = len(look())
+        # Once at least: a slow call may have outlasted a whole short bucket.
+        times_ms = list(turn(min(TURN_S, max(0.0, end_s - start_s)), 1))
+        while (left_s := end_s - (clock() - begin)) > 0:
+            after_turn()
+            times_ms += turn(min(TURN_S, left_s), 1)
+        after_turn()
+        buckets.append(_bucket(start_s, clock() - begin - start_s, times_ms, look()[first_look:]))
+    return Sustained(tuple(buckets))
+
+
+def _bucket(start_s: float, seconds: float, times_ms: Sequence[float], seen: Sequence[Sensors]) -> Bucket:
+    p50, p90 = (float(value) for value in np.percentile(times_ms, (50, 90)))
+    temperature = Series.of([each.temperature_c for each in seen])
+    clock = Series.of([each.clock_mhz for each in seen])
+    return Bucket(
+        start_s,
+        seconds,
+        p50,
+        p90,
+        len(times_ms),
+        temperature.mean if temperature else None,
+        clock.mean if clock else None,
+    )

@@ -1,0 +1,160 @@
+"""How long a call takes: warm-up until stable, then many calls, the contestants taking turns.
+
+The conventions are MLPerf Inference's single stream (one call after the other, the 90th percentile counts) and
+hyperfine's (warm-up first, n and spread beside every figure). Nothing that was timed is ever dropped.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from edge_benchmarks.measure.timings import Timings
+
+__all__ = ["Call", "Plan", "Turn", "WarmUp", "interleave", "take_turns", "time_calls", "warm_up"]
+
+Call: TypeAlias = Callable[[], object]
+# Given how many seconds and calls it takes at least, the milliseconds of each call; none from one that gives up.
+Turn: TypeAlias = Callable[[float, int], Sequence[float]]
+
+WARM_UP_RUNS = 10
+# Of the least time: one that has not become stable by then will not.
+WARM_UP_MOST = 5.0
+STABLE_WITHIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure each contestant.
+
+    Each gets `rounds` turns, together of `duration_s` seconds and `least_runs` calls at least. One that has too few
+    calls by then goes on until it has them, or has used `most_durations` times its duration.
+    """
+
+    duration_s: float = 3.0
+    rounds: int = 20
+    least_runs: int = 100
+    most_durations: float = math.inf
+
+    @property
+    def turn_s(self) -> float:
+        """Seconds of one turn."""
+        return self.duration_s / self.rounds
+
+    @property
+    def turn_runs(self) -> int:
+        """Calls of one turn at least."""
+        return math.ceil(self.least_runs / self.rounds)
+
+    def is_done(self, spent_s: float, runs: int) -> bool:
+        """Whether a contestant that spent so many seconds on so many calls has been measured enough."""
+        if runs >= self.least_runs:
+            return spent_s >= self.duration_s
+        return spent_s >= self.duration_s * self.most_durations
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How many calls a warm-up took, and whether they had become stable when it ended."""
+
+    runs: int
+    stable: bool
+
+
+def warm_up(call: Call, *, least_s: float = 1.0, window: int = 5) -> WarmUp:
+    """Call until it is stable: at least 10 calls and `least_s` seconds.
+
+    Stable means that the medians of the last `window` calls and of as many before are within 5 % of each other; calls
+    that take different pictures in turn need a window of all of them. After five times `least_s` it ends however
+    things stand, but never before its 10 calls.
+    """
+    times: list[float] = []
+    begin = time.perf_counter()
+    while True:
+        start = time.perf_counter()
+        call()
+        end = time.perf_counter()
+        times.append(end - start)
+        if len(times) >= WARM_UP_RUNS and end - begin >= least_s:
+            stable = _is_stable(times, window)
+            if stable or end - begin >= WARM_UP_MOST * least_s:
+                return WarmUp(len(times), stable)
+
+
+def _is_stable(times: Sequence[float], window: int) -> bool:
+    if len(times) < 2 * window:
+        return False
+    before, last = float(np.median(times[-2 * window : -window])), float(np.median(times[-window:]))
+    return abs(last - before) <= STABLE_WITHIN * before
+
+
+def take_turns(calls: Sequence[Call], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
+    """Time `calls` of this process in turns, as `interleave` does."""
+
+    def turn(call: Call) -> Turn:
+        return lambda turn_s, least_runs: time_calls(call, turn_s, least_runs)
+
+    return interleave([turn(call) for call in calls], plan, after_turn=after_turn)
+
+
+def interleave(turns: Sequence[Turn], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
+    """Time contestants in turns, so that a machine that heats up or gets busy slows all of them alike.
+
+    `after_turn` is called after each of the first `plan.rounds` times `len(turns)` turns, for a progress bar. One whose
+    turn comes to no call at all has given up, and gets no other.
+    """
+    times: list[list[tuple[float, ...]]] = [[] for _ in turns]
+    spent_s, runs = [0.0 for _ in turns], [0 for _ in turns]
+    taken = 0
+    waiting = list(range(len(turns)))
+    while waiting:
+        for i in tuple(waiting):
+            made = tuple(turns[i](plan.turn_s, plan.turn_runs))
+            if not made:
+                waiting.remove(i)
+                continue
+            times[i].append(made)
+            spent_s[i] += math.fsum(made) / 1000
+            runs[i] += len(made)
+            taken += 1
+            if taken <= plan.rounds * len(turns):
+                after_turn()
+            if plan.is_done(spent_s[i], runs[i]):
+                waiting.remove(i)
+    return [Timings(tuple(made)) for made in times]
+
+
+def time_calls(call: Call, turn_s: float, least_runs: int = 1) -> list[float]:
+    """The milliseconds of each call of one turn; at least one call, after one that is not timed."""
+    # The caches still hold the neighbour's weights; on the device a model has no neighbour.
+    call()
+    made: list[float] = []
+    clock = time.perf_counter_ns
+    with _no_collection():
+        until = clock() + int(turn_s * 1e9)
+        while True:
+            start = clock()
+            call()
+            end = clock()
+            made.append((end - start) / 1e6)
+            if end >= until and len(made) >= least_runs:
+                return made
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    # A collection walks every object in the process, torch's hundred thousands included: not the model's time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

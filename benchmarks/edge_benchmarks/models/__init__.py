@@ -1,0 +1,1 @@
+"""What is measured: model files, fresh backbones, other engines, and the pictures they answer."""

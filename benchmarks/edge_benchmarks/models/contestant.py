@@ -1,0 +1,90 @@
+"""A contestant: one model and what runs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from edge_benchmarks.models.accuracy import Accuracy, LabelledImages
+from edge_benchmarks.models.engines import EngineName, Setup
+from edge_benchmarks.models.model_file import ModelFile, inspect_model
+from edge_runtime import ModelCard, UsageError
+
+__all__ = ["Contestant"]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model file. `name` is what the table calls it; `fresh` says that its weights are random, `passing` that its
+    file is gone when the benchmark is over.
+
+    `model` is the ONNX file, and `path` what `engine` opens, where that is another file of the same network, such as
+    a checkpoint. `checkpoint` is where torch finds the network, if it does. `images` are what its accuracy is measured
+    on; `known_accuracy` is what is known without.
+    """
+
+    name: str
+    model: Path
+    engine: EngineName = "onnxruntime"
+    path: Path | None = None
+    checkpoint: Path | None = None
+    fresh: bool = False
+    passing: bool = False
+    images: LabelledImages | None = None
+    known_accuracy: Accuracy | None = field(default=None, compare=False)
+
+    @cached_property
+    def file(self) -> ModelFile:
+        """The inspected ONNX file. Raises UsageError where there is none, ModelError where it cannot be run."""
+        return inspect_model(self.model)
+
+    @property
+    def opened(self) -> Path:
+        """The file that the engine opens."""
+        return self.path or self.model
+
+    @property
+    def backbone(self) -> str:
+        """Its backbone as the card has it; `foreign` where edge did not make it."""
+        return "foreign" if self.card is None else self.card.backbone
+
+    @property
+    def precision(self) -> str:
+        """Its precision as the card has it, `–` where it has none; a checkpoint is always fp32."""
+        return "–" if self.card is None else self.card.precision
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The model card, None where edge did not make the file."""
+        return self.file.card
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether it classifies pictures; other graphs can only be fed with random input."""
+        return self.card is not None or self.file.classes is not None
+
+    def run_by(self, engine: EngineName, path: Path, *, passing: bool = False) -> Contestant:
+        """The same network, run by another engine from `path`."""
+        other = replace(self, engine=engine, path=path, passing=self.passing or passing)
+        # Both are the same file, which need not be inspected twice.
+        other.__dict__["file"] = self.file
+        return other
+
+    def setup(self, *, threads: int | None, batch: int, images: tuple[Path, ...]) -> Setup:
+        """What a worker needs to open it; without `images` its input is random.
+
+        Raises UsageError where it takes no pictures and `images` are given.
+        """
+        if images and not self.takes_images:
+            raise UsageError(f"{self.model} takes no pictures ({self.file.input_px})", "measure it with --random-input")
+        return Setup(
+            path=str(self.opened),
+            engine=self.engine,
+            threads=threads,
+            batch=batch,
+            images=tuple(map(str, images)),
+            classes=None if self.card is not None else self.file.classes,
+            is_classifier=self.takes_images,
+            preprocessing=None if self.card is None else self.card.preprocessing.to_json(),
+        )

@@ -1,0 +1,125 @@
+"""Freshly built backbones, exported on the fly: what each would cost on this machine, before any training.
+
+Their weights are random. How long a network takes depends on its layers and the image size, not on what it has learnt;
+what it answers, in int8 as in fp32, means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.contestant import Contestant
+from edge_benchmarks.models.drawn_picture import draw_picture
+from edge_runtime import METADATA_KEY, MissingExtraError, ModelCard, UsageError, with_metadata
+from edge_train import BACKBONES, Backbone, find_backbone
+
+if TYPE_CHECKING:
+    from edge_train import Network
+
+__all__ = ["FreshPrecision", "build_fresh", "build_int8", "choose_backbones", "choose_precisions", "missing_package"]
+
+FreshPrecision: TypeAlias = Literal["fp32", "int8"]
+
+# As published: file sizes then compare with everybody else's.
+CLASSES = 1000
+IMAGENET_IMAGES = 50_000
+
+NEEDED = ("torch", "torchvision", "onnx", "onnxscript")
+
+
+def missing_package() -> str | None:
+    """The first package that exporting needs and that is not installed; None where nothing is missing."""
+    return next((name for name in NEEDED if find_spec(name) is None), None)
+
+
+def choose_backbones(choice: str) -> tuple[Backbone, ...]:
+    """The backbones of `--backbones`: `all`, `none`, or names with commas between; each once, in the order given.
+
+    Raises:
+        UsageError: a name is unknown, or there is none.
+    """
+    if choice.strip().lower() == "none":
+        return ()
+    if choice.strip().lower() == "all":
+        return tuple(BACKBONES.values())
+    names = [name.strip() for name in choice.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--backbones names none", f"all, none, or some of {', '.join(BACKBONES)}")
+    return tuple(dict.fromkeys(find_backbone(name) for name in names))
+
+
+def choose_precisions(choice: str) -> tuple[FreshPrecision, ...]:
+    """The precisions of `--precision`, names with commas between; each once. Raises UsageError for an unknown name."""
+    names = [name.strip().lower() for name in choice.split(",") if name.strip()]
+    known: Sequence[FreshPrecision] = get_args(FreshPrecision)
+    if not names or any(name not in known for name in names):
+        raise UsageError(f"--precision {choice}: choose from {', '.join(known)}", "or both, with a comma between")
+    return tuple(precision for precision in known if precision in names)
+
+
+def build_fresh(backbone: Backbone, folder: Path, *, checkpoint: bool = False) -> Contestant:
+    """Build `backbone` with random weights for its own image size, and export it into `folder`.
+
+    With `checkpoint` the network lies beside it as a checkpoint, for engines that need one.
+
+    Raises:
+        MissingExtraError: torch, torchvision, onnx or onnxscript is not installed.
+    """
+    if missing := missing_package():
+        raise MissingExtraError("export", missing)
+    from edge_export import write_onnx
+    from edge_train import Checkpoint, DeployedNetwork, save_checkpoint
+
+    network, card = _make(backbone)
+    path = folder / f"{backbone.name}.onnx"
+    kept = folder / f"{backbone.name}.pt" if checkpoint else None
+    if kept is not None:
+        save_checkpoint(kept, Checkpoint(card, network.state_dict(), epoch=0, training={}))
+    write_onnx(DeployedNetwork(network), card, path)
+    published = Accuracy(backbone.imagenet_top1 / 100, IMAGENET_IMAGES, "published", "ImageNet, torchvision's weights")
+    return Contestant(backbone.name, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=published)
+
+
+def build_int8(contestant: Contestant, folder: Path) -> Contestant:
+    """The same backbone as an int8 file in `folder`, calibrated on a drawn picture.
+
+    Raises:
+        ModelError: onnxruntime cannot quantise it.
+    """
+    from edge_export import to_int8
+
+    card = contestant.card
+    assert card is not None
+    path = folder / f"{contestant.model.stem}-int8.onnx"
+    pixels = card.preprocessing(draw_picture(folder / "calibration.jpg"))
+    to_int8(contestant.model, path, [np.stack([pixels, pixels[:, ::-1]])])
+    text = replace(card, precision="int8").dumps()
+    path.write_bytes(with_metadata(path.read_bytes(), {METADATA_KEY: text}, where=path))
+    # Published accuracy is that of the float network.
+    return replace(contestant, model=path, checkpoint=None, known_accuracy=None)
+
+
+def _make(backbone: Backbone) -> tuple[Network, ModelCard]:
+    import torch
+
+    from edge_train import Network, build, preset
+
+    preprocessing, mean, std = preset(backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(build(backbone, classes=CLASSES), mean, std)
+    card = ModelCard(
+        labels=tuple(f"class {index}" for index in range(CLASSES)),
+        preprocessing=preprocessing,
+        backbone=backbone.name,
+        strategy="scratch",
+        normalization={"mean": list(mean), "std": list(std)},
+    )
+    return network, card

@@ -1,0 +1,139 @@
+"""What a model file is, found out before it is measured: whose it is, what it takes, and what it must compute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from edge_benchmarks.models.engines import random_feed
+from edge_runtime import METADATA_KEY, Classifier, ModelCard, count_parameters, open_session
+
+__all__ = ["ModelFile", "inspect_model"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """An ONNX file. `card` is None where edge did not make it, `classes` where it is no classifier of images.
+
+    `parameters` counts the weights it stores; `multiply_adds` is what one image takes in convolutions and matrix
+    products, None where they could not be counted. `input_px` is the side of its images, or width × height, or the
+    shapes it takes.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    card: ModelCard | None
+    classes: int | None
+    input_px: str
+    parameters: int
+    multiply_adds: int | None
+
+
+def inspect_model(path: Path) -> ModelFile:
+    """Open the ONNX file at `path`, read what it says of itself, and run it once to count.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it is damaged, or none that onnxruntime can run, or its card does not fit its graph.
+    """
+    session = open_session(path, threads=1)
+    inputs = session.get_inputs()
+    if METADATA_KEY in session.get_modelmeta().custom_metadata_map:
+        card = Classifier(path, threads=1).card
+        classes: int | None = len(card.labels)
+        size = card.preprocessing
+        input_px = _sides(size.width_px, size.height_px)
+    else:
+        card, classes = None, _classes(inputs, session.get_outputs())
+        shapes = [[side if isinstance(side, int) else "n" for side in node.shape] for node in inputs]
+        input_px = _foreign_sides(shapes)
+    feed = random_feed(session, 1, str(path))
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return ModelFile(
+        path=path,
+        sha256=digest,
+        size_bytes=path.stat().st_size,
+        card=card,
+        classes=classes,
+        input_px=input_px,
+        parameters=count_parameters(path),
+        multiply_adds=_count_multiply_adds(path, feed),
+    )
+
+
+def _sides(width: int, height: int) -> str:
+    return str(width) if width == height else f"{width}×{height}"
+
+
+def _foreign_sides(shapes: Sequence[Sequence[int | str]]) -> str:
+    if len(shapes) == 1 and len(shapes[0]) == 4:
+        _, *sides = shapes[0]
+        height, width = sides[1:] if sides[0] == 3 else sides[:2]
+        if isinstance(width, int) and isinstance(height, int):
+            return _sides(width, height)
+    return ", ".join("×".join(map(str, shape)) for shape in shapes)
+
+
+def _classes(inputs: Sequence[Any], outputs: Sequence[Any]) -> int | None:
+    """The classes of a graph from one image to one row of scores, None where it is something else."""
+    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in ("tensor(float)", "tensor(uint8)"):
+        return None
+    if 3 not in (inputs[0].shape[1], inputs[0].shape[3]):
+        return None
+    rows = [node.shape for node in outputs if len(node.shape) >= 2 and all(side == 1 for side in node.shape[2:])]
+    return rows[0][1] if len(rows) == 1 and isinstance(rows[0][1], int) else None
+
+
+def _count_multiply_adds(path: Path, feed: Mapping[str, Any]) -> int | None:
+    """What the graph computes as it is written, from the shapes that onnxruntime's profiler notes while it runs."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_profiling = True
+    # As written: fused and reordered for this processor, shapes would be padded ones.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Weights that were packed for a kernel have no shape any more.
+    options.add_session_config_entry("session.disable_prepacking", "1")
+    with TemporaryDirectory(prefix="edge-profile-") as folder:
+        options.profile_file_prefix = str(Path(folder) / "run")
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session.run(None, dict(feed))
+        except Exception:  # onnxruntime's own exceptions share no base class
+            # A graph that needs its optimisation to run at all, or other inputs: there is no figure then.
+            return None
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    nodes = [event["args"] for event in events if event["name"].endswith("_kernel_time")]
+    try:
+        return sum(_multiply_adds(node) for node in nodes)
+    except LookupError:
+        # A kernel of this processor's that notes less than the others do.
+        return None
+
+
+def _multiply_adds(node: Mapping[str, Any]) -> int:
+    """Multiplications, each with its addition, of one node the profiler saw; 0 for what is not a product."""
+    operator = node["op_name"]
+    inputs: list[list[int]] = [shape for entry in node["input_type_shape"] for shape in entry.values()]
+    outputs: list[list[int]] = [shape for entry in node["output_type_shape"] for shape in entry.values()]
+    if operator in ("Conv", "ConvInteger"):
+        return math.prod(outputs[0]) * math.prod(inputs[1][1:])
+    if operator == "QLinearConv":
+        return math.prod(outputs[0]) * math.prod(inputs[3][1:])
+    if operator == "ConvTranspose":
+        return math.prod(inputs[0]) * math.prod(inputs[1][1:])
+    if operator == "Gemm":
+        # The first factor may be stored transposed; its elements over the product's rows are what is summed over.
+        return math.prod(inputs[0]) * outputs[0][1]
+    if operator in ("MatMul", "MatMulInteger", "QLinearMatMul"):
+        return math.prod(outputs[0]) * inputs[0][-1]
+    return 0

@@ -1,0 +1,1 @@
+"""What a measurement leaves: results, tables, files, plots, regressions and advice."""

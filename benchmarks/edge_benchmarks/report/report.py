@@ -1,0 +1,278 @@
+"""What a benchmark found: a row per model, engine and number of threads, and the machine they were measured on."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, get_args
+
+from edge_benchmarks.machine.environment import Environment
+from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
+from edge_benchmarks.machine.temperature import Conditions
+from edge_benchmarks.measure.sustained import Sustained
+from edge_benchmarks.measure.timings import Timings
+from edge_benchmarks.measure.worker_driver import FirstAnswer
+from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.engines import EngineName
+from edge_benchmarks.settings import HowMeasured
+
+__all__ = ["NOISY_SPREAD", "SCHEMA", "ColdStart", "Failure", "Report", "Row", "Throughput"]
+
+SCHEMA = 2
+
+# Above this (p90 - p10) / p50 of a latency, something but the model decides how long a call takes.
+NOISY_SPREAD = 0.20
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Batches of `batch` images, one after the other."""
+
+    batch: int
+    timings: Timings
+
+    @property
+    def images_per_s(self) -> float:
+        """Images per second over all batches."""
+        return self.batch * self.timings.n / self.timings.total_s
+
+    def to_json(self) -> dict[str, Any]:
+        """As the report carries it."""
+        return {"batch": self.batch, "images_per_s": self.images_per_s, **self.timings.to_json()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(int(value["batch"]), Timings.from_json(value))
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """Fresh processes, from nothing to the first answer; each is one run of the three timings.
+
+    `peak_bytes` is the most resident memory one of them took, interpreter and engine included, None where the system
+    does not say.
+    """
+
+    process: Timings
+    load: Timings
+    first: Timings
+    peak_bytes: int | None
+
+    @classmethod
+    def of(cls, answers: list[FirstAnswer]) -> Self:
+        """From what each process said."""
+        peaks = [answer.peak_bytes for answer in answers if answer.peak_bytes is not None]
+        return cls(
+            Timings.of(answer.process_ms for answer in answers),
+            Timings.of(answer.load_ms for answer in answers),
+            Timings.of(answer.first_ms for answer in answers),
+            max(peaks) if len(peaks) == len(answers) else None,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As the report carries it."""
+        return {
+            "process": self.process.to_json(),
+            "load": self.load.to_json(),
+            "first": self.first.to_json(),
+            "peak_bytes": self.peak_bytes,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        process, load, first = (Timings.from_json(value[part]) for part in ("process", "load", "first"))
+        return cls(process, load, first, value["peak_bytes"])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one model costs, run by one engine on so many threads.
+
+    `latency` is inference alone, one image at a time; `preprocess` is decoding and resizing, apart; `end_to_end` both,
+    from an encoded picture to its answer. The last two are None where the input was random. `path` is None where
+    the file is gone when the benchmark is over, as that of a `fresh` backbone with random weights is.
+
+    `max_difference` is the largest difference to onnxruntime's probabilities of the same picture, None for onnxruntime
+    itself; `stable` says whether inference had become stable when it was measured; `throttled` what held the machine
+    back meanwhile, None where it does not say; `group` counts the sets of models that took turns with each other.
+    """
+
+    model: str
+    path: str | None
+    fresh: bool
+    backbone: str
+    precision: str
+    engine: EngineName
+    threads: int
+    input_px: str
+    sha256: str
+    size_bytes: int
+    parameters: int
+    multiply_adds: int | None
+    accuracy: Accuracy | None
+    cold_start: ColdStart
+    latency: Timings
+    throughput: Throughput
+    preprocess: Timings | None = None
+    end_to_end: Timings | None = None
+    sustained: Sustained | None = None
+    max_difference: float | None = None
+    stable: bool = True
+    busyness: Busyness = UNKNOWN_BUSYNESS
+    throttled: tuple[str, ...] | None = None
+    group: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What the row is about, to find it in another report: model, engine, threads."""
+        return (self.name, self.engine, self.threads)
+
+    @property
+    def name(self) -> str:
+        """The model; of a fresh backbone with its precision, as both have the same name."""
+        return f"{self.model} {self.precision}" if self.fresh else self.model
+
+    @property
+    def answer(self) -> Timings:
+        """What a user waits for: end to end, or inference where nothing was decoded."""
+        return self.end_to_end or self.latency
+
+    @property
+    def noisy(self) -> bool:
+        """Whether its latency is too scattered to be relied on."""
+        return self.latency.spread > NOISY_SPREAD
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What a reader of its figures must know."""
+        marks = []
+        if self.throttled:
+            marks.append("throttled")
+        if self.noisy:
+            marks.append(f"noisy ({self.latency.spread:.0%})")
+        if not self.stable:
+            marks.append("unstable")
+        return tuple(marks)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the report carries it; docs/bench-format.md says what each key means."""
+        return {
+            "model": self.model,
+            "path": self.path,
+            "fresh": self.fresh,
+            "backbone": self.backbone,
+            "precision": self.precision,
+            "engine": self.engine,
+            "threads": self.threads,
+            "input_px": self.input_px,
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "parameters": self.parameters,
+            "gflops": None if self.multiply_adds is None else self.multiply_adds / 1e9,
+            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
+            "cold_start": self.cold_start.to_json(),
+            "preprocess": None if self.preprocess is None else self.preprocess.to_json(),
+            "latency": self.latency.to_json(),
+            "end_to_end": None if self.end_to_end is None else self.end_to_end.to_json(),
+            "throughput": self.throughput.to_json(),
+            "sustained": None if self.sustained is None else self.sustained.to_json(),
+            "max_difference": self.max_difference,
+            "spread": self.latency.spread,
+            "stable": self.stable,
+            "throttled": None if self.throttled is None else list(self.throttled),
+            "noisy": self.noisy,
+            "busyness": self.busyness.to_json(),
+            "group": self.group,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
+        if value["engine"] not in get_args(EngineName):
+            raise ValueError(f"engine {value['engine']!r}")
+        preprocess, end_to_end = (
+            None if value[name] is None else Timings.from_json(value[name]) for name in ("preprocess", "end_to_end")
+        )
+        gflops, throttled = value["gflops"], value["throttled"]
+        return cls(
+            model=str(value["model"]),
+            path=value["path"],
+            fresh=bool(value["fresh"]),
+            backbone=str(value["backbone"]),
+            precision=str(value["precision"]),
+            engine=value["engine"],
+            threads=int(value["threads"]),
+            input_px=str(value["input_px"]),
+            sha256=str(value["sha256"]),
+            size_bytes=int(value["size_bytes"]),
+            parameters=int(value["parameters"]),
+            multiply_adds=None if gflops is None else round(gflops * 1e9),
+            accuracy=None if value["accuracy"] is None else Accuracy.from_json(value["accuracy"]),
+            cold_start=ColdStart.from_json(value["cold_start"]),
+            latency=Timings.from_json(value["latency"]),
+            throughput=Throughput.from_json(value["throughput"]),
+            preprocess=preprocess,
+            end_to_end=end_to_end,
+            sustained=None if value["sustained"] is None else Sustained.from_json(value["sustained"]),
+            max_difference=value["max_difference"],
+            stable=bool(value["stable"]),
+            busyness=Busyness.from_json(value["busyness"]),
+            throttled=None if throttled is None else tuple(throttled),
+            group=int(value["group"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A model that could not be measured here, and why."""
+
+    model: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A benchmark's rows, fastest first by the 90th percentile of inference, and where they were measured.
+
+    `created` is when, in ISO 8601.
+    """
+
+    created: str
+    settings: HowMeasured
+    environment: Environment
+    conditions: Conditions
+    rows: tuple[Row, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def median_decoding_ms(self) -> float | None:
+        """What decoding and resizing a picture takes, over all rows; None where nothing was decoded."""
+        known = [row.preprocess.p50_ms for row in self.rows if row.preprocess is not None]
+        return statistics.median(known) if known else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document `edge bench --json` prints; docs/bench-format.md specifies it."""
+        return {
+            "schema": SCHEMA,
+            "created": self.created,
+            "settings": self.settings.to_json(),
+            "environment": self.environment.to_json(),
+            "conditions": self.conditions.to_json(),
+            "results": [row.to_json() for row in self.rows],
+            "failures": [{"model": failure.model, "message": failure.message} for failure in self.failures],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
+        return cls(
+            created=str(value["created"]),
+            settings=HowMeasured.from_json(value["settings"]),
+            environment=Environment.from_json(value["environment"]),
+            conditions=Conditions.from_json(value["conditions"]),
+            rows=tuple(Row.from_json(row) for row in value["results"]),
+            failures=tuple(Failure(str(each["model"]), str(each["message"])) for each in value["failures"]),
+        )

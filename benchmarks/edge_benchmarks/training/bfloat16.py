@@ -1,0 +1,123 @@
+"""Where bfloat16 pays: training steps and forward passes of each backbone in float32 and bfloat16, side by side.
+
+    python -m edge_benchmarks.training.bfloat16 [--backbones resnet18,mobilenet_v2] [--image-size 64] [--runs 10]
+
+The two take turns in one process, on random pictures and weights. `edge_train.strategy.bfloat16` holds what came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+
+from edge_benchmarks.program import exit_code
+from edge_benchmarks.report.table import Table
+from edge_runtime import cpu_model, usable_cores
+from edge_train import BACKBONES, Network, build, choose_precision, find_backbone
+
+__all__ = ["main", "measure"]
+
+PRECISIONS = ("fp32", "bf16")
+CPU = torch.device("cpu")
+CLASSES = 10
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, print, and give the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbones", default=",".join(BACKBONES), metavar="NAMES")
+    parser.add_argument("--image-size", type=int, default=64, metavar="PX")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N")
+    parser.add_argument("--runs", type=int, default=10, metavar="N")
+    parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(words)
+    return exit_code(lambda: _compare(given))
+
+
+def _compare(given: argparse.Namespace) -> int:
+    torch.set_num_threads(given.threads)
+    rows = []
+    for name in map(str.strip, given.backbones.split(",")):
+        size_px = max(given.image_size, find_backbone(name).smallest_px)
+        rows.append(measure(name, size_px, given.batch_size, given.runs))
+    if given.json:
+        said = json.dumps({"cpu": cpu_model(), "threads": given.threads, "rows": rows}, indent=2)
+    else:
+        said = (
+            f"{cpu_model()}, {given.threads} threads; {choose_precision('auto', CPU, '', frozen=True)[1]}\n"
+            f"images a second, batches of {given.batch_size}, median of {given.runs} (lowest to highest)\n"
+            f"{_table(rows).text()}"
+        )
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def _table(rows: Sequence[dict[str, object]]) -> Table:
+    return Table(
+        ("backbone", "px", *_heads("train"), *_heads("forward"), "edge trains in"),
+        tuple(
+            (
+                str(row["backbone"]),
+                str(row["image_size_px"]),
+                *(cell for task in ("train", "forward") for cell in _cells(row[task])),
+                choose_precision("auto", CPU, str(row["backbone"]), frozen=False)[0],
+            )
+            for row in rows
+        ),
+        left=1,
+    )
+
+
+def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[str, object]:
+    """Images a second by task and precision: a list with one figure a run, the precisions taking turns."""
+    backbone = find_backbone(name)
+    network = Network(build(backbone, classes=CLASSES), (0.5,) * 3, (0.2,) * 3).to(memory_format=torch.channels_last)
+    images = torch.randint(0, 256, (batch_size, image_size_px, image_size_px, 3), dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (batch_size,))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
+
+    def train(precision: str) -> None:
+        with torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            logits = network(images)
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def forward(precision: str) -> None:
+        with torch.inference_mode(), torch.autocast(CPU.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+            network(images)
+
+    row: dict[str, object] = {"backbone": name, "image_size_px": image_size_px}
+    for task in (train, forward):
+        network.train(task is train)
+        figures: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
+        for run in range(runs + 2):
+            for precision in PRECISIONS:
+                started = time.perf_counter()
+                task(precision)
+                if run >= 2:  # the first ones choose kernels
+                    figures[precision].append(batch_size / (time.perf_counter() - started))
+        row[task.__name__] = figures
+    return row
+
+
+def _heads(task: str) -> tuple[str, ...]:
+    return *(f"{task} {precision}" for precision in PRECISIONS), "ratio"
+
+
+def _cells(figures: object) -> tuple[str, str, str]:
+    assert isinstance(figures, dict)
+    medians = {precision: statistics.median(figures[precision]) for precision in PRECISIONS}
+    texts = [f"{medians[p]:.0f} ({min(figures[p]):.0f}–{max(figures[p]):.0f})" for p in PRECISIONS]
+    return texts[0], texts[1], f"{medians['bf16'] / medians['fp32']:.2f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What `edge bench` prints, and what it measures when."""

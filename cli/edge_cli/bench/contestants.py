@@ -1,0 +1,216 @@
+"""Which models `edge bench` measures, on which pictures, and on which images it scores them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_cli.choose_model import choose_model
+from edge_cli.console import Console
+from edge_runtime import DataError, EdgeError, MissingExtraError, Run, UsageError, atomic_path
+
+if TYPE_CHECKING:
+    from edge_benchmarks import Contestant, LabelledImages
+    from edge_train import Backbone
+
+__all__ = ["Choice", "Pictures", "choose_contestants", "choose_pictures"]
+
+PICTURES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is to be measured, as the command line says it."""
+
+    models: tuple[Path, ...] = ()
+    run: str | None = None
+    backbones: str | None = None
+    precision: str = "fp32,int8"
+    against: str | None = None
+    data: str | None = None
+    keep_models: Path | None = None
+
+    @property
+    def names_models(self) -> bool:
+        """Whether models or a run are named, or nothing is, which means the newest run."""
+        return bool(self.models) or self.run is not None or self.backbones in (None, "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures to classify, and where they come from in words; none of them: a drawn one."""
+
+    paths: tuple[Path, ...] = ()
+    origin: str = ""
+
+
+def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[Contestant]:
+    """The models named or the newest run's, fresh backbones, and their rivals; what is made goes into `folder`.
+
+    Raises:
+        UsageError: names that do not go together, or a file that is not there.
+        ModelError: a file is damaged.
+        DataError: the images to score on do not have a model's labels.
+        MissingExtraError: backbones are asked for and cannot be exported.
+    """
+    from edge_benchmarks import choose_backbones, choose_engines, choose_precisions, find_rivals, missing_package
+
+    if choice.models and choice.run is not None:
+        raise UsageError("MODEL and --run exclude each other", "name model files, or a run")
+    backbones = () if choice.backbones is None else choose_backbones(choice.backbones)
+    precisions = choose_precisions(choice.precision)
+    engines = () if choice.against is None else choose_engines(choice.against)
+    if choice.keep_models is not None and not backbones:
+        raise UsageError("--keep-models keeps fresh backbones", "name some with --backbones")
+    if backbones and (missing := missing_package()):
+        raise MissingExtraError("export", missing)
+    contestants = _named(choice, console) if choice.names_models else []
+    if choice.data is not None:
+        contestants = [_scored(contestant, choice) for contestant in contestants]
+        if backbones:
+            # Found out before minutes go into exporting.
+            _pictures_of(choice.data)
+            console.say("fresh backbones have random weights: their accuracy is not measured")
+    if backbones:
+        contestants += _build(backbones, precisions, folder, console, checkpoint=bool(engines))
+        if choice.keep_models is not None:
+            _keep(contestants, choice.keep_models, console)
+    if engines:
+        contestants += find_rivals(contestants, engines, folder, console.say)
+    return contestants
+
+
+def choose_pictures(
+    images: Sequence[Path], data: str | None, contestants: Sequence[Contestant], console: Console
+) -> Pictures:
+    """The pictures to classify: those named, some of `data`, or some of what the first model's run set aside.
+
+    Raises:
+        DataError: there is no such folder, or no picture in it.
+    """
+    if images:
+        return Pictures(tuple(images), ", ".join(str(image) for image in images))
+    if data is not None:
+        root, found = _pictures_of(data)
+        return _some(found, f"of {root}", console)
+    for contestant in contestants:
+        own = _own_images(contestant)
+        if own is not None:
+            paths = [own.root / sample.path for sample in own.samples]
+            return _some(paths, f"of the {own.split} split of {contestant.model.parent}", console)
+    return Pictures()
+
+
+def _pictures_of(data: str) -> tuple[Path, list[Path]]:
+    """The folder that `--data` names, and its pictures; raises DataError where there is none."""
+    from edge_data import find_data
+    from edge_runtime import find_images
+
+    root = find_data(data).root
+    found = find_images(root)
+    if not found:
+        raise DataError(f"{root} has no pictures", "name another folder with --data")
+    return root, found
+
+
+def _named(choice: Choice, console: Console) -> list[Contestant]:
+    """The models named, or the run's, all inspected: a wrong file is found before minutes go into the others."""
+    from edge_benchmarks import Contestant
+
+    if choice.models:
+        found = [Contestant(str(path), path) for path in dict.fromkeys(choice.models)]
+    else:
+        path, _ = choose_model(None, choice.run, console)
+        # Its run is said on stderr; the whole path would take half the table's width.
+        found = [Contestant(path.name, path)]
+    return [_with_checkpoint(contestant) for contestant in found]
+
+
+def _with_checkpoint(contestant: Contestant) -> Contestant:
+    best = Run(contestant.file.path.parent).best
+    return replace(contestant, checkpoint=best) if best.is_file() else contestant
+
+
+def _scored(contestant: Contestant, choice: Choice) -> Contestant:
+    """With the images its accuracy is measured on, chosen as `edge evaluate` does."""
+    from edge_benchmarks import LabelledImages
+    from edge_data import choose_evaluation, find_data
+
+    if contestant.card is None:
+        raise UsageError(
+            f"{contestant.model} says no labels, so its accuracy cannot be measured", "leave out --data, or this file"
+        )
+    root = find_data(choice.data or "").root
+    run = Run(contestant.model.parent)
+    chosen = choose_evaluation(contestant.card, run if run.config.is_file() else None, root, None)
+    images = LabelledImages(chosen.root, chosen.samples, chosen.split)
+    return replace(contestant, images=images)
+
+
+def _own_images(contestant: Contestant) -> LabelledImages | None:
+    """What the model's run did not train on, None where it lies in no run folder or the data is gone."""
+    from edge_benchmarks import LabelledImages
+    from edge_data import choose_evaluation
+
+    run = Run(contestant.model.parent)
+    if contestant.fresh or contestant.card is None or not run.config.is_file():
+        return None
+    try:
+        chosen = choose_evaluation(contestant.card, run, None, None)
+    except EdgeError:
+        return None
+    return LabelledImages(chosen.root, chosen.samples, chosen.split)
+
+
+def _some(paths: Sequence[Path], origin: str, console: Console) -> Pictures:
+    """Up to 16 pictures, evenly spread, that can be read."""
+    from edge_runtime import ImageError, decode
+
+    chosen: list[Path] = []
+    count = min(PICTURES, len(paths))
+    for index in range(count):
+        path = paths[index * len(paths) // count]
+        try:
+            decode(path)
+        except ImageError as error:
+            console.say(f"left out: {error.message}")
+        else:
+            chosen.append(path)
+    if not chosen:
+        raise DataError(f"none of {count} pictures {origin} can be read", "name one with --image")
+    return Pictures(tuple(chosen), f"{len(chosen)} {'picture' if len(chosen) == 1 else 'pictures'} {origin}")
+
+
+def _build(
+    backbones: Sequence[Backbone], precisions: Sequence[str], folder: Path, console: Console, *, checkpoint: bool
+) -> list[Contestant]:
+    from edge_benchmarks import build_fresh, build_int8
+
+    names = ", ".join(backbone.name for backbone in backbones)
+    console.say(
+        f"exporting {names} in {' and '.join(precisions)}: random weights (latency does not depend on them, and their "
+        "answers mean nothing), 1,000 classes"
+    )
+    console.begin("exporting", len(backbones), "backbones")
+    built = []
+    for backbone in backbones:
+        fp32 = build_fresh(backbone, folder, checkpoint=checkpoint)
+        built += [fp32] if "fp32" in precisions else []
+        built += [build_int8(fp32, folder)] if "int8" in precisions else []
+        console.advance()
+    console.end()
+    return built
+
+
+def _keep(contestants: Sequence[Contestant], folder: Path, console: Console) -> None:
+    """Copy the fresh files, to be measured elsewhere. Raises OutputError."""
+    from edge_benchmarks import make_folder
+
+    make_folder(folder)
+    for contestant in contestants:
+        if contestant.fresh:
+            with atomic_path(folder / contestant.model.name) as temporary:
+                temporary.write_bytes(contestant.model.read_bytes())
+    console.say(f"kept in {folder}: measure them on a device with edge bench {folder}/*.onnx")

@@ -1,0 +1,1 @@
+"""What `edge predict` does with its images and prints of them."""

@@ -1,0 +1,171 @@
+"""The pictures named on the command line, classified one after another."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from edge_cli.console import over_bar
+from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageError, expand, read_names
+
+if TYPE_CHECKING:
+    from edge_cli.console import Console
+    from edge_cli.predict.output import Output
+    from edge_runtime import Classifier, Prediction
+
+__all__ = ["Pictures", "classify"]
+
+
+class Pictures:
+    """The pictures that names and a list of names stand for, found while others are classified.
+
+    `failed` counts what stood for nothing; `count` is 1 where there is one picture and that is known, else None.
+
+    Raises the EdgeError of the only name where that stands for no picture, UsageError where none of several does.
+    """
+
+    def __init__(self, names: Sequence[str], files_from: Path | None) -> None:
+        if not names and files_from is None:
+            raise UsageError("no image is named", "edge predict --image x.png")
+        listed_on_stdin = files_from is not None and str(files_from) == STANDARD_INPUT
+        if STANDARD_INPUT in names and (listed_on_stdin or names.count(STANDARD_INPUT) > 1):
+            raise UsageError("standard input can be read once", "give - once")
+        self.failed = 0
+        self._held: list[EdgeError] | None = []
+        found = chain(
+            expand(names, on_problem=self._problem, stdin=_stdin()),
+            () if files_from is None else self._listed(files_from),
+        )
+        # Whoever writes a list while it is read may wait for the first answer before the second name.
+        first = list(islice(filter(None, found), 1 if listed_on_stdin else 2))
+        held, self._held = self._held, None
+        if not first and len(held) <= 1:
+            raise held[0] if held else UsageError(f"{files_from} names no pictures", "one name a line")
+        for error in held:
+            _say_problem(error)
+        if not first:
+            raise UsageError("none of the names stands for a picture", "see the lines above")
+        self.count = None if listed_on_stdin or len(first) > 1 else 1
+        self._found = chain(first, found)
+        self._ended = False
+
+    def bursts(self) -> Iterator[Iterator[Source]]:
+        """The pictures, as many at a time as there are without waiting for names; each is used up before the next."""
+        while not self._ended:
+            yield self._burst()
+
+    def _burst(self) -> Iterator[Source]:
+        for source in self._found:
+            if source is None:
+                return
+            yield source
+        self._ended = True
+
+    def _listed(self, path: Path) -> Iterator[Source | None]:
+        """What a list names, and None where more names may have to be waited for."""
+        with _open_list(path) as file:
+            for names in read_names(file):
+                # A `-` in a list is a file's name; only on the command line does it mean standard input.
+                yield from expand(names, on_problem=self._problem)
+                yield None
+
+    def _problem(self, error: EdgeError) -> None:
+        self.failed += 1
+        if self._held is None:
+            _say_problem(error)
+        else:
+            self._held.append(error)
+
+
+def classify(
+    classifier: Classifier, pictures: Pictures, output: Output, console: Console, *, save_input: Path | None = None
+) -> int:
+    """Print the answer for each picture in the order given, and what cannot be classified on stderr; the exit code."""
+    failed = 0
+    with console:
+        if pictures.count is None and not sys.stdout.isatty():
+            console.begin("classifying", None)
+        for answer in _answers(classifier, pictures, save_input):
+            console.advance()
+            if isinstance(answer, ImageError):
+                failed += 1
+                _say_problem(answer)
+            else:
+                output.write(answer)
+    output.end()
+    return 1 if failed or pictures.failed else 0
+
+
+def _answers(classifier: Classifier, pictures: Pictures, save_input: Path | None) -> Iterator[Prediction | ImageError]:
+    if pictures.count == 1:
+        # One picture needs no thread to decode ahead of it.
+        yield _one(classifier, next(next(pictures.bursts())), save_input)
+        return
+    for burst in pictures.bursts():
+        names: deque[str] = deque()
+        for answer in classifier.predict_many(_images(burst, names), on_error="return"):
+            name = names.popleft()
+            yield answer if isinstance(answer, ImageError) or answer.image == name else replace(answer, image=name)
+
+
+def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]:
+    for source in burst:
+        names.append(source.name)
+        yield source.image
+
+
+def _one(classifier: Classifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
+    try:
+        if save_input is None:
+            answer = classifier.predict(source.image)
+        else:
+            answer = _predict_and_save(classifier, source, save_input)
+    except ImageError as error:
+        return error
+    return replace(answer, image=source.name)
+
+
+def _predict_and_save(classifier: Classifier, source: Source, target: Path) -> Prediction:
+    """The answer for what `target` shows: the model's input, after resizing and cropping."""
+    from PIL import Image
+
+    from edge_runtime import Prediction, atomic_path
+
+    pixels = classifier.preprocessing(source.image)
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"--save-input {target} is not a .png", "any other format would change the pixels")
+    if isinstance(source.image, str) and target.exists() and target.samefile(source.image):
+        raise UsageError(f"--save-input {target} is the picture itself", "name another file")
+    with atomic_path(target, option="--save-input") as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
+    return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
+
+
+def _stdin() -> BinaryIO:
+    # The caller may have closed it: then it is empty.
+    return io.BytesIO() if sys.stdin is None else sys.stdin.buffer
+
+
+@contextmanager
+def _open_list(path: Path) -> Iterator[BinaryIO]:
+    if str(path) == STANDARD_INPUT:
+        yield _stdin()
+        return
+    try:
+        file: BinaryIO = path.open("rb")
+    except OSError as error:
+        raise UsageError(f"--files-from {path} cannot be read: {error.strerror}", "name a list of files") from None
+    with file:
+        yield file
+
+
+def _say_problem(error: EdgeError) -> None:
+    sys.stderr.write(f"{over_bar()}error: {error}\n")
+    sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""What would harm training, found in a data folder."""

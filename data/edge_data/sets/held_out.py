@@ -1,0 +1,67 @@
+"""Which images an exported model is scored on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_data.sets.splits import Splits, read_split, split
+from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
+
+__all__ = ["EvaluationData", "choose_evaluation"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationData:
+    """Samples below `root`; `split` names them and `how` says where they come from."""
+
+    root: Path
+    samples: tuple[Sample, ...]
+    split: str
+    how: str
+
+
+def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wanted: str | None) -> EvaluationData:
+    """The images to score a model on: those its run set aside, or those of another folder.
+
+    Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was
+    trained on is split again as in training, so that no training image is scored by mistake; any other
+    folder is taken by its own splits, or whole where it has none. `wanted` is test, val, train or all; by
+    default test, or val where there is no test split.
+
+    Raises:
+        UsageError: there is no run and no `data`.
+        DataError: the folder or the split is not there.
+    """
+    if data is None:
+        if run is None:
+            raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with --data")
+        place = run.read_config().get("data_root")
+        if not place or not isinstance(place, str):
+            raise DataError(f"{run.config} does not say what was trained on", "name the folder with --data")
+        root = Path(place)
+        if not root.is_dir():
+            raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with --data")
+        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
+    folders = scan(data, labels=card.labels)
+    if folders.fingerprint == card.data.get("fingerprint"):
+        seed, limit = card.data.get("seed", 0), card.data.get("limit")
+        return _choose(data, split(folders, seed=seed, limit=limit), wanted, "split again as in training")
+    if "all" in folders.splits:
+        if wanted not in (None, "all"):
+            raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use --split all")
+        return EvaluationData(data, folders.splits["all"], "all", "every image of the folder")
+    train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
+    return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")
+
+
+def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> EvaluationData:
+    parts = {"test": splits.test, "val": splits.val, "train": splits.train}
+    parts["all"] = (*splits.train, *splits.val, *splits.test)
+    name = wanted or next((name for name, samples in parts.items() if samples), "test")
+    if not parts.get(name):
+        there = ", ".join(other for other, samples in parts.items() if samples and other != "all")
+        raise DataError(f"{root} has no {name} images", f"there is: {there or 'nothing'}")
+    if wanted is None and name != "test":
+        how += f"; no test split, so {name}"
+    return EvaluationData(root, parts[name], name, how)

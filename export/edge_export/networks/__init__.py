@@ -1,0 +1,1 @@
+"""What is exported where it is more than one network's probabilities."""

@@ -1,0 +1,1 @@
+"""fp16 and int8, within a budget of accuracy."""

@@ -1,0 +1,201 @@
+"""`--precision auto`: the candidates are built, timed by turns and proven; the fastest within the budget is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_export.precision.count_right import Accuracy, LabelledImages, measure_accuracy
+from edge_export.precision.int8 import Quantizer
+from edge_export.precision.int8_budget import Int8Result, fit_quantizer
+from edge_export.precision.turns import Call, Latency, Timer, time_by_turns
+from edge_runtime import Classifier, ModelError, ParityError, Progress, Silence
+
+__all__ = ["QUANTIZED", "Choice", "Row", "choose"]
+
+QUANTIZED = ("int8", "int8-mixed")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One candidate: what it costs for a single image here, what it gets right, and why it was kept or not.
+
+    `latency`, `accuracy` and `size_bytes` are None where no file within the budget could be made.
+    """
+
+    precision: str
+    latency: Latency | None
+    size_bytes: int | None
+    accuracy: Accuracy | None
+    drop_points: float | None
+    chosen: bool
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As `export.json` carries it."""
+        return {
+            "precision": self.precision,
+            "p50_ms": self.latency.p50_ms if self.latency else None,
+            "p90_ms": self.latency.p90_ms if self.latency else None,
+            "runs": self.latency.runs if self.latency else 0,
+            "size_bytes": self.size_bytes,
+            "val": self.accuracy.to_json() if self.accuracy else None,
+            "drop_points": self.drop_points,
+            "chosen": self.chosen,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The file to ship, and all that it was measured against. `int8` tells how it was made, None where it is fp32."""
+
+    path: Path
+    precision: str
+    rows: tuple[Row, ...]
+    int8: Int8Result | None
+
+    def table(self) -> str:
+        """One line for each candidate."""
+        head = f"{'':2}{'precision':11}{'p50 ms':>8}{'p90 ms':>8}{'runs':>6}{'MB':>7}  {'val top-1':24}{'drop':>6}  why"
+        return "\n".join([head, *(_line(row) for row in self.rows)])
+
+    def to_json(self) -> dict[str, Any]:
+        """As `export.json` carries it."""
+        return {
+            "precision": self.precision,
+            "candidates": [row.to_json() for row in self.rows],
+            "int8": self.int8.to_json() if self.int8 else None,
+        }
+
+
+def _line(row: Row) -> str:
+    start = f"{'→ ' if row.chosen else '  '}{row.precision:11}"
+    if row.latency is None or row.size_bytes is None:
+        times = f"{'–':>8}{'–':>8}{'–':>6}{'–':>7}"
+    else:
+        times = f"{row.latency.p50_ms:8.2f}{row.latency.p90_ms:8.2f}{row.latency.runs:6}{row.size_bytes / 1e6:7.1f}"
+    drop = "–" if row.drop_points is None else f"{row.drop_points:+.1f}"
+    return f"{start}{times}  {'–' if row.accuracy is None else str(row.accuracy):24}{drop:>6}  {row.why}"
+
+
+def choose(
+    fp32_path: Path,
+    folder: Path,
+    calibration_pixels: Iterable[NDArray[np.uint8]],
+    images: LabelledImages,
+    max_drop_points: float,
+    *,
+    progress: Progress | None = None,
+    threads: int | None = None,
+    timer: Timer = time_by_turns,
+) -> Choice:
+    """Build int8 and int8-mixed beside fp32 in `folder`, and choose the fastest on this machine within the budget.
+
+    int8-mixed leaves in float what int8 kernels are slow or coarse at: the first and last layer, squeeze-excite,
+    sigmoids and hard swishes. A candidate is chosen only where it is faster than fp32 beyond noise; `timer` times
+    one call on one image for each candidate, fp32 first.
+
+    Raises:
+        UsageError: there is no calibration image, or no validation image.
+        ModelError: the fp32 file cannot be run.
+    """
+    progress = progress or Silence()
+    what = "validation accuracy of fp32"
+    fp32 = measure_accuracy(fp32_path, images, threads=threads, progress=progress, what=what)
+    results, refused = _build(
+        fp32_path,
+        folder,
+        calibration_pixels,
+        images,
+        max_drop_points=max_drop_points,
+        fp32=fp32,
+        progress=progress,
+        threads=threads,
+    )
+    paths = {"fp32": fp32_path, **{precision: result.path for precision, result in results.items()}}
+    progress.say(f"timing {', '.join(paths)} by turns, one image at a time")
+    times = dict(zip(paths, timer(_calls(list(paths.values()), images, threads)), strict=True))
+    accuracies = {"fp32": fp32, **{precision: result.int8 for precision, result in results.items()}}
+    chosen = _fastest(times)
+    rows = [
+        Row(
+            precision,
+            latency,
+            paths[precision].stat().st_size,
+            accuracies[precision],
+            fp32.percent - accuracies[precision].percent,
+            precision == chosen,
+            _why(precision, chosen, times),
+        )
+        for precision, latency in times.items()
+    ]
+    rows += [Row(precision, None, None, None, None, False, why) for precision, why in refused.items()]
+    return Choice(paths[chosen], chosen, tuple(rows), results.get(chosen))
+
+
+def _build(
+    fp32_path: Path,
+    folder: Path,
+    calibration_pixels: Iterable[NDArray[np.uint8]],
+    images: LabelledImages,
+    *,
+    max_drop_points: float,
+    fp32: Accuracy,
+    progress: Progress,
+    threads: int | None,
+) -> tuple[dict[str, Int8Result], dict[str, str]]:
+    """The int8 candidates that fit the budget, and why the others are none."""
+    results: dict[str, Int8Result] = {}
+    refused: dict[str, str] = {}
+    try:
+        quantizer = Quantizer(fp32_path, calibration_pixels, threads=threads)
+    except ModelError as error:
+        return {}, dict.fromkeys(QUANTIZED, error.message)
+    with quantizer:
+        for precision in QUANTIZED:
+            mixed = precision == "int8-mixed"
+            if not quantizer.quantizable(mixed=mixed):
+                refused[precision] = "no layer is left to quantise"
+                continue
+            target = folder / f"{precision}.onnx"
+            try:
+                results[precision] = fit_quantizer(
+                    quantizer, target, images, max_drop_points, mixed=mixed, fp32=fp32, progress=progress
+                )
+            except (ParityError, ModelError) as error:
+                refused[precision] = error.message
+    return results, refused
+
+
+def _calls(paths: list[Path], images: LabelledImages, threads: int | None) -> list[Call]:
+    pixels = next(iter(images()))[0][:1]
+
+    def call(path: Path) -> Call:
+        classifier = Classifier(path, threads=threads)
+        return lambda: classifier.probabilities(pixels)
+
+    return [call(path) for path in paths]
+
+
+def _fastest(times: dict[str, Latency]) -> str:
+    """The fastest that beats fp32 beyond noise; fp32 where none does."""
+    faster = [
+        precision for precision in times if precision != "fp32" and times[precision].is_faster_than(times["fp32"])
+    ]
+    return min(faster, key=lambda precision: times[precision].p50_ms, default="fp32")
+
+
+def _why(precision: str, chosen: str, times: dict[str, Latency]) -> str:
+    ratio = times["fp32"].p50_ms / times[precision].p50_ms
+    if precision == "fp32":
+        return "no int8 file is faster here" if chosen == "fp32" else f"{chosen} is faster"
+    pace = f"{ratio:.2f} times as fast as fp32"
+    if precision == chosen:
+        return f"the fastest within the budget: {pace}"
+    return pace if times[precision].is_faster_than(times["fp32"]) else f"{pace}: not faster beyond noise"

@@ -1,0 +1,134 @@
+"""fp16: half the file. Weights and arithmetic in half precision, the image's scaling and the softmax in single.
+
+Not faster on most CPUs: onnxruntime computes in single precision there and converts around it. Its own converter
+rounds the probabilities to half precision on their way out, and a row adds up to 1 to three digits; this one does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from edge_export.precision.valid_file import keep_promises, own_words
+from edge_runtime import INPUT_NAME, ModelError, open_session
+
+__all__ = ["to_fp16"]
+
+_WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+_SCALING_OPS = frozenset({"Cast", "Transpose", "Reshape", "Sub", "Div", "Mul"})
+LARGEST = float(np.finfo(np.float16).max)
+
+
+def to_fp16(fp32_path: Path, out_path: Path) -> None:
+    """Write the model file at `fp32_path` in half precision to `out_path`; its metadata stays as it is.
+
+    Input and output keep their types: uint8 images in, float32 probabilities out.
+
+    Raises:
+        ModelError: a weight is beyond half precision's 65504, or onnxruntime cannot run the result.
+    """
+    source = onnx.load_model(str(fp32_path))
+    with own_words(fp32_path, "fp16"):
+        model = onnx.ModelProto()
+        model.CopyFrom(source)
+        _Halving(model.graph, fp32_path).run()
+        keep_promises(model, source)
+    onnx.save_model(model, str(out_path))
+    open_session(out_path, threads=1)
+
+
+class _Halving:
+    """One graph on its way to half precision: nodes between the first layer and the last, and what they read."""
+
+    def __init__(self, graph: onnx.GraphProto, path: Path) -> None:
+        self.graph, self.path = graph, path
+        self.types = _value_types(graph)
+        self.weights = {tensor.name: tensor for tensor in graph.initializer}
+        self.casts: dict[tuple[str, int], onnx.NodeProto] = {}
+
+    def run(self) -> None:
+        single = _single(self.graph, set(self.weights))
+        halves = {name for node in self.graph.node if node.name not in single for name in node.output}
+        halves = {name for name in halves if self.types.get(name) == onnx.TensorProto.FLOAT}
+        outputs = {output.name for output in self.graph.output} & halves
+        for node in self.graph.node:
+            is_half = node.name not in single
+            for at, name in enumerate(node.input):
+                if self.types.get(name) != onnx.TensorProto.FLOAT:
+                    continue
+                if is_half and name in self.weights:
+                    node.input[at] = self._halve(self.weights[name])
+                elif is_half != (name in halves):
+                    node.input[at] = self._cast(name, is_half)
+        for name in outputs:
+            self._restore_output(name)
+        self.graph.node.extend(self.casts.values())
+        read = {name for node in self.graph.node for name in node.input}
+        for tensor in [tensor for tensor in self.graph.initializer if tensor.name not in read]:
+            self.graph.initializer.remove(tensor)
+        del self.graph.value_info[:]
+
+    def _halve(self, tensor: onnx.TensorProto) -> str:
+        name = f"{tensor.name}.half"
+        if name not in self.weights:
+            value = numpy_helper.to_array(tensor)
+            if np.abs(value[np.isfinite(value)]).max(initial=0) > LARGEST:
+                raise ModelError(
+                    f"{self.path} cannot be made fp16: {tensor.name} holds values beyond {LARGEST:.0f}",
+                    "export it with --precision fp32",
+                )
+            self.weights[name] = self.graph.initializer.add()
+            self.weights[name].CopyFrom(numpy_helper.from_array(value.astype(np.float16), name))
+        return name
+
+    def _cast(self, name: str, to_half: bool) -> str:
+        kind = onnx.TensorProto.FLOAT16 if to_half else onnx.TensorProto.FLOAT
+        output = f"{name}.{'half' if to_half else 'single'}"
+        if (name, kind) not in self.casts:
+            self.casts[name, kind] = helper.make_node("Cast", [name], [output], name=output, to=kind)
+        return output
+
+    def _restore_output(self, name: str) -> None:
+        """A graph output that is half precision now becomes single again, under its name."""
+        inner = f"{name}.inner"
+        for node in (*self.graph.node, *self.casts.values()):
+            for names in (node.input, node.output):
+                for at, value in enumerate(names):
+                    if value == name:
+                        names[at] = inner
+        cast = helper.make_node("Cast", [inner], [name], name=f"{name}.single", to=onnx.TensorProto.FLOAT)
+        self.casts[inner, onnx.TensorProto.FLOAT] = cast
+
+
+def _value_types(graph: onnx.GraphProto) -> dict[str, int]:
+    model = onnx.shape_inference.infer_shapes(helper.make_model(graph))
+    values = (*model.graph.value_info, *model.graph.input, *model.graph.output)
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def _single(graph: onnx.GraphProto, constants: set[str]) -> set[str]:
+    """Nodes that stay in single precision: the image's scaling, and those between the last layer and the answer."""
+    before, names = {INPUT_NAME}, set()
+    for node in graph.node:
+        if node.op_type in _SCALING_OPS and node.input[0] in before:
+            before.update(node.output)
+            names.add(node.name)
+    probabilities = {name for node in graph.node if node.op_type == "Softmax" for name in node.output}
+    behind = set(probabilities)
+    for node in graph.node:
+        if any(name in behind for name in node.input):
+            behind.update(node.output)
+            names.add(node.name)
+    ahead = set(probabilities)
+    for node in reversed(graph.node):
+        weighted = node.op_type in _WEIGHTED_OPS and any(name in constants for name in node.input)
+        if not weighted and any(name in ahead for name in node.output):
+            plain = node.op_type in {"Softmax", "Div", "Mul", "Reshape", "Flatten"}
+            if plain:
+                ahead.update(node.input[:1])
+                names.add(node.name)
+    return names

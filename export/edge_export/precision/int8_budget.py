@@ -1,0 +1,245 @@
+"""int8 within an accuracy budget: calibration methods first, then the layers that hurt most go back to float."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_export.precision.count_right import Accuracy, LabelledImages, measure_accuracy
+from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
+from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
+from edge_runtime import ModelError, ParityError, Progress, Silence
+
+__all__ = ["Int8Result", "Trial", "fit_budget", "fit_quantizer"]
+
+# With more than this in float the file is neither small nor fast, and int8 only a name.
+MOST_IN_FLOAT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One int8 file that was tried: how it was calibrated, how many layers stayed in float, and what it got right."""
+
+    method: CalibrationMethod
+    kept_float: int
+    accuracy: Accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        """As `export.json` carries it."""
+        return {"method": self.method, "kept_float": self.kept_float, **self.accuracy.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Result:
+    """The int8 file that fits its budget; `harms` ranks the layers where some had to stay in float, else is empty."""
+
+    path: Path
+    precision: str
+    method: CalibrationMethod
+    fp32: Accuracy
+    int8: Accuracy
+    tried: tuple[Trial, ...]
+    harms: tuple[LayerHarm, ...]
+    calibration_images: int
+
+    @property
+    def drop_points(self) -> float:
+        """Points of top-1 lost against the float file; negative where int8 gets more right."""
+        return self.fp32.percent - self.int8.percent
+
+    @property
+    def kept_float(self) -> tuple[str, ...]:
+        """The layers that were left in float to fit the budget."""
+        return tuple(harm.layer for harm in self.harms if harm.kept_float)
+
+    def table(self, rows: int = 20) -> str:
+        """The layers that hurt most, one a line, and which stayed in float; empty where none had to."""
+        if not self.harms:
+            return ""
+        shown = self.harms[: max(rows, len(self.kept_float))]
+        width = max(len("layer"), *(len(harm.layer) for harm in shown))
+        lines = [f"{'layer':{width}}  {'op':6}  {'harm (points)':>13}  precision"]
+        lines += [
+            f"{harm.layer:{width}}  {harm.op:6}  {harm.harm_points:13.3f}  {'float' if harm.kept_float else 'int8'}"
+            for harm in shown
+        ]
+        if len(shown) < len(self.harms):
+            lines.append(f"… and {len(self.harms) - len(shown)} layers that hurt less, all int8")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `export.json` carries it."""
+        return {
+            "precision": self.precision,
+            "calibration": {"method": self.method, "images": self.calibration_images},
+            "fp32": self.fp32.to_json(),
+            "int8": self.int8.to_json(),
+            "drop_points": self.drop_points,
+            "kept_float": list(self.kept_float),
+            "tried": [trial.to_json() for trial in self.tried],
+            "layers": [harm.to_json() for harm in self.harms],
+        }
+
+
+def fit_budget(
+    fp32_path: Path,
+    out_path: Path,
+    calibration_pixels: Iterable[NDArray[np.uint8]],
+    images: LabelledImages,
+    max_drop_points: float,
+    *,
+    mixed: bool = False,
+    fp32: Accuracy | None = None,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Int8Result:
+    """Write `fp32_path` as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
+
+    The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
+    first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
+    the same images where it is known already.
+
+    Raises:
+        ParityError: no such file fits the budget; nothing is left at `out_path`.
+        UsageError: there is no calibration image, or no validation image.
+        ModelError: onnxruntime cannot quantise this graph.
+    """
+    with Quantizer(fp32_path, calibration_pixels, threads=threads) as quantizer:
+        return fit_quantizer(quantizer, out_path, images, max_drop_points, mixed=mixed, fp32=fp32, progress=progress)
+
+
+def fit_quantizer(
+    quantizer: Quantizer,
+    out_path: Path,
+    images: LabelledImages,
+    max_drop_points: float,
+    *,
+    mixed: bool = False,
+    fp32: Accuracy | None = None,
+    progress: Progress | None = None,
+) -> Int8Result:
+    """As `fit_budget`, with a quantizer that was prepared already."""
+    progress = progress or Silence()
+    if fp32 is None:
+        what = "validation accuracy of fp32"
+        fp32 = measure_accuracy(quantizer.fp32_path, images, threads=quantizer.threads, progress=progress, what=what)
+    search = _Search(quantizer, out_path, images, fp32, max_drop_points, mixed, progress)
+    try:
+        return search.run()
+    except BaseException:
+        out_path.unlink(missing_ok=True)
+        raise
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The files tried on the way to one that fits; the last one tried lies at `out_path`."""
+
+    quantizer: Quantizer
+    out_path: Path
+    images: LabelledImages
+    fp32: Accuracy
+    max_drop_points: float
+    mixed: bool
+    progress: Progress
+    tried: list[Trial] = field(default_factory=list)
+
+    @property
+    def precision(self) -> str:
+        """What the file is called."""
+        return "int8-mixed" if self.mixed else "int8"
+
+    def run(self) -> Int8Result:
+        """The result, its file written. Raises ParityError where nothing fits."""
+        for method in CALIBRATION_METHODS:
+            if self._try(method):
+                return self._result(method, ())
+        best = max(self.tried, key=lambda trial: trial.accuracy.correct)
+        self.progress.say(f"{self.precision} loses {self._drop(best):.1f} points; ranking its layers by harm")
+        ranked = rank_layers(
+            self.quantizer, self._few_images(), method=best.method, mixed=self.mixed, progress=self.progress
+        )
+        return self._restore(best.method, ranked)
+
+    def _restore(self, method: CalibrationMethod, ranked: Sequence[LayerHarm]) -> Int8Result:
+        """Leave 1, 2, 4, … of the worst layers in float until it fits, then halve the step towards fewer."""
+        most = int(len(ranked) * MOST_IN_FLOAT)
+        too_few, count = 0, 1
+        while count <= most and not self._try(method, ranked[:count]):
+            too_few, count = count, (min(2 * count, most) if count < most else most + 1)
+        if count > most:
+            raise self._refusal(ranked, most)
+        tried_last = count
+        while count - too_few > 1:
+            tried_last = (count + too_few) // 2
+            if self._try(method, ranked[:tried_last]):
+                count = tried_last
+            else:
+                too_few = tried_last
+        kept = ranked[:count]
+        if tried_last != count:
+            self._write(method, kept)
+        marked = [replace(harm, kept_float=at < count) for at, harm in enumerate(ranked)]
+        return self._result(method, tuple(marked))
+
+    def _try(self, method: CalibrationMethod, kept: Sequence[LayerHarm] = ()) -> bool:
+        self._write(method, kept)
+        what = f"validation accuracy of {self.precision}, {method}"
+        try:
+            accuracy = measure_accuracy(
+                self.out_path,
+                self.images,
+                threads=self.quantizer.threads,
+                progress=self.progress,
+                what=what,
+                total=self.fp32.n,
+            )
+        except ModelError:
+            # Probabilities that are no numbers: none of them is right.
+            accuracy = Accuracy(0, self.fp32.n)
+        trial = Trial(method, len(kept), accuracy)
+        self.tried.append(trial)
+        floats = f", {len(kept)} of {len(self.quantizer.layers.layers)} layers in float" if kept else ""
+        self.progress.say(f"{self.precision}, {method}{floats}: {accuracy}, {self._drop(trial):+.1f} points lost")
+        return self._drop(trial) <= self.max_drop_points
+
+    def _write(self, method: CalibrationMethod, kept: Sequence[LayerHarm]) -> None:
+        names = [harm.layer for harm in kept]
+        self.quantizer.write(self.out_path, method=method, keep_float=names, mixed=self.mixed)
+
+    def _drop(self, trial: Trial) -> float:
+        return self.fp32.percent - trial.accuracy.percent
+
+    def _few_images(self) -> NDArray[np.uint8]:
+        batches = (pixels for pixels, _ in self.images())
+        return np.concatenate(list(islice(batches, RANKING_IMAGES)))[:RANKING_IMAGES]
+
+    def _result(self, method: CalibrationMethod, harms: tuple[LayerHarm, ...]) -> Int8Result:
+        kept = sum(harm.kept_float for harm in harms)
+        int8 = next(t.accuracy for t in self.tried if (t.method, t.kept_float) == (method, kept))
+        return Int8Result(
+            self.out_path,
+            self.precision,
+            method,
+            self.fp32,
+            int8,
+            tuple(self.tried),
+            harms,
+            self.quantizer.calibration_images,
+        )
+
+    def _refusal(self, ranked: Sequence[LayerHarm], most: int) -> ParityError:
+        best = max(self.tried, key=lambda trial: trial.accuracy.correct)
+        worst = ", ".join(f"{harm.layer} ({harm.harm_points:.1f})" for harm in ranked[:3])
+        return ParityError(
+            f"{self.precision} loses {self._drop(best):.1f} points of top-1 at best, {self.max_drop_points:g} are "
+            f"allowed: fp32 {self.fp32}, {self.precision} {best.accuracy} with {best.kept_float} layers in float "
+            f"(at most {most}); layers that hurt most: {worst}",
+            "allow more with --max-drop, calibrate on more images with --calibration-images, or --precision fp32",
+        )

@@ -1,0 +1,1 @@
+"""The exported file against its checkpoint."""

@@ -1,0 +1,53 @@
+"""The proof a file carries: parity on chosen pictures, and the whole validation split's accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge_export.job import ExportJob
+from edge_export.proof.answers import Model
+from edge_export.proof.parity import MAX_DIFFERENCE, Parity, check_parity
+from edge_export.proof.whole_split import SplitAccuracy, compare_split
+from edge_runtime import ModelCard
+
+__all__ = ["Proof", "prove"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found when a file was compared with its checkpoint."""
+
+    parity: Parity
+    validation: SplitAccuracy
+
+    def onto(self, card: ModelCard) -> ModelCard:
+        """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's."""
+        proven = replace(card, parity={**self.parity.to_json(), "validation": self.validation.to_json()})
+        if card.precision == "fp32" and "val" in card.metrics:
+            return proven
+        own: dict[str, Any] = {
+            "accuracy": self.validation.accuracy,
+            "n": self.validation.images,
+            "expected_calibration_error": self.validation.expected_calibration_error,
+        }
+        return replace(proven, metrics={"val": own})
+
+
+def prove(job: ExportJob, candidate: Model, what: str, *, exact: bool = True) -> Proof:
+    """Compare a file with the checkpoint of `job`; `what` names it in errors and on the progress bar.
+
+    Raises:
+        ParityError: the file cannot be compared, or with `exact` is not equal to the checkpoint to 1e-4.
+    """
+    parity = check_parity(
+        job.expected,
+        candidate,
+        what=what,
+        temperature=job.card.temperature,
+        tolerance=MAX_DIFFERENCE if exact else None,
+    )
+    validation = compare_split(job.split, candidate, job.progress, what=what)
+    if exact:
+        validation.require_equal(what)
+    return Proof(parity, validation)

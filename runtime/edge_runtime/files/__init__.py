@@ -1,0 +1,1 @@
+"""Files and folders: found, walked, written so that nobody sees half of one."""

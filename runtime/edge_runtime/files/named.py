@@ -1,0 +1,122 @@
+"""What the words after `edge predict` stand for: files, folders, patterns, a list of names, bytes on standard input.
+
+They are found one after another while others are classified: beside the names of the one folder that is being read,
+100,000 files take no more memory than ten.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from edge_runtime.errors import EdgeError, ImageError, UsageError
+from edge_runtime.files.walk import is_image, natural_key, unreadable, walk_folder
+
+__all__ = ["STANDARD_INPUT", "Source", "expand", "read_names"]
+
+STANDARD_INPUT = "-"
+MAX_INPUT_BYTES = 500_000_000
+CHUNK_BYTES = 65_536
+
+OnProblem = Callable[[EdgeError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One picture to classify: the name it was given by, and its path or its encoded bytes."""
+
+    name: str
+    image: str | bytes
+
+
+def expand(names: Iterable[str], *, on_problem: OnProblem, stdin: BinaryIO | None = None) -> Iterator[Source]:
+    """The pictures that `names` stand for, in the order given.
+
+    A name is a file; a folder, of which every image at any depth is taken in natural order; `-`, the bytes of one
+    picture on `stdin`; or a pattern (`*`, `?`, `[…]`, `**`), where no file has that very name. Of what a pattern
+    matches, the images are taken, or all files where it ends in a suffix of its own, such as `*.dat`. What stands for
+    nothing, or cannot be read, is handed to `on_problem`, and the rest goes on.
+    """
+    for name in names:
+        if name == STANDARD_INPUT and stdin is not None:
+            try:
+                yield Source(name, _read_all(stdin))
+            except EdgeError as error:
+                on_problem(error)
+        elif os.path.isdir(name):  # noqa: PTH112 (a name such as "./x" must come back as it was given)
+            found = False
+            for source in _images(name, on_problem):
+                found = True
+                yield source
+            if not found:
+                on_problem(UsageError(f"{name} has no images in it", "name an image, or another folder"))
+        elif os.path.lexists(name):
+            yield Source(name, name)
+        else:
+            yield from _matching(name, on_problem)
+
+
+def read_names(file: BinaryIO) -> Iterator[list[str]]:
+    """The names in a list, as `find` writes it: each ends in NUL (`-print0`) or in a newline, and empty ones are none.
+
+    Which of the two it is, the first that are read decide. A list being written is read as far as it has come: it gives
+    as many names at a time as there are without waiting for more.
+    """
+    read = getattr(file, "read1", file.read)
+    rest, separator = b"", b""
+    while chunk := read(CHUNK_BYTES):
+        rest += chunk
+        if not separator:
+            separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
+        if separator:
+            *whole, rest = rest.split(separator)
+            yield _names(whole, separator)
+    yield _names([rest], separator)
+
+
+def _names(pieces: Iterable[bytes], separator: bytes) -> list[str]:
+    names = (piece if separator == b"\0" else piece.removesuffix(b"\r") for piece in pieces)
+    return [os.fsdecode(name) for name in names if name]
+
+
+def _read_all(stdin: BinaryIO) -> bytes:
+    data = stdin.read(MAX_INPUT_BYTES + 1)
+    if len(data) > MAX_INPUT_BYTES:
+        raise ImageError(
+            f"standard input holds more than {MAX_INPUT_BYTES / 1e6:.0f} MB",
+            "- takes the bytes of one picture",
+            "oversized",
+        )
+    return data
+
+
+def _matching(pattern: str, on_problem: OnProblem) -> Iterator[Source]:
+    import glob
+
+    if not glob.has_magic(pattern):
+        on_problem(UsageError(f"{pattern or repr(pattern)} does not exist", "name an image or a folder of images"))
+        return
+    suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
+    any_file = bool(suffix) and not glob.has_magic(suffix)
+    found = False
+    for path in sorted(glob.iglob(pattern, recursive=True), key=natural_key):  # noqa: PTH207 (as given, "./x" too)
+        if not os.path.isdir(path):  # noqa: PTH112
+            if any_file or is_image(path):
+                found = True
+                yield Source(path, path)
+        # ** has matched what lies in the folder, too.
+        elif "**" not in pattern:
+            for source in _images(path, on_problem):
+                found = True
+                yield source
+    if not found:
+        on_problem(UsageError(f"{pattern} matches no image", "name an image or a folder of images"))
+
+
+def _images(folder: str, on_problem: OnProblem) -> Iterator[Source]:
+    """Every image below `folder`."""
+    for path in walk_folder(folder, on_error=lambda place, error: on_problem(unreadable(place, error))):
+        if is_image(path):
+            yield Source(path, path)

@@ -1,0 +1,1 @@
+"""Image bytes to RGB, and RGB to the model's input."""

@@ -1,0 +1,1 @@
+"""What this machine has, how it is, and whether onnxruntime runs on it."""

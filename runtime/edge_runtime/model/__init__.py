@@ -1,0 +1,1 @@
+"""The model file: opened, described, asked."""

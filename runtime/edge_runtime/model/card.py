@@ -1,0 +1,188 @@
+"""The model card: the JSON that travels inside the model file and says all a user must know of it.
+
+docs/model-format.md specifies it on one page.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_runtime.errors import ModelError
+from edge_runtime.images.preprocessing import Preprocessing
+
+__all__ = ["EMBEDDING_NAME", "FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "OUTPUT_NAME", "ModelCard"]
+
+FORMAT_VERSION = 1
+METADATA_KEY = "edge"
+INPUT_NAME = "image"
+OUTPUT_NAME = "probabilities"
+EMBEDDING_NAME = "embedding"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model file says of itself.
+
+    `metrics` maps a split to its figures with their n, for example
+    `{"val": {"accuracy": 0.95, "n": 153}}`; `data` names the data and its fingerprint; `normalization`
+    repeats, for readers, the mean and standard deviation that are nodes of the graph; `architecture` says what
+    differs from the backbone's own layers.
+
+    A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
+    for each network whose probabilities it averages; `quantization`, how its precision was reached;
+    `graph_sha256`, the hash of everything in the file but its metadata.
+    """
+
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    backbone: str
+    strategy: str
+    precision: str = "fp32"
+    temperature: float = 1.0
+    normalization: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+    embedding_size: int = 0
+    members: tuple[Mapping[str, Any], ...] = ()
+    quantization: Mapping[str, Any] = field(default_factory=dict)
+    graph_sha256: str = ""
+    architecture: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant."""
+        _check_once(self.labels, "the model card")
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as a JSON object, `format_version` first; what a file does not have is left out."""
+        some = {
+            "embedding_size": self.embedding_size,
+            "members": [dict(member) for member in self.members],
+            "quantization": dict(self.quantization),
+            "graph_sha256": self.graph_sha256,
+            "architecture": dict(self.architecture),
+        }
+        return {
+            "format_version": FORMAT_VERSION,
+            "labels": list(self.labels),
+            "preprocessing": self.preprocessing.to_json(),
+            "backbone": self.backbone,
+            "strategy": self.strategy,
+            "precision": self.precision,
+            "temperature": self.temperature,
+            "normalization": dict(self.normalization),
+            "metrics": {split: dict(figures) for split, figures in self.metrics.items()},
+            "parity": dict(self.parity),
+            "data": dict(self.data),
+            "versions": dict(self.versions),
+            "created": self.created,
+            **{key: value for key, value in some.items() if value},
+        }
+
+    def dumps(self) -> str:
+        """The card as one line of JSON; NaN is refused, as JSON has none."""
+        text = json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
+        # A folder's name need not be UTF-8; what is not stands as its JSON escape, which reads back as it was.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    @classmethod
+    def loads(cls, text: str, *, where: str) -> ModelCard:
+        """The card in `text`; `where` names the file in errors. Unknown keys are ignored.
+
+        Raises:
+            ModelError: not JSON, of a newer format, a field is missing or of the wrong kind, or a label stands twice.
+        """
+        try:
+            value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        # RecursionError: brackets nested a thousand deep.
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{where}: its 'edge' metadata is not JSON ({error})", _AGAIN) from error
+        if not isinstance(value, dict):
+            raise ModelError(f"{where}: its 'edge' metadata is not a JSON object", _AGAIN)
+        return cls.from_json(value, where=where)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, where: str) -> ModelCard:
+        """The card in a JSON object. Raises ModelError as `loads` does."""
+        version = _take(value, "format_version", int, where)
+        if version < 1:
+            raise _malformed("format_version", where)
+        if version > FORMAT_VERSION:
+            raise ModelError(
+                f"{where} has model format {version}; this edge reads up to {FORMAT_VERSION}",
+                "pip install --upgrade edge-vision",
+            )
+        labels = _take(value, "labels", list, where)
+        if not labels or not all(isinstance(label, str) for label in labels):
+            raise ModelError(f"{where}: 'labels' must be a list of one or more strings", _AGAIN)
+        _check_once(labels, where)
+        try:
+            preprocessing = Preprocessing.from_json(_take(value, "preprocessing", dict, where))
+        except ModelError as error:
+            raise ModelError(f"{where}: {error.message}", error.hint) from error
+        temperature = _take(value, "temperature", (int, float), where)
+        if not 0 < temperature <= sys.float_info.max:
+            raise _malformed("temperature", where)
+        metrics = _take(value, "metrics", dict, where, {})
+        if not all(isinstance(figures, dict) for figures in metrics.values()):
+            raise _malformed("metrics", where)
+        members = _take(value, "members", list, where, [])
+        if not all(isinstance(member, dict) for member in members):
+            raise _malformed("members", where)
+        return cls(
+            labels=tuple(labels),
+            preprocessing=preprocessing,
+            backbone=_take(value, "backbone", str, where),
+            strategy=_take(value, "strategy", str, where),
+            precision=_take(value, "precision", str, where),
+            temperature=float(temperature),
+            normalization=_take(value, "normalization", dict, where, {}),
+            metrics=metrics,
+            parity=_take(value, "parity", dict, where, {}),
+            data=_take(value, "data", dict, where, {}),
+            versions=_take(value, "versions", dict, where, {}),
+            created=_take(value, "created", str, where, ""),
+            architecture=_take(value, "architecture", dict, where, {}),
+            embedding_size=_take(value, "embedding_size", int, where, 0),
+            members=tuple(members),
+            quantization=_take(value, "quantization", dict, where, {}),
+            graph_sha256=_take(value, "graph_sha256", str, where, ""),
+        )
+
+
+_AGAIN = "export it again with edge export"
+
+
+def _check_once(labels: Sequence[str], where: str) -> None:
+    if len(set(labels)) < len(labels):
+        twice = Counter(labels).most_common(1)[0][0]
+        raise ModelError(f"{where} has the label {twice!r} twice", "give each class a name of its own")
+
+
+def _take(value: Mapping[str, Any], key: str, kind: Any, where: str, default: Any = None) -> Any:
+    if key not in value:
+        if default is not None:
+            return default
+        raise ModelError(f"{where}: its 'edge' metadata lacks {key!r}", _AGAIN)
+    if not isinstance(value[key], kind) or isinstance(value[key], bool):
+        raise _malformed(key, where)
+    return value[key]
+
+
+def _malformed(key: str, where: str) -> ModelError:
+    return ModelError(f"{where}: {key!r} in its 'edge' metadata is malformed", _AGAIN)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a JSON number")
+    return number

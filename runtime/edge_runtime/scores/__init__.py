@@ -1,0 +1,1 @@
+"""How many are right, and how sure one may be of it."""

@@ -1,0 +1,1 @@
+"""A folder that pictures arrive in."""

@@ -1,0 +1,161 @@
+"""Watching a folder: pictures are classified as they land, once each, also across restarts, and sorted by label."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge_runtime.errors import ImageError
+from edge_runtime.model.classifier import Classifier
+from edge_runtime.model.prediction import LabelProbability, Prediction
+from edge_runtime.watched_folder.arrivals import Landed, Landing
+from edge_runtime.watched_folder.journal import Entry, Journal
+from edge_runtime.watched_folder.sorter import Sorter, bring, free_name
+
+__all__ = ["UNKNOWN", "Sighting", "watch"]
+
+UNKNOWN = "unknown"
+# A look at a folder of 100,000 files takes a second on a Raspberry Pi; it must not be all it does.
+REST_PER_LOOK = 10
+_NAP_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One picture that landed, its answer, and where it lies now if it was moved.
+
+    `again` is true for the one answer that a killed process may have given before this one.
+    """
+
+    image: str
+    label: str
+    probability: float
+    top: tuple[LabelProbability, ...]
+    moved_to: str | None = None
+    again: bool = False
+
+
+def watch(
+    classifier: Classifier,
+    folder: Path,
+    journal: Journal,
+    *,
+    sorter: Sorter | None = None,
+    top: int = 5,
+    min_confidence: float = 0.0,
+    interval_s: float = 1.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Sighting | ImageError]:
+    """Classify the pictures in `folder`, then those that land there, until `stop()` says so.
+
+    A picture is taken once it has the same size and time of change at two looks, `interval_s` apart, and can be
+    decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. Below `min_confidence`
+    the label is `unknown`. With a `sorter` it is moved to its label's folder before it is given.
+
+    Each step is noted in the journal before it is taken. A picture is done with when the next one is asked for: what
+    the process was killed over is finished, and given again, by the next `watch` with the same journal.
+
+    Raises:
+        ImageError: the folder itself cannot be read.
+        OutputError: the journal cannot be written, or a picture cannot be moved.
+        ModelError: the model fails.
+    """
+    if (left := journal.unfinished) is not None:
+        left = _brought(left, folder, journal, again=True)
+        yield _sighting(left, folder, again=True)
+        journal.done(left.name)
+    landing = Landing(folder, journal, apart=_apart(sorter, folder))
+    closed: set[Landed] = set()
+    while not stop():
+        begun = time.monotonic()
+        ready = landing.look()
+        looked_s = time.monotonic() - begun
+        new = [landed for landed in ready if not _is_the_same(landed, journal)]
+        stream = classifier.predict_many([landed.path for landed in new], on_error="return")
+        with closing(stream) as answers:
+            for landed, answer in zip(new, answers, strict=False):
+                if isinstance(answer, ImageError):
+                    if landed.is_unchanged() and landing.gives_up(landed):
+                        # One that may not be read is said once and tried on: its permissions may be mended.
+                        if readable := os.access(landed.path, os.R_OK):
+                            journal.bad(landed.name, landed.size_bytes, landed.changed_ns, answer.message)
+                        if readable or landed not in closed:
+                            closed.add(landed)
+                            yield answer
+                elif (entry := _entry(landed, answer, sorter, top, min_confidence)) is not None:
+                    journal.answered(entry)
+                    entry = _brought(entry, folder, journal)
+                    yield _sighting(entry, folder)
+                    journal.done(entry.name)
+                if stop():
+                    return
+        _rest(max(interval_s, REST_PER_LOOK * looked_s), stop)
+
+
+def _apart(sorter: Sorter | None, folder: Path) -> Path | None:
+    """The folder that sorted pictures are below, where it lies in the watched one and is not to be watched itself."""
+    if sorter is None:
+        return None
+    root, watched = sorter.root.resolve(), folder.resolve()
+    return root if root != watched and root.is_relative_to(watched) else None
+
+
+def _is_the_same(landed: Landed, journal: Journal) -> bool:
+    """Whether it was answered before and only touched since; cards change all times when summer time ends."""
+    known = journal.digest(landed.name, landed.size_bytes)
+    try:
+        if not known or landed.digest() != known:
+            return False
+    except OSError:
+        return False
+    journal.same(landed.name, landed.size_bytes, landed.changed_ns)
+    return True
+
+
+def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, min_confidence: float) -> Entry | None:
+    """What the journal notes of an answer; None where the file has changed since it was found."""
+    try:
+        digest = landed.digest()
+    except OSError:
+        return None
+    if not landed.is_unchanged():
+        return None
+    label = answer.label if answer.probability >= min_confidence else UNKNOWN
+    target = None if sorter is None else str(free_name(sorter.folder(label), landed.path.name))
+    told = {"label": label, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
+    return Entry(landed.name, landed.size_bytes, landed.changed_ns, digest, told, target)
+
+
+def _brought(entry: Entry, folder: Path, journal: Journal, *, again: bool = False) -> Entry:
+    """The entry once its picture is where it is to be; under another name where its own was taken meanwhile."""
+    source = folder / entry.name
+    while entry.move_to is not None and not bring(
+        source, Path(entry.move_to), size_bytes=entry.size_bytes, changed_ns=entry.changed_ns, again=again
+    ):
+        entry = replace(entry, move_to=str(free_name(Path(entry.move_to).parent, source.name)))
+        journal.answered(entry)
+    # Its owner may have taken it away before it could be moved.
+    there = entry.move_to is not None and os.path.lexists(entry.move_to)
+    return entry if there else replace(entry, move_to=None)
+
+
+def _sighting(entry: Entry, folder: Path, *, again: bool = False) -> Sighting:
+    return Sighting(
+        image=str(folder / entry.name),
+        label=str(entry.answer["label"]),
+        probability=float(entry.answer["probability"]),
+        top=tuple(LabelProbability(str(label), float(share)) for label, share in entry.answer["top"]),
+        moved_to=entry.move_to,
+        again=again,
+    )
+
+
+def _rest(seconds: float, stop: Callable[[], bool]) -> None:
+    # In naps: a signal's handler that returns does not end a sleep.
+    end = time.monotonic() + seconds
+    while not stop() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _NAP_S))

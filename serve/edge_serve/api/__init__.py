@@ -1,0 +1,1 @@
+"""What is answered: predictions, the Open Inference Protocol, the page."""

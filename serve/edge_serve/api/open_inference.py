@@ -1,0 +1,162 @@
+"""The Open Inference Protocol, version 2, which Triton's and KServe's clients speak."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge_runtime import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME
+from edge_serve.api.open_inference_tensors import (
+    InferRequest,
+    OutputTensor,
+    RequestedOutput,
+    parse_request,
+    write_response,
+)
+from edge_serve.http.body import BodyBudget, read_whole
+from edge_serve.http.refusal import Refusal
+from edge_serve.model.engine import Engine
+from edge_serve.model.loaded_model import LoadedModel
+from edge_serve.settings import ServeSettings
+
+__all__ = ["OpenInference"]
+
+VERSION = "1"
+_SMALL_JSON_BYTES = 65_536
+
+
+class OpenInference:
+    """The endpoints below /v2."""
+
+    def __init__(self, settings: ServeSettings, engine: Engine, budget: BodyBudget) -> None:
+        self._settings = settings
+        self._limits = settings.limits
+        self._engine = engine
+        self._budget = budget
+        # Lists take up to twenty times the memory of the JSON they were written in: one such text is read at a time.
+        self._json_lock = threading.Lock()
+
+    async def live(self, _: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Whether requests are taken; 503 while draining."""
+        ready = not request.scope["edge"].draining
+        return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+
+    async def server(self, _: Request) -> Response:
+        """The server's name and what it understands."""
+        return JSONResponse(
+            {"name": "edge", "version": version("edge-vision"), "extensions": ["binary_tensor_data", "classification"]}
+        )
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether the model takes requests."""
+        self._check_model(request)
+        ready = not request.scope["edge"].draining
+        return JSONResponse({"name": self._settings.model_name, "ready": ready}, status_code=200 if ready else 503)
+
+    async def model(self, request: Request) -> Response:
+        """The model's inputs and outputs."""
+        self._check_model(request)
+        classifier = self._engine.model.wide
+        steps, labels = classifier.preprocessing, len(classifier.labels)
+        outputs = [{"name": OUTPUT_NAME, "datatype": "FP32", "shape": [-1, labels]}]
+        if classifier.embedding_size:
+            outputs.append({"name": EMBEDDING_NAME, "datatype": "FP32", "shape": [-1, classifier.embedding_size]})
+        image = {"name": INPUT_NAME, "datatype": "UINT8", "shape": [-1, steps.height_px, steps.width_px, 3]}
+        return JSONResponse(
+            {
+                "name": self._settings.model_name,
+                "versions": [VERSION],
+                "platform": "onnxruntime_onnx",
+                "inputs": [image],
+                "outputs": outputs,
+            }
+        )
+
+    async def infer(self, request: Request) -> Response:
+        """Run the model on a batch of pictures, resized and cropped as /model says."""
+        self._check_model(request)
+        self._engine.check_room()
+        model = self._engine.model
+        with self._budget.share() as share:
+            body = await read_whole(request.receive, request.headers, share, self._limits)
+            given = await self._parse(body, request.headers.get("inference-header-content-length"), model)
+            outputs = await self._outputs(given, model)
+            request.scope["edge"].figures["images"] = len(given.pixels)
+        head: dict[str, Any] = {"model_name": self._settings.model_name, "model_version": VERSION}
+        if given.id:
+            head["id"] = given.id
+        content, header_length = write_response(head, outputs)
+        if header_length is None:
+            return Response(content, media_type="application/json")
+        headers = {"inference-header-content-length": str(header_length)}
+        return Response(content, headers=headers, media_type="application/octet-stream")
+
+    async def _parse(self, body: bytes, header_length: str | None, model: LoadedModel) -> InferRequest:
+        steps = model.wide.preprocessing
+        parse = partial(
+            parse_request,
+            body,
+            header_length,
+            input_name=INPUT_NAME,
+            shape=(steps.height_px, steps.width_px, 3),
+            most_rows=self._limits.files,
+        )
+        if header_length is not None or len(body) < _SMALL_JSON_BYTES:
+            return parse()
+
+        def parse_alone() -> InferRequest:
+            with self._json_lock:
+                return parse()
+
+        return await self._engine.apart(parse_alone)
+
+    async def _outputs(self, given: InferRequest, model: LoadedModel) -> list[OutputTensor]:
+        asked = given.outputs
+        if asked[0].name == "" and len(asked) == 1:
+            names = [OUTPUT_NAME] + ([EMBEDDING_NAME] if model.wide.embedding_size else [])
+            asked = tuple(RequestedOutput(name, asked[0].binary) for name in names)
+        known = {OUTPUT_NAME, EMBEDDING_NAME} if model.wide.embedding_size else {OUTPUT_NAME}
+        for output in asked:
+            if output.name not in known:
+                raise Refusal(
+                    400, "protocol", f"there is no output {output.name[:60]!r}", f"there are {', '.join(sorted(known))}"
+                )
+        probabilities = np.empty(0, np.float32)
+        if any(output.name == OUTPUT_NAME for output in asked):
+            probabilities, _ = await self._engine.probabilities(model, given.pixels)
+        found = []
+        for output in asked:
+            if output.name == EMBEDDING_NAME:
+                values = await self._engine.apart(partial(model.narrow.embeddings, given.pixels))
+                found.append(OutputTensor(output.name, "FP32", values, output.binary))
+            elif output.classes:
+                best = _classes(probabilities, model.wide.labels, output.classes)
+                found.append(OutputTensor(output.name, "BYTES", best, output.binary))
+            else:
+                found.append(OutputTensor(output.name, "FP32", probabilities, output.binary))
+        return found
+
+    def _check_model(self, request: Request) -> None:
+        given = request.path_params
+        if given["model"] != self._settings.model_name or given.get("version", VERSION) != VERSION:
+            raise Refusal(404, "path", "there is no such model or version", "GET /model tells its name")
+
+
+def _classes(probabilities: Any, labels: tuple[str, ...], count: int) -> Any:
+    """Triton's classification extension: `probability:index:label` of the best `count` classes of each row."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    rows = [
+        [f"{row[index]:.6f}:{index}:{labels[index]}" for index in order]
+        for row, order in zip(probabilities, best, strict=True)
+    ]
+    return np.array(rows, dtype=object)

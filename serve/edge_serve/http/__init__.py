@@ -1,0 +1,1 @@
+"""Who comes in: connections, strict HTTP, names, tokens, limits."""

@@ -1,0 +1,99 @@
+"""A request's body, in memory and within limits: of its own size, of its time, and of what all bodies take together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+
+from starlette.types import Receive
+
+from edge_serve.http.limits import Limits
+from edge_serve.http.refusal import Refusal
+
+__all__ = ["BodyBudget", "ClientGone", "Share", "read_chunks", "read_whole"]
+
+
+class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
+    """The client closed the connection; nobody is left to answer."""
+
+
+class BodyBudget:
+    """Memory for the bodies of all requests together."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._left_bytes = limits.all_bodies_bytes
+
+    @contextmanager
+    def share(self) -> Iterator[Share]:
+        """One request's part, given back when the block ends."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self._left_bytes += share.taken_bytes
+
+    def take(self, count: int) -> bool:
+        """Take `count` bytes; False where they are not there."""
+        if count > self._left_bytes:
+            return False
+        self._left_bytes -= count
+        return True
+
+
+class Share:
+    """What one request has taken of the budget."""
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.taken_bytes = 0
+
+    def take(self, count: int) -> None:
+        """Take `count` bytes more. Raises Refusal above the limit of one body (413) or of all (429)."""
+        limit = self._budget.limits.body_bytes
+        if self.taken_bytes + count > limit:
+            raise too_large(limit)
+        if not self._budget.take(count):
+            raise Refusal(429, "memory", "too many large requests at once", "ask again", {"retry-after": "1"})
+        self.taken_bytes += count
+
+
+def too_large(limit_bytes: int) -> Refusal:
+    """The refusal of a body above the limit."""
+    return Refusal(413, "body", f"the body is larger than {limit_bytes / 1e6:g} MB", "send less, or a smaller picture")
+
+
+async def read_chunks(
+    receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits
+) -> AsyncIterator[bytes]:
+    """The body piece by piece, as it comes.
+
+    Raises:
+        Refusal: too large (413, where the length is stated before anything is read), too slow (408), compressed (415),
+            or no memory for it now (429).
+        ClientGone: the connection ended.
+    """
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal(415, "encoding", "compressed bodies are not read", "send it without Content-Encoding")
+    # The strict parser let digits alone through.
+    if int(headers.get("content-length", "0")) > limits.body_bytes:
+        raise too_large(limits.body_bytes)
+    end = asyncio.get_running_loop().time() + limits.timeout_s
+    more = True
+    while more:
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise Refusal(408, "timeout", f"the body did not come within {limits.timeout_s:g} s") from None
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        share.take(len(message["body"]))
+        more = message.get("more_body", False)
+        yield message["body"]
+
+
+async def read_whole(receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits) -> bytes:
+    """The whole body. Raises as `read_chunks` does."""
+    return b"".join([chunk async for chunk in read_chunks(receive, headers, share, limits)])

@@ -1,0 +1,219 @@
+"""What every request passes on its way in and out: who may come in, how it is counted, what is told of a failure."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_serve.http.hosts import HostCheck
+from edge_serve.http.refusal import Refusal
+from edge_serve.http.tokens import TokenCheck
+from edge_serve.observability.prometheus import Metrics
+from edge_serve.observability.request_log import RequestLog
+
+__all__ = ["API_HEADERS", "Exchange", "Gate"]
+
+CLIENT_GONE = 499
+# Probes have no token, and the page needs none: it holds nothing, and asks for the token itself.
+OPEN_PATHS = frozenset({"/healthz", "/v2/health/live", "/v2/health/ready"})
+API_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+}
+_RETRY_WHILE_DRAINING_S = 5
+# Numbers of requests need to be different, not secret, and asking the system for them takes longer than all else here.
+_draw = random.Random()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what became of it, for the log and the metrics; handlers fill in what they know."""
+
+    id: str
+    method: str
+    path: str
+    route: str = "other"
+    client: str = ""
+    draining: bool = False
+    status: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    body_unread: bool = False
+    kind: str | None = None
+    error: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+class Gate:
+    """The outermost application.
+
+    It checks name, origin and token before a body is read, adds the headers every answer has, turns each exception into
+    an answer without path or traceback, and counts and logs it. While `draining` nothing new is let in.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: HostCheck,
+        token: TokenCheck | None,
+        open_paths: frozenset[str],
+        metrics: Metrics,
+        log: RequestLog,
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._token = token
+        self._open_paths = OPEN_PATHS | open_paths
+        self._metrics = metrics
+        self._log = log
+        self.draining = False
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one HTTP request."""
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        client = scope["client"]
+        exchange = Exchange(
+            id=f"{_draw.getrandbits(64):016x}",
+            method=scope["method"],
+            path=scope["path"],
+            client=client[0] if client else "",
+            draining=self.draining,
+        )
+        length = headers.get(b"content-length", b"0")
+        exchange.body_unread = b"transfer-encoding" in headers or length.strip(b"0") != b""
+        scope["edge"] = exchange
+        way_out = _WayOut(exchange, send)
+        accepted = not self.draining
+        self.in_flight += accepted
+        try:
+            try:
+                self._let_in(scope, headers)
+                await self._app(scope, _counting(receive, exchange), way_out.send)
+            except Refusal as refusal:
+                await way_out.refuse(refusal)
+            except Exception as error:
+                # What failed is for the log; a stranger learns nothing of it.
+                exchange.error = f"{type(error).__name__}: {error} ({_place(error)})"
+                await way_out.refuse(Refusal(500, "internal", "the server failed on this request", "its log says why"))
+        finally:
+            self.in_flight -= accepted
+            self._note(exchange, time.perf_counter() - started)
+
+    def _let_in(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+        changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        self._hosts.check(
+            headers.get(b"host", b""), headers.get(b"origin", b""), headers.get(b"sec-fetch-site", b""), changes=changes
+        )
+        if self.draining and scope["path"] not in OPEN_PATHS:
+            raise Refusal(
+                503,
+                "draining",
+                "the server is shutting down",
+                "ask again when it is back",
+                {"retry-after": str(_RETRY_WHILE_DRAINING_S), "connection": "close"},
+            )
+        if self._token is None or scope["path"] in self._open_paths:
+            return
+        if not self._token(headers.get(b"authorization", b"")):
+            raise Refusal(
+                401,
+                "token",
+                "a token is needed",
+                "send it as 'Authorization: Bearer TOKEN'",
+                {"www-authenticate": 'Bearer realm="edge"'},
+            )
+
+    def _note(self, exchange: Exchange, seconds: float) -> None:
+        status = exchange.status or CLIENT_GONE
+        if not exchange.status:
+            exchange.kind = "gone"
+        # Anyone may invent methods; each new one would be a new time series.
+        known = exchange.method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+        self._metrics.requests.labels(exchange.method if known else "other", exchange.route, str(status)).inc()
+        self._metrics.request_seconds.labels(exchange.route).observe(seconds)
+        if exchange.kind:
+            self._metrics.errors.labels(exchange.kind).inc()
+        self._log.event(
+            "request",
+            level="error" if status == 500 else "info",
+            id=exchange.id,
+            client=exchange.client,
+            method=exchange.method,
+            path=exchange.path[:200],
+            status=status,
+            ms=round(seconds * 1e3, 3),
+            bytes_in=exchange.bytes_in,
+            bytes_out=exchange.bytes_out,
+            kind=exchange.kind,
+            error=exchange.error,
+            **exchange.figures,
+        )
+
+
+class _WayOut:
+    """Sends an answer with the headers every answer has."""
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange = exchange
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        exchange = self._exchange
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+            headers = message["headers"] = list(message.get("headers", ()))
+            there = {name for name, _ in headers}
+            wanted = {**API_HEADERS, "x-request-id": exchange.id}
+            # What was not read of a body would be taken for the next request, or read without a limit.
+            if exchange.body_unread:
+                wanted["connection"] = "close"
+            headers += [(name.encode(), value.encode()) for name, value in wanted.items() if name.encode() not in there]
+        else:
+            exchange.bytes_out += len(message.get("body", b""))
+        await self._send(message)
+
+    async def refuse(self, refusal: Refusal) -> None:
+        """Answer with what is wrong, unless an answer has begun."""
+        self._exchange.kind = refusal.kind
+        self._exchange.error = self._exchange.error or refusal.message
+        if self._exchange.status:
+            return
+        body = json.dumps({**refusal.to_json(), "request_id": self._exchange.id}).encode()
+        headers = {"content-type": "application/json", "content-length": str(len(body)), **refusal.headers}
+        start = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": refusal.status, "headers": start})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _counting(receive: Receive, exchange: Exchange) -> Receive:
+    async def counted() -> Message:
+        message = await receive()
+        if message["type"] == "http.request":
+            exchange.bytes_in += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                exchange.body_unread = False
+        return message
+
+    return counted
+
+
+def _place(error: BaseException) -> str:
+    """The line it was raised at, as file name and number."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "nowhere"
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"

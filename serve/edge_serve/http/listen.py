@@ -1,0 +1,75 @@
+"""The socket to listen on, opened before anything heavy is, so that a busy port is told at once."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from edge_runtime import EdgeError, UsageError
+from edge_serve.http.hosts import is_address
+
+__all__ = ["allow_open_files", "listen", "shown_address"]
+
+_BACKLOG = 256
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound, listening TCP socket.
+
+    Raises UsageError where the host is not this machine's or the port needs rights, EdgeError where the port is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise UsageError(
+            f"--host {host} is not known here", "give an address of this machine, such as 0.0.0.0"
+        ) from None
+    listening = socket.socket(family, kind, protocol)
+    try:
+        # A restart must not wait for connections of the last run to be forgotten.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _explained(error, host, port) from None
+    listening.setblocking(False)
+    return listening
+
+
+def allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files to `count` where it is lower.
+
+    Raises UsageError where the system does not allow so many.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    except (ValueError, OSError):
+        raise UsageError(
+            f"--connections needs {count} open files, and the system allows {hard}", "lower it, or raise ulimit -n"
+        ) from None
+
+
+def shown_address(host: str, port: int) -> str:
+    """The address as one types it into a browser."""
+    if is_address(host) and ":" in host:
+        host = f"[{host}]"
+    return f"http://{host}:{port}/"
+
+
+def _explained(error: OSError, host: str, port: int) -> EdgeError:
+    if error.errno == errno.EADDRINUSE:
+        return EdgeError(f"port {port} is in use", "end what uses it, or give another with --port")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return UsageError(
+            f"port {port} needs rights this user does not have",
+            "use a port above 1023, or the unit of edge serve --systemd, which may use it",
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return UsageError(f"--host {host} is no address of this machine", "0.0.0.0 stands for all it has")
+    return EdgeError(f"cannot listen on {host} port {port}: {error.strerror}", "give another --host or --port")

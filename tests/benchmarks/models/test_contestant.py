@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edge_benchmarks import Contestant, draw_picture
+from edge_benchmarks.models.engines import Setup
+from edge_runtime import ModelError, UsageError
+from tiny_model import write_tiny_model
+
+
+def test_the_setup_says_what_a_worker_needs(tmp_path: Path) -> None:
+    contestant = Contestant("tiny", write_tiny_model(tmp_path / "tiny.onnx", size=24))
+    setup = contestant.setup(threads=2, batch=5, images=(tmp_path / "x.jpg",))
+    assert (setup.path, setup.engine, setup.threads, setup.batch) == (str(contestant.model), "onnxruntime", 2, 5)
+    assert setup.images == (str(tmp_path / "x.jpg"),) and setup.is_classifier and setup.classes is None
+    assert Setup.from_json(setup.to_json()) == setup
+
+
+def test_another_engine_is_the_same_network(tmp_path: Path) -> None:
+    contestant = Contestant("tiny", write_tiny_model(tmp_path / "tiny.onnx"))
+    other = contestant.run_by("torch", tmp_path / "best.pt")
+    assert (other.opened, other.model, other.engine) == (tmp_path / "best.pt", contestant.model, "torch")
+    assert other.file is contestant.file
+    assert not other.passing and contestant.run_by("torchscript", tmp_path / "t.pt", passing=True).passing
+
+
+def test_a_missing_file_and_one_that_is_none_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.onnx does not exist"):
+        _ = Contestant("gone", tmp_path / "gone.onnx").file
+    (tmp_path / "text.onnx").write_text("not a model", encoding="utf-8")
+    with pytest.raises(ModelError, match=r"text\.onnx"):
+        _ = Contestant("text", tmp_path / "text.onnx").file
+
+
+def test_the_drawn_picture_is_always_the_same_and_costs_what_a_photo_does(tmp_path: Path) -> None:
+    first, second = draw_picture(tmp_path / "1.jpg"), draw_picture(tmp_path / "2.jpg")
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(first) as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", (640, 480), "RGB")
+    # Cameras and phones spend 1 to 4 bits on a pixel.
+    assert 1 <= first.stat().st_size * 8 / (640 * 480) <= 4

@@ -1,0 +1,106 @@
+"""The pictures: there, whole, and readable without colour."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bench_reports import make_report, make_row
+from edge_benchmarks import Report, draw_latency, draw_tradeoff, require_matplotlib
+from edge_benchmarks.report import plots
+from edge_benchmarks.report.plots import LOOKS, OTHER
+from edge_runtime import MissingExtraError, OutputError
+
+needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
+
+
+def report() -> Report:
+    rows = [
+        make_row(f"a/very/long/path/to/model-number-{i}.onnx", 2.0 * 1.5**i, accuracy=0.5 + 0.03 * i) for i in range(10)
+    ]
+    return make_report(
+        [replace(row, precision=list(LOOKS)[i % 4], size_bytes=10**6 * 3**i) for i, row in enumerate(rows)]
+    )
+
+
+@needs_matplotlib
+def test_both_pictures_are_drawn(tmp_path: Path) -> None:
+    draw_latency(report(), tmp_path / "latency.png")
+    assert draw_tradeoff(report(), tmp_path / "tradeoff.png") == ""
+    for name in ("latency.png", "tradeoff.png"):
+        with Image.open(tmp_path / name) as image:
+            image.load()
+            assert image.format == "PNG" and min(image.size) > 500
+            # Something is on it.
+            assert len(set(image.convert("L").resize((200, 200)).get_flattened_data())) > 10
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@needs_matplotlib
+def test_names_stand_beside_their_marks_and_not_on_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "_save", lambda figure, _: figures.append(figure))
+    # Three that are nearly the same, and others around them.
+    places = [(10.0, 0.80), (10.2, 0.803), (10.4, 0.798), (9.0, 0.75), (20.0, 0.85), (40.0, 0.86), (35.0, 0.70)]
+    rows = [make_row(f"model-{i}.onnx", ms, accuracy=accuracy) for i, (ms, accuracy) in enumerate(places)]
+    assert draw_tradeoff(make_report(rows), tmp_path / "x.png") == ""
+    (figure,) = figures
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    boxes = [plots._extent(text) for text in axes.texts]
+    assert len(boxes) == len(places)
+    assert all(axes.bbox.contains(*box.p0) and axes.bbox.contains(*box.p1) for box in boxes)
+    assert not any(one.overlaps(two) for one, two in itertools.combinations(boxes, 2))
+
+
+@needs_matplotlib
+def test_each_row_has_its_own_height_in_the_picture_of_latency(tmp_path: Path) -> None:
+    heights = []
+    for count in (2, 10):
+        draw_latency(make_report([make_row(str(i)) for i in range(count)]), tmp_path / "x.png")
+        with Image.open(tmp_path / "x.png") as image:
+            heights.append(image.height)
+    assert heights[1] > 2 * heights[0]
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(
+    "rows", [[make_row("one", accuracy=0.9)], [make_row("a", accuracy=0.9), make_row("b", accuracy=0.9)]]
+)
+def test_one_point_and_equal_points_are_drawn_too(tmp_path: Path, rows: list[object]) -> None:
+    same = make_report(rows)  # type: ignore[arg-type]
+    assert draw_tradeoff(same, tmp_path / "x.png") == ""
+    draw_latency(same, tmp_path / "y.png")
+
+
+@needs_matplotlib
+def test_without_accuracy_there_is_no_tradeoff_and_a_reason(tmp_path: Path) -> None:
+    assert "--data" in draw_tradeoff(make_report([make_row()]), tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_precisions_differ_in_more_than_colour() -> None:
+    looks = [*LOOKS.values(), OTHER]
+    assert len({hatch for _, hatch, _ in looks}) == len({mark for _, _, mark in looks}) == len(looks)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for draw in (require_matplotlib, lambda: draw_latency(report(), tmp_path / "x.png")):
+        with pytest.raises(MissingExtraError) as caught:
+            draw()
+        assert "edge-vision[bench]" in caught.value.hint
+
+
+@needs_matplotlib
+def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot write"):
+        draw_latency(report(), tmp_path / "gone" / "latency.png")

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("torchvision")
+
+from edge_benchmarks.training.bfloat16 import main
+
+WORDS = (
+    "--backbones",
+    "shufflenet_v2_x0_5",
+    "--image-size",
+    "32",
+    "--batch-size",
+    "2",
+    "--runs",
+    "1",
+    "--threads",
+    "1",
+)
+
+
+@pytest.mark.slow
+def test_both_precisions_are_measured_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WORDS, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert all(len(row[task][precision]) == 1 for task in ("train", "forward") for precision in ("fp32", "bf16"))
+    assert main(WORDS) == 0
+    heads, line = capsys.readouterr().out.splitlines()[-2:]
+    assert heads.startswith("backbone") and heads.endswith("edge trains in")
+    assert line.startswith("shufflenet_v2_x0_5") and len(line) == len(heads)
+
+
+def test_an_unknown_backbone_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--backbones", "magic"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")

@@ -1,0 +1,154 @@
+"""Which images a model is scored on: never, by mistake, one it was trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_data import choose_evaluation, split
+from edge_data.sets.held_out import EvaluationData
+from edge_data.sets.splits import write_split
+from edge_runtime import ClassFolders, DataError, ModelCard, Preprocessing, Run, UsageError, scan
+
+CARD = ModelCard(
+    labels=("ant", "bee"),
+    preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
+    backbone="tiny",
+    strategy="scratch",
+)
+
+
+def put(root: Path, layout: str, counts: Sequence[int] = (20, 20)) -> Path:
+    """A data folder; `layout` names its split folders, none of them means flat. Pictures are listed, never opened."""
+    for part in layout.split() or [""]:
+        for label, count in zip(CARD.labels, counts, strict=True):
+            (root / part / label).mkdir(parents=True)
+            for number in range(count):
+                (root / part / label / f"{number}.jpg").write_bytes(f"{part}{label}{number}".encode())
+    return root
+
+
+def trained_on(folders: ClassFolders, **data: Any) -> ModelCard:
+    return replace(CARD, data={"fingerprint": folders.fingerprint, "seed": 0, "limit": None, **data})
+
+
+def make_run(folder: Path, data_root: object, seed: int = 0) -> Run:
+    run = Run(folder)
+    folder.mkdir()
+    run.config.write_text(json.dumps({"data_root": data_root} if data_root is not None else {}), encoding="utf-8")
+    if isinstance(data_root, str) and data_root:
+        write_split(run.split, split(scan(data_root), seed=seed), CARD.labels)
+    return run
+
+
+def names(chosen: EvaluationData) -> set[str]:
+    return {sample.path for sample in chosen.samples}
+
+
+def test_without_a_folder_the_runs_own_split_decides(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "")
+    run = make_run(tmp_path / "run", str(data), seed=3)
+    expected = split(scan(data), seed=3)
+    chosen = choose_evaluation(CARD, run, None, None)
+    assert (chosen.root, chosen.samples, chosen.split) == (data, expected.test, "test")
+    assert str(run.split) in chosen.how
+    for name in ("val", "train"):
+        assert choose_evaluation(CARD, run, None, name).samples == getattr(expected, name)
+    assert len(choose_evaluation(CARD, run, None, "all").samples) == 40
+
+
+def test_the_folder_of_the_training_files_is_split_again_as_in_training(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "")
+    card = trained_on(scan(data), seed=5, limit=30)
+    chosen = choose_evaluation(card, None, data, None)
+    expected = split(scan(data), seed=5, limit=30)
+    assert chosen.samples == expected.test
+    assert not names(chosen) & {sample.path for sample in expected.train}
+    assert "as in training" in chosen.how
+
+
+def test_the_same_files_in_another_place_are_known_again(tmp_path: Path) -> None:
+    card = trained_on(scan(put(tmp_path / "here", "")))
+    moved = put(tmp_path / "there", "")
+    chosen = choose_evaluation(card, None, moved, None)
+    assert (chosen.root, chosen.split, len(chosen.samples)) == (moved, "test", 4)
+
+
+def test_another_flat_folder_is_taken_whole(tmp_path: Path) -> None:
+    card = trained_on(scan(put(tmp_path / "trained", "")))
+    other = put(tmp_path / "other", "", (3, 0))
+    for wanted in (None, "all"):
+        chosen = choose_evaluation(card, None, other, wanted)
+        assert (chosen.split, len(chosen.samples)) == ("all", 3)
+    with pytest.raises(DataError, match="no split test") as caught:
+        choose_evaluation(card, None, other, "test")
+    assert "--split all" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("layout", "split_", "count"), [("train val test", "test", 5), ("train val", "val", 5), ("test", "test", 5)]
+)
+def test_another_folders_own_splits_are_taken(tmp_path: Path, layout: str, split_: str, count: int) -> None:
+    data = put(tmp_path / "data", layout, (2, 3))
+    chosen = choose_evaluation(CARD, None, data, None)
+    assert (chosen.split, len(chosen.samples)) == (split_, count)
+    assert ("no test split, so val" in chosen.how) == (split_ == "val")
+    assert all(name.startswith(f"{split_}/") for name in names(chosen))
+    assert len(choose_evaluation(CARD, None, data, "all").samples) == 5 * len(layout.split())
+
+
+def test_a_split_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "train val", (2, 3))
+    for wanted in ("test", "holdout"):
+        with pytest.raises(DataError, match=f"no {wanted} images") as caught:
+            choose_evaluation(CARD, None, data, wanted)
+        assert "val, train" in caught.value.hint
+
+
+def test_labels_are_the_models_and_unknown_ones_are_refused(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "", (0, 4))
+    (data / "ant").rmdir()
+    chosen = choose_evaluation(CARD, None, data, None)
+    assert [sample.label for sample in chosen.samples] == [1] * 4, "the model's numbering, not the folder's"
+    (data / "wasp").mkdir()
+    (data / "wasp" / "1.jpg").touch()
+    with pytest.raises(DataError, match="wasp"):
+        choose_evaluation(CARD, None, data, None)
+
+
+def test_without_run_and_folder_one_is_asked_for() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_evaluation(CARD, None, None, None)
+    assert "--data" in caught.value.hint
+
+
+def test_a_data_folder_that_is_gone_is_asked_for(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "")
+    run = make_run(tmp_path / "run", str(data))
+    data.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match=f"{data}.*is gone") as caught:
+        choose_evaluation(CARD, run, None, None)
+    assert "--data" in caught.value.hint
+
+
+@pytest.mark.parametrize("data_root", [None, "", 3, ["x"]])
+def test_a_run_that_does_not_say_its_folder_never_means_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_root: object
+) -> None:
+    monkeypatch.chdir(put(tmp_path / "data", ""))
+    run = make_run(tmp_path / "run", data_root)
+    with pytest.raises(DataError, match="does not say") as caught:
+        choose_evaluation(CARD, run, None, None)
+    assert "config.json" in caught.value.message and "--data" in caught.value.hint
+
+
+def test_a_run_without_its_split_is_named(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", str(put(tmp_path / "data", "")))
+    run.split.unlink()
+    with pytest.raises(DataError, match=r"split\.csv"):
+        choose_evaluation(CARD, run, None, None)

@@ -1,0 +1,106 @@
+"""The accuracy budget: kept by leaving the worst layers in float, or the export is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("torch")
+
+from edge_export.precision.count_right import Accuracy, measure_accuracy
+from edge_export.precision.int8 import Quantizer, to_int8
+from edge_export.precision.int8_budget import fit_budget
+from edge_export.precision.int8_sensitivity import rank_layers
+from edge_runtime import Classifier, ParityError, Silence, UsageError
+from quantized_nets import batches, colours, write_easy, write_hopeless
+
+
+class Notes(Silence):
+    """What a progress listener was told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.tasks: list[tuple[str, int]] = []
+        self.advanced = 0
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def begin(self, task: str, total: int, unit: str = "images") -> None:
+        self.tasks.append((f"{task} {unit}", total))
+
+    def advance(self, count: int = 1) -> None:
+        self.advanced += count
+
+
+def test_accuracy_is_a_count(tmp_path: Path) -> None:
+    easy = write_easy(tmp_path / "easy.onnx")
+    pixels, labels = colours(30)
+    wrong = np.where(np.arange(30) < 3, (labels + 1) % 3, labels)
+    accuracy = measure_accuracy(easy, lambda: [(pixels[:20], wrong[:20]), (pixels[20:], wrong[20:])], threads=1)
+    assert accuracy == Accuracy(27, 30)
+    assert (accuracy.percent, str(accuracy)) == (90.0, "90.0 % (27 of 30)")
+    with pytest.raises(UsageError, match="no validation image"):
+        measure_accuracy(easy, lambda: [], threads=1)
+
+
+def test_an_easy_net_is_int8_at_the_first_try(tmp_path: Path) -> None:
+    easy, notes = write_easy(tmp_path / "easy.onnx"), Notes()
+    result = fit_budget(easy, tmp_path / "int8.onnx", [colours(8)[0]], batches(), 0, progress=notes, threads=1)
+    assert (result.precision, result.method, result.kept_float) == ("int8", "minmax", ())
+    assert result.fp32 == result.int8 == Accuracy(48, 48)
+    assert result.drop_points == 0
+    assert result.table() == ""
+    assert result.to_json()["calibration"] == {"method": "minmax", "images": 8}
+    assert any("48 of 48" in line for line in notes.said)
+    assert notes.advanced == 2 * 48
+
+
+def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) -> None:
+    net, out, notes = write_hopeless(tmp_path / "net.onnx", layers_after=4), tmp_path / "int8.onnx", Notes()
+    to_int8(net, out, [colours(8)[0]], threads=1)
+    assert measure_accuracy(out, batches(), threads=1).percent < 50
+    result = fit_budget(net, out, [colours(8)[0]], batches(), 1.0, progress=notes, threads=1)
+    assert set(result.kept_float) == {"conv0", "conv1"}
+    assert result.int8 == measure_accuracy(out, batches(), threads=1) == Accuracy(48, 48)
+    kept, rest = result.harms[:2], result.harms[2:]
+    assert min(harm.harm_points for harm in kept) > 10 * max(harm.harm_points for harm in rest)
+    assert len(result.harms) == 7
+    floats = {t.name for t in onnx.load(out).graph.initializer if t.data_type == 1 and t.name.endswith(".weight")}
+    assert {"network.backbone.conv1.weight"} <= floats
+    assert "network.backbone.conv2.weight" not in floats
+    lines = result.table().splitlines()
+    assert lines[1].split()[0] in {"conv0", "conv1"}
+    assert [line.split()[-1] for line in lines[1:]] == ["float"] * 2 + ["int8"] * 5
+    assert any(task == "measuring each layer in int8 layers" and total == 7 for task, total in notes.tasks)
+    assert {trial["method"] for trial in result.to_json()["tried"]} == {"minmax", "percentile", "entropy"}
+
+
+def test_over_budget_the_export_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    out = tmp_path / "int8.onnx"
+    net = write_hopeless(tmp_path / "net.onnx", layers_after=0)
+    with pytest.raises(ParityError, match=r"int8 loses \d+\.\d points.*1 are allowed.*of 48") as caught:
+        fit_budget(net, out, [colours(8)[0]], batches(), 1.0, threads=1)
+    assert caught.value.exit_code == 1
+    assert "--max-drop" in caught.value.hint
+    assert "conv0" in caught.value.message
+    assert not out.exists()
+    with pytest.raises(ParityError):
+        fit_budget(write_easy(tmp_path / "easy.onnx"), out, [colours(8)[0]], batches(), -1, threads=1)
+    assert not out.exists()
+
+
+def test_a_layer_is_ranked_by_what_it_does_alone(tmp_path: Path) -> None:
+    net = write_hopeless(tmp_path / "net.onnx", layers_after=2)
+    pixels, _ = colours(9)
+    with Quantizer(net, [pixels], threads=1) as quantizer:
+        ranked = rank_layers(quantizer, pixels)
+        quantizer.write(tmp_path / "alone.onnx", only=ranked[-1].layer)
+    assert {harm.layer for harm in ranked[:2]} == {"conv0", "conv1"}
+    assert [harm.harm_points for harm in ranked] == sorted((harm.harm_points for harm in ranked), reverse=True)
+    alone = Classifier(tmp_path / "alone.onnx", threads=1).probabilities(pixels)
+    moved = 50 * np.abs(alone - Classifier(net, threads=1).probabilities(pixels)).sum(axis=1).mean()
+    assert ranked[-1].harm_points == pytest.approx(float(moved), abs=1e-6)

@@ -1,0 +1,127 @@
+"""A watched folder, look by look: what is answered, what is waited for, and what is told of a moved picture."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edge_runtime import Classifier, ImageError, Journal, Sighting, Sorter, watch
+from edge_runtime.watched_folder import watcher as watching
+from tiny_model import write_tiny_model
+
+
+@pytest.fixture
+def classifier(tmp_path: Path) -> Classifier:
+    return Classifier(write_tiny_model(tmp_path / "model.onnx", labels=("red", "green", "blue")), threads=1)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "landing").mkdir()
+    return tmp_path / "landing"
+
+
+def picture(colour: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40), colour).save(file, "BMP")
+    return file.getvalue()
+
+
+class Looks:
+    """Ends a watch after so many looks, which follow each other without a pause."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+        self._left = count
+        monkeypatch.setattr(watching, "_rest", self._rest)
+
+    def _rest(self, *_: object) -> None:
+        self._left -= 1
+
+    def __call__(self) -> bool:
+        return self._left <= 0
+
+
+def watched(
+    classifier: Classifier,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    looks: int = 8,
+    sorter: Sorter | None = None,
+) -> Iterator[Sighting | ImageError]:
+    with Journal(folder / ".journal", folder) as journal:
+        yield from watch(classifier, folder, journal, sorter=sorter, stop=Looks(monkeypatch, looks))
+
+
+def test_what_may_not_be_read_is_said_once_and_answered_once_it_may(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "x.bmp"
+    path.write_bytes(bytes(len(picture("red"))))
+    status = path.stat()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (error,) = watched(classifier, folder, monkeypatch, looks=20)
+    assert isinstance(error, ImageError) and "x.bmp" in error.message
+    monkeypatch.undo()
+    # Permissions change neither size nor time.
+    path.write_bytes(picture("red"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (seen,) = watched(classifier, folder, monkeypatch)
+    assert isinstance(seen, Sighting) and seen.label == "red"
+
+
+def test_what_is_no_picture_is_said_once_also_after_a_restart(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "x.bmp").write_bytes(b"no picture")
+    assert [type(each) for each in watched(classifier, folder, monkeypatch, looks=20)] == [ImageError]
+    assert list(watched(classifier, folder, monkeypatch, looks=20)) == []
+    (folder / "x.bmp").write_bytes(picture("blue"))
+    (seen,) = watched(classifier, folder, monkeypatch)
+    assert isinstance(seen, Sighting) and seen.label == "blue"
+
+
+def test_a_touched_picture_is_not_answered_again_and_a_new_one_of_its_name_is(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "x.bmp"
+    path.write_bytes(picture("red"))
+    assert len(list(watched(classifier, folder, monkeypatch))) == 1
+    os.utime(path, ns=(1, 1))
+    assert list(watched(classifier, folder, monkeypatch)) == []
+    path.write_bytes(picture("lime"))
+    (seen,) = watched(classifier, folder, monkeypatch)
+    assert isinstance(seen, Sighting) and seen.label == "green"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_sorted_picture_is_told_with_its_place_and_not_found_again(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    (folder / "x.bmp").write_bytes(picture("red"))
+    root = folder if inside else folder.parent / "sorted"
+    sorter = Sorter(str(root / "{label}"))
+    (seen,) = watched(classifier, folder, monkeypatch, looks=12, sorter=sorter)
+    assert isinstance(seen, Sighting) and seen.moved_to == str(root / "red" / "x.bmp")
+    assert Path(seen.moved_to).read_bytes() == picture("red") and not (folder / "x.bmp").exists()
+    assert list(watched(classifier, folder, monkeypatch, looks=12, sorter=sorter)) == []
+
+
+def test_a_picture_taken_away_before_it_could_be_moved_is_not_told_as_moved(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "x.bmp").write_bytes(picture("red"))
+    real = Journal.answered
+
+    def and_gone(journal: Journal, entry: watching.Entry) -> None:
+        real(journal, entry)
+        (folder / "x.bmp").unlink()
+
+    monkeypatch.setattr(Journal, "answered", and_gone)
+    (seen,) = watched(classifier, folder, monkeypatch, sorter=Sorter(str(folder.parent / "sorted" / "{label}")))
+    assert isinstance(seen, Sighting) and (seen.label, seen.moved_to) == ("red", None)

@@ -1,0 +1,283 @@
+"""Epochs: interrupted and resumed, stopped early, balanced, and validated with statistics that are not stale."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edge_data import draw_shapes  # noqa: E402
+from edge_data.sets.image_store import ImageStore  # noqa: E402
+from edge_runtime import (  # noqa: E402
+    CheckpointError,
+    DataError,
+    Run,
+    Sample,
+    Silence,
+    UsageError,
+)
+from edge_train import TrainSettings, load_checkpoint, resume, train  # noqa: E402
+from edge_train.run.batches import _order  # noqa: E402
+from quick_training import Ear, equal, flags, quick_settings, weights  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def data(few_shapes: Path) -> Path:
+    return few_shapes
+
+
+def settings(data: Path, out: Path, **others: object) -> TrainSettings:
+    return quick_settings(data, out, **{"epochs": 4, "dropout": 0.3, "augment": "light", **others})
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nobody interrupted."""
+    return train(settings(data, tmp_path_factory.mktemp("whole"))).run
+
+
+class StopAt(Silence):
+    """Interrupts a run when it says, or begins, what `where` names."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def say(self, text: str) -> None:
+        if self.where in text:
+            raise KeyboardInterrupt
+
+    def begin(self, task: str, total: int, unit: str = "images") -> None:
+        self.say(f"{task} {total} {unit}")
+
+
+@pytest.mark.parametrize("where", ["epoch 2/4", "epoch 2/4  train", "epoch 4/4 ", "measuring val", "measuring test"])
+def test_a_run_interrupted_and_resumed_ends_as_one_left_alone(
+    data: Path, whole: Run, tmp_path: Path, where: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(data, tmp_path), StopAt(where))
+    (path,) = tmp_path.iterdir()
+    result = resume(Run(path))
+    assert equal(weights(result.run), weights(whole)) and equal(weights(result.run, "best"), weights(whole, "best"))
+    stay = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    for one, two in zip(
+        *(map(str.split, run.metrics.read_text().splitlines()) for run in (result.run, whole)), strict=True
+    ):
+        assert one[0].split(",")[: len(stay)] == two[0].split(",")[: len(stay)]
+    summary, expected = (json.loads(run.summary.read_text()) for run in (result.run, whole))
+    assert summary["metrics"] == expected["metrics"] and summary["best_epoch"] == expected["best_epoch"]
+
+
+WITH_STATE: dict[str, dict[str, Any]] = {
+    "an average": {"ema": 0.9, "optimizer": "sgd", "schedule": "plateau"},
+    "mixed images": {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
+    "unfreezing": {"strategy": "fine-tune", "unfreeze_every": 1, "head_epochs": 1, "optimizer": "adamw", "ema": 0.9},
+    "a frozen start": {"strategy": "fine-tune", "freeze_until": "stage4", "batch_norm": "train", "patience": 3},
+    "embeddings": {"strategy": "feature-extraction", "augment": "standard", "ema": 0.8, "hidden_units": 8},
+    "a teacher": {"teacher_weight": 0.7},
+    "a teacher of embeddings": {"strategy": "feature-extraction", "class_balance": "sampler"},
+}
+
+
+@pytest.fixture
+def with_state(data: Path, whole: Run, shufflenet_weights: Path) -> Callable[..., TrainSettings]:
+    """The settings of that name in WITH_STATE, with the files they need."""
+
+    def make(name: str, out: Path, **others: object) -> TrainSettings:
+        given = {"epochs": 3, **WITH_STATE[name], **others}
+        if given.get("strategy") is not None:
+            given["weights"] = str(shufflenet_weights)
+        if "teacher" in name:
+            given["teacher"] = str(whole.path)
+        return settings(data, out, **given)
+
+    return make
+
+
+@pytest.mark.parametrize("name", WITH_STATE)
+def test_whatever_a_run_carries_from_epoch_to_epoch_is_resumed(
+    with_state: Callable[..., TrainSettings], tmp_path: Path, name: str
+) -> None:
+    left_alone = train(with_state(name, tmp_path / "alone")).run
+    with pytest.raises(KeyboardInterrupt):
+        train(with_state(name, tmp_path / "cut"), StopAt("epoch 3/3"))
+    (path,) = (tmp_path / "cut").iterdir()
+    result = resume(Run(path))
+    for checkpoint in ("last", "best"):
+        assert equal(weights(result.run, checkpoint), weights(left_alone, checkpoint))
+    one, two = (load_checkpoint(run.last).training for run in (result.run, left_alone))
+    assert one.keys() == two.keys() and equal(one.get("average", {}), two.get("average", {}))
+    assert result.summary["metrics"] == json.loads(left_alone.summary.read_text())["metrics"]
+
+
+def test_a_run_resumed_where_memory_is_scarcer_sees_as_many_views(
+    with_state: Callable[..., TrainSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_alone = train(with_state("embeddings", tmp_path / "alone")).run
+    with pytest.raises(KeyboardInterrupt):
+        train(with_state("embeddings", tmp_path / "cut"), StopAt("epoch 2/3"))
+    monkeypatch.setattr(ImageStore, "bound_bytes", property(lambda _: 0))
+    (path,) = (tmp_path / "cut").iterdir()
+    assert equal(weights(resume(Run(path)).run), weights(left_alone))
+
+
+@pytest.mark.parametrize("others", [{}, {"strategy": "fine-tune", "head_epochs": 1}])
+def test_a_run_that_ended_in_its_first_epoch_begins_again(
+    data: Path, shufflenet_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any]
+) -> None:
+    # By relative names: a run is resumed from another folder, too.
+    monkeypatch.chdir(shufflenet_weights.parent)
+    given = {**others, "weights": shufflenet_weights.name} if others else {}
+    left_alone = train(settings(data, tmp_path / "alone", **given)).run
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(data, tmp_path / "cut", **given), StopAt("epoch 1/4"))
+    monkeypatch.chdir(tmp_path)
+    (path,) = (tmp_path / "cut").iterdir()
+    assert not Run(path).last.exists()
+    created = Run(path).read_config()["created"]
+    # Killed between its two first checkpoints, it would have left this one.
+    Run(path).best.write_bytes(b"of the first epoch")
+    ear = Ear()
+    result = resume(Run(path), ear)
+    assert any(line.startswith(f"beginning {path} again") for line in ear.lines)
+    for name in ("last", "best"):
+        assert equal(weights(result.run, name), weights(left_alone, name))
+    assert result.card.created == created and [each.name for each in (tmp_path / "cut").iterdir()] == [path.name]
+    config = json.loads(Run(path).config.read_text())
+    config["card"]["data"]["fingerprint"] = "of other images"
+    shutil.rmtree(path)
+    path.mkdir()
+    Run(path).config.write_text(json.dumps(config))
+    with pytest.raises(DataError, match="have changed"):
+        resume(Run(path))
+    del config["settings"]["out"]
+    Run(path).config.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config\.json lacks"):
+        resume(Run(path))
+
+
+def kill_and_resume(words: list[str], out: Path, after_s: float) -> Run:
+    """Start `edge train`, kill it so long after its first checkpoint, and resume what it left."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "edge_cli", "train", *words, "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("*/last.pt")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    # The moments include those in which a checkpoint is being written.
+    time.sleep(after_s)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    (path,) = out.iterdir()
+    return resume(Run(path)).run
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed_it_ends_as_one_left_alone(data: Path, whole: Run, tmp_path: Path) -> None:
+    given = settings(data, tmp_path)
+    words = flags(**{name: getattr(given, name) for name in TOLD})
+    draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    for moment in range(6):
+        run = kill_and_resume(words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
+        assert equal(weights(run), weights(whole)) and equal(weights(run, "best"), weights(whole, "best"))
+
+
+@pytest.mark.slow
+def test_killed_while_it_averages_and_unfreezes_it_ends_as_one_left_alone(
+    with_state: Callable[..., TrainSettings], tmp_path: Path
+) -> None:
+    given = with_state("unfreezing", tmp_path / "alone", epochs=4, mixup=0.3)
+    left_alone = train(given).run
+    more = ("weights", "unfreeze_every", "head_epochs", "optimizer", "ema", "mixup")
+    words = flags(**{name: getattr(given, name) for name in (*TOLD, *more)})
+    draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
+    for moment in range(2):
+        run = kill_and_resume(words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
+        assert equal(weights(run), weights(left_alone)) and equal(weights(run, "best"), weights(left_alone, "best"))
+
+
+TOLD = ("data", "backbone", "strategy", "image_size", "batch_size", "threads", "precision", "epochs", "dropout")
+
+
+def test_a_run_that_cannot_be_resumed_says_why(data: Path, whole: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(whole.path, tmp_path / "copy")))
+    run.last.write_bytes(run.last.read_bytes()[:500])
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
+        resume(run)
+    run.last.unlink()
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
+        resume(run)
+    moved = Path(shutil.copytree(data, tmp_path / "data"))
+    run = train(settings(moved, tmp_path / "runs", epochs=1)).run
+    next(moved.rglob("*.png")).unlink()
+    with pytest.raises(DataError, match="have changed"):
+        resume(run)
+
+
+def test_a_finished_run_resumed_stays_as_it_is(whole: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(whole.path, tmp_path / "copy")))
+    resume(run)
+    assert equal(weights(run, "best"), weights(whole, "best")) and equal(weights(run), weights(whole))
+
+
+def test_runs_are_not_put_among_the_images(data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(data, tmp_path / "data"))
+    with pytest.raises(UsageError, match="inside the data folder"):
+        train(settings(folder, folder / "runs"))
+    assert not (folder / "runs").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        train(settings(folder, tmp_path / "file"))
+
+
+def test_patience_ends_a_run_that_gets_no_better(data: Path, tmp_path: Path) -> None:
+    result = train(settings(data, tmp_path, epochs=30, patience=2, lr_scale=1e-6))
+    assert result.summary["epochs"] == result.summary["best_epoch"] + 2 < 30
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"optimizer": "sgd", "schedule": "one-cycle", "warmup_epochs": 0.5},
+        {"optimizer": "adamw", "schedule": "plateau", "weight_decay": 0.1, "label_smoothing": 0.1, "clip_norm": 1.0},
+        {"class_balance": "weights", "schedule": "step"},
+        {"class_balance": "sampler", "schedule": "constant"},
+    ],
+)
+def test_every_setting_trains_and_changes_the_outcome(
+    data: Path, whole: Run, tmp_path: Path, others: dict[str, object]
+) -> None:
+    result = train(settings(data, tmp_path, **others))
+    assert not equal(weights(result.run), weights(whole))
+    assert all(torch.isfinite(value).all() for value in weights(result.run).values())
+
+
+def test_the_sampler_draws_rare_classes_as_often_as_common_ones() -> None:
+    samples = [Sample(f"{i}", 0 if i < 90 else 1) for i in range(100)]
+    drawn = np.concatenate([_order(samples, np.random.default_rng(i), balanced=True) for i in range(50)])
+    assert 0.45 < np.mean(drawn >= 90) < 0.55
+    assert sorted(_order(samples, np.random.default_rng(0), balanced=False)) == list(range(100))
+
+
+@pytest.mark.slow
+def test_from_scratch_validates_with_fresh_batch_norm_statistics(tmp_path: Path) -> None:
+    data = draw_shapes(tmp_path / "shapes", counts=(150, 60, 3))
+    given = settings(data, tmp_path / "runs", backbone="mobilenet_v3_small", image_size=64, epochs=16, dropout=None)
+    result = train(replace(given, batch_size=16, threads=None))
+    # With torchvision's momentum of 0.01 it stays at a third, which is chance.
+    assert result.summary["metrics"]["val"]["accuracy"] >= 0.45

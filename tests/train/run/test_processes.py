@@ -1,0 +1,205 @@
+"""Several processes that train together come to what one comes to, and one alone writes and speaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edge_data import read_split  # noqa: E402
+from edge_data.augment.presets import find_augmentation  # noqa: E402
+from edge_data.sets.image_store import ImageStore  # noqa: E402
+from edge_runtime import Run, UsageError  # noqa: E402
+from edge_train import load_checkpoint, train  # noqa: E402
+from edge_train.run.batches import evaluation_batches, training_batches  # noqa: E402
+from edge_train.run.processes import ALONE, World, join_world  # noqa: E402
+from edge_train.run.step import run_network  # noqa: E402
+from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
+
+CPU = torch.device("cpu")
+# The same images in each batch, no draws that differ between processes, and statistics that do not depend on shares.
+COMPARED: dict[str, Any] = {
+    "strategy": "fine-tune",
+    "batch_norm": "frozen",
+    "dropout": 0.0,
+    "optimizer": "sgd",
+    "schedule": "constant",
+    "class_balance": "weights",
+    "ema": 0.9,
+}
+
+
+def torchrun(processes: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    tests = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [*launch, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), tests])),
+        },
+        stdin=subprocess.DEVNULL,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def close(one: Run, two: Run, name: str = "last") -> None:
+    mine, theirs = weights(one, name), weights(two, name)
+    for key in mine:
+        torch.testing.assert_close(mine[key], theirs[key], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_the_weights_of_one_and_go_on_from_them(
+    few_shapes: Path, shufflenet_weights: Path, tmp_path: Path
+) -> None:
+    given = {**COMPARED, "weights": str(shufflenet_weights)}
+    alone = train(quick_settings(few_shapes, tmp_path / "alone", **given))
+    out = tmp_path / "together"
+    words = flags(**{**QUICK, **given, "data": few_shapes, "out": out})
+    done = torchrun(2, "-m", "edge_cli", "train", *words, "--epochs", "1", "--json")
+    (path,) = out.iterdir()
+    run = Run(path)
+    assert json.loads(done.stdout) == json.loads(run.summary.read_text())
+    for line in ("strategy ", "run ", "data ", "epoch 1/1"):
+        assert sum(text.startswith(line) for text in done.stderr.splitlines()) == 1, done.stderr
+
+    # With a constant rate a run of two epochs begins as one of one epoch.
+    config = json.loads(run.config.read_text())
+    config["settings"]["epochs"] = 2
+    run.config.write_text(json.dumps(config))
+    done = torchrun(2, "-m", "edge_cli", "train", "--resume", path)
+    assert [text[:9] for text in done.stderr.splitlines() if text.startswith("epoch ")] == ["epoch 2/2"]
+    assert done.stdout.count("val accuracy") == 1 and list(out.iterdir()) == [path]
+    for name in ("last", "best"):
+        close(run, alone.run, name)
+    together = json.loads(run.summary.read_text())
+    for split in ("val", "test"):
+        assert together["metrics"][split]["confusion"] == alone.summary["metrics"][split]["confusion"]
+    assert together["training_accuracy"] == pytest.approx(alone.summary["training_accuracy"])
+    for ours, theirs in zip(*(each.metrics.read_text().splitlines()[1:] for each in (run, alone.run)), strict=True):
+        # epoch, train loss and accuracy, validation loss and accuracy
+        assert list(map(float, ours.split(",")[:5])) == pytest.approx(list(map(float, theirs.split(",")[:5])), rel=1e-3)
+
+
+SCRIPT = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from edge_train import train
+from edge_train.run.processes import join_world
+from quick_training import quick_settings
+
+data, out, weights = map(Path, sys.argv[1:])
+settings = quick_settings(data, out / "scratch", batch_size=6, dropout=0.2, ema=0.9, mixup=0.2)
+train(settings)
+train(quick_settings(data, out / "frozen", batch_size=6, strategy="feature-extraction", weights=str(weights),
+                     optimizer="sgd", augment="standard", views=2))
+
+world, _ = join_world(torch.device("cpu"))
+norm = nn.BatchNorm2d(3)
+norm.running_mean.copy_(torch.tensor([0.1, 0.7, float(world.rank)]))
+norm.running_var.fill_(1.0 + world.rank)
+world.agree(norm)
+assert torch.equal(norm.running_mean, torch.tensor([0.1, 0.7, 1.0])), norm.running_mean
+assert torch.equal(norm.running_var, torch.full((3,), 2.0)), norm.running_var
+
+rows = torch.arange(20.0).reshape(10, 2)
+mine = torch.stack(list(world.shard(list(rows))))
+assert torch.equal(world.unshard(mine), rows)
+assert world.collect(world.rank) == [0, 1, 2] and world.tell("first" if world.leads else None) == "first"
+assert int(world.sum(torch.tensor(world.rank + 1))) == 6
+"""
+
+
+@pytest.mark.slow
+def test_three_processes_train_from_scratch_and_embed_together(
+    few_shapes: Path, shufflenet_weights: Path, tmp_path: Path
+) -> None:
+    script, out = tmp_path / "three.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    done = torchrun(3, script, few_shapes, out, shufflenet_weights)
+    assert done.stdout == ""
+    (scratch,) = (out / "scratch").iterdir()
+    (frozen,) = (out / "frozen").iterdir()
+
+    given = {"strategy": "feature-extraction", "weights": str(shufflenet_weights), "optimizer": "sgd", "views": 2}
+    alone = train(quick_settings(few_shapes, tmp_path / "alone", batch_size=6, augment="standard", **given)).run
+    close(Run(frozen), alone)
+
+    checkpoint = load_checkpoint(Run(scratch).best)
+    store = ImageStore(few_shapes, checkpoint.card.preprocessing, cache_bytes=0, threads=1)
+    samples = read_split(Run(scratch).split, checkpoint.card.labels).val
+    outputs = run_network(checkpoint.build(), evaluation_batches(store, samples, batch_size=9), device=CPU)
+    assert outputs.accuracy == checkpoint.card.metrics["val"]["accuracy"]
+    assert all(bool(torch.isfinite(value).all()) for value in checkpoint.network.values())
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_shares_of_a_batch_are_the_batch(few_shapes: Path, tmp_path: Path, size: int) -> None:
+    run = train(quick_settings(few_shapes, tmp_path, epochs=1)).run
+    card = load_checkpoint(run.best).card
+    store = ImageStore(few_shapes, card.preprocessing, cache_bytes=0, threads=1)
+    samples = read_split(run.split, card.labels).train
+
+    def batches(world: World) -> list[tuple[Any, Any]]:
+        order = {"batch_size": 8, "seed": 0, "epoch": 1, "world": world}
+        return [
+            (images, labels) for images, labels in training_batches(store, samples, find_augmentation("light"), **order)
+        ]
+
+    shares = [batches(World(rank, size)) for rank in range(size)]
+    for step, (images, labels) in enumerate(batches(ALONE)):
+        for rank in range(size):
+            assert torch.equal(shares[rank][step][0], images[rank::size])
+            assert torch.equal(shares[rank][step][1], labels[rank::size])
+
+
+def test_a_batch_too_small_to_be_shared_is_refused(
+    few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edge_train.run.prepare
+
+    monkeypatch.setattr(edge_train.run.prepare, "join_world", lambda device: (World(0, 4), device))
+    with pytest.raises(UsageError, match="--batch-size 7 is too small for 4 processes") as caught:
+        train(quick_settings(few_shapes, tmp_path, batch_size=7))
+    assert caught.value.hint == "give at least 8"
+
+
+def test_without_torchrun_one_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert join_world(CPU) == (ALONE, CPU)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert join_world(CPU) == (ALONE, CPU)
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UsageError, match="cannot join the processes of torchrun"):
+        join_world(CPU)
+
+
+def test_a_world_of_one_changes_nothing() -> None:
+    norm = torch.nn.BatchNorm2d(2)
+    before = {key: value.clone() for key, value in norm.state_dict().items()}
+    ALONE.agree(norm)
+    assert equal(before, dict(norm.state_dict())) and ALONE.parallel(norm, CPU) is norm
+    part = torch.ones(3)
+    assert ALONE.unshard(part) is part and ALONE.sum(part) is part
+    assert ALONE.tell("x") == "x" and ALONE.collect(5) == [5] and list(ALONE.shard([1, 2])) == [1, 2]

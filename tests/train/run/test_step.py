@@ -1,0 +1,182 @@
+"""A step in pieces where memory does not suffice: the same gradients, said aloud, remembered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+
+from edge_runtime import (  # noqa: E402
+    EdgeError,
+    Run,
+    Silence,
+)
+from edge_train import Network, resume, train  # noqa: E402
+from edge_train.run.step import EpochResult, Learning, train_epoch  # noqa: E402
+from edge_train.strategy.distillation import Teacher  # noqa: E402
+from edge_train.strategy.learning_rate import Schedule  # noqa: E402
+from edge_train.strategy.loss import Distillation, Objective  # noqa: E402
+from edge_train.strategy.mixup import Mixing  # noqa: E402
+from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+class Cramped(nn.Module):
+    """A network without batch norm that has memory for `most` images at once."""
+
+    def __init__(self, most: int, error: type[Exception] | str = torch.OutOfMemoryError) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 16), nn.ReLU(), nn.Linear(16, 3))
+        self.most, self.error = most, error
+        self.sizes: list[int] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.most:
+            if isinstance(self.error, str):
+                raise RuntimeError(self.error)
+            raise self.error("CUDA out of memory. Tried to allocate 2.00 GiB")
+        self.sizes.append(len(images))
+        logits: Tensor = self.layers(images)
+        return logits
+
+
+def made(most: int, **others: Any) -> Network:
+    return Network(Cramped(most, **others), mean=(0.5,) * 3, std=(0.2,) * 3)
+
+
+def batches(*sizes: int) -> list[tuple[Tensor, Tensor]]:
+    draw = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.randint(0, 256, (n, 8, 8, 3), dtype=torch.uint8, generator=draw),
+            torch.randint(0, 3, (n,), generator=draw),
+        )
+        for n in sizes
+    ]
+
+
+def learn(network: Network, *sizes: int, ear: Ear | None = None, **others: Any) -> tuple[Learning, EpochResult]:
+    optimizer = torch.optim.SGD([{"params": list(network.parameters()), "lr": 0.1, "rate": 0.1}], momentum=0.9)
+    learning = Learning(network, optimizer, Schedule("constant", 10), say=(ear or Ear()).say, **others)
+    torch.manual_seed(7)
+    return learning, train_epoch(network, learning, batches(*sizes), device=CPU)
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"objective": Objective(class_weights=torch.tensor([0.3, 1.0, 1.7]), label_smoothing=0.1)},
+    {"objective": Objective(class_weights=torch.tensor([0.3, 1.0, 1.7])), "mixing": {"mixup": 1.0, "cutmix": 0.0}},
+    {"objective": Objective(distillation=Distillation(0.5, 3.0)), "teach": True, "clip_norm": 0.5},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pieces_make_the_gradients_of_the_whole_batch(variant: dict[str, Any]) -> None:
+    variant = dict(variant)
+    if "mixing" in variant:
+        variant["mixing"] = Mixing(**variant["mixing"], classes=3)
+    if variant.pop("teach", False):
+        torch.manual_seed(5)
+        layers = nn.Sequential(nn.Flatten(), nn.Linear(8 * 8 * 3, 3))
+        variant["teacher"] = Teacher(Network(layers, mean=(0.5,) * 3, std=(0.2,) * 3), (8, 8), CPU, "fp32")
+    whole, cramped = made(100), made(3)
+    ear = Ear()
+    _, expected = learn(whole, 10, 10, 7, **variant)
+    learning, found = learn(cramped, 10, 10, 7, ear=ear, **variant)
+    for one, two in zip(cramped.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+    assert found.loss == pytest.approx(expected.loss, rel=1e-4)
+    assert (found.accuracy, found.images) == (expected.accuracy, 27)
+    assert max(cramped.backbone.sizes) <= 3 and sum(cramped.backbone.sizes) == 27
+    assert learning.at_once == 3
+    assert ear.lines == [
+        f"note: memory does not suffice for 10 images at once; they go in {parts} parts, whose gradients are summed"
+        for parts in (2, 4)
+    ]
+
+
+def test_a_step_follows_torchs_own_weighted_mean() -> None:
+    ours, by_hand = made(3), made(100)
+    class_weights = torch.tensor([0.2, 1.0, 3.0])
+    learning, found = learn(ours, 9, objective=Objective(class_weights=class_weights, label_smoothing=0.1))
+    ((images, labels),) = batches(9)
+    optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.1, momentum=0.9)
+    loss = nn.functional.cross_entropy(by_hand(images), labels, weight=class_weights, label_smoothing=0.1)
+    loss.backward()
+    optimizer.step()
+    assert found.loss == pytest.approx(float(loss.detach()), rel=1e-5) and learning.at_once == 3
+    for one, two in zip(ours.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_the_pieces_stay_so_that_memory_is_not_tried_again() -> None:
+    cramped, ear = made(4), Ear()
+    learn(cramped, 8, 8, 8, ear=ear)
+    assert cramped.backbone.sizes == [4] * 6 and len(ear.lines) == 1
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, "DefaultCPUAllocator: can't allocate memory: you tried"])
+def test_one_image_that_is_too_large_is_an_error_with_a_way_out(error: Any) -> None:
+    with pytest.raises(EdgeError, match="memory does not suffice for training") as caught:
+        learn(made(0, error=error), 6)
+    assert "--batch-size" in caught.value.hint and "--image-size" in caught.value.hint
+
+
+def test_another_error_is_not_taken_for_want_of_memory() -> None:
+    ear = Ear()
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        learn(made(0, error="mat1 and mat2 shapes cannot be multiplied"), 6, ear=ear)
+    assert not ear.lines
+
+
+class StopAfterOne(Silence):
+    """Interrupts a run after its first epoch."""
+
+    def say(self, text: str) -> None:
+        if text.startswith("epoch 1"):
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_run_remembers_in_how_many_pieces(
+    few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Network.forward
+
+    def cramped(self: Network, images: Tensor) -> Tensor:
+        if self.training and len(images) > 4 and torch.is_grad_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, images)
+
+    monkeypatch.setattr(Network, "forward", cramped)
+    settings, ear, first = quick_settings(few_shapes, tmp_path / "whole", dropout=0.3), Ear(), Ear()
+    whole = train(settings, first).run
+    assert sum("memory does not suffice" in line for line in first.lines) == 1
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(settings, out=tmp_path / "cut"), StopAfterOne())
+    (path,) = (tmp_path / "cut").iterdir()
+    assert equal(weights(resume(Run(path), ear).run), weights(whole))
+    assert not any("memory does not suffice" in line for line in ear.lines)
+
+
+def test_memory_that_ends_elsewhere_is_an_error_too(
+    few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Network.forward
+
+    def cramped(self: Network, images: Tensor) -> Tensor:
+        if not self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(self, images)
+
+    monkeypatch.setattr(Network, "forward", cramped)
+    with pytest.raises(EdgeError, match="memory does not suffice for training") as caught:
+        train(quick_settings(few_shapes, tmp_path))
+    assert "--batch-size" in caught.value.hint

@@ -1,0 +1,1 @@
+"""Grad-CAM: what in a picture an answer rests on."""

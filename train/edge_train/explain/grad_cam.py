@@ -1,0 +1,80 @@
+"""Where in a picture a network saw what it answered: Grad-CAM.
+
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017), section 3:
+the last convolutional feature map, its channels weighted by the mean gradient of the class's score, and only what
+speaks for the class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from edge_runtime import UsageError
+from edge_train.network.backbones import Backbone, find_backbone
+from edge_train.network.checkpoint import Checkpoint
+
+__all__ = ["Explainer", "Explanation", "last_map"]
+
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What speaks for `label`: `heat` is float32 `[height, width]` of the feature map, 0..1, 1 where it is strongest.
+
+    All zero where nothing speaks for it. `probability` is the checkpoint's own.
+    """
+
+    label: str
+    probability: float
+    heat: NDArray[np.float32]
+
+
+class Explainer:
+    """Grad-CAM of one checkpoint's network, on the CPU.
+
+    Raises CheckpointError where the checkpoint's weights do not fit its backbone.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.card = checkpoint.card
+        self._network = checkpoint.build()
+        layer = last_map(self._network.backbone, find_backbone(self.card.backbone))
+        self._seen: list[Tensor] = []
+        layer.register_forward_hook(lambda _module, _inputs, output: self._seen.append(output))
+
+    def __call__(self, pixels: NDArray[np.uint8], label: str | None = None) -> Explanation:
+        """Explain `label`, by default the most probable one, for the model's input uint8 `[H, W, 3]` RGB.
+
+        Raises UsageError where there is no such label.
+        """
+        labels = self.card.labels
+        if label is not None and label not in labels:
+            raise UsageError(f"there is no label {label!r} to explain", f"the labels are {', '.join(labels)}")
+        self._seen.clear()
+        with torch.enable_grad():
+            logits = self._network(torch.from_numpy(np.ascontiguousarray(pixels))[None])[0]
+            index = labels.index(label) if label is not None else int(logits.argmax())
+            feature_map = self._seen[-1]
+            # The score before the softmax: behind it, other classes' evidence would count as this one's.
+            (gradient,) = torch.autograd.grad(logits[index], feature_map)
+        weights = gradient.mean(dim=(2, 3), keepdim=True)
+        heat = torch.relu((weights * feature_map.detach()).sum(dim=1))[0]
+        strongest = float(heat.max())
+        if strongest > 0:
+            heat = heat / strongest
+        probabilities = torch.softmax(logits.detach() / self.card.temperature, dim=0)
+        return Explanation(labels[index], float(probabilities[index]), heat.numpy().astype(np.float32))
+
+
+def last_map(network: nn.Module, backbone: Backbone) -> nn.Module:
+    """The layer whose output is the last convolutional feature map before the head: not pooled, not the head's own."""
+    head = backbone.head.partition(".")[0]
+    names = [name for stage in backbone.stages for name in stage.modules if name.partition(".")[0] != head]
+    layers = [network.get_submodule(name) for name in names]
+    return next(layer for layer in reversed(layers) if not isinstance(layer, _POOLING))

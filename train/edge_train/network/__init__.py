@@ -1,0 +1,1 @@
+"""Networks: the table of backbones, building, weights, checkpoints."""

@@ -1,0 +1,265 @@
+"""The epochs of a run: train, validate, keep the best, and be able to go on after a kill at any moment.
+
+An epoch depends on the state in last.pt, the settings and its number alone: order, augmentation and dropout
+are drawn from (seed, epoch). best.pt is written before last.pt, so a run killed between the two does the
+epoch again and writes the same best.pt again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from edge_runtime import CheckpointError, EdgeError, Run
+from edge_train.network.checkpoint import Checkpoint, save_checkpoint
+from edge_train.network.fold_batch_norm import fold, fold_frozen
+from edge_train.network.moving_average import MovingAverage
+from edge_train.network.network import Network
+from edge_train.run.batches import training_batches
+from edge_train.run.feature_extraction import Embeddings, Head, choose_views, embed
+from edge_train.run.job import Job
+from edge_train.run.processes import ALONE
+from edge_train.run.run_folder import EpochRow, write_metrics
+from edge_train.run.step import EpochResult, Learning, train_epoch
+from edge_train.strategy.bfloat16 import autocast
+from edge_train.strategy.learning_rate import Schedule
+from edge_train.strategy.loss import Distillation, Objective
+from edge_train.strategy.mixup import Mixing
+from edge_train.strategy.plan import freeze, layer_groups, make_optimizer, set_mode
+
+__all__ = ["FitState", "class_weights", "count_parameters", "fit"]
+
+BATCH_NORM_IMAGES = 1024
+
+
+@dataclass(slots=True)
+class FitState:
+    """How far a run has come: epochs done, the best of them, and one row for each.
+
+    `views` is how many views of each image are embedded, None before that is known.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_accuracy: float = -1.0
+    best_loss: float = math.inf
+    history: list[EpochRow] = field(default_factory=list)
+    views: int | None = None
+
+    def note(self, row: EpochRow) -> bool:
+        """Add an epoch; tells whether it is the best: the highest validation accuracy, then the lowest loss."""
+        self.epoch = row.epoch
+        self.history.append(row)
+        if (row.val_accuracy, -row.val_loss) <= (self.best_accuracy, -self.best_loss):
+            return False
+        self.best_epoch, self.best_accuracy, self.best_loss = row.epoch, row.val_accuracy, row.val_loss
+        return True
+
+
+def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
+    """Train all epochs, or those that are left after `saved`, the training state of the run's last.pt.
+
+    Raises:
+        EdgeError: the loss is no longer a number; the epochs before it are kept.
+        OutputError: the run folder cannot be written; the last good checkpoint is kept.
+    """
+    settings, progress = job.settings, job.progress
+    steps = -(-len(job.splits.train) // settings.batch_size)
+    learning = _learning(job, steps)
+    state = FitState()
+    if saved:
+        _restore(saved, state, learning)
+    trained, total = count_parameters(job)
+    progress.say(
+        f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
+    )
+    if state.views is None:
+        # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
+        state.views = min(job.world.collect(choose_views(job)))
+    embeddings = None
+    if state.epoch < settings.epochs and state.views:
+        seen = "" if state.views == 1 else f" in {state.views} views"
+        progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
+        embeddings = embed(job, state.views)
+    while state.epoch < settings.epochs and not _is_patient_no_more(state, settings.patience):
+        row = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
+        learning.schedule.end_epoch(row.val_loss)
+        best = state.note(row)
+        if job.world.leads:
+            _keep(job, run, state, learning, best=best)
+        progress.say(row.describe(settings.epochs, best=best))
+    if state.epoch < settings.epochs:
+        progress.say(f"stopped early: no better epoch in {settings.patience}")
+    # Whoever reads the checkpoints next must find them written.
+    job.world.collect(None)
+    return state
+
+
+def count_parameters(job: Job) -> tuple[int, int]:
+    """How many parameters ever learn, and how many there are."""
+    trained = sum(p.numel() for group in layer_groups(job.network, job.plan) for p in group.parameters)
+    return trained, sum(p.numel() for p in job.network.parameters())
+
+
+def _learning(job: Job, steps: int) -> Learning:
+    settings = job.settings
+    classes = len(job.card.labels)
+    mixing = Mixing(mixup=settings.mixup, cutmix=settings.cutmix, classes=classes)
+    distillation = Distillation(settings.teacher_weight, settings.teacher_temperature)
+    return Learning(
+        job.network,
+        make_optimizer(
+            layer_groups(job.network, job.plan),
+            settings.optimizer,
+            lr_scale=settings.lr_scale,
+            weight_decay=settings.weight_decay,
+        ),
+        Schedule(settings.schedule, steps * settings.epochs, round(steps * settings.warmup_epochs)),
+        Objective(
+            label_smoothing=settings.label_smoothing,
+            class_weights=class_weights(job).to(job.device) if settings.class_balance == "weights" else None,
+            distillation=distillation if job.teacher is not None else None,
+        ),
+        clip_norm=settings.clip_norm,
+        precision=job.precision,
+        mixing=mixing if settings.mixup or settings.cutmix else None,
+        average=MovingAverage(job.network, settings.ema) if settings.ema is not None else None,
+        teacher=job.teacher,
+        world=job.world,
+        say=job.progress.say,
+    )
+
+
+def _run_epoch(
+    job: Job, run: Run, learning: Learning, embeddings: Embeddings | None, epoch: int, *, first_step: int
+) -> EpochRow:
+    settings, progress = job.settings, job.progress
+    # Dropout and mixing draw from torch's own generator; processes must not all drop the same.
+    seeds = [settings.seed, epoch, *([job.world.rank] if job.world.rank else [])]
+    torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+    freeze(job.network, job.plan, epoch)
+    progress.begin(f"epoch {epoch}/{settings.epochs}", len(job.splits.train))
+    try:
+        if embeddings is not None:
+            result = _train_head(job, learning, embeddings, epoch, first_step=first_step)
+        else:
+            result = _train_network(job, learning, epoch, first_step=first_step)
+    except FloatingPointError as error:
+        raise EdgeError(
+            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller --lr-scale"
+        ) from error
+    progress.end()
+    if embeddings is not None:
+        val = embeddings.validate(job, learning.evaluated)
+    else:
+        if job.strategy == "scratch":
+            _reestimate_batch_norm(job, learning.evaluated, epoch)
+        val = job.outputs(job.splits.val, "validating", network=fold(learning.evaluated), precision=job.precision)
+    return EpochRow(epoch, result, val.loss, val.accuracy)
+
+
+def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
+    settings, world = job.settings, job.world
+    batches = training_batches(
+        job.store,
+        job.splits.train,
+        job.augment,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        epoch=epoch,
+        balanced=settings.class_balance == "sampler",
+        world=world,
+    )
+    set_mode(job.network, job.plan, epoch)
+    result = train_epoch(
+        # Made anew for each epoch: what is frozen may change between two.
+        world.parallel(fold_frozen(job.network), job.device),
+        learning,
+        batches,
+        device=job.device,
+        first_step=first_step,
+        on_images=lambda count: job.progress.advance(count * world.size),
+    )
+    world.agree(learning.evaluated)
+    return result
+
+
+def _train_head(job: Job, learning: Learning, embeddings: Embeddings, epoch: int, *, first_step: int) -> EpochResult:
+    """Every process trains the same head on the same vectors: that costs less than to share the work."""
+    alone = replace(learning, world=ALONE, precision="fp32")
+    # Dropout must be the same everywhere, too.
+    torch.manual_seed(int(np.random.SeedSequence([job.settings.seed, epoch]).generate_state(1)[0]))
+    set_mode(job.network, job.plan, epoch)
+    return train_epoch(
+        Head(job.network, job.backbone).train(),
+        alone,
+        embeddings.batches(job, epoch),
+        device=job.device,
+        first_step=first_step,
+        on_images=job.progress.advance,
+    )
+
+
+def _reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
+    """Take batch norm's statistics anew over up to 1,024 training images (PreciseBN, Wu and Johnson 2021).
+
+    Its running averages lag behind weights that move fast: after a few hundred steps from random weights,
+    MobileNetV3 (momentum 0.01) validates at chance with them, and well without.
+    """
+    count = min(len(job.splits.train), BATCH_NORM_IMAGES)
+    batches = training_batches(
+        job.store, job.splits.train, job.augment, batch_size=64, seed=job.settings.seed, epoch=epoch
+    )
+    some = itertools.islice((images for images, _ in batches), -(-count // 64))
+    with autocast(job.device, job.precision):
+        torch.optim.swa_utils.update_bn(some, network, device=job.device)
+
+
+def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool) -> None:
+    if best:
+        save_checkpoint(run.best, Checkpoint(job.card, learning.evaluated.state_dict(), state.epoch, {}))
+    training = {
+        "optimizer": learning.optimizer.state_dict(),
+        "plateau": [learning.schedule.plateau, learning.schedule.lowest_loss, learning.schedule.stale_epochs],
+        "best": [state.best_epoch, state.best_accuracy, state.best_loss],
+        "history": [row.to_json() for row in state.history],
+        "at_once": learning.at_once,
+        "views": state.views,
+    }
+    if learning.average is not None:
+        training["average"] = learning.average.state_dict()
+    save_checkpoint(run.last, Checkpoint(job.card, job.network.state_dict(), state.epoch, training))
+    write_metrics(run, state.history)
+
+
+def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> None:
+    schedule = learning.schedule
+    try:
+        learning.optimizer.load_state_dict(saved["optimizer"])
+        schedule.plateau, schedule.lowest_loss, schedule.stale_epochs = saved["plateau"]
+        state.best_epoch, state.best_accuracy, state.best_loss = saved["best"]
+        state.history = [EpochRow.from_json(row) for row in saved["history"]]
+        state.epoch = len(state.history)
+        learning.at_once = saved.get("at_once")
+        state.views = saved.get("views")
+        if learning.average is not None:
+            learning.average.load_state_dict(saved["average"])
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again") from error
+
+
+def _is_patient_no_more(state: FitState, patience: int | None) -> bool:
+    return patience is not None and state.epoch - state.best_epoch >= patience
+
+
+def class_weights(job: Job) -> torch.Tensor:
+    """Loss weights, float32 `[classes]`: inversely proportional to a class's training images, 1 on average."""
+    counts = np.bincount([sample.label for sample in job.splits.train], minlength=len(job.card.labels))
+    weights = len(job.splits.train) / (len(counts) * np.maximum(counts, 1))
+    return torch.tensor(weights, dtype=torch.float32)

@@ -1,0 +1,144 @@
+"""Feature extraction as it can be: the frozen backbone sees each image once, and the head learns from what it saw.
+
+The backbone's output in front of the head, the embedding, does not change while the backbone is frozen. It is
+computed once for every image, or for a few augmented views of it, in the fastest precision the machine has; the
+epochs then train the head alone, on vectors, in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edge_data import find_augmentation
+from edge_train.network.backbones import Backbone
+from edge_train.network.fold_batch_norm import fold_body
+from edge_train.network.network import Network
+from edge_train.run.batches import Batch, epoch_order, evaluation_batches, view_batches
+from edge_train.run.job import Job
+from edge_train.run.step import Outputs, run_network
+from edge_train.strategy.bfloat16 import autocast
+from edge_train.strategy.distillation import Teacher
+from edge_train.strategy.plan import head_dropout
+
+__all__ = ["Embeddings", "Head", "choose_views", "embed"]
+
+# Up to so many embeddings the views of a run are as many as its epochs.
+CHEAP_EMBEDDINGS = 5000
+
+
+class Head(nn.Module):
+    """The head alone: embeddings float32 `[N, D]` to logits float32 `[N, classes]`.
+
+    It is the network's own head, and `dropout` the probability that the architecture has in front of it.
+    """
+
+    def __init__(self, network: Network, backbone: Backbone) -> None:
+        super().__init__()
+        self.layer = network.backbone.get_submodule(backbone.head)
+        own = head_dropout(network, backbone)
+        self.dropout = own.p if own is not None else 0.0
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Logits of embeddings."""
+        logits: Tensor = self.layer(functional.dropout(embeddings, self.dropout, self.training))
+        return logits.float()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """The embeddings of a run's training images, float32 `[views, N, D]`, and of its validation images, `[M, D]`.
+
+    The first view is the image as it is evaluated; the others are augmented. `teacher` are a teacher's logits of
+    the training views, `[views, N, classes]`.
+    """
+
+    train: Tensor
+    val: Tensor
+    teacher: Tensor | None = None
+
+    def batches(self, job: Job, epoch: int) -> Iterator[Batch]:
+        """One epoch, in the order that pixels would have; each image shows another view than the epoch before."""
+        samples = job.splits.train
+        order, cuts = epoch_order(
+            samples,
+            batch_size=job.settings.batch_size,
+            seed=job.settings.seed,
+            epoch=epoch,
+            balanced=job.settings.class_balance == "sampler",
+        )
+        labels = torch.tensor([sample.label for sample in samples])
+        for cut in cuts:
+            index = torch.from_numpy(order[cut])
+            view = (index + epoch - 1) % len(self.train)
+            batch = (self.train[view, index], labels[index])
+            yield batch if self.teacher is None else (*batch, self.teacher[view, index])
+
+    def validate(self, job: Job, network: Network) -> Outputs:
+        """What the network's head answers on the validation images."""
+        labels = torch.tensor([sample.label for sample in job.splits.val])
+        head = Head(network, job.backbone)
+        pieces = zip(torch.split(self.val, 4096), torch.split(labels, 4096), strict=True)
+        return run_network(head, pieces, device=job.device)
+
+
+def choose_views(job: Job) -> int:
+    """How many views of each training image to embed; 0 where the images must go through the network every epoch."""
+    settings = job.settings
+    head = job.network.backbone.get_submodule(job.backbone.head)
+    linear = [module for module in head.modules() if isinstance(module, nn.Linear)]
+    if job.strategy != "feature-extraction" or settings.mixup or settings.cutmix or not linear:
+        return 0
+    images = len(job.splits.train)
+    views = settings.views or max(1, min(settings.epochs, CHEAP_EMBEDDINGS // images))
+    if settings.augment == "none":
+        views = 1
+    row_bytes = 4 * (linear[0].in_features + (len(job.card.labels) if job.teacher is not None else 0))
+    # Embeddings may take as much memory as decoded images do.
+    room = job.store.bound_bytes // row_bytes - len(job.splits.val)
+    return max(0, min(views, room // images))
+
+
+def embed(job: Job, views: int) -> Embeddings:
+    """Run the frozen backbone once over `views` views of every training image, and once over validation."""
+    job.progress.begin("embedding images", views * len(job.splits.train) + len(job.splits.val))
+    batch_size = max(64, job.settings.batch_size)
+    body = fold_body(job.network, job.backbone)
+    found = []
+    for view in range(views):
+        augment = job.augment if view else find_augmentation("none")
+        batches = view_batches(
+            job.store,
+            job.splits.train,
+            augment,
+            batch_size=batch_size,
+            seed=job.settings.seed,
+            view=view,
+            world=job.world,
+        )
+        found.append(_embed(job, body, batches, job.teacher))
+    validation = evaluation_batches(job.store, job.world.shard(job.splits.val), batch_size=batch_size)
+    val, _ = _embed(job, body, validation, None)
+    job.progress.end()
+    teacher = torch.stack([logits for _, logits in found]) if job.teacher is not None else None
+    return Embeddings(torch.stack([vectors for vectors, _ in found]), val, teacher)
+
+
+def _embed(job: Job, body: Network, batches: Iterable[Batch], teacher: Teacher | None) -> tuple[Tensor, Tensor]:
+    """The embeddings `[N, D]` of all processes' batches, and a teacher's logits `[N, classes]` (else nothing)."""
+    seen, taught = [], []
+    # Not inference mode: a head could not learn from its tensors.
+    with torch.no_grad():
+        for images, *_ in batches:
+            on_device = images.to(job.device)
+            with autocast(job.device, job.precision):
+                seen.append(body(on_device).cpu())
+            if teacher is not None:
+                taught.append(teacher.logits(on_device).cpu())
+            job.progress.advance(len(images) * job.world.size)
+    vectors = job.world.unshard(torch.cat(seen))
+    return vectors, job.world.unshard(torch.cat(taught)) if taught else torch.empty(0)

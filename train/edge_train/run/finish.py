@@ -1,0 +1,144 @@
+"""After the last epoch: calibrate and measure the best one, say what it suffers from, and write it all down."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edge_runtime import Metrics, ModelCard, Run, measure
+from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
+from edge_train.network.fold_batch_norm import fold
+from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
+from edge_train.report.page import RunReport, SplitAnswers, repeat_command, write_report
+from edge_train.run.epochs import FitState, count_parameters
+from edge_train.run.job import Job
+from edge_train.run.run_folder import finish_run
+from edge_train.run.versions import git_revision
+from edge_train.strategy.temperature import fit_temperature
+
+__all__ = ["TrainResult", "finish"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainResult:
+    """A finished run: where it is, the card of its best checkpoint, what summary.json says, and what ails it."""
+
+    run: Run
+    card: ModelCard
+    summary: dict[str, Any]
+    diagnosis: tuple[Diagnosis, ...]
+
+
+def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
+    """Write the calibrated best.pt, report.html and, last of all, summary.json.
+
+    `started` is when the work began, in seconds of `time.perf_counter`.
+    """
+    best = load_checkpoint(run.best)
+    job.network.load_state_dict(dict(best.network))
+    folded = fold(job.network)
+    answers: dict[str, SplitAnswers] = {}
+    temperature = 1.0
+    for name, samples in (("val", job.splits.val), ("test", job.splits.test)):
+        if not samples:
+            continue
+        outputs = job.outputs(samples, f"measuring {name}", network=folded)
+        answers[name] = SplitAnswers(tuple(samples), outputs.logits.numpy(), outputs.labels.numpy())
+        if name == "val":
+            temperature = fit_temperature(outputs.logits, outputs.labels)
+    metrics = {
+        name: measure(job.card.labels, given.labels, given.probabilities(temperature))
+        for name, given in answers.items()
+    }
+    card = replace(best.card, temperature=temperature, metrics={name: _figures(m) for name, m in metrics.items()})
+    summary = _summary(job, run, state, metrics, temperature)
+    summary["seconds"] = time.perf_counter() - started
+    diagnosis: tuple[Diagnosis, ...] = ()
+    if job.world.leads:
+        save_checkpoint(run.best, replace(best, card=card))
+        diagnosis = _write_report(job, run, state, card, answers, summary, metrics["val"])
+        summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
+        finish_run(run, summary)
+    job.world.collect(None)
+    return TrainResult(run, card, summary, diagnosis)
+
+
+def _figures(metrics: Metrics) -> dict[str, Any]:
+    return {
+        "accuracy": metrics.accuracy,
+        "n": metrics.n,
+        "expected_calibration_error": metrics.calibration_error,
+    }
+
+
+def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+    trained, total = count_parameters(job)
+    return {
+        "run": run.name,
+        "strategy": job.strategy,
+        "backbone": job.backbone.name,
+        "best_epoch": state.best_epoch,
+        "epochs": state.epoch,
+        "temperature": temperature,
+        "metrics": {name: found.to_json() for name, found in metrics.items()},
+        "parameters": total,
+        "parameters_trained": trained,
+        "training_seconds": sum(row.train.seconds for row in state.history),
+        "training_accuracy": next(row.train.accuracy for row in state.history if row.epoch == state.best_epoch),
+        "precision": job.precision,
+        "cache_bound_bytes": job.store.bound_bytes * (2 if job.strategy == "feature-extraction" else 1),
+        "command": repeat_command(run.read_config()["settings"]),
+        "git_revision": git_revision(),
+    }
+
+
+def _write_report(  # noqa: PLR0917 (what a report is made of)
+    job: Job,
+    run: Run,
+    state: FitState,
+    card: ModelCard,
+    answers: dict[str, SplitAnswers],
+    summary: dict[str, Any],
+    val: Metrics,
+) -> tuple[Diagnosis, ...]:
+    settings = job.settings
+    history = tuple(
+        EpochFigures(row.epoch, row.train.loss, row.train.accuracy, row.val_loss, row.val_accuracy, row.train.seconds)
+        for row in state.history
+    )
+    counts = {
+        name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
+        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
+    }
+    diagnosis = diagnose(
+        history,
+        strategy=job.strategy,
+        epochs=settings.epochs,
+        counts=counts["train"],
+        val=val,
+        backbone=job.backbone.name,
+        augment=settings.augment,
+        limit=settings.limit,
+        seed=settings.seed,
+    )
+    write_report(
+        run,
+        RunReport(
+            card=card,
+            history=history,
+            best_epoch=state.best_epoch,
+            val=answers["val"],
+            test=answers.get("test"),
+            counts=counts,
+            settings=run.read_config()["settings"],
+            data_root=job.store.root,
+            diagnosis=diagnosis,
+            seconds=summary["seconds"],
+            parameters=summary["parameters"],
+            parameters_trained=summary["parameters_trained"],
+            git_revision=summary["git_revision"],
+        ),
+    )
+    return diagnosis

@@ -1,0 +1,71 @@
+"""What the steps of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from edge_data import Augmentation, ImageStore, Splits
+from edge_runtime import ModelCard, Progress, Sample
+from edge_train.network.backbones import Backbone
+from edge_train.network.network import Network
+from edge_train.run.batches import evaluation_batches
+from edge_train.run.processes import ALONE, World
+from edge_train.run.step import Outputs, run_network
+from edge_train.settings import Precision, Strategy, TrainSettings
+from edge_train.strategy.distillation import Teacher
+from edge_train.strategy.plan import Plan
+
+__all__ = ["Job"]
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A run that is ready to start: settings resolved, images read, weights loaded."""
+
+    settings: TrainSettings
+    progress: Progress
+    plan: Plan
+    network: Network
+    store: ImageStore
+    splits: Splits
+    augment: Augmentation
+    device: torch.device
+    card: ModelCard
+    precision: Precision = "fp32"
+    teacher: Teacher | None = None
+    world: World = ALONE
+
+    @property
+    def backbone(self) -> Backbone:
+        """The architecture."""
+        return self.plan.backbone
+
+    @property
+    def strategy(self) -> Strategy:
+        """What `auto` came to, or what was asked for."""
+        return self.plan.strategy
+
+    def outputs(
+        self,
+        samples: Sequence[Sample],
+        task: str,
+        *,
+        network: Network | None = None,
+        precision: Precision = "fp32",
+    ) -> Outputs:
+        """What `network` (the job's own by default) answers on `samples`, as the runtime would show them to it."""
+        self.progress.begin(task, len(samples))
+        mine = self.world.shard(samples)
+        batches = evaluation_batches(self.store, mine, batch_size=max(64, self.settings.batch_size))
+        outputs = run_network(
+            network or self.network,
+            batches,
+            device=self.device,
+            precision=precision,
+            on_images=lambda count: self.progress.advance(count * self.world.size),
+        )
+        self.progress.end()
+        return Outputs(self.world.unshard(outputs.logits), self.world.unshard(outputs.labels))

@@ -1,0 +1,370 @@
+"""Everything that can go wrong before the first epoch, checked and loaded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edge_data import (
+    DATA_SETS,
+    ImageStore,
+    OnBytes,
+    Splits,
+    default_cache_bytes,
+    find_augmentation,
+    find_data,
+    read_split,
+    split,
+    without,
+)
+from edge_runtime import (
+    CheckpointError,
+    ClassFolders,
+    DataError,
+    EdgeError,
+    ImageError,
+    ModelCard,
+    OutputError,
+    Progress,
+    Run,
+    Silence,
+    UsageError,
+    WeightsError,
+    find_run,
+    scan,
+    usable_cores,
+)
+from edge_train.network.backbones import Backbone, find_backbone
+from edge_train.network.building import build, preset
+from edge_train.network.checkpoint import Checkpoint, load_checkpoint
+from edge_train.network.input_size import choose_preprocessing
+from edge_train.network.network import Network
+from edge_train.network.weights import load_pretrained, parse_weights
+from edge_train.run.job import Job
+from edge_train.run.processes import World, join_world
+from edge_train.run.torch_memory import keep_freed_memory
+from edge_train.run.versions import choose_device, now, versions
+from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
+from edge_train.strategy.bfloat16 import choose_precision
+from edge_train.strategy.choose import choose_strategy
+from edge_train.strategy.distillation import Teacher, load_teacher
+from edge_train.strategy.plan import Plan, freeze, make_plan
+
+__all__ = ["prepare", "prepare_afresh", "prepare_again"]
+
+
+def prepare(settings: TrainSettings, progress: Progress) -> Job:
+    """Check and load everything that can go wrong before the first epoch."""
+    # As config.json keeps them, they must be found from any folder.
+    if settings.teacher is not None:
+        settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
+    if isinstance(choice := parse_weights(settings.weights), Path) and choice.exists():
+        settings = replace(settings, weights=str(choice.resolve()))
+    backbone = find_backbone(settings.backbone)
+    augment = find_augmentation(settings.augment)
+    world, device, threads = _use_machine(settings)
+    progress = progress if world.leads else Silence()
+    source = find_data(settings.data)
+    _check_out(settings.out, source.root)
+    folders = scan(source.root)
+    for found in folders.notes:
+        progress.say(f"note: {found.text}")
+    splits = split(folders, seed=settings.seed, limit=settings.limit)
+    for note in splits.notes:
+        progress.say(f"note: {note}")
+    contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
+    torch.manual_seed(settings.seed)
+    strategy, network, origin = _start_network(
+        settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
+    )
+    plan = make_plan(settings, backbone, strategy)
+    progress.say(why)
+    precision = _choose_precision(settings, device, plan, progress)
+    teacher = _find_teacher(settings, folders, splits, device, precision)
+    store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world), threads=threads)
+    splits = _read_images(settings, store, splits, progress, world)
+    progress.say(
+        f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
+        f"{len(folders.labels)} classes ({splits.how})"
+    )
+    freeze(network, plan)
+    card = ModelCard(
+        labels=folders.labels,
+        preprocessing=contract,
+        backbone=backbone.name,
+        strategy=strategy,
+        normalization={"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()},
+        data={
+            "name": source.name,
+            "fingerprint": folders.fingerprint,
+            "split": splits.how,
+            "seed": settings.seed,
+            "limit": settings.limit,
+            "pretrained": origin,
+        },
+        versions=versions(),
+        created=now(),
+        architecture=_architecture(settings),
+    )
+    return Job(
+        settings,
+        progress,
+        plan,
+        network.to(device).to(memory_format=torch.channels_last),
+        store,
+        splits,
+        augment,
+        device,
+        card,
+        precision=precision,
+        teacher=teacher,
+        world=world,
+    )
+
+
+def _architecture(settings: TrainSettings) -> dict[str, Any]:
+    """What of the network is not the backbone's own."""
+    own = {"stem": settings.stem, "hidden_units": settings.hidden_units}
+    return {name: value for name, value in own.items() if value not in {None, "standard"}}
+
+
+def _choose_precision(settings: TrainSettings, device: torch.device, plan: Plan, progress: Progress) -> Precision:
+    frozen = plan.strategy == "feature-extraction"
+    precision, why = choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen)
+    if precision == "bf16":
+        progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
+    return precision
+
+
+def _find_teacher(
+    settings: TrainSettings, folders: ClassFolders, splits: Splits, device: torch.device, precision: Precision
+) -> Teacher | None:
+    if settings.teacher is None:
+        return None
+    return load_teacher(
+        find_run(settings.teacher), folders.labels, folders.fingerprint, splits, device=device, precision=precision
+    )
+
+
+def _check_out(out: Path, root: Path) -> None:
+    """Refuse, before anything takes time, to put runs where they cannot be, or among the images."""
+    try:
+        if out.resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"--out {out} lies inside the data folder {root}: runs would be taken for classes of images",
+                "put runs elsewhere, for example --out ../runs",
+            )
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UsageError(f"--out {out} is a file", "name a folder for runs with --out") from None
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with --out"
+        ) from error
+
+
+def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
+    settings: TrainSettings,
+    backbone: Backbone,
+    classes: int,
+    images: int,
+    size_px: int,
+    device: torch.device,
+    progress: Progress,
+) -> tuple[Strategy, Network, str]:
+    """The network to start from, with the strategy that `auto` comes to and where its weights are from."""
+    _, mean, std = preset(backbone)
+    made = build(
+        backbone,
+        classes=classes,
+        dropout=settings.dropout,
+        stem=settings.stem,
+        hidden_units=settings.hidden_units,
+    )
+    network = Network(made, mean, std)
+    choice = parse_weights(settings.weights)
+    origin = "none"
+    if settings.strategy != "scratch" and settings.stem == "standard" and choice != "none":
+        try:
+            origin = load_pretrained(network.backbone, backbone, choice, progress=_downloading(progress))
+        except WeightsError as error:
+            if settings.strategy != "auto" or choice != "default":
+                raise
+            progress.say(f"note: {error.message}; --weights FILE brings your own")
+    if settings.strategy == "auto":
+        strategy, why = choose_strategy(
+            settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
+        )
+        why = f"auto: {why}"
+    else:
+        strategy, why = settings.strategy, "as asked"
+    progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}; weights: {origin}")
+    return strategy, network, origin
+
+
+def _downloading(progress: Progress) -> OnBytes:
+    """A listener that draws a download as a task in kilobytes."""
+    done_kb = 0
+
+    def on_bytes(received: int, total: int | None) -> None:
+        nonlocal done_kb
+        if done_kb == 0:
+            progress.begin("downloading weights", (total or 0) // 1000, "kB")
+        progress.advance(received // 1000 - done_kb)
+        done_kb = received // 1000
+        if received == total:
+            progress.end()
+
+    return on_bytes
+
+
+def _read_images(
+    settings: TrainSettings, store: ImageStore, splits: Splits, progress: Progress, world: World
+) -> Splits:
+    """Decode every image once; refuse or leave out the unreadable ones, by name."""
+    total = len(splits.train) + len(splits.val) + len(splits.test)
+    progress.begin("reading images", total)
+    found = store.read_all(
+        world.shard(splits.train),
+        world.shard((*splits.val, *splits.test)),
+        on_image=lambda: progress.advance(world.size),
+    )
+    progress.end()
+    bad = {path: error for part in world.collect(found) for path, error in part.items()}
+    if not bad:
+        return _checked(splits, store.root)
+    if settings.on_bad_image == "error":
+        raise _bad_images(list(bad.values()), total)
+    for error in bad.values():
+        progress.say(f"left out: {error.message}")
+    return _checked(without(splits, bad.keys()), store.root)
+
+
+def _checked(splits: Splits, root: Path) -> Splits:
+    if len(splits.train) < 2 or not splits.val:
+        raise DataError(
+            f"{root} leaves {len(splits.train)} images to train on and {len(splits.val)} to validate with",
+            "at least 2 and 1 are needed: add images, or raise --limit",
+        )
+    return splits
+
+
+def _bad_images(bad: list[ImageError], total: int) -> EdgeError:
+    shown = "; ".join(error.message for error in bad[:5])
+    more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+    return DataError(
+        f"{len(bad)} of {total} images cannot be read: {shown}{more}",
+        "mend or remove them, or leave them out with --on-bad-image skip",
+    )
+
+
+def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
+    """The job of a run that was interrupted, with its own settings and split, and the checkpoint to go on from.
+
+    Raises:
+        CheckpointError: the run's files are missing or damaged.
+        DataError: its images are gone or changed.
+    """
+    settings, root = _read_settings(run)
+    checkpoint = load_checkpoint(run.last)
+    card = checkpoint.card
+    folders = scan(root, labels=card.labels)
+    _require_same_images(run, folders.fingerprint, card)
+    world, device, threads = _use_machine(settings)
+    progress = progress if world.leads else Silence()
+    plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
+    network = checkpoint.build(dropout=settings.dropout)
+    freeze(network, plan)
+    store = ImageStore(root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
+    found = read_split(run.split, card.labels)
+    splits = _read_images(settings, store, found, progress, world)
+    precision = _choose_precision(settings, device, plan, progress)
+    job = Job(
+        settings,
+        progress,
+        plan,
+        network.to(device).to(memory_format=torch.channels_last),
+        store,
+        splits,
+        find_augmentation(settings.augment),
+        device,
+        card,
+        precision=precision,
+        teacher=_find_teacher(settings, folders, found, device, precision),
+        world=world,
+    )
+    return job, checkpoint
+
+
+def prepare_afresh(run: Run, progress: Progress) -> Job:
+    """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
+
+    Raises:
+        CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
+        DataError: its images are gone or changed.
+    """
+    settings, root = _read_settings(run)
+    config = run.read_config()
+    try:
+        card = ModelCard.from_json(config["card"], where=str(run.config))
+    except (KeyError, TypeError, EdgeError) as error:
+        raise _unusable(run, error) from error
+    data = settings.data if settings.data in DATA_SETS else str(root)
+    if card.strategy not in STRATEGIES:
+        raise CheckpointError(
+            f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
+        )
+    # What `auto` came to must not depend on whether the weights can be had now.
+    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
+    _require_same_images(run, job.card.data["fingerprint"], card)
+    job.card = card
+    return job
+
+
+def _read_settings(run: Run) -> tuple[TrainSettings, Path]:
+    """The settings in a run's config.json and the folder of its images."""
+    config = run.read_config()
+    try:
+        return TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])}), Path(
+            config["data_root"]
+        )
+    except (KeyError, TypeError) as error:
+        raise _unusable(run, error) from error
+
+
+def _unusable(run: Run, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{run.config} lacks what a run is resumed with: {error}", "train again")
+
+
+def _require_same_images(run: Run, fingerprint: str, card: ModelCard) -> None:
+    if fingerprint != card.data.get("fingerprint"):
+        raise DataError(f"the images of {run.path} have changed since it was started", "train again")
+
+
+def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
+    """The processes that train together, this one's device, and the threads that torch and decoding may use."""
+    world, device = join_world(choose_device(settings.device))
+    if settings.batch_size < 2 * world.size:
+        raise UsageError(
+            f"--batch-size {settings.batch_size} is too small for {world.size} processes",
+            f"give at least {2 * world.size}",
+        )
+    threads = settings.threads or max(1, usable_cores() // _processes_here(world))
+    torch.set_num_threads(threads)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return world, device, threads
+
+
+def _cache_bytes(plan: Plan, world: World) -> int:
+    """The memory for decoded images: a process's share, and of that half where embeddings take the other."""
+    share = default_cache_bytes() // _processes_here(world)
+    return share // 2 if plan.strategy == "feature-extraction" else share
+
+
+def _processes_here(world: World) -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world.size > 1 else 1

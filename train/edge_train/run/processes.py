@@ -1,0 +1,134 @@
+"""The processes that train together: one alone, or those that torchrun started."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed as dist, nn
+
+from edge_runtime import UsageError
+
+__all__ = ["ALONE", "World", "join_world"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """`size` processes, of which this is number `rank`; rank 0 alone writes files and speaks."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
+
+    def shard(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's share: every `size`-th item."""
+        return items if self.size == 1 else items[self.rank :: self.size]
+
+    def unshard(self, part: Tensor) -> Tensor:
+        """All processes' shares of what `shard` dealt out, put together in the first order, on the CPU."""
+        if self.size == 1:
+            return part
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, part.cpu())
+        whole = torch.empty((sum(len(each) for each in parts), *part.shape[1:]), dtype=part.dtype)
+        for rank, each in enumerate(parts):
+            whole[rank :: self.size] = each
+        return whole
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+        return value
+
+    def tell(self, value: T | None) -> T:
+        """Rank 0's value, on every process."""
+        if self.size == 1:
+            assert value is not None
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        told = box[0]
+        assert told is not None
+        return told
+
+    def collect(self, value: T) -> list[T]:
+        """Every process's value, by rank."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def parallel(self, network: nn.Module, device: torch.device) -> nn.Module:
+        """The network, its gradients averaged over all processes after each backward pass."""
+        if self.size == 1:
+            return network
+        ids = [device.index] if device.type == "cuda" else None
+        with warnings.catch_warnings():
+            # Renamed in torch 2.15; the older name works in all that edge supports.
+            warnings.filterwarnings("ignore", message=".*broadcast_buffers.* is deprecated", category=FutureWarning)
+            return nn.parallel.DistributedDataParallel(network, device_ids=ids, broadcast_buffers=False)
+
+    def agree(self, network: nn.Module) -> None:
+        """Give all processes the mean of their batch norm statistics, each of which saw its share of the images."""
+        if self.size > 1:
+            for buffer in network.buffers():
+                if buffer.is_floating_point():
+                    # The mean of what all agree on must be that, bit for bit: summed and divided it need not be.
+                    first = buffer.clone()
+                    dist.broadcast(first, src=0)
+                    apart = buffer - first
+                    dist.all_reduce(apart)
+                    buffer.copy_(first + apart / self.size)
+
+
+ALONE = World()
+
+
+def join_world(device: torch.device) -> tuple[World, torch.device]:
+    """The world that torchrun set up in the environment, joined, and this process's device; else a world of one.
+
+    Raises:
+        UsageError: torchrun's variables make no sense, or its processes do not find each other.
+    """
+    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
+        return ALONE, device
+    try:
+        rank, size, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        if device.type == "cuda":
+            device = torch.device("cuda", local)
+            torch.cuda.set_device(device)
+        if size == 1:
+            return ALONE, device
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            atexit.register(_let_threads_rest)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"cannot join the processes of torchrun: {str(error).splitlines()[0]}",
+            "start with torchrun --nproc-per-node N -m edge_cli train …",
+        ) from error
+    return World(rank, size), device
+
+
+def _let_threads_rest() -> None:
+    """Give gloo's threads time to let go of the last tensors they sent.
+
+    One that does so while Python is being taken down needs a lock that is no more, and aborts the finished process. The
+    threads outlive `destroy_process_group` where DistributedDataParallel was used, so they cannot be joined.
+    """
+    time.sleep(0.2)

@@ -1,0 +1,119 @@
+"""The run folder while it is being written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from edge_data import Splits, write_split
+from edge_runtime import ModelCard, OutputError, Run, write_json, write_text
+from edge_train.run.step import EpochResult
+from edge_train.run.versions import git_revision
+from edge_train.settings import TrainSettings
+
+__all__ = ["EpochRow", "create_run", "finish_run", "write_metrics"]
+
+COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """One row of metrics.csv; accuracies in 0..1."""
+
+    epoch: int
+    train: EpochResult
+    val_loss: float
+    val_accuracy: float
+
+    def cells(self) -> tuple[str, ...]:
+        """The row in the order of COLUMNS."""
+        train = self.train
+        return (
+            str(self.epoch),
+            f"{train.loss:.6f}",
+            f"{train.accuracy:.6f}",
+            f"{self.val_loss:.6f}",
+            f"{self.val_accuracy:.6f}",
+            f"{train.seconds:.3f}",
+            f"{train.images / train.seconds:.1f}",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain data, for last.pt."""
+        return {**asdict(self.train), "epoch": self.epoch, "val_loss": self.val_loss, "val_accuracy": self.val_accuracy}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> EpochRow:
+        """The row that `to_json` gave. Raises KeyError where one of its fields is missing."""
+        train = EpochResult(value["loss"], value["accuracy"], value["images"], value["seconds"])
+        return cls(value["epoch"], train, value["val_loss"], value["val_accuracy"])
+
+    def describe(self, epochs: int, *, best: bool) -> str:
+        """The row as the one line an epoch gets on the screen."""
+        train = self.train
+        return (
+            f"epoch {self.epoch:>{len(str(epochs))}}/{epochs}  train loss {train.loss:.3f} acc {train.accuracy:6.1%}"
+            f"  val loss {self.val_loss:.3f} acc {self.val_accuracy:6.1%}"
+            f"  {train.images / train.seconds:,.0f} images/s{'  * best' if best else ''}"
+        )
+
+
+def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data_root: Path) -> Run:
+    """A new run folder with config.json and split.csv in it; a folder that exists is never used again.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    data = re.sub(r"[^\w.-]+", "_", str(card.data["name"])).strip("._") or "data"
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{data}-{card.backbone}-{card.strategy}-{stamp}"
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+        run = _make(settings.out, name)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a run folder in {settings.out}: {error.strerror}",
+            "choose another folder with --out",
+        ) from error
+    write_split(run.split, splits, card.labels)
+    config = {
+        "created": card.created,
+        "settings": {**asdict(settings), "out": str(settings.out)},
+        "strategy": card.strategy,
+        "data_root": str(data_root.resolve()),
+        "card": card.to_json(),
+        "git_revision": git_revision(),
+    }
+    write_json(run.config, config)
+    return run
+
+
+def write_metrics(run: Run, history: Sequence[EpochRow]) -> None:
+    """Write metrics.csv, one row per epoch. Raises OutputError where it cannot be written."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(row.cells() for row in history)
+    write_text(run.metrics, lines.getvalue())
+
+
+def finish_run(run: Run, summary: dict[str, Any]) -> None:
+    """Write summary.json, which says that the run is over."""
+    write_json(run.summary, summary)
+
+
+def _make(out: Path, name: str) -> Run:
+    for number in range(1, 1000):
+        path = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return Run(path)
+    raise FileExistsError(f"{out / name} and 998 like it exist")

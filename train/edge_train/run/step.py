@@ -1,0 +1,207 @@
+"""The training loop: one epoch of learning, one pass of measuring."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from edge_runtime import EdgeError
+from edge_train.network.moving_average import MovingAverage
+from edge_train.network.network import Network
+from edge_train.run.batches import Batch
+from edge_train.run.processes import ALONE, World
+from edge_train.settings import Precision
+from edge_train.strategy.bfloat16 import autocast
+from edge_train.strategy.distillation import Teacher
+from edge_train.strategy.learning_rate import Schedule
+from edge_train.strategy.loss import Objective
+from edge_train.strategy.mixup import Mixing
+
+__all__ = ["EpochResult", "Learning", "Outputs", "is_out_of_memory", "out_of_memory", "run_network", "train_epoch"]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochResult:
+    """One epoch of training: the mean loss and the accuracy (0..1) over its augmented images, and its time."""
+
+    loss: float
+    accuracy: float
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What a network answers on a split: logits float32 `[N, classes]`, true classes int64 `[N]`."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy."""
+        return float(nn.functional.cross_entropy(self.logits, self.labels))
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy in 0..1."""
+        return float((self.logits.argmax(dim=1) == self.labels).double().mean())
+
+
+@dataclass(slots=True, eq=False)
+class Learning:
+    """How a step is taken. `at_once` is how many images memory suffices for, None for all.
+
+    `network` is what is optimised and averaged; a step is given the model that reads the batch, which is the
+    network itself, its head, or the network wrapped to run on several processes.
+    """
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    objective: Objective = field(default_factory=Objective)
+    clip_norm: float | None = None
+    precision: Precision = "fp32"
+    mixing: Mixing | None = None
+    average: MovingAverage | None = None
+    teacher: Teacher | None = None
+    world: World = ALONE
+    at_once: int | None = None
+    say: Callable[[str], object] = lambda _: None
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that is validated and kept: the average, where there is one."""
+        return self.network if self.average is None else self.average.network
+
+    def step(self, model: nn.Module, batch: tuple[Tensor, ...], step: int) -> tuple[Tensor, Tensor]:
+        """One step of gradient descent; gives back the summed loss and how many were right, as scalars."""
+        self.schedule.apply(self.optimizer, step)
+        inputs, targets, *rest = batch
+        if self.mixing is not None:
+            inputs, targets = self.mixing(inputs, targets)
+        taught = rest[0] if rest else self.teacher.logits(inputs) if self.teacher is not None else None
+        while True:
+            self.optimizer.zero_grad(set_to_none=True)
+            try:
+                loss, correct = self._gradients(model, inputs, targets, taught)
+                break
+            except RuntimeError as error:
+                self._go_smaller(error, len(inputs))
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.network)
+        return loss, correct
+
+    def _gradients(
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, taught: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        weight = self.world.sum(self.objective.weight(targets))
+        images = int(self.world.sum(torch.tensor(len(targets), device=targets.device)))
+        truth = targets.argmax(dim=1) if targets.is_floating_point() else targets
+        total = torch.zeros((), device=inputs.device)
+        correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
+        for part in zip(
+            *(t.tensor_split(self._parts(len(inputs))) for t in (inputs, targets, truth, taught) if t is not None),
+            strict=True,
+        ):
+            with autocast(inputs.device, self.precision):
+                logits = model(part[0]).float()
+            loss = self.objective(
+                logits, part[1], weight=weight, images=images, teacher=part[3] if taught is not None else None
+            )
+            # Processes average their gradients, while each one's loss is its share of the batch's.
+            (loss * self.world.size).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach() * images
+            correct += (logits.detach().argmax(dim=1) == part[2]).sum()
+        return total, correct
+
+    def _go_smaller(self, error: RuntimeError, images: int) -> None:
+        """Halve what goes through the network at once. Raises what cannot be helped so."""
+        if not is_out_of_memory(error):
+            raise error
+        now = -(-images // self._parts(images))
+        if self.world.size > 1 or now == 1:
+            raise out_of_memory() from error
+        self.at_once = -(-now // 2)
+        self.optimizer.zero_grad(set_to_none=True)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.say(
+            f"note: memory does not suffice for {images} images at once; "
+            f"they go in {self._parts(images)} parts, whose gradients are summed"
+        )
+
+    def _parts(self, images: int) -> int:
+        return 1 if self.at_once is None else -(-images // self.at_once)
+
+
+def train_epoch(
+    model: nn.Module,
+    learning: Learning,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    first_step: int = 0,
+    on_images: Callable[[int], object] = lambda _: None,
+) -> EpochResult:
+    """Train once over `batches`; `on_images` is called with the size of each batch done.
+
+    Raises:
+        FloatingPointError: the loss is no longer a finite number.
+    """
+    started = time.perf_counter()
+    loss_sum = torch.zeros((), device=device)
+    correct_sum = torch.zeros((), dtype=torch.int64, device=device)
+    count = 0
+    for step, batch in enumerate(batches, start=first_step):
+        loss, correct = learning.step(model, tuple(tensor.to(device) for tensor in batch), step)
+        loss_sum += loss
+        correct_sum += correct
+        count += len(batch[1])
+        on_images(len(batch[1]))
+    world = learning.world
+    images = int(world.sum(torch.tensor(count, device=device)))
+    mean_loss = float(world.sum(loss_sum)) / images
+    if not math.isfinite(mean_loss):
+        raise FloatingPointError(f"the training loss became {mean_loss}")
+    return EpochResult(mean_loss, int(world.sum(correct_sum)) / images, images, time.perf_counter() - started)
+
+
+def run_network(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    precision: Precision = "fp32",
+    on_images: Callable[[int], object] = lambda _: None,
+) -> Outputs:
+    """The model's answers on `batches` in evaluation mode, gathered on the CPU."""
+    model.eval()
+    logits, labels = [], []
+    with torch.inference_mode(), autocast(device, precision):
+        for inputs, truth, *_ in batches:
+            logits.append(model(inputs.to(device)).float().cpu())
+            labels.append(truth)
+            on_images(len(truth))
+    return Outputs(torch.cat(logits), torch.cat(labels))
+
+
+def out_of_memory() -> EdgeError:
+    """What a user is told when memory does not suffice, and halving the batch does not help."""
+    return EdgeError(
+        "memory does not suffice for training",
+        "try a smaller --batch-size, a smaller --image-size or a smaller backbone",
+    )
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch, on whichever device, could not have the memory it asked for."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -1,0 +1,76 @@
+"""One training run from settings to a finished run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from edge_runtime import Progress, Run, Silence
+from edge_train.run.epochs import fit
+from edge_train.run.finish import TrainResult, finish
+from edge_train.run.job import Job
+from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
+from edge_train.run.run_folder import create_run
+from edge_train.run.step import is_out_of_memory, out_of_memory
+from edge_train.settings import TrainSettings
+
+__all__ = ["TrainResult", "resume", "train"]
+
+
+def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:
+    """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
+
+    Under torchrun each process calls it; they train together, and the first one writes.
+
+    Raises:
+        DataError: the data folder is not as it must be, or has unreadable images (exit 2).
+        UsageError: settings that do not go together (exit 2).
+        WeightsError: pretrained weights asked for by name cannot be had.
+        OutputError: the run folder cannot be written.
+    """
+    started = time.perf_counter()
+    progress = progress or Silence()
+    job = prepare(settings, progress)
+    made = None
+    if job.world.leads:
+        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root)
+    run = job.world.tell(made)
+    job.progress.say(f"run {run.path}")
+    return _run(job, run, None, started)
+
+
+def resume(run: Run, progress: Progress | None = None) -> TrainResult:
+    """Go on with a run that was interrupted, as if it never had been.
+
+    On the CPU, with the same threads, the weights it ends with are bit for bit those of a run left alone. A run
+    that ended before its first epoch was kept begins again.
+
+    Raises:
+        CheckpointError: its last.pt or, before the first epoch, its config.json is damaged.
+        DataError: the run's images are gone or changed.
+    """
+    started = time.perf_counter()
+    progress = progress or Silence()
+    # metrics.csv is written last: where it is, last.pt was there, too.
+    if not run.last.is_file() and not run.metrics.is_file():
+        job = prepare_afresh(run, progress)
+        job.progress.say(f"beginning {run.path} again: it ended before its first epoch was kept")
+        return _run(job, run, None, started)
+    job, last = prepare_again(run, progress)
+    job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
+    return _run(job, run, last.training, started)
+
+
+def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:
+    try:
+        return finish(job, run, fit(job, run, saved), started)
+    except KeyboardInterrupt:
+        job.progress.end()
+        if run.last.is_file():
+            job.progress.say(f"{run.path} keeps its epochs; go on with edge train --resume {run.path}")
+        raise
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory() from error

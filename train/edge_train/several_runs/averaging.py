@@ -1,0 +1,398 @@
+"""Weights of several runs of one backbone averaged into one network: a model soup (Wortsman et al. 2022).
+
+The greedy soup (their recipe 1): runs in the order of their validation accuracy, each kept only if the average
+with it validates better. The network that comes out costs what one of them does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import update_bn
+
+from edge_data import ImageStore, Splits, default_cache_bytes, find_augmentation, read_split
+from edge_runtime import (
+    RUNS_FOLDER,
+    CheckpointError,
+    DataError,
+    EdgeError,
+    Metrics,
+    ModelCard,
+    Progress,
+    Run,
+    Sample,
+    Silence,
+    UsageError,
+    measure,
+    scan,
+    usable_cores,
+    write_json,
+)
+from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edge_train.network.network import Network
+from edge_train.report.page import SplitAnswers
+from edge_train.run.batches import evaluation_batches, training_batches
+from edge_train.run.run_folder import create_run, finish_run
+from edge_train.run.versions import choose_device, git_revision, now, versions
+from edge_train.settings import TrainSettings
+from edge_train.strategy.temperature import fit_temperature
+
+__all__ = ["AverageResult", "AverageStep", "Score", "average"]
+
+STRATEGY = "average"
+BATCH_SIZE = 64
+BATCH_NORM_IMAGES = 1024
+STATISTICS = (".running_mean", ".running_var")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How a network validates: images right of `n`, and mean cross-entropy; 0 and infinity where it is no number."""
+
+    correct: int
+    n: int
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy in 0..1."""
+        return self.correct / self.n
+
+    def beats(self, other: Score) -> bool:
+        """More right, or as many at a lower loss."""
+        return (self.correct, -self.loss) > (other.correct, -other.loss)
+
+    def describe(self) -> str:
+        """The score on one line."""
+        return f"{self.accuracy:.1%} ({self.correct} of {self.n}, loss {self.loss:.3f})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The score as plain data; JSON has no infinity."""
+        return {"accuracy": self.accuracy, "n": self.n, "loss": self.loss if math.isfinite(self.loss) else None}
+
+
+@dataclass(frozen=True, slots=True)
+class AverageStep:
+    """One run: how it validates alone, how the average of those kept so far and it does, whether it was kept.
+
+    `averaged` is None for the first, best run, which the average starts from.
+    """
+
+    run: Run
+    alone: Score
+    averaged: Score | None
+    kept: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The step as plain data."""
+        averaged = None if self.averaged is None else self.averaged.to_json()
+        return {"run": str(self.run.path), "alone": self.alone.to_json(), "averaged": averaged, "kept": self.kept}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AverageResult:
+    """The run folder made, the card of its best.pt, what summary.json says, and each run's part in it, best first."""
+
+    run: Run
+    card: ModelCard
+    summary: dict[str, Any]
+    steps: tuple[AverageStep, ...]
+
+
+def average(
+    runs: Sequence[Run], *, out: Path = RUNS_FOLDER, threads: int | None = None, progress: Progress | None = None
+) -> AverageResult:
+    """Average the best checkpoints of `runs`, and leave a run folder below `out` if that validates better than each.
+
+    Which runs are kept is chosen on the validation images, so the new run's validation accuracy flatters it a
+    little; its test accuracy does not. Its config.json has the settings of the best run, and the steps as `average`.
+
+    Raises:
+        UsageError: fewer than two runs, one without best.pt, or runs that do not go together (exit 2).
+        DataError: the images or a split are gone or changed (exit 2).
+        CheckpointError: a checkpoint is damaged.
+        EdgeError: no average beats the best single run; nothing is written.
+        OutputError: the run folder cannot be written.
+    """
+    started = time.perf_counter()
+    progress = progress or Silence()
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads}: at least 1 is needed")
+    torch.set_num_threads(threads := threads or usable_cores())
+    first, splits = _check_runs(runs)
+    root = _find_images(runs, first.card)
+    _check_out(out, root)
+    store = ImageStore(root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
+    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress)
+    progress.say(f"averaging {len(runs)} runs of {first.card.backbone}: {len(splits.val)} validation images of {root}")
+    steps, soup = _cook(runs, judge)
+    if soup.count == 1:
+        raise _no_better(steps)
+    judge.load(soup)
+    card, metrics = _measure(steps, judge)
+    run = create_run(_settings(steps[0].run, out), card, splits, data_root=root)
+    write_json(run.config, {**run.read_config(), STRATEGY: [step.to_json() for step in steps]})
+    # No epoch made these weights.
+    save_checkpoint(run.best, Checkpoint(card, judge.network.state_dict(), 0, {}))
+    summary = _summary(run, card, metrics, steps, judge.network)
+    summary["seconds"] = time.perf_counter() - started
+    finish_run(run, summary)
+    return AverageResult(run, card, summary, steps)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Soup:
+    """Weights of `count` runs, `run` the first: their sum, floats in float64, and what is no float from the first."""
+
+    run: Run
+    total: Mapping[str, torch.Tensor]
+    first: Mapping[str, torch.Tensor]
+    count: int
+    same_statistics: bool
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """The soup of one run."""
+        weights = load_checkpoint(run.best).network
+        return cls(run, {name: w.double() for name, w in weights.items() if w.is_floating_point()}, weights, 1, True)
+
+    def plus(self, run: Run) -> _Soup:
+        """The soup with one more run in it."""
+        weights = load_checkpoint(run.best).network
+        same = all(torch.equal(w, self.first[name]) for name, w in weights.items() if name.endswith(STATISTICS))
+        total = {name: w + weights[name].double() for name, w in self.total.items()}
+        return _Soup(self.run, total, self.first, self.count + 1, self.same_statistics and same)
+
+    def mean(self) -> dict[str, torch.Tensor]:
+        """The average, in the types of the first; what is the same in all runs is bit for bit the same here."""
+        floats = {name: (w / self.count).to(self.first[name].dtype) for name, w in self.total.items()}
+        return {name: floats.get(name, w) for name, w in self.first.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judge:
+    """One network that every candidate's weights are put into, and the images it is judged on."""
+
+    network: Network
+    store: ImageStore
+    splits: Splits
+    progress: Progress
+
+    def load(self, soup: _Soup) -> None:
+        """Put the average of a soup into the network; a single run stays as it was trained."""
+        self.network.load_state_dict(soup.mean())
+        # Averaged weights give activations that no run's statistics describe, nor their mean: the variance of an
+        # average is smaller than the average of variances (REPAIR, Jordan et al. 2023). Where all runs have the
+        # same statistics they were frozen, and the weights learned with them as constants: they stay.
+        if not soup.same_statistics:
+            self._reestimate_batch_norm(_settings(soup.run, soup.run.path).augment)
+
+    def score(self, soup: _Soup, task: str) -> Score:
+        """How the soup validates."""
+        self.load(soup)
+        found = self.answers(self.splits.val, task)
+        loss = float(cross_entropy(torch.from_numpy(found.logits).double(), torch.from_numpy(found.labels)))
+        if not math.isfinite(loss):
+            return Score(0, len(found.labels), math.inf)
+        return Score(int((found.logits.argmax(axis=1) == found.labels).sum()), len(found.labels), loss)
+
+    def answers(self, samples: Sequence[Sample], task: str) -> SplitAnswers:
+        """What the network answers on `samples`, as the runtime would show them to it."""
+        self.network.eval()
+        self.progress.begin(task, len(samples))
+        logits, labels = [], []
+        with torch.inference_mode():
+            for images, truth in evaluation_batches(self.store, samples, batch_size=BATCH_SIZE):
+                logits.append(self.network(images.to(self.network.mean.device)).float().cpu().numpy())
+                labels.append(truth.numpy())
+                self.progress.advance(len(truth))
+        self.progress.end()
+        return SplitAnswers(tuple(samples), np.concatenate(logits), np.concatenate(labels))
+
+    def _reestimate_batch_norm(self, augment: str) -> None:
+        """Take batch norm's statistics anew over up to 1,024 training images, augmented as in learning."""
+        order = np.random.default_rng(0).permutation(len(self.splits.train))[:BATCH_NORM_IMAGES]
+        some = [self.splits.train[index] for index in order]
+        # Every batch weighs the same, however small: none may be a remainder of a few images.
+        even = math.ceil(len(some) / math.ceil(len(some) / BATCH_SIZE))
+        batches = training_batches(self.store, some, find_augmentation(augment), batch_size=even, seed=0, epoch=0)
+        device = self.network.mean.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            # Stochastic depth draws in training mode, which update_bn sets.
+            torch.manual_seed(0)
+            update_bn((batch[0] for batch in batches), self.network, device=device)
+
+
+def _cook(runs: Sequence[Run], judge: _Judge) -> tuple[tuple[AverageStep, ...], _Soup]:
+    """The greedy soup, with one step for each run. Weights are read when needed: two soups are in memory at most."""
+    alone = []
+    for run in runs:
+        alone.append((run, judge.score(_Soup.of(run), f"measuring {run.name}")))
+        judge.progress.say(f"{run.name} alone: {alone[-1][1].describe()}")
+    alone.sort(key=lambda pair: (-pair[1].correct, pair[1].loss))
+    run, best = alone[0]
+    soup = _Soup.of(run)
+    steps = [AverageStep(run, best, None, True)]
+    for run, score in alone[1:]:
+        candidate = soup.plus(run)
+        averaged = judge.score(candidate, f"averaging {run.name}")
+        kept = averaged.beats(best)
+        if kept:
+            soup, best = candidate, averaged
+        steps.append(AverageStep(run, score, averaged, kept))
+        judge.progress.say(f"average with {run.name}: {averaged.describe()}, {'kept' if kept else 'left out'}")
+    return tuple(steps), soup
+
+
+def _no_better(steps: Sequence[AverageStep]) -> EdgeError:
+    best = steps[0]
+    tried = "; ".join(f"with {step.run.name} {step.averaged.describe()}" for step in steps[1:] if step.averaged)
+    return EdgeError(
+        f"no average validates better than {best.run.name} alone, {best.alone.describe()}: {tried}",
+        f"use {best.run.path} as it is; averages help most among runs that fine-tune the same pretrained weights "
+        "with other rates, augmentations or epochs",
+    )
+
+
+def _check_runs(runs: Sequence[Run]) -> tuple[Checkpoint, Splits]:
+    """The first run's checkpoint and split, once all runs are known to go together."""
+    if len(runs) < 2:
+        raise UsageError(f"{len(runs)} run to average: at least two are needed", "edge average RUN RUN …")
+    seen: set[Path] = set()
+    for run in runs:
+        if run.path.resolve() in seen:
+            raise UsageError(f"{run.path} is named twice", "name each run once")
+        seen.add(run.path.resolve())
+        if not run.best.is_file():
+            raise UsageError(f"{run.path} has no best.pt", "no epoch of it was finished: leave it out")
+        _settings(run, run.path)  # asked for in the end, and better refused before the work than after it
+    first = load_checkpoint(runs[0].best)
+    splits = read_split(runs[0].split, first.card.labels)
+    if len(splits.train) < 2 or not splits.val:
+        raise DataError(
+            f"{runs[0].split} lists {len(splits.train)} training and {len(splits.val)} validation images",
+            "at least 2 and 1 are needed",
+        )
+    for run in runs[1:]:
+        _check_pair(runs[0], first, run, load_checkpoint(run.best))
+        other = read_split(run.split, first.card.labels)
+        if any(set(getattr(other, name)) != set(getattr(splits, name)) for name in ("train", "val", "test")):
+            raise UsageError(
+                f"{run.path} and {runs[0].path} were split differently: images that one validates with, "
+                "the other was trained on, so no average of them can be judged",
+                "train them with the same --seed and --limit, or on a folder that brings its own train/ and val/",
+            )
+    return first, splits
+
+
+def _check_pair(one: Run, first: Checkpoint, two: Run, other: Checkpoint) -> None:
+    mine, theirs = _facts(first.card), _facts(other.card)
+    for name, value in mine.items():
+        if value != theirs.get(name):
+            raise UsageError(
+                f"{one.path} and {two.path} cannot be averaged, their {name} differs: {value} and {theirs.get(name)}",
+                "name runs of the same --data, --backbone, --image-size and --stem",
+            )
+    shapes, others = ({name: w.shape for name, w in found.network.items()} for found in (first, other))
+    if shapes != others:
+        layer = min(name for name in shapes | others if shapes.get(name) != others.get(name))
+        raise UsageError(
+            f"{one.path} and {two.path} cannot be averaged, their layers differ, {layer} among them",
+            "name runs whose backbone was built with the same settings",
+        )
+
+
+def _facts(card: ModelCard) -> dict[str, Any]:
+    return {
+        "backbone": card.backbone,
+        "labels": list(card.labels),
+        **card.preprocessing.to_json(),
+        **card.normalization,
+        "data fingerprint": card.data.get("fingerprint"),
+        "stem": card.architecture.get("stem", "standard"),
+        "hidden layer": card.architecture.get("hidden_units"),
+    }
+
+
+def _find_images(runs: Sequence[Run], card: ModelCard) -> Path:
+    """The first folder one of the runs was trained on that is there, with the images as they were."""
+    places = dict.fromkeys(str(run.read_config().get("data_root") or "") for run in runs)
+    there = [Path(place) for place in places if place and Path(place).is_dir()]
+    if not there:
+        raise DataError(f"the images that {runs[0].path} was trained on are gone", "put them back where they were")
+    for root in there:
+        if scan(root, labels=card.labels).fingerprint == card.data.get("fingerprint"):
+            return root
+    raise DataError(f"the images in {there[0]} have changed since {runs[0].path} was trained", "train again")
+
+
+def _check_out(out: Path, root: Path) -> None:
+    if out.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"--out {out} lies inside the data folder {root}: runs would be taken for classes of images",
+            "put runs elsewhere, for example --out ../runs",
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file", "name a folder for runs with --out")
+
+
+def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, dict[str, Metrics]]:
+    """The card of the average, calibrated on validation, and its figures on validation and test."""
+    best = load_checkpoint(steps[0].run.best).card
+    parts = (("val", judge.splits.val), ("test", judge.splits.test))
+    answers = {name: judge.answers(samples, f"measuring {name}") for name, samples in parts if samples}
+    val = answers["val"]
+    temperature = fit_temperature(torch.from_numpy(val.logits), torch.from_numpy(val.labels))
+    metrics = {
+        name: measure(best.labels, found.labels, found.probabilities(temperature)) for name, found in answers.items()
+    }
+    card = replace(
+        best,
+        strategy=STRATEGY,
+        temperature=temperature,
+        metrics={
+            name: {"accuracy": m.accuracy, "n": m.n, "expected_calibration_error": m.calibration_error}
+            for name, m in metrics.items()
+        },
+        data={**best.data, "averaged": " + ".join(step.run.name for step in steps if step.kept)},
+        versions=versions(),
+        created=now(),
+    )
+    return card, metrics
+
+
+def _settings(run: Run, out: Path) -> TrainSettings:
+    try:
+        return TrainSettings(**{**run.read_config()["settings"], "out": out})
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{run.config} lacks the settings of a run: {error}", "train again") from error
+
+
+def _summary(
+    run: Run, card: ModelCard, metrics: Mapping[str, Metrics], steps: Sequence[AverageStep], network: Network
+) -> dict[str, Any]:
+    """What a trained run's summary.json says, nothing having been trained, and the steps of the average."""
+    return {
+        "run": run.name,
+        "strategy": card.strategy,
+        "backbone": card.backbone,
+        "best_epoch": 0,
+        "epochs": 0,
+        "temperature": card.temperature,
+        "metrics": {name: found.to_json() for name, found in metrics.items()},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters_trained": 0,
+        "training_seconds": 0.0,
+        "git_revision": git_revision(),
+        "diagnosis": [],
+        "averaged": [str(step.run.path) for step in steps if step.kept],
+        "steps": [step.to_json() for step in steps],
+    }

@@ -1,0 +1,209 @@
+"""The three strategies of transfer learning: what is trained, when, how fast, and in which mode it runs.
+
+Learning rates are the course's: a new head learns at 1e-3; in fine-tuning the last stage of the
+backbone follows at 1e-4 and everything before it at 1e-5 (discriminative rates, Howard and Ruder 2018,
+section 3.1); from scratch every layer learns at 1e-3. They are Adam's (Kingma and Ba 2015), the default.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from edge_runtime import UsageError
+from edge_train.network.backbones import Backbone
+from edge_train.network.network import Network
+from edge_train.settings import FINE_TUNING, BatchNormMode, OptimizerName, Strategy, TrainSettings
+
+__all__ = ["LayerGroup", "Plan", "freeze", "head_dropout", "layer_groups", "make_optimizer", "make_plan", "set_mode"]
+
+HEAD = "head"
+HEAD_RATE = 1e-3
+LAST_STAGE_RATE = 1e-4
+BODY_RATE = 1e-5
+SCRATCH_RATE = 1e-3
+SGD_RATE_SCALE = 10.0
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """Layers that learn together: their names in the backbone, and their learning rate."""
+
+    name: str
+    parameters: tuple[nn.Parameter, ...]
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which stages learn in which epoch, at which rate. Epochs count from 1.
+
+    Fine-tuning may keep the stages before `freeze_until` frozen throughout; train the head alone for
+    `head_epochs` first, so that its random gradients do not spoil the backbone; and then thaw one stage more,
+    from the head towards the input, every `unfreeze_every` epochs (gradual unfreezing, Howard and Ruder 2018,
+    section 3.3). With `lr_decay_per_stage` each stage learns at that share of the rate of the stage above it.
+
+    Batch norm in a stage that is frozen neither uses nor changes batch statistics: the stage is bit-identical
+    after training. In a stage that learns it does both, or neither where `batch_norm` is `frozen`: its scales learn
+    either way.
+    """
+
+    backbone: Backbone
+    strategy: Strategy
+    lr_decay_per_stage: float | None = None
+    freeze_until: str | None = None
+    unfreeze_every: int | None = None
+    head_epochs: int = 0
+    batch_norm: BatchNormMode = "train"
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that ever learn, from input to head."""
+        names = [stage.name for stage in self.backbone.stages]
+        if self.strategy == "feature-extraction":
+            return (HEAD,)
+        if self.freeze_until is not None:
+            names = names[names.index(self.freeze_until) :] if self.freeze_until != HEAD else []
+        return (*names, HEAD)
+
+    def trained(self, epoch: int) -> frozenset[str]:
+        """The stages that learn in `epoch`."""
+        body = self.stages[:-1]
+        if epoch <= self.head_epochs:
+            return frozenset((HEAD,))
+        if self.unfreeze_every is not None:
+            thawed = (epoch - 1 - self.head_epochs) // self.unfreeze_every + (self.head_epochs > 0)
+            body = body[max(0, len(body) - thawed) :]
+        return frozenset((*body, HEAD))
+
+    def rate(self, stage: str) -> float:
+        """Adam's learning rate for a stage."""
+        if self.strategy == "scratch":
+            return SCRATCH_RATE
+        if stage == HEAD:
+            return HEAD_RATE
+        names = [each.name for each in self.backbone.stages]
+        if self.lr_decay_per_stage is not None:
+            return float(HEAD_RATE * self.lr_decay_per_stage ** (len(names) - names.index(stage)))
+        return LAST_STAGE_RATE if stage == names[-1] else BODY_RATE
+
+
+def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -> Plan:
+    """The plan of a run.
+
+    Raises:
+        UsageError: `--freeze-until` names no stage of the backbone, or fine-tuning is shaped where there is none.
+    """
+    shaped = next((name for name, default in FINE_TUNING.items() if getattr(settings, name) != default), None)
+    if strategy != "fine-tune" and shaped is not None:
+        # `auto` came to another strategy: frozen stages of random weights would stay random.
+        raise UsageError(
+            f"--{shaped.replace('_', '-')} is for fine-tuning, but the strategy is {strategy}",
+            "drop it, or choose --strategy fine-tune with pretrained weights",
+        )
+    names = [*(stage.name for stage in backbone.stages), HEAD]
+    if settings.freeze_until is not None and settings.freeze_until not in names:
+        raise UsageError(
+            f"--freeze-until {settings.freeze_until}: {backbone.name} has no such stage", f"choose {', '.join(names)}"
+        )
+    return Plan(
+        backbone,
+        strategy,
+        lr_decay_per_stage=settings.lr_decay_per_stage,
+        freeze_until=settings.freeze_until,
+        unfreeze_every=settings.unfreeze_every,
+        head_epochs=settings.head_epochs,
+        batch_norm=settings.batch_norm if strategy == "fine-tune" else "train",
+    )
+
+
+def freeze(network: Network, plan: Plan, epoch: int = 1) -> None:
+    """Switch on the gradients of what learns in `epoch`, and off those of all else."""
+    trained = plan.trained(epoch)
+    for name, parameter in network.backbone.named_parameters():
+        parameter.requires_grad_(plan.backbone.stage_of(name) in trained)
+
+
+def set_mode(network: Network, plan: Plan, epoch: int = 1) -> None:
+    """Training mode for what learns in `epoch`, evaluation mode for what is frozen.
+
+    In evaluation mode batch normalisation uses, and keeps, the statistics it was pretrained with, and dropout
+    and stochastic depth are off.
+    """
+    trained = plan.trained(epoch)
+    network.train()
+    last = head_dropout(network, plan.backbone)
+    for stage, module in _leaves(network.backbone, plan.backbone):
+        owner = HEAD if module is last else stage
+        module.train(owner in trained and not (plan.batch_norm == "frozen" and isinstance(module, BATCH_NORM)))
+
+
+def head_dropout(network: Network, backbone: Backbone) -> nn.Dropout | None:
+    """The architecture's own dropout right in front of the head, None where it has none."""
+    found = None
+    for name, module in network.backbone.named_modules():
+        if name == backbone.head:
+            return found
+        if isinstance(module, nn.Dropout) and not any(stage.holds(f"{name}.") for stage in backbone.stages):
+            found = module
+        elif not list(module.children()):
+            found = None
+    return None
+
+
+def _leaves(model: nn.Module, backbone: Backbone) -> Iterator[tuple[str, nn.Module]]:
+    """Every module without children, with the stage it works in; one between two stages belongs to the former."""
+    stage = backbone.stages[0].name
+    for name, module in model.named_modules():
+        if list(module.children()):
+            continue
+        if f"{name}.".startswith(f"{backbone.head}."):
+            stage = HEAD
+        else:
+            stage = next((each.name for each in backbone.stages if each.holds(f"{name}.")), stage)
+        yield stage, module
+
+
+def layer_groups(network: Network, plan: Plan) -> list[LayerGroup]:
+    """The groups an optimiser gets, from input to head; together they hold once every parameter that ever learns.
+
+    One that is still frozen has no gradient, so an optimiser leaves it as it is.
+    """
+    by_stage: dict[str, list[nn.Parameter]] = {name: [] for name in plan.stages}
+    for name, parameter in network.backbone.named_parameters():
+        stage = plan.backbone.stage_of(name)
+        if stage in by_stage:
+            by_stage[stage].append(parameter)
+    if plan.strategy == "scratch":
+        return [LayerGroup("all", tuple(itertools.chain.from_iterable(by_stage.values())), SCRATCH_RATE)]
+    return [LayerGroup(stage, tuple(found), plan.rate(stage)) for stage, found in by_stage.items() if found]
+
+
+def make_optimizer(
+    groups: list[LayerGroup], name: OptimizerName = "adam", *, lr_scale: float = 1.0, weight_decay: float = 0.0
+) -> torch.optim.Optimizer:
+    """The optimiser over the groups, each at its own rate times `lr_scale`, kept as `rate` in the group.
+
+    SGD has Nesterov momentum 0.9 and ten times the rates, which are Adam's. Weight decay spares biases and
+    the scales of normalisation, which it would only pull from their meaning (He et al. 2019, section 3.1).
+    """
+    scale = lr_scale * (SGD_RATE_SCALE if name == "sgd" else 1.0)
+    settings = []
+    for group in groups:
+        weights = [p for p in group.parameters if p.ndim > 1]
+        others = [p for p in group.parameters if p.ndim <= 1]
+        for parameters, decay in ((weights, weight_decay), (others, 0.0)):
+            if parameters:
+                rate = group.rate * scale
+                settings.append(
+                    {"params": parameters, "lr": rate, "rate": rate, "name": group.name, "weight_decay": decay}
+                )
+    if name == "sgd":
+        return torch.optim.SGD(settings, momentum=0.9, nesterov=True)
+    return (torch.optim.AdamW if name == "adamw" else torch.optim.Adam)(settings)
