@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_benchmarks import BenchSettings, Report, Timings, read_environment
+from edge_benchmarks import BenchSettings, Report, read_environment
 from edge_benchmarks.machine.temperature import Conditions, Reading
 from edge_benchmarks.models.accuracy import Accuracy
 from edge_benchmarks.report.report import ColdStart, Row, Throughput
+from edge_runtime import Timings
 
 __all__ = ["make_report", "make_row", "noisy_timings"]
 

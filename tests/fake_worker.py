@@ -9,10 +9,9 @@ import pytest
 
 from edge_benchmarks import benching
 from edge_benchmarks.machine.other_load import Busyness
-from edge_benchmarks.measure.turns import Turn, WarmUp
 from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.engines import Setup
-from edge_runtime import EdgeError, ModelError, Sample
+from edge_runtime import EdgeError, ModelError, Sample, Turn, WarmUp
 
 __all__ = ["FakeWorker", "use_fake_workers"]
 

@@ -18,8 +18,6 @@ from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
 from edge_benchmarks.machine.temperature import Monitor
 from edge_benchmarks.measure.memory_groups import split_by_memory
 from edge_benchmarks.measure.sustained import Sustained, measure_sustained
-from edge_benchmarks.measure.timings import Timings
-from edge_benchmarks.measure.turns import Plan, Turn, interleave
 from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
 from edge_benchmarks.models.accuracy import Accuracy, LabelledImages, recorded_accuracy
 from edge_benchmarks.models.contestant import Contestant
@@ -32,11 +30,15 @@ from edge_runtime import (
     DataError,
     EdgeError,
     ModelError,
+    Plan,
     Progress,
     Silence,
+    Timings,
+    Turn,
     UsageError,
     available_memory_bytes,
     decode,
+    interleave,
     usable_cores,
 )
 

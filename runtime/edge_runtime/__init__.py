@@ -96,6 +96,17 @@ if TYPE_CHECKING:
     from edge_runtime.progress import Progress as Progress, Silence as Silence
     from edge_runtime.scores.evaluation import evaluate as evaluate
     from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure, wilson_interval as wilson_interval
+    from edge_runtime.timing import (
+        Call as Call,
+        Plan as Plan,
+        Timings as Timings,
+        Turn as Turn,
+        WarmUp as WarmUp,
+        interleave as interleave,
+        take_turns as take_turns,
+        time_calls as time_calls,
+        warm_up as warm_up,
+    )
     from edge_runtime.watched_folder.journal import Journal as Journal
     from edge_runtime.watched_folder.sorter import Sorter as Sorter
     from edge_runtime.watched_folder.watcher import UNKNOWN as UNKNOWN, Sighting as Sighting, watch as watch

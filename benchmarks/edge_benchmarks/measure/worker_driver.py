@@ -16,10 +16,9 @@ from typing import Any, Self
 
 import edge_runtime
 from edge_benchmarks.machine.other_load import Busyness
-from edge_benchmarks.measure.turns import Turn, WarmUp
 from edge_benchmarks.models.engines import Setup
 from edge_benchmarks.program import python_module
-from edge_runtime import EdgeError, ModelError, Sample
+from edge_runtime import EdgeError, ModelError, Sample, Turn, WarmUp
 
 __all__ = ["FirstAnswer", "Worker"]
 

@@ -11,11 +11,11 @@ from edge_benchmarks.machine.environment import Environment
 from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
 from edge_benchmarks.machine.temperature import Conditions
 from edge_benchmarks.measure.sustained import Sustained
-from edge_benchmarks.measure.timings import Timings
 from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.accuracy import Accuracy
 from edge_benchmarks.models.engines import EngineName
 from edge_benchmarks.settings import HowMeasured
+from edge_runtime import Timings
 
 __all__ = ["NOISY_SPREAD", "SCHEMA", "ColdStart", "Failure", "Report", "Row", "Throughput"]
 

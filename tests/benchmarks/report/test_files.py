@@ -14,7 +14,6 @@ import pytest
 from bench_reports import make_report, make_row
 from edge_benchmarks import (
     Limits,
-    Timings,
     compare_reports,
     csv_text,
     json_text,
@@ -27,7 +26,7 @@ from edge_benchmarks.machine.other_load import Busyness
 from edge_benchmarks.measure.sustained import Bucket, Sustained
 from edge_benchmarks.models.accuracy import Accuracy
 from edge_benchmarks.report.report import Failure, Report
-from edge_runtime import OutputError, UsageError
+from edge_runtime import OutputError, Timings, UsageError
 
 
 def full_report() -> Report:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from bench_reports import make_report, make_row, noisy_timings
-from edge_benchmarks import Limits, Timings, recommend
+from edge_benchmarks import Limits, recommend
 from edge_benchmarks.models.accuracy import Accuracy
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
+from edge_runtime import Timings
 
 SMALL = make_row("small", 2.0, accuracy=0.80, size_bytes=3_000_000)
 MIDDLE = make_row("middle", 6.0, accuracy=0.90, size_bytes=12_000_000)
