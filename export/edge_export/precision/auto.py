@@ -10,10 +10,21 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.precision.count_right import Accuracy, LabelledImages, measure_accuracy
+from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import Int8Result, fit_quantizer
-from edge_runtime import Call, Classifier, ModelError, ParityError, Plan, Progress, Silence, Timings, take_turns
+from edge_runtime import (
+    Accuracy,
+    Call,
+    Classifier,
+    ModelError,
+    ParityError,
+    Plan,
+    Progress,
+    Silence,
+    Timings,
+    take_turns,
+)
 
 __all__ = ["QUANTIZED", "Choice", "Row", "choose"]
 
