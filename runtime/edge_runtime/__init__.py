@@ -95,7 +95,11 @@ if TYPE_CHECKING:
     )
     from edge_runtime.progress import Progress as Progress, Silence as Silence
     from edge_runtime.scores.accuracy import Accuracy as Accuracy, wilson_interval as wilson_interval
-    from edge_runtime.scores.evaluation import evaluate as evaluate, evaluate_batches as evaluate_batches
+    from edge_runtime.scores.evaluation import (
+        Evaluation as Evaluation,
+        evaluate as evaluate,
+        evaluate_batches as evaluate_batches,
+    )
     from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
     from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure
     from edge_runtime.timing import (

@@ -131,8 +131,9 @@ class _Obedience:
 
     def _evaluate(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         samples = [Sample(path, label) for path, label in command["samples"]]
-        score = self._engine.evaluate(Path(command["root"]), samples, lambda: self._say({"advance": 1}))
-        return {"correct": score.correct, "n": score.n, "unreadable": list(score.unreadable)}
+        found = self._engine.evaluate(Path(command["root"]), samples, lambda: self._say({"advance": 1}))
+        top1 = found.metrics.top1
+        return {"correct": top1.correct, "n": top1.n, "unreadable": [error.message for error in found.unreadable]}
 
     def _call(self, task: str) -> Call:
         # Made when first asked for: a batch grows a model's memory, which single pictures must not inherit.

@@ -24,7 +24,7 @@ from edge_benchmarks import (
 )
 from edge_benchmarks.machine.other_load import Busyness
 from edge_benchmarks.measure.sustained import Bucket, Sustained
-from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import Failure, Report
 from edge_runtime import OutputError, Timings, UsageError
 
@@ -153,10 +153,10 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
 
 
 def test_an_accuracy_says_where_it_comes_from() -> None:
-    measured = Accuracy(0.5, 1234, "measured", "photos, val")
+    measured = SourcedAccuracy(0.5, 1234, "measured", "photos, val")
     assert measured.describe_source() == "measured, photos, val, n 1,234"
     assert measured.interval is not None and measured.interval[0] < 0.5 < measured.interval[1]
-    assert Accuracy(0.5, None, "published", "somewhere").interval is None
+    assert SourcedAccuracy(0.5, None, "published", "somewhere").interval is None
 
 
 def keys(value: Any) -> set[str]:
