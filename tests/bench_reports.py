@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from edge_benchmarks import BenchSettings, Report, Timings, read_environment
+from edge_benchmarks import BenchSettings, Report, read_environment
 from edge_benchmarks.machine.temperature import Conditions, Reading
-from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import ColdStart, Row, Throughput
+from edge_runtime import Timings
 
 __all__ = ["make_report", "make_row", "noisy_timings"]
 
@@ -41,7 +42,7 @@ def make_row(model: str = "a.onnx", median_ms: float = 10.0, *, accuracy: float 
         size_bytes=5_000_000,
         parameters=1_250_000,
         multiply_adds=300_000_000,
-        accuracy=None if accuracy is None else Accuracy(accuracy, 1000, "measured", "photos, val"),
+        accuracy=None if accuracy is None else SourcedAccuracy(accuracy, 1000, "measured", "photos, val"),
         cold_start=ColdStart(
             Timings.of([300.0, 310.0]), Timings.of([20.0, 21.0]), Timings.of([15.0, 16.0]), 90_000_000
         ),

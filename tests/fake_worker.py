@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 import pytest
 
 from edge_benchmarks import benching
 from edge_benchmarks.machine.other_load import Busyness
-from edge_benchmarks.measure.turns import Turn, WarmUp
 from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.engines import Setup
-from edge_runtime import EdgeError, ModelError, Sample
+from edge_runtime import Accuracy, EdgeError, ModelError, Sample, Turn, WarmUp
 
 __all__ = ["FakeWorker", "use_fake_workers"]
 
@@ -48,10 +47,12 @@ class FakeWorker:
 
         return take
 
-    def evaluate(self, root: str, samples: Sequence[Sample], on_image: Callable[[], object]) -> dict[str, Any]:
+    def evaluate(
+        self, root: str, samples: Sequence[Sample], on_image: Callable[[], object]
+    ) -> tuple[Accuracy, list[str]]:
         """All are right."""
         del root, on_image
-        return {"correct": len(samples), "n": len(samples), "unreadable": []}
+        return Accuracy(len(samples), len(samples)), []
 
 
 def use_fake_workers(

@@ -16,8 +16,6 @@ from edge_runtime import lazy_door
 if TYPE_CHECKING:
     from edge_benchmarks.benching import bench as bench
     from edge_benchmarks.machine.environment import read_environment as read_environment
-    from edge_benchmarks.measure.timings import Timings as Timings
-    from edge_benchmarks.measure.turns import Plan as Plan, take_turns as take_turns, warm_up as warm_up
     from edge_benchmarks.models.accuracy import LabelledImages as LabelledImages
     from edge_benchmarks.models.contestant import Contestant as Contestant
     from edge_benchmarks.models.drawn_picture import draw_picture as draw_picture

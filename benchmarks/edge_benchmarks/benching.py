@@ -18,10 +18,8 @@ from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
 from edge_benchmarks.machine.temperature import Monitor
 from edge_benchmarks.measure.memory_groups import split_by_memory
 from edge_benchmarks.measure.sustained import Sustained, measure_sustained
-from edge_benchmarks.measure.timings import Timings
-from edge_benchmarks.measure.turns import Plan, Turn, interleave
 from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
-from edge_benchmarks.models.accuracy import Accuracy, LabelledImages, recorded_accuracy
+from edge_benchmarks.models.accuracy import LabelledImages, SourcedAccuracy, recorded_accuracy
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
@@ -29,14 +27,17 @@ from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throu
 from edge_benchmarks.settings import BenchSettings
 from edge_runtime import (
     CheckpointError,
-    DataError,
     EdgeError,
     ModelError,
+    Plan,
     Progress,
     Silence,
+    Timings,
+    Turn,
     UsageError,
     available_memory_bytes,
     decode,
+    interleave,
     usable_cores,
 )
 
@@ -57,7 +58,7 @@ class _Entry:
     throttled: tuple[str, ...] | None = None
     group: int = 0
     sustained: Sustained | None = None
-    accuracy: Accuracy | None = None
+    accuracy: SourcedAccuracy | None = None
     error: EdgeError | None = None
 
     @contextmanager
@@ -229,7 +230,7 @@ class _Work:
 
     def evaluate(self, entries: Sequence[_Entry]) -> None:
         """The accuracy of each file by each engine, once: threads do not change it."""
-        found: dict[tuple[Path, str], Accuracy] = {}
+        found: dict[tuple[Path, str], SourcedAccuracy] = {}
         for entry in entries:
             contestant = entry.contestant
             images, key = contestant.images, (contestant.opened, contestant.engine)
@@ -242,17 +243,14 @@ class _Work:
                     found[key] = self._score(entry, images)
                 entry.accuracy = found[key]
 
-    def _score(self, entry: _Entry, images: LabelledImages) -> Accuracy:
+    def _score(self, entry: _Entry, images: LabelledImages) -> SourcedAccuracy:
         self.progress.begin(f"accuracy of {entry.contestant.name}", len(images.samples))
         with Worker(entry.setup) as worker:
-            done = worker.evaluate(str(images.root), images.samples, self.progress.advance)
+            found, unreadable = worker.evaluate(str(images.root), images.samples, self.progress.advance)
         self.progress.end()
-        for reason in done["unreadable"]:
+        for reason in unreadable:
             self.progress.say(f"left out: {reason}")
-        if not done["n"]:
-            raise DataError(f"no image of {images.root} can be read", "name another folder with --data")
-        where = f"{images.root.resolve().name}, {images.split}"
-        return Accuracy(done["correct"] / done["n"], done["n"], "measured", where)
+        return SourcedAccuracy(found.share, found.n, "measured", f"{images.root.resolve().name}, {images.split}")
 
     def sustain(self, entries: Sequence[_Entry]) -> None:
         """Minutes without a pause, one model after the other: taking turns, each would rest while another works."""

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from edge_benchmarks.measure.turns import Plan
-from edge_runtime import UsageError
+from edge_runtime import Plan, UsageError
 
 __all__ = ["BenchSettings", "HowMeasured"]
 

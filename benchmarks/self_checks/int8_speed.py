@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_benchmarks import Plan, Table, build_fresh, choose_backbones, read_environment, take_turns, warm_up
+from edge_benchmarks import Table, build_fresh, choose_backbones, read_environment
 from edge_export import Quantizer
-from edge_runtime import Classifier
+from edge_runtime import Classifier, Plan, take_turns, warm_up
 from shared import check, flags, say
 
 DEFAULT = "resnet18,resnet50,mobilenet_v2,mobilenet_v3_small,efficientnet_b0"

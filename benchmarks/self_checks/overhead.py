@@ -22,11 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_benchmarks import Plan, Timings
-from edge_benchmarks.measure.turns import interleave, time_calls
 from edge_benchmarks.measure.worker_driver import Worker
 from edge_benchmarks.models.engines import Setup
-from edge_runtime import Classifier
+from edge_runtime import Classifier, Plan, Timings, interleave, time_calls
 from shared import at_least_1, check, flags, say, subject
 
 MOST_SHARE, MOST_US = 0.01, 20.0

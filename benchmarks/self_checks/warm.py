@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_benchmarks import Plan, Table, take_turns, warm_up
-from edge_runtime import Classifier
+from edge_benchmarks import Table
+from edge_runtime import Classifier, Plan, take_turns, warm_up
 from shared import check, flags, say, subject
 
 TARGET = 1.10

@@ -116,13 +116,13 @@ def _remark(progress: Progress, done: Exported) -> None:
     split = done.validation
     if split.unreadable:
         progress.say(f"note: {split.unreadable} validation images can no longer be read")
-    recorded = split.recorded_accuracy
-    if recorded is not None and split.recorded_images == split.images and done.card.precision == "fp32":
+    recorded, n = split.recorded.get("accuracy"), split.whole.n
+    if recorded is not None and split.recorded.get("n") == n and done.card.precision == "fp32":
         # Training may have measured in bfloat16, which moves an image or two.
-        drift = abs(split.accuracy - recorded)
-        if drift > max(0.005, 2 / split.images):
+        drift = abs(split.whole.accuracy - recorded)
+        if drift > max(0.005, 2 / n):
             progress.say(
-                f"note: validation accuracy is {split.accuracy:.1%}, but training recorded {recorded:.1%}: "
+                f"note: validation accuracy is {split.whole.accuracy:.1%}, but training recorded {recorded:.1%}: "
                 "the images have changed since, or training measured on another device"
             )
     if done.quick_load is not None:

@@ -59,14 +59,14 @@ class Exported:
         sizes = ", ".join(map(str, parity.batch_sizes))
         recorded = (
             "training recorded no accuracy of this checkpoint"
-            if split.recorded_accuracy is None
-            else f"training recorded {split.recorded_accuracy:.4f} on {split.recorded_images}"
+            if split.recorded.get("accuracy") is None
+            else f"training recorded {split.recorded['accuracy']:.4f} on {split.recorded.get('n')}"
         )
         return (
             f"the file with the checkpoint in torch on {parity.images} validation images and {parity.hostile_images} "
-            f"hostile ones in batches of {sizes}; the file classified all {split.images} readable validation images "
-            f"({split.accuracy:.4f} right), the checkpoint in torch {split.checkpoint_images} of them "
-            f"({split.checkpoint_accuracy:.4f} right, the file {split.same_images_accuracy:.4f}); {recorded}"
+            f"hostile ones in batches of {sizes}; the file classified all {split.whole.n} readable validation images "
+            f"({split.whole.accuracy:.4f} right), the checkpoint in torch {split.checkpoint.n} of them "
+            f"({split.checkpoint.share:.4f} right, the file {split.same_images.share:.4f}); {recorded}"
         )
 
 

@@ -94,8 +94,25 @@ if TYPE_CHECKING:
         write_quick_load_note as write_quick_load_note,
     )
     from edge_runtime.progress import Progress as Progress, Silence as Silence
-    from edge_runtime.scores.evaluation import evaluate as evaluate
-    from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure, wilson_interval as wilson_interval
+    from edge_runtime.scores.accuracy import Accuracy as Accuracy, wilson_interval as wilson_interval
+    from edge_runtime.scores.evaluation import (
+        Evaluation as Evaluation,
+        evaluate as evaluate,
+        evaluate_batches as evaluate_batches,
+    )
+    from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
+    from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure
+    from edge_runtime.timing import (
+        Call as Call,
+        Plan as Plan,
+        Timings as Timings,
+        Turn as Turn,
+        WarmUp as WarmUp,
+        interleave as interleave,
+        take_turns as take_turns,
+        time_calls as time_calls,
+        warm_up as warm_up,
+    )
     from edge_runtime.watched_folder.journal import Journal as Journal
     from edge_runtime.watched_folder.sorter import Sorter as Sorter
     from edge_runtime.watched_folder.watcher import UNKNOWN as UNKNOWN, Sighting as Sighting, watch as watch

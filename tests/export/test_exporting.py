@@ -294,6 +294,6 @@ def test_images_that_changed_since_training_are_remarked_on(run: Run, tmp_path: 
             said.append(text)
 
     (done,) = export(run, data=moved, progress=Listener())
-    assert done.validation.images == 11 and done.validation.unreadable == 1
+    assert done.validation.whole.n == 11 and done.validation.unreadable == 1
     assert any("1 validation images can no longer be read" in text for text in said)
     assert any("training recorded 100.0%" in text for text in said)

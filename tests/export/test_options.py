@@ -62,7 +62,7 @@ def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
     assert card.precision == "int8" and card.quantization["calibration"]["images"] == 8
     assert card.parity["tolerance"] is None and card.parity["max_difference"] > 1e-4
     # What the card says of the file was measured on the file.
-    assert card.metrics.keys() == {"val"} and card.metrics["val"]["accuracy"] == done.validation.accuracy
+    assert card.metrics.keys() == {"val"} and card.metrics["val"]["accuracy"] == done.validation.whole.accuracy
     assert done.size_bytes < 0.5 * run.best.stat().st_size
 
 

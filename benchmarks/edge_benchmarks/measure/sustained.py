@@ -10,8 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from edge_benchmarks.machine.temperature import Series
-from edge_benchmarks.measure.turns import Turn
-from edge_runtime import Sensors
+from edge_runtime import Sensors, Turn
 
 __all__ = ["Bucket", "Sustained", "bucket_length_s", "measure_sustained"]
 

@@ -16,10 +16,9 @@ from typing import Any, Self
 
 import edge_runtime
 from edge_benchmarks.machine.other_load import Busyness
-from edge_benchmarks.measure.turns import Turn, WarmUp
 from edge_benchmarks.models.engines import Setup
 from edge_benchmarks.program import python_module
-from edge_runtime import EdgeError, ModelError, Sample
+from edge_runtime import Accuracy, EdgeError, ModelError, Sample, Turn, WarmUp
 
 __all__ = ["FirstAnswer", "Worker"]
 
@@ -112,12 +111,14 @@ class Worker:
 
         return take
 
-    def evaluate(self, root: str, samples: Sequence[Sample], on_image: Callable[[], object]) -> dict[str, Any]:
-        """`correct`, `n` and `unreadable` of the samples below `root`; `on_image` is called once per image."""
+    def evaluate(
+        self, root: str, samples: Sequence[Sample], on_image: Callable[[], object]
+    ) -> tuple[Accuracy, list[str]]:
+        """Of the samples below `root`, and what cannot be read; `on_image` is called once per image."""
         self._say(do="evaluate", root=root, samples=[(sample.path, sample.label) for sample in samples])
         while "advance" in (heard := self._hear()):
             on_image()
-        return heard
+        return Accuracy(heard["correct"], heard["n"]), heard["unreadable"]
 
     def _ask(self, **command: Any) -> dict[str, Any]:
         self._say(**command)

@@ -23,7 +23,7 @@ from edge_benchmarks.models.engines import Engine, Setup, import_engine, open_en
 from edge_runtime import EdgeError, Sample
 
 if TYPE_CHECKING:
-    from edge_benchmarks.measure.turns import Call
+    from edge_runtime import Call
 
 __all__ = ["main", "peak_bytes"]
 
@@ -111,7 +111,7 @@ class _Obedience:
         return method(command)
 
     def _warm_up(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
-        from edge_benchmarks.measure.turns import warm_up
+        from edge_runtime import warm_up
 
         task = command["task"]
         # Pictures take their turns, and one is decoded faster than the other.
@@ -121,7 +121,7 @@ class _Obedience:
 
     def _turn(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         from edge_benchmarks.machine.other_load import Meter
-        from edge_benchmarks.measure.turns import time_calls
+        from edge_runtime import time_calls
 
         call = self._call(command["task"])
         meter = Meter()
@@ -131,8 +131,9 @@ class _Obedience:
 
     def _evaluate(self, command: Mapping[str, Any]) -> Mapping[str, Any]:
         samples = [Sample(path, label) for path, label in command["samples"]]
-        score = self._engine.evaluate(Path(command["root"]), samples, lambda: self._say({"advance": 1}))
-        return {"correct": score.correct, "n": score.n, "unreadable": list(score.unreadable)}
+        found = self._engine.evaluate(Path(command["root"]), samples, lambda: self._say({"advance": 1}))
+        top1 = found.metrics.top1
+        return {"correct": top1.correct, "n": top1.n, "unreadable": [error.message for error in found.unreadable]}
 
     def _call(self, task: str) -> Call:
         # Made when first asked for: a batch grows a model's memory, which single pictures must not inherit.

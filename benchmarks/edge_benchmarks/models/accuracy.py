@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
-from edge_runtime import ModelCard, Sample, wilson_interval
+from edge_runtime import Accuracy, ModelCard, Sample
 
-__all__ = ["Accuracy", "AccuracySource", "LabelledImages", "recorded_accuracy"]
+__all__ = ["AccuracySource", "LabelledImages", "SourcedAccuracy", "recorded_accuracy"]
 
 AccuracySource: TypeAlias = Literal["measured", "recorded", "published"]
 
@@ -24,7 +24,7 @@ class LabelledImages:
 
 
 @dataclass(frozen=True, slots=True)
-class Accuracy:
+class SourcedAccuracy:
     """Top-1 accuracy in 0..1 on `n` images of `where`; None for `n` where the source does not say.
 
     `source` is measured in this benchmark, recorded in the model's card by its export, or published with the
@@ -39,7 +39,7 @@ class Accuracy:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The 95 % Wilson interval, None where n is not known."""
-        return None if self.n is None else wilson_interval(round(self.value * self.n), self.n)
+        return None if self.n is None else Accuracy.near(self.value, self.n).interval
 
     def describe_source(self) -> str:
         """Where the figure comes from, in words."""
@@ -64,11 +64,11 @@ class Accuracy:
         return cls(float(value["value"]), value["n"], value["source"], str(value["where"]))
 
 
-def recorded_accuracy(card: ModelCard) -> Accuracy | None:
+def recorded_accuracy(card: ModelCard) -> SourcedAccuracy | None:
     """What the export recorded: of the test split, or; None without either."""
     for split in ("test", "val"):
         figures = card.metrics.get(split, {})
         value, n = figures.get("accuracy"), figures.get("n")
         if isinstance(value, float | int) and isinstance(n, int) and n > 0 and 0 <= value <= 1:
-            return Accuracy(float(value), n, "recorded", f"{card.data.get('name') or 'its data'}, {split}")
+            return SourcedAccuracy(float(value), n, "recorded", f"{card.data.get('name') or 'its data'}, {split}")
     return None

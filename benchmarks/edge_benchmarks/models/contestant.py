@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from edge_benchmarks.models.accuracy import Accuracy, LabelledImages
+from edge_benchmarks.models.accuracy import LabelledImages, SourcedAccuracy
 from edge_benchmarks.models.engines import EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
 from edge_runtime import ModelCard, UsageError
@@ -32,7 +32,7 @@ class Contestant:
     fresh: bool = False
     passing: bool = False
     images: LabelledImages | None = None
-    known_accuracy: Accuracy | None = field(default=None, compare=False)
+    known_accuracy: SourcedAccuracy | None = field(default=None, compare=False)
 
     @cached_property
     def file(self) -> ModelFile:

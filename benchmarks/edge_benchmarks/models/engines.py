@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,6 @@ import edge_runtime
 from edge_runtime import (
     INPUT_NAME,
     OUTPUT_NAME,
-    ImageError,
     MissingExtraError,
     ModelCard,
     ModelError,
@@ -30,12 +29,14 @@ from edge_runtime import (
     usable_cores,
 )
 
+if TYPE_CHECKING:
+    from edge_runtime import Evaluation
+
 __all__ = [
     "ENGINES",
     "ENGINE_PACKAGES",
     "Engine",
     "EngineName",
-    "Score",
     "Setup",
     "import_engine",
     "open_engine",
@@ -82,15 +83,6 @@ class Setup:
         return cls(**{**value, "images": tuple(value["images"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Of `n` images that could be read, so many were answered rightly; `unreadable` says why the others could not."""
-
-    correct: int
-    n: int
-    unreadable: tuple[str, ...] = ()
-
-
 class Engine:
     """An opened model. `preprocessing` is None for a graph that takes no pictures; pixels are uint8 `[N, H, W, 3]`."""
 
@@ -105,18 +97,12 @@ class Engine:
         assert self.preprocessing is not None
         return self.run(self.preprocessing(encoded)[np.newaxis])
 
-    def evaluate(self, root: Path, samples: Sequence[Sample], on_image: Callable[[], object]) -> Score:
-        """How many of `samples` below `root` are answered rightly; `on_image` is called once per image."""
+    def evaluate(self, root: Path, samples: Sequence[Sample], on_image: Callable[[], object]) -> Evaluation:
+        """What it answers to `samples` below `root`; `on_image` is called once per image. Raises DataError."""
         assert self.preprocessing is not None
-        correct, unreadable = 0, []
-        for sample in samples:
-            try:
-                answer = self.run(self.preprocessing(root / sample.path)[np.newaxis])[0]
-                correct += int(answer.argmax()) == sample.label
-            except ImageError as error:
-                unreadable.append(error.message)
-            on_image()
-        return Score(correct, len(samples) - len(unreadable), tuple(unreadable))
+        return edge_runtime.evaluate_batches(
+            lambda batch: self.run(batch.pixels), self.preprocessing, root, samples, on_image=on_image
+        )
 
 
 def import_engine(name: EngineName) -> None:
@@ -173,12 +159,9 @@ class _OnnxRuntime(Engine):
         """The prediction."""
         return self.classifier.predict(encoded)
 
-    def evaluate(self, root: Path, samples: Sequence[Sample], on_image: Callable[[], object]) -> Score:
+    def evaluate(self, root: Path, samples: Sequence[Sample], on_image: Callable[[], object]) -> Evaluation:
         """As `edge evaluate` does it: several images at once."""
-        from edge_runtime import evaluate
-
-        done = evaluate(self.classifier, root, samples, on_image=on_image)
-        return Score(done.metrics.correct, done.metrics.n, tuple(error.message for error in done.unreadable))
+        return edge_runtime.evaluate(self.classifier, root, samples, on_image=on_image)
 
 
 class _Graph(Engine):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_runtime import METADATA_KEY, MissingExtraError, ModelCard, UsageError, with_metadata
@@ -83,7 +83,9 @@ def build_fresh(backbone: Backbone, folder: Path, *, checkpoint: bool = False) -
     if kept is not None:
         save_checkpoint(kept, Checkpoint(card, network.state_dict(), epoch=0, training={}))
     write_onnx(DeployedNetwork(network), card, path)
-    published = Accuracy(backbone.imagenet_top1 / 100, IMAGENET_IMAGES, "published", "ImageNet, torchvision's weights")
+    published = SourcedAccuracy(
+        backbone.imagenet_top1 / 100, IMAGENET_IMAGES, "published", "ImageNet, torchvision's weights"
+    )
     return Contestant(backbone.name, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=published)
 
 

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_benchmarks.measure.timings import Timings
 from edge_benchmarks.report.markdown import markdown_text
 from edge_benchmarks.report.report import SCHEMA, Report, Row
-from edge_runtime import OutputError, UsageError, csv_cell, write_text
+from edge_runtime import OutputError, Timings, UsageError, csv_cell, write_text
 
 __all__ = ["csv_text", "json_text", "make_folder", "read_report", "write_results"]
 

@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_benchmarks.measure.timings import Timings
 from edge_benchmarks.report.report import Report, Row
-from edge_runtime import UsageError
+from edge_runtime import Timings, UsageError
 
 __all__ = ["Change", "ModelChange", "ReportComparison", "compare_reports"]
 

@@ -11,11 +11,11 @@ from edge_benchmarks.machine.environment import Environment
 from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
 from edge_benchmarks.machine.temperature import Conditions
 from edge_benchmarks.measure.sustained import Sustained
-from edge_benchmarks.measure.timings import Timings
 from edge_benchmarks.measure.worker_driver import FirstAnswer
-from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.models.engines import EngineName
 from edge_benchmarks.settings import HowMeasured
+from edge_runtime import Timings
 
 __all__ = ["NOISY_SPREAD", "SCHEMA", "ColdStart", "Failure", "Report", "Row", "Throughput"]
 
@@ -112,7 +112,7 @@ class Row:
     size_bytes: int
     parameters: int
     multiply_adds: int | None
-    accuracy: Accuracy | None
+    accuracy: SourcedAccuracy | None
     cold_start: ColdStart
     latency: Timings
     throughput: Throughput
@@ -210,7 +210,7 @@ class Row:
             size_bytes=int(value["size_bytes"]),
             parameters=int(value["parameters"]),
             multiply_adds=None if gflops is None else round(gflops * 1e9),
-            accuracy=None if value["accuracy"] is None else Accuracy.from_json(value["accuracy"]),
+            accuracy=None if value["accuracy"] is None else SourcedAccuracy.from_json(value["accuracy"]),
             cold_start=ColdStart.from_json(value["cold_start"]),
             latency=Timings.from_json(value["latency"]),
             throughput=Throughput.from_json(value["throughput"]),

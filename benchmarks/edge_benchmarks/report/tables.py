@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_benchmarks.machine.temperature import Conditions, Series
-from edge_benchmarks.measure.timings import Timings
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.table import Table
+from edge_runtime import Timings
 
 __all__ = [
     "cost_table",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_benchmarks.report.table import Table
-from edge_runtime import wilson_interval
+from edge_runtime import Accuracy
 
 __all__ = ["REQUIRED_SPEEDUP", "SpeedComparison", "TrainingRun"]
 
@@ -33,7 +33,7 @@ class TrainingRun:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the accuracy."""
-        return wilson_interval(round(self.accuracy * self.n), self.n)
+        return Accuracy.near(self.accuracy, self.n).interval
 
     def to_json(self) -> dict[str, Any]:
         """All of it, with the interval."""
@@ -148,8 +148,7 @@ def _peak(runs: Sequence[TrainingRun]) -> int | None:
 
 
 def _mean_interval(runs: Sequence[TrainingRun]) -> tuple[float, float]:
-    n = runs[0].n
-    return wilson_interval(round(statistics.mean(run.accuracy for run in runs) * n), n)
+    return Accuracy.near(statistics.mean(run.accuracy for run in runs), runs[0].n).interval
 
 
 def _mib(size_bytes: int) -> str:

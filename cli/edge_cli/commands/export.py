@@ -148,10 +148,10 @@ def _row(item: Exported) -> tuple[str, ...]:
         f"{parity.max_difference:.1e}",
         f"{parity.top1_agreement:.0%}" if parity.top1_agreement == 1 else f"{parity.top1_agreement:.1%}",
         f"{parity.images}+{parity.hostile_images}",
-        f"{split.accuracy:.2%}",
-        str(split.images),
-        f"{split.checkpoint_accuracy:.2%}",
-        str(split.checkpoint_images),
+        f"{split.whole.accuracy:.2%}",
+        str(split.whole.n),
+        f"{split.checkpoint.share:.2%}",
+        str(split.checkpoint.n),
     )
 
 

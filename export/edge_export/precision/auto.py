@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.precision.count_right import Accuracy, LabelledImages, measure_accuracy
+from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import Int8Result, fit_quantizer
-from edge_export.precision.turns import Call, Latency, Timer, time_by_turns
-from edge_runtime import Classifier, ModelError, ParityError, Progress, Silence
+from edge_runtime import (
+    Accuracy,
+    Call,
+    Classifier,
+    ModelError,
+    ParityError,
+    Plan,
+    Progress,
+    Silence,
+    Timings,
+    take_turns,
+)
 
 __all__ = ["QUANTIZED", "Choice", "Row", "choose"]
 
 QUANTIZED = ("int8", "int8-mixed")
+
+Timer: TypeAlias = Callable[[Sequence[Call]], Sequence[Timings]]
+
+WARM_UP_RUNS = 5
+# However slow a board is: after so many durations it has seen enough of a twenty-fold ResNet-50.
+PLAN = Plan(duration_s=3.0, rounds=20, least_runs=60, most_durations=5)
+
+# Faster means by more than the clock's and the caches' moods, and not only on average.
+FASTER_BY = 0.03
+TURNS_WON = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +49,7 @@ class Row:
     """
 
     precision: str
-    latency: Latency | None
+    latency: Timings | None
     size_bytes: int | None
     accuracy: Accuracy | None
     drop_points: float | None
@@ -42,7 +62,7 @@ class Row:
             "precision": self.precision,
             "p50_ms": self.latency.p50_ms if self.latency else None,
             "p90_ms": self.latency.p90_ms if self.latency else None,
-            "runs": self.latency.runs if self.latency else 0,
+            "runs": self.latency.n if self.latency else 0,
             "size_bytes": self.size_bytes,
             "val": self.accuracy.to_json() if self.accuracy else None,
             "drop_points": self.drop_points,
@@ -79,9 +99,24 @@ def _line(row: Row) -> str:
     if row.latency is None or row.size_bytes is None:
         times = f"{'–':>8}{'–':>8}{'–':>6}{'–':>7}"
     else:
-        times = f"{row.latency.p50_ms:8.2f}{row.latency.p90_ms:8.2f}{row.latency.runs:6}{row.size_bytes / 1e6:7.1f}"
+        times = f"{row.latency.p50_ms:8.2f}{row.latency.p90_ms:8.2f}{row.latency.n:6}{row.size_bytes / 1e6:7.1f}"
     drop = "–" if row.drop_points is None else f"{row.drop_points:+.1f}"
     return f"{start}{times}  {'–' if row.accuracy is None else str(row.accuracy):24}{drop:>6}  {row.why}"
+
+
+def time_by_turns(calls: Sequence[Call], plan: Plan = PLAN) -> Sequence[Timings]:
+    """Time `calls` in turns, warm: with less care than `edge bench`, for this decides which of three files to ship."""
+    for call in calls:
+        for _ in range(WARM_UP_RUNS):
+            call()
+    return take_turns(calls, plan)
+
+
+def is_faster(one: Timings, other: Timings) -> bool:
+    """Whether one is faster than the other beyond noise: its median by 3 % and more, and in three of four turns."""
+    pairs = zip(one.turns_ms, other.turns_ms, strict=False)
+    won = [float(np.median(own)) < float(np.median(theirs)) for own, theirs in pairs]
+    return one.p50_ms <= other.p50_ms * (1 - FASTER_BY) and sum(won) >= TURNS_WON * len(won)
 
 
 def choose(
@@ -183,19 +218,17 @@ def _calls(paths: list[Path], images: LabelledImages, threads: int | None) -> li
     return [call(path) for path in paths]
 
 
-def _fastest(times: dict[str, Latency]) -> str:
+def _fastest(times: dict[str, Timings]) -> str:
     """The fastest that beats fp32 beyond noise; fp32 where none does."""
-    faster = [
-        precision for precision in times if precision != "fp32" and times[precision].is_faster_than(times["fp32"])
-    ]
+    faster = [precision for precision in times if precision != "fp32" and is_faster(times[precision], times["fp32"])]
     return min(faster, key=lambda precision: times[precision].p50_ms, default="fp32")
 
 
-def _why(precision: str, chosen: str, times: dict[str, Latency]) -> str:
+def _why(precision: str, chosen: str, times: dict[str, Timings]) -> str:
     ratio = times["fp32"].p50_ms / times[precision].p50_ms
     if precision == "fp32":
         return "no int8 file is faster here" if chosen == "fp32" else f"{chosen} is faster"
     pace = f"{ratio:.2f} times as fast as fp32"
     if precision == chosen:
         return f"the fastest within the budget: {pace}"
-    return pace if times[precision].is_faster_than(times["fp32"]) else f"{pace}: not faster beyond noise"
+    return pace if is_faster(times[precision], times["fp32"]) else f"{pace}: not faster beyond noise"

@@ -17,9 +17,9 @@ from edge_export.precision.auto import choose
 from edge_export.precision.fp16 import to_fp16
 from edge_export.precision.int8_budget import fit_budget
 from edge_export.proof.answers import onnx_model
-from edge_export.proof.pictures import spread, stream
+from edge_export.proof.pictures import spread
 from edge_export.proof.prove import Proof, prove
-from edge_runtime import ParityError, Preprocessing, Sample
+from edge_runtime import ParityError, Preprocessing, Sample, read_batches
 
 __all__ = ["Lowered", "lower_precision"]
 
@@ -88,8 +88,8 @@ def _calibration_pixels(job: ExportJob) -> list[NDArray[np.uint8]]:
     samples = spread(job.training, job.settings.calibration_images)
     job.progress.begin("reading calibration images", len(samples))
     batches = []
-    for batch in stream(job.card.preprocessing, job.root, samples):
-        job.progress.advance(len(batch.samples) + batch.unreadable)
+    for batch in read_batches(job.card.preprocessing, job.root, samples):
+        job.progress.advance(len(batch.samples) + len(batch.unreadable))
         if len(batch.samples):
             batches.append(batch.pixels)
     job.progress.end()
@@ -117,10 +117,10 @@ class _Labelled:
             yield from self._kept
             return
         seen = []
-        for batch in stream(self.preprocessing, self.root, self.samples):
+        for batch in read_batches(self.preprocessing, self.root, self.samples):
             if not len(batch.samples):
                 continue
-            pair = batch.pixels, np.array([sample.label for sample in batch.samples], np.int64)
+            pair = batch.pixels, batch.truth
             if self._keeps:
                 seen.append(pair)
             yield pair
@@ -130,12 +130,12 @@ class _Labelled:
 
 def _require_budget(job: ExportJob, fp32: Proof, found: Proof, what: str, precision: str) -> None:
     """Raise ParityError where the whole split's accuracy drops by more than allowed."""
-    before, after = fp32.validation, found.validation
+    before, after = fp32.validation.whole, found.validation.whole
     drop_points = 100 * (before.accuracy - after.accuracy)
     if drop_points > job.settings.max_drop_points + 1e-9:
         raise ParityError(
             f"{what} in {precision} loses {drop_points:.1f} points of validation top-1, more than "
             f"--max-drop {job.settings.max_drop_points:g}: {before.accuracy:.1%} as fp32, {after.accuracy:.1%} now, "
-            f"on {after.images} images; it differs most on {', '.join(after.differing)}",
+            f"on {after.n} images; it differs most on {', '.join(found.validation.differing)}",
             "allow more with --max-drop, or export fp32",
         )

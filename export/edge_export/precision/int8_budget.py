@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.precision.count_right import Accuracy, LabelledImages, measure_accuracy
+from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
-from edge_runtime import ModelError, ParityError, Progress, Silence
+from edge_runtime import Accuracy, ModelError, ParityError, Progress, Silence
 
 __all__ = ["Int8Result", "Trial", "fit_budget", "fit_quantizer"]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import ImageError, Preprocessing, Sample, usable_cores
+from edge_runtime import ImageError, Preprocessing, Sample
 
-__all__ = ["HOSTILE", "Batch", "Picture", "hostile_pictures", "read_pictures", "spread", "stream"]
+__all__ = ["HOSTILE", "Picture", "hostile_pictures", "read_pictures", "spread"]
 
 HOSTILE = ("all black", "all white", "noise", "1×1", "8000×10")
-BATCH_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,15 +24,6 @@ class Picture:
     name: str
     source: Path | Image.Image
     hostile: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Samples of a split that could be read, and their pixels, uint8 `[N, H, W, 3]`; how many could not."""
-
-    samples: tuple[Sample, ...]
-    pixels: NDArray[np.uint8]
-    unreadable: int
 
 
 def hostile_pictures(preprocessing: Preprocessing) -> list[Picture]:
@@ -71,43 +59,3 @@ def read_pictures(preprocessing: Preprocessing, pictures: Iterable[Picture]) -> 
         kept.append(picture)
     size = (0, preprocessing.height_px, preprocessing.width_px, 3)
     return kept, np.stack(pixels) if pixels else np.zeros(size, np.uint8)
-
-
-def stream(
-    preprocessing: Preprocessing, root: Path, samples: Sequence[Sample], *, batch_size: int = BATCH_SIZE
-) -> Iterator[Batch]:
-    """The samples below `root` as batches, in order, decoded ahead on threads, in constant memory."""
-
-    def read(sample: Sample) -> NDArray[np.uint8] | None:
-        try:
-            return preprocessing(root / sample.path)
-        except ImageError:
-            return None
-
-    waiting: deque[tuple[Sample, Future[NDArray[np.uint8] | None]]] = deque()
-    coming = iter(samples)
-    pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="edge-read")
-    try:
-        while True:
-            for sample in coming:
-                waiting.append((sample, pool.submit(read, sample)))
-                if len(waiting) >= 2 * batch_size:
-                    break
-            if not waiting:
-                return
-            found = [(sample, future.result()) for sample, future in _take(waiting, batch_size)]
-            good = [(sample, pixels) for sample, pixels in found if pixels is not None]
-            size = (0, preprocessing.height_px, preprocessing.width_px, 3)
-            yield Batch(
-                tuple(sample for sample, _ in good),
-                np.stack([pixels for _, pixels in good]) if good else np.zeros(size, np.uint8),
-                len(found) - len(good),
-            )
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _take(
-    waiting: deque[tuple[Sample, Future[NDArray[np.uint8] | None]]], count: int
-) -> list[tuple[Sample, Future[NDArray[np.uint8] | None]]]:
-    return [waiting.popleft() for _ in range(min(count, len(waiting)))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edge_export.job import ExportJob
 from edge_export.proof.answers import Model
@@ -26,12 +25,7 @@ class Proof:
         proven = replace(card, parity={**self.parity.to_json(), "validation": self.validation.to_json()})
         if card.precision == "fp32" and "val" in card.metrics:
             return proven
-        own: dict[str, Any] = {
-            "accuracy": self.validation.accuracy,
-            "n": self.validation.images,
-            "expected_calibration_error": self.validation.expected_calibration_error,
-        }
-        return replace(proven, metrics={"val": own})
+        return replace(proven, metrics={"val": self.validation.whole.on_card()})
 
 
 def prove(job: ExportJob, candidate: Model, what: str, *, exact: bool = True) -> Proof:

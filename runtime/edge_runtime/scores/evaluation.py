@@ -1,27 +1,39 @@
-"""The exported file, scored on labelled images through the same runtime that will serve it."""
+"""A model, scored on labelled images: the exported file through the same runtime that will serve it, or another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_runtime.errors import DataError, ImageError
 from edge_runtime.files.class_folders import Sample
+from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.classifier import Classifier
+from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
 from edge_runtime.scores.metrics import Metrics, measure
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "evaluate_batches"]
+
+# Samples that could be read, a row of probabilities for each, and the errors of the others.
+_Answered: TypeAlias = tuple[Sequence[Sample], Iterable[NDArray[np.float32]], Sequence[ImageError]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """Metrics over the images that could be read, and the errors of those that could not."""
+    """Metrics over the images that could be read, and the errors of those that could not.
+
+    `probabilities` are the answers to `samples`, those that could be read, float32 `[N, classes]`.
+    """
 
     metrics: Metrics
     unreadable: tuple[ImageError, ...]
+    samples: tuple[Sample, ...]
+    probabilities: NDArray[np.float32]
 
 
 def evaluate(
@@ -36,21 +48,54 @@ def evaluate(
     Raises:
         DataError: there are no samples, or none can be read.
     """
-    truth, rows, unreadable = [], [], []
-    answers = classifier.predict_many((root / sample.path for sample in samples), on_error="return")
-    for sample, answer in zip(samples, answers, strict=True):
-        on_image()
-        if isinstance(answer, ImageError):
-            unreadable.append(answer)
-        else:
-            truth.append(sample.label)
-            rows.append(answer.probabilities)
-    if not rows and unreadable:
-        raise DataError(
-            f"none of the {len(unreadable)} images below {root} can be read: {unreadable[0].message}",
-            "name another folder with --data",
-        )
+
+    def answered() -> Iterator[_Answered]:
+        answers = classifier.predict_many((root / sample.path for sample in samples), on_error="return")
+        for sample, answer in zip(samples, answers, strict=True):
+            yield ((), (), (answer,)) if isinstance(answer, ImageError) else ((sample,), (answer.probabilities,), ())
+
+    return _score(classifier.labels, root, answered(), on_image)
+
+
+def evaluate_batches(
+    answer: Callable[[LabelledBatch], NDArray[np.float32]],
+    preprocessing: Preprocessing,
+    root: Path,
+    samples: Sequence[Sample],
+    *,
+    labels: tuple[str, ...] = (),
+    on_image: Callable[[], object] = lambda: None,
+) -> Evaluation:
+    """As `evaluate`, of anything that has an `answer`, float32 `[N, classes]`, to the batches its preprocessing makes.
+
+    Without `labels` the classes have numbers for names. Raises DataError as `evaluate` does.
+    """
+
+    def answered() -> Iterator[_Answered]:
+        for batch in read_batches(preprocessing, root, samples):
+            yield batch.samples, answer(batch) if batch.samples else (), batch.unreadable
+
+    return _score(labels, root, answered(), on_image)
+
+
+def _score(
+    labels: tuple[str, ...], root: Path, answered: Iterable[_Answered], on_image: Callable[[], object]
+) -> Evaluation:
+    samples: list[Sample] = []
+    rows: list[NDArray[np.float32]] = []
+    unreadable: list[ImageError] = []
+    for given, answers, errors in answered:
+        samples += given
+        rows.extend(answers)
+        unreadable += errors
+        for _ in (*given, *errors):
+            on_image()
     if not rows:
-        raise DataError(f"{root} has no image to evaluate on", "name another folder with --data")
-    metrics = measure(classifier.labels, np.array(truth, dtype=np.int64), np.stack(rows))
-    return Evaluation(metrics, tuple(unreadable))
+        none = f"{root} has no image to evaluate on"
+        if unreadable:
+            none = f"none of the {len(unreadable)} images below {root} can be read: {unreadable[0].message}"
+        raise DataError(none, "name another folder with --data")
+    probabilities = np.stack(rows)
+    labels = labels or tuple(map(str, range(probabilities.shape[1])))
+    truth = np.array([sample.label for sample in samples], np.int64)
+    return Evaluation(measure(labels, truth, probabilities), tuple(unreadable), tuple(samples), probabilities)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ClassMetrics", "Metrics", "expected_calibration_error", "measure", "wilson_interval"]
+from edge_runtime.scores.accuracy import Accuracy
+
+__all__ = ["ClassMetrics", "Metrics", "expected_calibration_error", "measure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +33,29 @@ class Metrics:
     calibration_error: float
 
     @property
+    def top1(self) -> Accuracy:
+        """The right ones and all of them, as a count."""
+        return Accuracy(int(np.trace(self.confusion)), int(self.confusion.sum()))
+
+    @property
     def n(self) -> int:
         """Images measured."""
-        return int(self.confusion.sum())
+        return self.top1.n
 
     @property
     def correct(self) -> int:
         """Images whose most probable label is the true one."""
-        return int(np.trace(self.confusion))
+        return self.top1.correct
 
     @property
     def accuracy(self) -> float:
         """Top-1 accuracy in 0..1."""
-        return self.correct / self.n
+        return self.top1.share
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the accuracy."""
-        return wilson_interval(self.correct, self.n)
+        return self.top1.interval
 
     @property
     def per_class(self) -> tuple[ClassMetrics, ...]:
@@ -68,26 +74,20 @@ class Metrics:
         scores = [row.f1 for row in self.per_class if row.f1 is not None]
         return sum(scores) / len(scores)
 
+    def on_card(self) -> dict[str, Any]:
+        """What of it a model card carries."""
+        return {"accuracy": self.accuracy, "n": self.n, "expected_calibration_error": self.calibration_error}
+
     def to_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""
-        low, high = self.interval
         return {
             "n": self.n,
             "correct": self.correct,
             "accuracy": self.accuracy,
-            "accuracy_interval_95": [low, high],
+            "accuracy_interval_95": list(self.interval),
             "macro_f1": self.macro_f1,
             "expected_calibration_error": self.calibration_error,
-            "per_class": [
-                {
-                    "label": row.label,
-                    "precision": row.precision,
-                    "recall": row.recall,
-                    "f1": row.f1,
-                    "support": row.support,
-                }
-                for row in self.per_class
-            ],
+            "per_class": [asdict(row) for row in self.per_class],
             "labels": list(self.labels),
             "confusion": self.confusion.tolist(),
         }
@@ -116,16 +116,6 @@ def expected_calibration_error(
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     gaps = np.bincount(place, weights=confidence - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(truth))
-
-
-def wilson_interval(correct: int, n: int, *, z: float = 1.959963984540054) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson 1927), 95 % by default; it stays inside 0..1."""
-    share = correct / n
-    centre = share + z * z / (2 * n)
-    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    # At 0 and n the bound is the share itself; rounding would put it on the wrong side by an ulp.
-    return min(share, max(0.0, (centre - spread) / scale)), max(share, min(1.0, (centre + spread) / scale))
 
 
 def _class_metrics(label: str, hits: int, predicted: int, support: int) -> ClassMetrics:

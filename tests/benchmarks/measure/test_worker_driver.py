@@ -14,7 +14,7 @@ from PIL import Image
 from edge_benchmarks import Contestant, draw_picture
 from edge_benchmarks.measure.worker_driver import Worker
 from edge_benchmarks.models.engines import Setup
-from edge_runtime import ImageError, ModelError, Sample, UsageError
+from edge_runtime import Accuracy, ImageError, ModelError, Sample, UsageError
 from tiny_model import write_tiny_model
 
 NEEDS_PEAK = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say")
@@ -123,9 +123,8 @@ def test_images_are_scored_and_the_unreadable_named(setup: Setup, tmp_path: Path
         seen += 1
 
     with Worker(setup) as worker:
-        found = worker.evaluate(str(tmp_path), samples, count)
-    assert (found["correct"], found["n"], seen) == (3, 4, 5)
-    (reason,) = found["unreadable"]
+        found, (reason,) = worker.evaluate(str(tmp_path), samples, count)
+    assert (found, seen) == (Accuracy(3, 4), 5)
     assert "broken.png" in reason
 
 

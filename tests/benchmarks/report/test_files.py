@@ -14,7 +14,6 @@ import pytest
 from bench_reports import make_report, make_row
 from edge_benchmarks import (
     Limits,
-    Timings,
     compare_reports,
     csv_text,
     json_text,
@@ -25,9 +24,9 @@ from edge_benchmarks import (
 )
 from edge_benchmarks.machine.other_load import Busyness
 from edge_benchmarks.measure.sustained import Bucket, Sustained
-from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import Failure, Report
-from edge_runtime import OutputError, UsageError
+from edge_runtime import OutputError, Timings, UsageError
 
 
 def full_report() -> Report:
@@ -154,10 +153,10 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> No
 
 
 def test_an_accuracy_says_where_it_comes_from() -> None:
-    measured = Accuracy(0.5, 1234, "measured", "photos, val")
+    measured = SourcedAccuracy(0.5, 1234, "measured", "photos, val")
     assert measured.describe_source() == "measured, photos, val, n 1,234"
     assert measured.interval is not None and measured.interval[0] < 0.5 < measured.interval[1]
-    assert Accuracy(0.5, None, "published", "somewhere").interval is None
+    assert SourcedAccuracy(0.5, None, "published", "somewhere").interval is None
 
 
 def keys(value: Any) -> set[str]:

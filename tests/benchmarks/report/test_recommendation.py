@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from bench_reports import make_report, make_row, noisy_timings
-from edge_benchmarks import Limits, Timings, recommend
-from edge_benchmarks.models.accuracy import Accuracy
+from edge_benchmarks import Limits, recommend
+from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
+from edge_runtime import Timings
 
 SMALL = make_row("small", 2.0, accuracy=0.80, size_bytes=3_000_000)
 MIDDLE = make_row("middle", 6.0, accuracy=0.90, size_bytes=12_000_000)
@@ -78,8 +79,8 @@ def test_marked_figures_are_cautioned_against() -> None:
 def test_accuracies_of_different_sources_are_not_compared() -> None:
     rows = [
         make_row("measured", 9.0, accuracy=0.7),
-        replace(make_row("recorded", 3.0), accuracy=Accuracy(0.99, 10, "recorded", "photos, val")),
-        replace(make_row("published", 3.0), accuracy=Accuracy(0.99, None, "published", "ImageNet")),
+        replace(make_row("recorded", 3.0), accuracy=SourcedAccuracy(0.99, 10, "recorded", "photos, val")),
+        replace(make_row("published", 3.0), accuracy=SourcedAccuracy(0.99, None, "published", "ImageNet")),
     ]
     assert [row.model for row in comparable_rows(rows)] == ["measured"]
     found = recommend(make_report(rows), Limits())
@@ -88,7 +89,7 @@ def test_accuracies_of_different_sources_are_not_compared() -> None:
 
 
 def test_published_accuracy_is_not_that_of_the_users_images() -> None:
-    published = replace(make_row("fresh"), accuracy=Accuracy(0.7, None, "published", "ImageNet"))
+    published = replace(make_row("fresh"), accuracy=SourcedAccuracy(0.7, None, "published", "ImageNet"))
     assert any("ImageNet; on your images" in reason for reason in recommend(make_report([published]), Limits()).reasons)
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bench_reports import make_report, make_row, noisy_timings
-from edge_benchmarks import Report, Timings, compare_reports
+from edge_benchmarks import Report, compare_reports
 from edge_benchmarks.report.regression import Change
-from edge_runtime import UsageError
+from edge_runtime import Timings, UsageError
 
 
 def report(median_ms: float, *, seed: int, drift: float = 0.02, turns: int = 20) -> Report:

@@ -10,18 +10,18 @@ import pytest
 
 pytest.importorskip("torch")
 
-from edge_export.precision.auto import Choice, choose
-from edge_export.precision.turns import Call, Latency, Timer, time_by_turns
+from edge_export.precision.auto import PLAN, Choice, Timer, choose, is_faster, time_by_turns
+from edge_runtime import Call, Plan, Timings
 from quantized_nets import batches, colours, point, write_easy, write_hopeless, write_net
 
 
 def steady(*medians_ms: float) -> Timer:
     """A timer that finds these latencies, whatever is called; fp32, int8, int8-mixed."""
 
-    def timer(calls: Sequence[Call]) -> list[Latency]:
+    def timer(calls: Sequence[Call]) -> list[Timings]:
         for call in calls:
             call()
-        return [Latency(((ms, ms, ms),) * 20) for ms in medians_ms[: len(calls)]]
+        return [Timings(((ms, ms, ms),) * 20) for ms in medians_ms[: len(calls)]]
 
     return timer
 
@@ -73,33 +73,37 @@ def test_a_net_of_two_layers_has_nothing_to_mix(tmp_path: Path) -> None:
 
 
 def test_real_clocks_time_every_candidate_alike(tmp_path: Path) -> None:
-    def timer(calls: Sequence[Call]) -> list[Latency]:
-        return time_by_turns(calls, least_rounds=4, least_s=0.01)
+    def timer(calls: Sequence[Call]) -> Sequence[Timings]:
+        return time_by_turns(calls, Plan(duration_s=0.01, rounds=4, least_runs=12))
 
     choice = auto(write_easy(tmp_path / "fp32.onnx"), tmp_path, timer)
-    runs = {row.latency.runs for row in choice.rows if row.latency}
-    assert len(runs) == 1
-    assert runs.pop() >= 12
-    assert all(0 < row.latency.p50_ms <= row.latency.p90_ms for row in choice.rows if row.latency)
+    latencies = [row.latency for row in choice.rows if row.latency]
+    assert len(latencies) == 3
+    assert all(len(latency.turns_ms) >= 2 and latency.n >= 12 for latency in latencies)
+    assert all(0 < latency.p50_ms <= latency.p90_ms for latency in latencies)
+    assert choice.to_json()["candidates"][0]["runs"] == latencies[0].n
 
 
-def test_contestants_take_turns() -> None:
+def test_candidates_are_warm_and_take_turns() -> None:
     order: list[str] = []
     calls = [lambda: order.append("a"), lambda: order.append("b")]
-    first, second = time_by_turns(calls, least_rounds=3, least_s=0)
-    assert first.runs == second.runs == 9
-    assert "".join(order[10:]) == ("a" * 4 + "b" * 4) * 3
+    first, second = time_by_turns(calls, Plan(duration_s=1e-9, rounds=3, least_runs=9))
+    assert first.n == second.n == 9
+    assert "".join(order) == "a" * 5 + "b" * 5 + ("a" * 4 + "b" * 4) * 3
 
 
-def test_a_timing_ends_when_its_time_is_up() -> None:
-    (slow,) = time_by_turns([lambda: None], least_rounds=10**9, most_s=0.02)
-    assert slow.runs >= 3
+def test_a_slow_board_is_timed_for_a_minute_at_most() -> None:
+    assert PLAN.is_done(PLAN.most_durations * PLAN.duration_s, runs=3)
+    assert PLAN.most_durations * PLAN.duration_s * 3 <= 60
+    assert (PLAN.rounds, PLAN.turn_runs) == (20, 3)
+    (slow,) = time_by_turns([lambda: None], Plan(duration_s=0.01, rounds=5, least_runs=10**9, most_durations=2))
+    assert slow.n >= 3
 
 
-def test_faster_on_average_but_not_in_most_rounds_is_noise() -> None:
-    steady_ms = Latency(((10.0,),) * 20)
-    moody = Latency((((5.0,),) * 11) + (((11.0,),) * 9))
+def test_faster_on_average_but_not_in_most_turns_is_noise() -> None:
+    steady_ms = Timings(((10.0,),) * 20)
+    moody = Timings((((5.0,),) * 11) + (((11.0,),) * 9))
     assert moody.p50_ms < steady_ms.p50_ms
-    assert not moody.is_faster_than(steady_ms)
-    assert Latency(((9.0,),) * 20).is_faster_than(steady_ms)
-    assert not Latency(((9.9,),) * 20).is_faster_than(steady_ms)
+    assert not is_faster(moody, steady_ms)
+    assert is_faster(Timings(((9.0,),) * 20), steady_ms)
+    assert not is_faster(Timings(((9.9,),) * 20), steady_ms)

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from edge_export.precision.count_right import Accuracy, measure_accuracy
+from edge_export.precision.count_right import measure_accuracy
 from edge_export.precision.int8 import Quantizer, to_int8
 from edge_export.precision.int8_budget import fit_budget
 from edge_export.precision.int8_sensitivity import rank_layers
-from edge_runtime import Classifier, ParityError, Silence, UsageError
+from edge_runtime import Accuracy, Classifier, ParityError, Silence, UsageError
 from quantized_nets import batches, colours, write_easy, write_hopeless
 
 

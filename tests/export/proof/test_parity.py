@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from edge_export.proof.answers import Answers, Model, Pixels
 from edge_export.proof.parity import Parity, check_parity, expect
-from edge_export.proof.pictures import HOSTILE, Picture, hostile_pictures, spread, stream
+from edge_export.proof.pictures import HOSTILE, Picture, hostile_pictures, spread
 from edge_runtime import ParityError, Preprocessing, Sample
 
 CONTRACT = Preprocessing(resize_px=40, height_px=32, width_px=32, interpolation="bilinear")
@@ -172,20 +172,3 @@ def test_a_spread_takes_evenly_from_all_classes(count: int, wanted: int) -> None
     assert len(found) == len(set(found)) == wanted
     if wanted > 1:
         assert {sample.label for sample in found} == {0, 1}
-
-
-@pytest.mark.parametrize("count", [0, 1, 4, 9, 33])
-def test_a_stream_gives_every_readable_image_once_and_in_order(tmp_path: Path, count: int) -> None:
-    samples = []
-    for index in range(count):
-        Image.new("RGB", (40, 40), (index, 0, 0)).save(tmp_path / f"{index}.png")
-        samples.append(Sample(f"{index}.png", index % 2))
-    if count > 4:
-        (tmp_path / "3.png").write_bytes(b"no picture")
-    batches = list(stream(CONTRACT, tmp_path, samples, batch_size=4))
-    seen = [sample for batch in batches for sample in batch.samples]
-    assert seen == [sample for sample in samples if count <= 4 or sample.path != "3.png"]
-    assert [int(pixels[0, 0, 0]) for batch in batches for pixels in batch.pixels] == [
-        int(sample.path.removesuffix(".png")) for sample in seen
-    ]
-    assert sum(batch.unreadable for batch in batches) == (1 if count > 4 else 0)

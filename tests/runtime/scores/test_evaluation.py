@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import Classifier, DataError, Sample, evaluate
+from edge_runtime import Classifier, DataError, LabelledBatch, Sample, evaluate, evaluate_batches
 from tiny_model import write_tiny_model
 
 COLOURS = ("red", "lime", "blue")
@@ -60,3 +62,26 @@ def test_no_samples_are_a_data_error(classifier: Classifier, tmp_path: Path) -> 
 def test_where_none_can_be_read_the_first_is_named(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of the 2 images .*gone\.png does not exist"):
         evaluate(classifier, tmp_path, [Sample("gone.png", 0), Sample("gone too.png", 1)])
+
+
+def test_what_has_no_file_is_scored_in_batches_as_a_file_is(classifier: Classifier, tmp_path: Path) -> None:
+    samples = [draw(tmp_path, f"{index}.png", COLOURS[index % 3], index % 2) for index in range(20)]
+    (tmp_path / "17.png").write_bytes(b"no picture")
+    sizes: list[int] = []
+
+    def answer(batch: LabelledBatch) -> NDArray[np.float32]:
+        sizes.append(len(batch.samples))
+        return classifier.probabilities(batch.pixels)
+
+    looked_at: list[None] = []
+    found = evaluate_batches(
+        answer, classifier.preprocessing, tmp_path, samples, on_image=lambda: looked_at.append(None)
+    )
+    wanted = evaluate(classifier, tmp_path, samples)
+    assert found.metrics.labels == ("0", "1", "2") and sizes == [16, 3] and len(looked_at) == 20
+    assert found.metrics.confusion.tolist() == wanted.metrics.confusion.tolist()
+    assert found.samples == wanted.samples and len(found.samples) == 19
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-6)
+    assert [str(error) for error in found.unreadable] == [str(error) for error in wanted.unreadable]
+    with pytest.raises(DataError, match="no image to evaluate on"):
+        evaluate_batches(answer, classifier.preprocessing, tmp_path, [])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
-from edge_runtime import measure, wilson_interval
+from edge_runtime import Accuracy, measure
 from edge_runtime.scores.metrics import expected_calibration_error
 
 LABELS = ("a", "b", "c")
@@ -38,7 +37,7 @@ def test_every_figure_of_a_small_table_by_hand() -> None:
     assert (b.label, b.precision, b.recall, b.f1, b.support) == ("b", 2 / 4, 2 / 3, 4 / 7, 3)
     assert (c.label, c.precision, c.recall, c.f1, c.support) == ("c", 0.0, 0.0, 0.0, 1)
     assert found.macro_f1 == pytest.approx((4 / 7 + 4 / 7 + 0) / 3)
-    assert found.interval == wilson_interval(4, 8)
+    assert found.top1 == Accuracy(4, 8) and found.interval == Accuracy(4, 8).interval
     assert found.calibration_error == 0.5
 
 
@@ -130,37 +129,6 @@ def test_the_extremes_of_calibration() -> None:
     assert expected_calibration_error(truth(1, 0), last) == pytest.approx(0.475)
     # Confidences a little above 1, as rounding in a softmax leaves them, belong to the last bin.
     assert expected_calibration_error(truth(0), np.array([[1.0000001, 0.0]], np.float32)) < 1e-6
-
-
-@pytest.mark.parametrize(
-    ("correct", "n", "low", "high"),
-    [
-        # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-        (20, 20, 0.8389, 1.0000),
-    ],
-)
-def test_wilson_intervals_equal_published_ones(correct: int, n: int, low: float, high: float) -> None:
-    assert wilson_interval(correct, n) == pytest.approx((low, high), abs=5e-5)
-
-
-@given(st.integers(1, 10_000), st.data())
-def test_a_wilson_interval_holds_its_share_and_solves_its_equation(n: int, data: st.DataObject) -> None:
-    correct = data.draw(st.integers(0, n))
-    low, high = wilson_interval(correct, n)
-    assert 0 <= low <= correct / n <= high <= 1
-    mirrored_low, mirrored_high = wilson_interval(n - correct, n)
-    assert (1 - mirrored_high, 1 - mirrored_low) == pytest.approx((low, high), abs=1e-12)
-    for bound in (low, high):
-        if 0 < bound < 1:
-            # The shares from which the observed one is 1.96 standard errors away.
-            distance = abs(correct / n - bound) / math.sqrt(bound * (1 - bound) / n)
-            assert distance == pytest.approx(1.959963984540054, rel=1e-5)
-    narrower = wilson_interval(correct, n, z=1.0)
-    assert low <= narrower[0] <= narrower[1] <= high
 
 
 @pytest.mark.parametrize(
