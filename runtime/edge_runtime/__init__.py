@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         usable_cores as usable_cores,
     )
     from edge_runtime.machine.probe import run_probe as run_probe
+    from edge_runtime.machine.process import is_prepared as is_prepared, prepare_process as prepare_process
     from edge_runtime.model.card import (
         EMBEDDING_NAME as EMBEDDING_NAME,
         INPUT_NAME as INPUT_NAME,

@@ -19,8 +19,8 @@ from PIL import Image, ImageChops
 from edge_runtime.errors import ImageError, ImageProblem, one_line
 from edge_runtime.images.kind import foreign_hint, image_kind
 from edge_runtime.images.memory import check_memory, check_turning
-from edge_runtime.images.quiet import silence
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
+from edge_runtime.machine.process import quiet_decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,7 +180,7 @@ def _decode_file(
         check_scans(file, frame, name)
     file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
-    silence(kind)
+    quiet_decoding(kind)
     module, plugin = _PLUGINS[kind]
     image: Image.Image = getattr(import_module(module), plugin)(file)
     _check_pixels(image.size, name, max_pixels)

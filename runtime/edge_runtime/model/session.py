@@ -1,4 +1,4 @@
-"""An onnxruntime session set up for a small machine: quiet, without telemetry, its threads asleep between two runs."""
+"""An onnxruntime session set up for a small machine: quiet, its threads asleep between two runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-# onnxruntime reads this when it is loaded (telemetry is on by default on Linux since 1.29).
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime
 
