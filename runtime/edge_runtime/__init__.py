@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         ModelCard as ModelCard,
     )
     from edge_runtime.model.classifier import Classifier as Classifier
+    from edge_runtime.model.image_classifier import ImageClassifier as ImageClassifier
     from edge_runtime.model.onnx_bytes import (
         count_parameters as count_parameters,
         graph_sha256 as graph_sha256,

@@ -11,7 +11,7 @@ import stat
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image"
+"""A path, an encoded file's bytes or a PIL image."""
 
 MAX_PIXELS = 80_000_000
 """Just under Pillow's own warning threshold: a 50-megapixel phone photo passes, a 144-megapixel bomb does not."""
@@ -65,7 +68,7 @@ _BAND_PIXELS = 250_000
 
 
 def decode(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image,
+    source: ImageSource,
     *,
     background: tuple[int, int, int] = (255, 255, 255),
     reduce_to_px: int | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_runtime.errors import DataError, ImageError
 from edge_runtime.files.class_folders import Sample
-from edge_runtime.model.classifier import Classifier
+from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.metrics import Metrics, measure
 
 __all__ = ["Evaluation", "evaluate"]
@@ -25,7 +25,7 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier,
+    classifier: ImageClassifier,
     root: Path,
     samples: Sequence[Sample],
     *,

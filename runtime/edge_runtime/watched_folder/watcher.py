@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_runtime.errors import ImageError
-from edge_runtime.model.classifier import Classifier
+from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.model.prediction import LabelProbability, Prediction
 from edge_runtime.watched_folder.arrivals import Landed, Landing
 from edge_runtime.watched_folder.journal import Entry, Journal
@@ -40,7 +40,7 @@ class Sighting:
 
 
 def watch(
-    classifier: Classifier,
+    classifier: ImageClassifier,
     folder: Path,
     journal: Journal,
     *,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import Classifier, ImageError, Prediction
+from edge_runtime import ImageClassifier, ImageError, Prediction
 from edge_serve.http.refusal import Refusal
 from edge_serve.model.batching import Batcher
 from edge_serve.model.loaded_model import LoadedModel
@@ -140,7 +140,7 @@ class Engine:
         self._pace_s += ((time.perf_counter() - begun) / model.threads - self._pace_s) / 16
         return Answer(Prediction(name, model.wide.labels, row), begun - since, decoded - begun, inference_s, shown)
 
-    def _decode(self, classifier: Classifier, data: bytes) -> NDArray[np.uint8]:
+    def _decode(self, classifier: ImageClassifier, data: bytes) -> NDArray[np.uint8]:
         limit = self._limits.pixels
         try:
             return _pixels(classifier, data, min(limit, _USUAL_PIXELS))
@@ -172,7 +172,7 @@ class Engine:
         self._metrics.batch_images.observe(count)
 
 
-def _pixels(classifier: Classifier, data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+def _pixels(classifier: ImageClassifier, data: bytes, max_pixels: int) -> NDArray[np.uint8]:
     """The model's input, as `Preprocessing.__call__` makes it, within another limit."""
     steps = classifier.preprocessing
     image = steps.crop(steps.resize(steps.decode(data, max_pixels=max_pixels)))

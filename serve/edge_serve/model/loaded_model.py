@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime import Classifier, ModelError, usable_cores
+from edge_runtime import Classifier, ImageClassifier, ModelError, usable_cores
 from edge_serve.model.batching import BatchChoice, choose_batching
 from edge_serve.settings import ServeSettings
 
@@ -28,8 +28,8 @@ class LoadedModel:
     picture of its own, which gives more pictures a second. Of a large file there is one copy, and both are the same.
     """
 
-    wide: Classifier
-    narrow: Classifier
+    wide: ImageClassifier
+    narrow: ImageClassifier
     threads: int
     choice: BatchChoice
     file: FileStamp
@@ -66,7 +66,7 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     return LoadedModel(wide, narrow, threads, choice, before, loaded)
 
 
-def _try(classifier: Classifier) -> None:
+def _try(classifier: ImageClassifier) -> None:
     """A file may open and still fail on its input. Raises ModelError."""
     contract = classifier.preprocessing
     grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)
