@@ -87,10 +87,9 @@ if TYPE_CHECKING:
         with_metadata as with_metadata,
     )
     from edge_runtime.model.other_models import ForeignClassifier as ForeignClassifier, read_labels as read_labels
-    from edge_runtime.model.prediction import Prediction as Prediction
-    from edge_runtime.model.session import open_session as open_session
+    from edge_runtime.model.prediction import UNKNOWN as UNKNOWN, Prediction as Prediction
+    from edge_runtime.model.session import open_quick_load as open_quick_load, open_session as open_session
     from edge_runtime.model.this_machine import (
-        find_quick_load as find_quick_load,
         quick_load_paths as quick_load_paths,
         remove_quick_load as remove_quick_load,
         write_quick_load_note as write_quick_load_note,
@@ -100,6 +99,6 @@ if TYPE_CHECKING:
     from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure, wilson_interval as wilson_interval
     from edge_runtime.watched_folder.journal import Journal as Journal
     from edge_runtime.watched_folder.sorter import Sorter as Sorter
-    from edge_runtime.watched_folder.watcher import UNKNOWN as UNKNOWN, Sighting as Sighting, watch as watch
+    from edge_runtime.watched_folder.watcher import Sighting as Sighting, watch as watch
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)
