@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.model.other_models import ForeignClassifier as ForeignClassifier, read_labels as read_labels
     from edge_runtime.model.prediction import UNKNOWN as UNKNOWN, Prediction as Prediction
+    from edge_runtime.model.predictor import SMALL_MODEL_BYTES as SMALL_MODEL_BYTES, identify_file as identify_file
     from edge_runtime.model.session import open_quick_load as open_quick_load, open_session as open_session
     from edge_runtime.model.this_machine import (
         quick_load_paths as quick_load_paths,

@@ -72,6 +72,7 @@ class Preprocessing:
         source: ImageSource,
         *,
         max_pixels: int = images.MAX_PIXELS,
+        name: str | None = None,
     ) -> Image.Image:
         """`images.decode` with this contract's background and JPEG scale; raises ImageError."""
         return images.decode(
@@ -79,6 +80,7 @@ class Preprocessing:
             background=self.background,
             reduce_to_px=self.resize_px if self.jpeg_draft else None,
             max_pixels=max_pixels,
+            name=name,
         )
 
     def resize(self, image: Image.Image) -> Image.Image:
