@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from edge_runtime import EdgeError
+from edge_runtime import EdgeError, prepare_process
 
 __all__ = ["INTERRUPTED", "exit_code", "python_module"]
 
@@ -20,8 +20,13 @@ def python_module(name: str, *words: str) -> list[str]:
     return [sys.executable, "-P", "-m", name, *words]
 
 
-def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted") -> int:
-    """What `measure` gives, or the code of the error that ended it, which is told on stderr."""
+def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted", plain: bool = False) -> int:
+    """What `measure` gives, or the code of the error that ended it, which is told on stderr.
+
+    The process is prepared as those of `edge` are, unless it is `plain`: what `edge` is measured against.
+    """
+    if not plain:
+        prepare_process()
     # Ended from outside, as Ctrl-C ends it: what it started and the files it made must go with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

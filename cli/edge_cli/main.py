@@ -11,7 +11,6 @@ import gc
 import io
 import os
 import sys
-import warnings
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -19,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
-from edge_runtime import EdgeError, MissingExtraError, UsageError
+from edge_runtime import EdgeError, MissingExtraError, UsageError, prepare_process
 
 __all__ = ["app", "main", "run"]
 
@@ -114,8 +113,7 @@ def _edge(
 
 def main() -> None:
     """Run `edge` with the process's arguments and exit with the code DESIGN promises."""
-    # Pillow warns of odd EXIF, tags and sizes; what matters of it edge says in its own words.
-    warnings.filterwarnings("ignore", module=r"PIL\b")
+    prepare_process()
     # A stream that the caller closed: what would go there is nobody's.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         usable_cores as usable_cores,
     )
     from edge_runtime.machine.probe import run_probe as run_probe
+    from edge_runtime.machine.process import is_prepared as is_prepared, prepare_process as prepare_process
     from edge_runtime.model.card import (
         EMBEDDING_NAME as EMBEDDING_NAME,
         INPUT_NAME as INPUT_NAME,
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
         ModelCard as ModelCard,
     )
     from edge_runtime.model.classifier import Classifier as Classifier
+    from edge_runtime.model.image_classifier import ImageClassifier as ImageClassifier
     from edge_runtime.model.onnx_bytes import (
         count_parameters as count_parameters,
         graph_sha256 as graph_sha256,
@@ -85,10 +87,10 @@ if TYPE_CHECKING:
         with_metadata as with_metadata,
     )
     from edge_runtime.model.other_models import ForeignClassifier as ForeignClassifier, read_labels as read_labels
-    from edge_runtime.model.prediction import Prediction as Prediction
-    from edge_runtime.model.session import open_session as open_session
+    from edge_runtime.model.prediction import UNKNOWN as UNKNOWN, Prediction as Prediction
+    from edge_runtime.model.predictor import SMALL_MODEL_BYTES as SMALL_MODEL_BYTES, identify_file as identify_file
+    from edge_runtime.model.session import open_quick_load as open_quick_load, open_session as open_session
     from edge_runtime.model.this_machine import (
-        find_quick_load as find_quick_load,
         quick_load_paths as quick_load_paths,
         remove_quick_load as remove_quick_load,
         write_quick_load_note as write_quick_load_note,
@@ -115,6 +117,6 @@ if TYPE_CHECKING:
     )
     from edge_runtime.watched_folder.journal import Journal as Journal
     from edge_runtime.watched_folder.sorter import Sorter as Sorter
-    from edge_runtime.watched_folder.watcher import UNKNOWN as UNKNOWN, Sighting as Sighting, watch as watch
+    from edge_runtime.watched_folder.watcher import Sighting as Sighting, watch as watch
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime import METADATA_KEY, ModelCard, Preprocessing
+from edge_runtime import METADATA_KEY, ModelCard, Preprocessing, quick_load_paths, write_quick_load_note
 from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
 from tiny_model import write_tiny_model
 
@@ -77,6 +79,17 @@ def test_a_program_gets_one_document(edge: Any, model: Path) -> None:
     assert found["card"] == json.loads(onnx.load(model).metadata_props[0].value)
     assert found["opsets"] == {"ai.onnx": 18} and found["ir_version"] == 10 and found["quick_load"] is None
     assert found["inputs"] == [{"name": "image", "type": "tensor(uint8)", "shape": ["batch", 32, 32, 3]}]
+
+
+def test_an_optimised_form_is_named_where_it_is_opened_and_only_there(edge: Any, model: Path) -> None:
+    quick, _ = quick_load_paths(model)
+    shutil.copyfile(model, quick)
+    write_quick_load_note(model, onnxruntime.__version__)
+    assert json.loads(edge("info", model, "--json").stdout)["quick_load"] == str(quick)
+    assert f"{quick} fits this machine and is opened in its place" in edge("info", model).stdout
+    quick.write_bytes(b"no model")
+    write_quick_load_note(model, onnxruntime.__version__)
+    assert json.loads(edge("info", model, "--json").stdout)["quick_load"] is None
 
 
 def test_a_file_as_exported_is_verified_and_another_card_changes_nothing(edge: Any, model: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 import threading
@@ -61,8 +60,6 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            # As in edge train: torch's threads spin while they wait, which slows what else works on the machine.
-            env={"GOMP_SPINCOUNT": "10000", **os.environ},
             text=True,
             encoding="utf-8",
         )

@@ -142,8 +142,9 @@ class _OnnxRuntime(Engine):
     """`Classifier`, which is what edge ships."""
 
     def __init__(self, setup: Setup) -> None:
-        from edge_runtime import Classifier, ForeignClassifier
+        from edge_runtime import Classifier, ForeignClassifier, ImageClassifier
 
+        self.classifier: ImageClassifier
         if setup.classes is None:
             self.classifier = Classifier(setup.path, threads=setup.threads)
         else:

@@ -115,7 +115,7 @@ def _make(backbone: Backbone) -> tuple[Network, ModelCard]:
 
     preprocessing, mean, std = preset(backbone)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         network = Network(build(backbone, classes=CLASSES), mean, std)
     card = ModelCard(
         labels=tuple(f"class {index}" for index in range(CLASSES)),

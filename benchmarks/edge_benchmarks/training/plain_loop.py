@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(result) + "\n")
         return 0
 
-    return exit_code(run)
+    return exit_code(run, plain=True)
 
 
 def prepare(settings: PlainSettings) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,8 +41,6 @@ def average(
 ) -> int:
     """Run `edge_train.average` and print each step of it."""
     chosen = [find_run(run) for run in runs]
-    # As in edge train: torch's threads spin while they wait, which slows work beside other work.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from edge_train import average as run_average
 
     with Console(quiet=quiet) as console:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -84,8 +83,6 @@ def export(
     """Run `edge_export.export` and print its proof."""
     if format_ == "all" and out is not None:
         raise UsageError("--out names one file, but --format all writes two", "drop --out, or export one format")
-    # torch's threads wait for each other by spinning; this much costs nothing on an idle machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Whoever ends the process otherwise than with Ctrl-C must not leave half a file either.
     signal.signal(signal.SIGTERM, _interrupt)
     with Console(quiet=quiet) as console:

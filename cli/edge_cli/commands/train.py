@@ -296,9 +296,6 @@ def train(
     quiet: QuietFlag = False,
 ) -> int:
     """Run `edge_train.train` and print what came out."""
-    # torch's threads (GNU OpenMP) wait for each other by spinning. This much costs nothing on an idle machine; the
-    # default, 30 times as much, makes training beside other work several times slower.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from edge_train import TrainSettings
 
     if strategy == "all" and os.environ.get("WORLD_SIZE", "1") != "1":

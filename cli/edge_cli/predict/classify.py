@@ -18,7 +18,7 @@ from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageErr
 if TYPE_CHECKING:
     from edge_cli.console import Console
     from edge_cli.predict.output import Output
-    from edge_runtime import Classifier, Prediction
+    from edge_runtime import ImageClassifier, Prediction
 
 __all__ = ["Pictures", "classify"]
 
@@ -85,7 +85,7 @@ class Pictures:
 
 
 def classify(
-    classifier: Classifier, pictures: Pictures, output: Output, console: Console, *, save_input: Path | None = None
+    classifier: ImageClassifier, pictures: Pictures, output: Output, console: Console, *, save_input: Path | None = None
 ) -> int:
     """Print the answer for each picture in the order given, and what cannot be classified on stderr; the exit code."""
     failed = 0
@@ -103,7 +103,9 @@ def classify(
     return 1 if failed or pictures.failed else 0
 
 
-def _answers(classifier: Classifier, pictures: Pictures, save_input: Path | None) -> Iterator[Prediction | ImageError]:
+def _answers(
+    classifier: ImageClassifier, pictures: Pictures, save_input: Path | None
+) -> Iterator[Prediction | ImageError]:
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
         yield _one(classifier, next(next(pictures.bursts())), save_input)
@@ -121,7 +123,7 @@ def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]
         yield source.image
 
 
-def _one(classifier: Classifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
+def _one(classifier: ImageClassifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
     try:
         if save_input is None:
             answer = classifier.predict(source.image)
@@ -132,7 +134,7 @@ def _one(classifier: Classifier, source: Source, save_input: Path | None) -> Pre
     return replace(answer, image=source.name)
 
 
-def _predict_and_save(classifier: Classifier, source: Source, target: Path) -> Prediction:
+def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path) -> Prediction:
     """The answer for what `target` shows: the model's input, after resizing and cropping."""
     from PIL import Image
 

@@ -14,7 +14,7 @@ from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, one_
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
-    from edge_runtime import Classifier
+    from edge_runtime import ImageClassifier
 
 __all__ = ["JOURNAL_NAME", "watch_folder"]
 
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 def watch_folder(
     folder: Path,
-    open_classifier: Callable[[], Classifier],
+    open_classifier: Callable[[], ImageClassifier],
     console: Console,
     *,
     move_to: str | None,

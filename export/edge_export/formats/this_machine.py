@@ -34,8 +34,9 @@ SHARE_OF_PAIRS = 0.75
 _FATAL_ONLY = 4
 _FIRST_ANSWER = """
 import sys, time
+from edge_runtime import Classifier, prepare_process
+prepare_process()
 import numpy, onnxruntime
-from edge_runtime import Classifier
 started = time.perf_counter()
 classifier = Classifier(sys.argv[1])
 contract = classifier.preprocessing

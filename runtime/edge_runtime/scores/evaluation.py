@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import DataError, ImageError
 from edge_runtime.files.class_folders import Sample
 from edge_runtime.images.preprocessing import Preprocessing
-from edge_runtime.model.classifier import Classifier
+from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
 from edge_runtime.scores.metrics import Metrics, measure
 
@@ -37,7 +37,7 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier,
+    classifier: ImageClassifier,
     root: Path,
     samples: Sequence[Sample],
     *,

@@ -108,7 +108,7 @@ class Predicting:
             exchange.kind = "image"
             exchange.figures["undecodable"] = len(answers) - len(good)
         if len(answers) == 1 and isinstance(answers[0], ImageError):
-            raise Refusal(422, "image", _about(answers[0], names[0]), answers[0].hint)
+            raise Refusal(422, "image", answers[0].message, answers[0].hint)
         results = [
             _answer_json(answer, options) if isinstance(answer, Answer) else _error_json(answer, name)
             for name, answer in zip(names, answers, strict=True)
@@ -161,12 +161,7 @@ def _answer_json(answer: Answer, options: _Options) -> dict[str, Any]:
 
 
 def _error_json(error: ImageError, name: str) -> dict[str, str]:
-    return {"image": name, "error": _about(error, name), "hint": error.hint}
-
-
-def _about(error: ImageError, name: str) -> str:
-    # The runtime calls what has no path "image bytes"; what stands in <…> is an object's address.
-    return re.sub(r"<[^>]* at 0x[0-9a-f]+>", "the file", error.message.replace("image bytes", name, 1))
+    return {"image": name, "error": error.message, "hint": error.hint}
 
 
 def _timings(answers: list[Answer]) -> dict[str, float]:

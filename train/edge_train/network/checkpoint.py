@@ -38,16 +38,12 @@ class Checkpoint:
         """The network on the CPU in evaluation mode. Raises CheckpointError where it does not fit."""
         card = self.card
         try:
-            network = Network(
-                build(
-                    find_backbone(card.backbone),
-                    classes=len(card.labels),
-                    dropout=dropout,
-                    **architecture(card),
-                ),
-                mean=tuple(card.normalization["mean"]),
-                std=tuple(card.normalization["std"]),
-            )
+            # Weights are drawn, to be replaced; the caller's next random numbers are not to depend on that.
+            with torch.random.fork_rng(devices=[]):
+                made = build(
+                    find_backbone(card.backbone), classes=len(card.labels), dropout=dropout, **architecture(card)
+                )
+            network = Network(made, mean=tuple(card.normalization["mean"]), std=tuple(card.normalization["std"]))
             network.load_state_dict(dict(self.network))
         except (RuntimeError, KeyError, TypeError, UsageError) as error:
             reason = str(error).splitlines()[0]

@@ -35,6 +35,7 @@ from edge_runtime import (
     UsageError,
     WeightsError,
     find_run,
+    is_prepared,
     scan,
     usable_cores,
 )
@@ -355,7 +356,7 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
         )
     threads = settings.threads or max(1, usable_cores() // _processes_here(world))
     torch.set_num_threads(threads)
-    if device.type == "cpu":
+    if device.type == "cpu" and is_prepared():
         keep_freed_memory()
     return world, device, threads
 

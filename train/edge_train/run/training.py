@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_runtime import Progress, Run, Silence
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.epochs import fit
 from edge_train.run.finish import TrainResult, finish
 from edge_train.run.job import Job
@@ -18,10 +19,12 @@ from edge_train.settings import TrainSettings
 __all__ = ["TrainResult", "resume", "train"]
 
 
+@borrowed_torch()
 def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:
     """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
 
-    Under torchrun each process calls it; they train together, and the first one writes.
+    Under torchrun each process calls it; they train together, and the first one writes. Torch's threads and random
+    numbers are the caller's again when it returns; `edge_runtime.prepare_process` makes it as fast as the command.
 
     Raises:
         DataError: the data folder is not as it must be, or has unreadable images (exit 2).
@@ -40,6 +43,7 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     return _run(job, run, None, started)
 
 
+@borrowed_torch()
 def resume(run: Run, progress: Progress | None = None) -> TrainResult:
     """Go on with a run that was interrupted, as if it never had been.
 

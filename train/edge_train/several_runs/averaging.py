@@ -40,6 +40,7 @@ from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_chec
 from edge_train.network.network import Network
 from edge_train.report.page import SplitAnswers
 from edge_train.run.batches import evaluation_batches, training_batches
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.run_folder import create_run, finish_run
 from edge_train.run.versions import choose_device, git_revision, now, versions
 from edge_train.settings import TrainSettings
@@ -107,6 +108,7 @@ class AverageResult:
     steps: tuple[AverageStep, ...]
 
 
+@borrowed_torch()
 def average(
     runs: Sequence[Run], *, out: Path = RUNS_FOLDER, threads: int | None = None, progress: Progress | None = None
 ) -> AverageResult:
