@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +26,7 @@ from edge_data import (
     tint,
     wrapped,
 )
-
-if TYPE_CHECKING:
-    from edge_train.several_runs.comparison import Comparison, StrategyRow
+from edge_train.several_runs.comparison import Comparison, StrategyRow
 
 __all__ = ["SHOWN", "Answered", "Answers", "Curve", "draw_comparison", "draw_predictions"]
 
