@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from edge_data.check.findings import MEANINGS, Finding, Place
-from edge_data.drawing.sheet import GRID, INK, Colour, Sheet, check_png_target
+from edge_data.drawing.colours import GRID, INK, Colour
+from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_runtime import EdgeError, Progress, UsageError, decode
 
 __all__ = ["check_target", "draw_contact_sheet"]

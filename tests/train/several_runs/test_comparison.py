@@ -16,7 +16,8 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from edge_data import draw_shapes  # noqa: E402
-from edge_data.drawing.sheet import RIGHT, WRONG, plain, tint  # noqa: E402
+from edge_data.drawing.colours import RIGHT, WRONG, tint  # noqa: E402
+from edge_data.drawing.sheet import plain  # noqa: E402
 from edge_runtime import (  # noqa: E402
     EdgeError,
     Run,
