@@ -34,8 +34,6 @@ if TYPE_CHECKING:
         STRATEGY_COLOURS as STRATEGY_COLOURS,
         TRACK as TRACK,
         WRONG as WRONG,
-        Colour as Colour,
-        as_hex as as_hex,
         tint as tint,
     )
     from edge_data.drawing.sheet import SCALE as SCALE, Sheet as Sheet, check_png_target as check_png_target

@@ -1,7 +1,7 @@
 """The two pictures of a report: how latency is distributed, and what accuracy costs.
 
-Colours are those of Okabe and Ito (2008), which the colour-blind tell apart; none carries a meaning alone: precisions
-differ in hatching and in the shape of their marks, too, so both pictures can be read in grey.
+No colour carries a meaning alone: precisions differ in hatching and in the shape of their marks, too, so both pictures
+can be read in grey.
 """
 
 from __future__ import annotations
@@ -16,7 +16,20 @@ import numpy as np
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds, short_names
-from edge_runtime import MissingExtraError, atomic_path
+from edge_data import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SOFT,
+    chart_style,
+    lettered,
+    new_figure,
+    require_matplotlib as require,
+    save_png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,8 +40,6 @@ __all__ = ["LATENCY_FILE", "TRADEOFF_FILE", "draw_latency", "draw_tradeoff", "re
 LATENCY_FILE = "latency.png"
 TRADEOFF_FILE = "tradeoff.png"
 
-INK, SOFT, FRONT = "#1e1e1e", "#6e6e6e", "#000000"
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#999999"
 # Colour, hatching and the shape of a mark by precision; what is not listed is grey.
 LOOKS = {
     "fp32": (BLUE, "", "o"),
@@ -37,8 +48,7 @@ LOOKS = {
     "fp16": (PURPLE, "xxxx", "^"),
 }
 OTHER = (GREY, "\\\\\\\\", "v")
-DPI = 150
-ROW_INCHES = 0.42
+DPI, WIDTH_PX, ROW_PX = 150, 1500, 63
 BINS_PER_DOUBLING, LEAST_BINS, MOST_BINS = 24, 8, 60
 LARGEST_AREA, SMALLEST_AREA = 1500.0, 30.0
 LEGEND_MARK_POINTS = 18.0
@@ -47,10 +57,7 @@ LONGEST_NAME = 36
 
 def require_matplotlib() -> None:
     """Raises MissingExtraError where pictures cannot be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingExtraError("bench", "matplotlib") from None
+    require("bench")
 
 
 def draw_latency(report: Report, path: Path) -> None:
@@ -64,28 +71,25 @@ def draw_latency(report: Report, path: Path) -> None:
         OutputError: `path` cannot be written.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    with chart_style():
+        save_png(_latency(report), path)
 
+
+def _latency(report: Report) -> Figure:
     rows = report.rows
-    figure = Figure(figsize=(10, 1.7 + ROW_INCHES * len(rows)), layout="constrained")
+    figure = new_figure(WIDTH_PX, 255 + ROW_PX * len(rows), dpi=DPI)
     axes = figure.subplots()
-    axes.set_xscale("log")
     for place, row in enumerate(rows):
         _draw_distribution(axes, place, row)
     _beside(axes, -0.75, "p50 / p90 ms")
-    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows], color=INK)
     axes.set_ylim(len(rows) - 0.4, -0.7)
     slowest, fastest = max(max(row.latency.times_ms) for row in rows), min(min(row.latency.times_ms) for row in rows)
     axes.set_xlim(fastest / 1.15, slowest * 1.15)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("inference, one image, ms (logarithmic)")
-    _plain(axes)
+    _milliseconds(axes, "inference, one image")
     _title(figure, "Latency: every call, its median and 90th percentile", report)
     _legend(axes, rows, kind="area")
-    _save(figure, path)
+    return figure
 
 
 def draw_tradeoff(report: Report, path: Path) -> str:
@@ -98,18 +102,22 @@ def draw_tradeoff(report: Report, path: Path) -> str:
         OutputError: `path` cannot be written.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
-
     rows = comparable_rows(report.rows)
     if not rows:
         return "no model's accuracy is known: name labelled images with --data"
+    with chart_style():
+        save_png(_tradeoff(report, rows), path)
+    return ""
+
+
+def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
+    from matplotlib.ticker import PercentFormatter
+
     accuracy = rows[0].accuracy
     assert accuracy is not None
     front = pareto_front(rows)
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    figure = new_figure(WIDTH_PX, 975, dpi=DPI)
     axes = figure.subplots()
-    axes.set_xscale("log")
     area = _areas(rows)
     for row in rows:
         colour, _, mark = LOOKS.get(row.precision, OTHER)
@@ -127,27 +135,22 @@ def draw_tradeoff(report: Report, path: Path) -> str:
     axes.plot(
         [row.answer.p90_ms for row in front],
         [_percent(row) for row in front],
-        color=FRONT,
+        color=INK,
         linewidth=1.2,
         linestyle="--",
         zorder=2,
     )
     _widen(axes, rows)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter())
     what = "from picture to answer" if rows[0].end_to_end is not None else "of inference"
-    axes.set_xlabel(f"90th percentile {what}, ms (logarithmic)")
+    _milliseconds(axes, f"90th percentile {what}")
     count = f", n {accuracy.n}" if accuracy.n else ""
-    axes.set_ylabel(f"top-1 accuracy, {accuracy.source}: {accuracy.where}{count}")
-    _plain(axes)
-    axes.grid(axis="y", color="#e2e2e2", linewidth=0.6)
+    axes.set_ylabel(f"top-1 accuracy, {accuracy.source}: {lettered(accuracy.where)}{count}")
+    axes.grid(axis="y")
     _title(figure, "Accuracy against latency", report)
     _legend(axes, rows, kind="mark", area=area)
     _name_points(figure, axes, rows, front, area)
-    _save(figure, path)
-    return ""
+    return figure
 
 
 def _draw_distribution(axes: Axes, place: int, row: Row) -> None:
@@ -195,7 +198,7 @@ def _beside(axes: Axes, place: float, text: str) -> None:
 
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
-    name = short_names(rows)[row.model]
+    name = lettered(short_names(rows)[row.model])
     # The end of a path tells more than its beginning.
     parts = [name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME:]}"]
     if len({each.precision for each in rows}) > 1:
@@ -311,7 +314,7 @@ def _legend(axes: Axes, rows: Sequence[Row], *, kind: str, area: Callable[[float
             )
     if kind == "mark":
         assert area is not None
-        handles.append(Line2D([], [], color=FRONT, linestyle="--", label="Pareto front (filled)"))
+        handles.append(Line2D([], [], color=INK, linestyle="--", label="Pareto front (filled)"))
         size = _legend_size_bytes(area)
         handles.append(
             Line2D(
@@ -326,9 +329,7 @@ def _legend(axes: Axes, rows: Sequence[Row], *, kind: str, area: Callable[[float
             )
         )
     location: Any = "lower right" if kind == "mark" else "upper right"
-    axes.legend(
-        handles=handles, loc=location, fontsize=8, frameon=True, framealpha=0.9, labelspacing=0.9, borderpad=0.9
-    )
+    axes.legend(handles=handles, loc=location, fontsize=8, frameon=True, labelspacing=0.9, borderpad=0.9)
 
 
 def _legend_size_bytes(area: Callable[[float], float]) -> float:
@@ -344,16 +345,15 @@ def _percent(row: Row) -> float:
 
 def _title(figure: Figure, title: str, report: Report) -> None:
     """Above everything, so that it meets nothing that stands beside the axes."""
-    figure.suptitle(f"{title}\n{report.environment}", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{title}\n{lettered(str(report.environment))}", x=0.01, ha="left", fontsize=9)
 
 
-def _plain(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.grid(axis="x", color="#e2e2e2", linewidth=0.6)
-    axes.set_axisbelow(True)
+def _milliseconds(axes: Axes, what: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f"{what}, ms (logarithmic)")
+    axes.grid(axis="x")

@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_data.drawing.colours import GRID, INK, SOFT, as_hex
+from edge_data.drawing.colours import GRID, INK, SOFT
 from edge_runtime import MissingExtraError, atomic_path
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ __all__ = ["as_svg", "chart_style", "lettered", "new_figure", "require_matplotli
 
 STYLE: Any = {
     "axes.axisbelow": True,
-    "axes.edgecolor": as_hex(INK),
-    "axes.labelcolor": as_hex(SOFT),
+    "axes.edgecolor": INK,
+    "axes.labelcolor": SOFT,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlecolor": as_hex(INK),
+    "axes.titlecolor": INK,
     "axes.titlelocation": "left",
     "font.family": "DejaVu Sans",
-    "grid.color": as_hex(GRID),
+    "grid.color": GRID,
     "legend.frameon": False,
     "svg.fonttype": "none",
-    "text.color": as_hex(INK),
+    "text.color": INK,
     "text.parse_math": False,  # names of files and folders may hold $
     "xtick.bottom": False,
-    "xtick.labelcolor": as_hex(SOFT),
-    "ytick.labelcolor": as_hex(SOFT),
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
     "ytick.left": False,
 }
 

@@ -18,26 +18,16 @@ __all__ = [
     "STRATEGY_COLOURS",
     "TRACK",
     "WRONG",
-    "Colour",
-    "as_hex",
     "tint",
 ]
 
-Colour = tuple[int, int, int]
-
-INK, SOFT, GRID, TRACK, PAPER = (30, 30, 30), (105, 105, 105), (222, 222, 222), (236, 236, 236), (255, 255, 255)
-BLUE, ORANGE, GREEN, VERMILION = (0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0)
-PURPLE, GREY = (204, 121, 167), (153, 153, 153)
-STRATEGY_COLOURS: Final[dict[str, Colour]] = {"feature-extraction": BLUE, "fine-tune": ORANGE, "scratch": GREEN}
+INK, SOFT, GRID, TRACK, PAPER = "#1e1e1e", "#696969", "#dedede", "#ececec", "#ffffff"
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#999999"
+STRATEGY_COLOURS: Final[dict[str, str]] = {"feature-extraction": BLUE, "fine-tune": ORANGE, "scratch": GREEN}
 RIGHT, WRONG = BLUE, VERMILION
 
 
-def tint(colour: Colour, white: float) -> Colour:
-    """The colour with so much white in it, 0 to 1."""
-    red, green, blue = (round(part + (255 - part) * white) for part in colour)
-    return red, green, blue
-
-
-def as_hex(colour: Colour) -> str:
-    """The colour as `#rrggbb`."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
+def tint(colour: str, white: float) -> str:
+    """The colour, `#rrggbb`, with so much white in it, 0 to 1."""
+    parts = bytes.fromhex(colour[1:])
+    return "#" + bytes(round(part + (255 - part) * white) for part in parts).hex()

@@ -12,7 +12,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, features
 
-from edge_data.drawing.colours import INK, PAPER, RIGHT, STRATEGY_COLOURS, WRONG, Colour
+from edge_data.drawing.colours import INK, PAPER, RIGHT, STRATEGY_COLOURS, WRONG
 from edge_runtime import OutputError, UsageError, atomic_path
 
 __all__ = ["SCALE", "Sheet", "check_png_target", "plain"]
@@ -50,19 +50,19 @@ class Sheet:
         self.image = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
         self.pen = ImageDraw.Draw(self.image)
 
-    def text(self, x: float, y: float, text: str, *, size: int = 14, colour: Colour = INK, at: float = 0.0) -> None:
+    def text(self, x: float, y: float, text: str, *, size: int = 14, colour: str = INK, at: float = 0.0) -> None:
         """One line whose top is `y`; `at` 0 starts, 0.5 centres and 1 ends it at `x`."""
         font = _font(size, text := plain(text))
         left = x * SCALE - at * self.pen.textlength(text, font=font)
         self.pen.text((left, y * SCALE), text, fill=colour, font=font)
 
-    def box(self, x: float, y: float, width: float, height: float, colour: Colour, *, radius: float = 0) -> None:
+    def box(self, x: float, y: float, width: float, height: float, colour: str, *, radius: float = 0) -> None:
         """A filled box, its corners rounded by `radius`; nothing where it has no area."""
         if width > 0 and height > 0:
             corners = (x * SCALE, y * SCALE, max(x * SCALE, (x + width) * SCALE - 1), (y + height) * SCALE - 1)
             self.pen.rounded_rectangle(corners, radius * SCALE, fill=colour)
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: float = 1.0) -> None:
+    def line(self, points: Sequence[tuple[float, float]], colour: str, width: float = 1.0) -> None:
         """A line through the points."""
         self.pen.line([(x * SCALE, y * SCALE) for x, y in points], colour, round(width * SCALE), joint="curve")
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, strategies as st
-from PIL import Image
+from PIL import Image, ImageColor
 
 torch = pytest.importorskip("torch")
 
@@ -20,6 +21,7 @@ from edge_data.drawing.colours import RIGHT, WRONG, tint  # noqa: E402
 from edge_data.drawing.sheet import plain  # noqa: E402
 from edge_runtime import (  # noqa: E402
     EdgeError,
+    MissingExtraError,
     Run,
     Silence,
     UsageError,
@@ -195,6 +197,15 @@ def test_nothing_to_compare_is_an_error(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_without_what_draws_the_report_nothing_is_trained(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match="matplotlib"):
+        compare(settings(data, tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("wrong", ["weights", "data"])
 def test_what_is_wrong_for_all_ends_it_before_anything_is_trained(
     data: Path, weights: Path, tmp_path: Path, wrong: str
@@ -363,7 +374,7 @@ def cells(target: Path) -> tuple[int, int]:
     """How much of the picture is the ground of right and of wrong answers."""
     with Image.open(target) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    right, wrong = ((pixels == tint(colour, 0.9)).all(axis=2).sum() for colour in (RIGHT, WRONG))
+    right, wrong = ((pixels == ImageColor.getrgb(tint(colour, 0.9))).all(axis=2).sum() for colour in (RIGHT, WRONG))
     return int(right), int(wrong)
 
 

@@ -48,7 +48,7 @@ def curve_chart(history: Sequence[EpochFigures], best_epoch: int, quantity: str)
             axes.plot(epoch, value, "o", **dot, clip_on=False, gid=f"epoch {epoch}: {name} {said[epoch]}")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, labelcolor="linecolor", borderpad=0)
     axes.set_ylim(*((None, 100) if unit else (0, None)))
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     label = f"{quantity} by epoch: {'; '.join(told) or 'no finite values'}. Best epoch {best_epoch}."
     return as_svg(figure, label.capitalize(), VARIABLES)
 

@@ -21,9 +21,7 @@ from edge_data import (
     STRATEGY_COLOURS,
     TRACK,
     WRONG,
-    Colour,
     Sheet,
-    as_hex,
     chart_style,
     lettered,
     new_figure,
@@ -61,8 +59,8 @@ def draw_comparison(target: Path, comparison: Comparison, curves: Mapping[str, C
     height = above + tall + 94 + low + below
     figure = new_figure(WIDTH, height, layout="none")
 
-    def write(y: float, text: str, points: float, colour: Colour = INK) -> None:
-        figure.text(MARGIN / WIDTH, 1 - y / height, text, va="top", fontsize=points, color=as_hex(colour))
+    def write(y: float, text: str, points: float, colour: str = INK) -> None:
+        figure.text(MARGIN / WIDTH, 1 - y / height, text, va="top", fontsize=points, color=colour)
 
     title = lettered(title)
     write(18, f"{title if len(title) < 60 else f'{title[:57]}...'}: strategies compared", 17)
@@ -93,7 +91,7 @@ def draw_comparison(target: Path, comparison: Comparison, curves: Mapping[str, C
 
 def _name(axes: Axes, title: str, note: str = "") -> None:
     axes.set_title(title, fontsize=12, pad=20)
-    axes.set_title(note, fontsize=9, pad=20, loc="right", color=as_hex(SOFT))
+    axes.set_title(note, fontsize=9, pad=20, loc="right", color=SOFT)
 
 
 def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
@@ -110,15 +108,15 @@ def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
         for place, (name, share, interval, white) in enumerate(there):
             at = number + 0.28 * (place - (len(there) - 1) / 2)
             around = [[share - 100 * interval[0]], [100 * interval[1] - share]] if interval else None
-            colour = as_hex(tint(STRATEGY_COLOURS[row.strategy], white))
-            drawn = axes.bar(at, share, 0.23, color=colour, yerr=around, capsize=4, ecolor=as_hex(INK))
+            colour = tint(STRATEGY_COLOURS[row.strategy], white)
+            drawn = axes.bar(at, share, 0.23, color=colour, yerr=around, capsize=4, ecolor=INK)
             axes.bar_label(drawn, fmt="%.1f", padding=2, fontsize=9)
             under.append((at, name))
         if not there:
-            axes.text(number, 5, "not trained", ha="center", color=as_hex(SOFT))
+            axes.text(number, 5, "not trained", ha="center", color=SOFT)
     best = "\nbest for export"
     names = [f"\n{row.strategy}{best if row.strategy == comparison.best else ''}" for row in comparison.rows]
-    axes.set_xticks(range(len(names)), names, color=as_hex(INK), fontsize=11)
+    axes.set_xticks(range(len(names)), names, color=INK, fontsize=11)
     axes.set_xticks([at for at, _ in under], [name for _, name in under], minor=True)
     axes.tick_params(axis="x", which="minor", bottom=False, labelsize=9)
     axes.xaxis.remove_overlapping_locs = False
@@ -131,17 +129,17 @@ def _draw_curves(axes: Axes, rows: Sequence[StrategyRow], curves: Mapping[str, C
     axes.grid(axis="y")
     for row in rows:
         points = {epoch: 100 * share for epoch, share in curves.get(row.strategy, ()) if share is not None}
-        look: dict[str, Any] = {"color": as_hex(STRATEGY_COLOURS[row.strategy]), "marker": MARKS[row.strategy]}
+        look: dict[str, Any] = {"color": STRATEGY_COLOURS[row.strategy], "marker": MARKS[row.strategy]}
         if points:
             size = 7 if len(points) <= DOTS_UP_TO else 0
             axes.plot(list(points), list(points.values()), **look, lw=2.5, markersize=size, clip_on=False)
             axes.plot([], [], **look, lw=2.5, markersize=7, label=row.strategy)
         if row.best_epoch in points:
-            ring: dict[str, Any] = {"markeredgecolor": as_hex(INK), "markersize": 9, "markeredgewidth": 1.4}
+            ring: dict[str, Any] = {"markeredgecolor": INK, "markersize": 9, "markeredgewidth": 1.4}
             axes.plot(row.best_epoch, points[row.best_epoch], **look, **ring, clip_on=False, zorder=3)
     lowest, _ = axes.get_ylim()
     axes.set_ylim(min(lowest, 96), 100)
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
     axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=len(rows), fontsize=11, handlelength=1.2)
     axes.spines["left"].set_visible(False)
 
@@ -152,11 +150,11 @@ def _draw_costs(axes: Axes, title: str, rows: Sequence[StrategyRow], bars: Seque
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6))
     for number, (row, (part, text)) in enumerate(zip(rows, bars, strict=True)):
-        axes.barh(number, 1, 0.26, color=as_hex(TRACK))
-        axes.barh(number, max(0.004, part) if row.run else 0, 0.26, color=as_hex(STRATEGY_COLOURS[row.strategy]))
+        axes.barh(number, 1, 0.26, color=TRACK)
+        axes.barh(number, max(0.004, part) if row.run else 0, 0.26, color=STRATEGY_COLOURS[row.strategy])
         axes.text(0, number - 0.2, row.strategy, fontsize=11, va="bottom")
         shown, colour = (text, INK) if row.run else ("not trained", SOFT)
-        axes.text(1, number - 0.2, shown, va="bottom", ha="right", color=as_hex(colour))
+        axes.text(1, number - 0.2, shown, va="bottom", ha="right", color=colour)
 
 
 def _duration(seconds: float) -> str:
