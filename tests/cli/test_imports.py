@@ -150,10 +150,7 @@ def graph(folder: Path) -> tuple[set[str], list[tuple[str, str]]]:
     return set(modules), [(importer, imported) for importer, imported in imports]
 
 
-KNOWN = pytest.mark.xfail(strict=True, raises=graphlib.CycleError, reason="comparison and comparison_pictures")
-
-
-@pytest.mark.parametrize("part", [pytest.param(p, marks=KNOWN if p == "edge_train" else ()) for p in PARTS])
+@pytest.mark.parametrize("part", PARTS)
 def test_no_module_imports_itself_by_way_of_others(part: str) -> None:
     """Imports for types alone count too; those of the part's door do not: it hands out what it is asked for."""
     imports: dict[str, list[str]] = {}

@@ -37,11 +37,8 @@ if TYPE_CHECKING:
     from edge_train.run.training import resume as resume, train as train
     from edge_train.settings import STRATEGIES as STRATEGIES, TrainSettings as TrainSettings
     from edge_train.several_runs.averaging import AverageStep as AverageStep, Score as Score, average as average
-    from edge_train.several_runs.comparison import (
-        Comparison as Comparison,
-        StrategyRow as StrategyRow,
-        compare as compare,
-    )
+    from edge_train.several_runs.comparing import compare as compare
+    from edge_train.several_runs.comparison import Comparison as Comparison, StrategyRow as StrategyRow
     from edge_train.strategy.bfloat16 import choose_precision as choose_precision
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -11,7 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from edge_data.check.findings import MEANINGS, Finding, Place
-from edge_data.drawing.sheet import GRID, INK, Colour, Sheet, check_png_target
+from edge_data.drawing.colours import GRID, INK
+from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_runtime import EdgeError, Progress, UsageError, decode
 
 __all__ = ["check_target", "draw_contact_sheet"]
@@ -25,14 +26,14 @@ _GAP_PX = 10
 _LINE_PX = 14
 _LINES = 3
 _TITLE_PX = 30
-_HARM, _NOTE, _PLAIN = (200, 30, 30), (210, 150, 30), (150, 150, 150)
+_HARM, _NOTE, _PLAIN = "#c81e1e", "#d2961e", "#969696"
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
     path: str
     caption: str
-    colour: Colour
+    colour: str
 
 
 def check_target(target: Path, root: Path) -> None:

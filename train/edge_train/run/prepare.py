@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -270,7 +271,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         CheckpointError: the run's files are missing or damaged.
         DataError: its images are gone or changed.
     """
-    settings, root = _read_settings(run)
+    settings, root = _read_settings(run, run.read_config())
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
     folders = scan(root, labels=card.labels)
@@ -308,8 +309,8 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
         CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
         DataError: its images are gone or changed.
     """
-    settings, root = _read_settings(run)
     config = run.read_config()
+    settings, root = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
@@ -322,13 +323,13 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # What `auto` came to must not depend on whether the weights can be had now.
     job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
     _require_same_images(run, job.card.data["fingerprint"], card)
-    job.card = card
+    # The run goes on as it was asked for, and says so.
+    job.settings, job.card = settings, card
     return job
 
 
-def _read_settings(run: Run) -> tuple[TrainSettings, Path]:
-    """The settings in a run's config.json and the folder of its images."""
-    config = run.read_config()
+def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, Path]:
+    """The settings in `config`, what config.json of `run` says, and the folder of its images."""
     try:
         return TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])}), Path(
             config["data_root"]
