@@ -15,18 +15,15 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_benchmarks.benching import bench as bench
-    from edge_benchmarks.machine.environment import read_environment as read_environment
     from edge_benchmarks.measure.timings import Timings as Timings
     from edge_benchmarks.measure.turns import Plan as Plan, take_turns as take_turns, warm_up as warm_up
     from edge_benchmarks.models.accuracy import LabelledImages as LabelledImages
     from edge_benchmarks.models.contestant import Contestant as Contestant
-    from edge_benchmarks.models.drawn_picture import draw_picture as draw_picture
     from edge_benchmarks.models.fresh_backbones import (
         build_fresh as build_fresh,
         build_int8 as build_int8,
         choose_backbones as choose_backbones,
         choose_precisions as choose_precisions,
-        missing_package as missing_package,
     )
     from edge_benchmarks.models.other_engines import choose_engines as choose_engines, find_rivals as find_rivals
     from edge_benchmarks.report.files import (

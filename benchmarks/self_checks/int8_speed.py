@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_benchmarks import Plan, Table, build_fresh, choose_backbones, read_environment, take_turns, warm_up
+from edge_benchmarks import Plan, Table, build_fresh, choose_backbones, take_turns, warm_up
+from edge_benchmarks.machine.environment import read_environment
 from edge_export import Quantizer
 from edge_runtime import Classifier
 from shared import check, flags, say

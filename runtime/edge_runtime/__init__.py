@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WeightsError as WeightsError,
         one_line as one_line,
     )
+    from edge_runtime.extras import EXTRAS as EXTRAS, missing_package as missing_package, require_extra as require_extra
     from edge_runtime.files.atomic import atomic_path as atomic_path, write_json as write_json, write_text as write_text
     from edge_runtime.files.class_folders import (
         ClassFolders as ClassFolders,
@@ -94,7 +95,7 @@ if TYPE_CHECKING:
         write_quick_load_note as write_quick_load_note,
     )
     from edge_runtime.progress import Progress as Progress, Silence as Silence
-    from edge_runtime.scores.evaluation import evaluate as evaluate
+    from edge_runtime.scores.evaluation import Evaluation as Evaluation, evaluate as evaluate
     from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure, wilson_interval as wilson_interval
     from edge_runtime.watched_folder.journal import Journal as Journal
     from edge_runtime.watched_folder.sorter import Sorter as Sorter
