@@ -1,7 +1,7 @@
 """Measure what a model costs on this machine: latency, throughput, size, memory.
 
     from pathlib import Path
-    from edge_benchmarks import Contestant, bench
+    from edge_vision import Contestant, bench
     print(bench([Contestant("mine", Path("model.onnx"))]).to_json())
 
 Names are loaded on first use, and torch only where a fresh backbone is built: a lean install can measure its models.

@@ -1,6 +1,6 @@
 """Classify images with an exported model file: numpy, Pillow and onnxruntime, nothing else.
 
-    from edge_runtime import Classifier
+    from edge_vision import Classifier
     print(Classifier("model.onnx").predict("x.jpg").label)
 
 Names are loaded on first use, so that `from edge_runtime import decode` does not pay for onnxruntime.

@@ -1,6 +1,6 @@
 """Train image classifiers: images, a pretrained backbone and a strategy in, a checkpoint out.
 
-    from edge_train import TrainSettings, train
+    from edge_vision import TrainSettings, train
     result = train(TrainSettings(data="photos", backbone="mobilenet_v2", strategy="fine-tune"))
     print(result.run.best, result.summary["metrics"]["val"]["accuracy"])
 
