@@ -8,7 +8,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -96,20 +95,22 @@ def test_the_examples_use_what_is_promised(block: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_run(tmp_path: Path) -> None:
+    """As one program, in a process of its own."""
     pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    monkeypatch.chdir(tmp_path)
     write_foreign(tmp_path / "squeezenet.onnx")
     (tmp_path / "imagenet.txt").write_text("a\nb\nc\nd\ne\n", encoding="utf-8")
     draw_shapes(tmp_path / "photos", counts=(24, 12, 12))
     for name in ("x.jpg", "y.jpg"):
         Image.new("RGB", (64, 48), "red").save(tmp_path / name)
-    names: dict[str, Any] = {}
     quick = 'backbone="shufflenet_v2_x0_5", weights="none", strategy="scratch", image_size=32, epochs=1, threads=1'
-    for block in BLOCKS:
-        # The server would stay.
-        code = block.replace("serve(ServeSettings", "print(ServeSettings").replace(", say=print", "")
-        exec(code.replace('backbone="mobilenet_v2", epochs=5', quick), names)
-    assert names["exported"].path.is_file() and names["comparison"].best == "scratch"
-    assert names["metrics"].n and names["found"].rows[0].latency.n >= 100
+    program = "".join(BLOCKS).replace('backbone="mobilenet_v2", epochs=5', quick)
+    # The server would stay.
+    program = program.replace("serve(ServeSettings", "print(ServeSettings").replace(", say=print", "")
+    program += "print('AT THE END', exported.path, comparison.best, metrics.n, found.rows[0].latency.n >= 100)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"AT THE END runs/photos-\S+/model.onnx scratch 12 True", done.stdout), done.stdout
