@@ -1,7 +1,7 @@
 """Measure what a model costs on this machine: latency, throughput, size, memory.
 
     from pathlib import Path
-    from edge_benchmarks import Contestant, bench
+    from edge_vision import Contestant, bench
     print(bench([Contestant("mine", Path("model.onnx"))]).to_json())
 
 Names are loaded on first use, and torch only where a fresh backbone is built: a lean install can measure its models.
@@ -15,16 +15,13 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_benchmarks.benching import bench as bench
-    from edge_benchmarks.machine.environment import read_environment as read_environment
     from edge_benchmarks.models.accuracy import LabelledImages as LabelledImages
     from edge_benchmarks.models.contestant import Contestant as Contestant
-    from edge_benchmarks.models.drawn_picture import draw_picture as draw_picture
     from edge_benchmarks.models.fresh_backbones import (
         build_fresh as build_fresh,
         build_int8 as build_int8,
         choose_backbones as choose_backbones,
         choose_precisions as choose_precisions,
-        missing_package as missing_package,
     )
     from edge_benchmarks.models.other_engines import choose_engines as choose_engines, find_rivals as find_rivals
     from edge_benchmarks.report.files import (

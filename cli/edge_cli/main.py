@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
-from edge_runtime import EdgeError, MissingExtraError, UsageError, prepare_process
+from edge_runtime import EdgeError, UsageError, prepare_process
 
 __all__ = ["app", "main", "run"]
 
@@ -45,15 +45,6 @@ _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",
     "install a 64-bit system; on a Raspberry Pi, Raspberry Pi OS (64-bit)",
 )
-
-HINTS = {
-    "torch": "export",
-    "torchvision": "train",
-    "onnx": "export",
-    "onnxscript": "export",
-    "matplotlib": "bench",
-    **dict.fromkeys(("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"), "serve"),
-}
 
 
 class LazyGroup(TyperGroup):
@@ -178,9 +169,12 @@ def run() -> int:
 
 def _unloadable(error: Exception, module: str) -> int:
     """A package is missing or does not load: one of an extra, or one of the base install that is broken."""
+    from edge_runtime import EXTRAS, MissingExtraError
+
     package = module.partition(".")[0]
-    if isinstance(error, ModuleNotFoundError) and package in HINTS:
-        missing = MissingExtraError(HINTS[package], module)
+    extras = [extra for extra, packages in EXTRAS.items() if package in packages]
+    if isinstance(error, ModuleNotFoundError) and extras:
+        missing = MissingExtraError(extras[-1], module)
         return fail(missing.message, missing.hint, missing.exit_code)
     if package.startswith("edge_"):
         raise error

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         BLUE as BLUE,
         GREEN as GREEN,
         GREY as GREY,
-        GRID as GRID,
         INK as INK,
         ORANGE as ORANGE,
         PURPLE as PURPLE,
@@ -38,11 +37,11 @@ if TYPE_CHECKING:
     )
     from edge_data.drawing.sheet import SCALE as SCALE, Sheet as Sheet, check_png_target as check_png_target
     from edge_data.sets.cache import cache_folder as cache_folder
-    from edge_data.sets.download import OnBytes as OnBytes, download as download, promised_hash as promised_hash
+    from edge_data.sets.downloading import OnBytes as OnBytes, download as download, promised_hash as promised_hash
     from edge_data.sets.find import DATA_SETS as DATA_SETS, DataSource as DataSource, find_data as find_data
-    from edge_data.sets.held_out import choose_evaluation as choose_evaluation
+    from edge_data.sets.held_out import EvaluationData as EvaluationData, choose_evaluation as choose_evaluation
     from edge_data.sets.image_store import ImageStore as ImageStore, default_cache_bytes as default_cache_bytes
-    from edge_data.sets.input_size import input_size as input_size, typical_short_side_px as typical_short_side_px
+    from edge_data.sets.picture_size import input_size as input_size, typical_short_side_px as typical_short_side_px
     from edge_data.sets.shapes import draw_shapes as draw_shapes, shapes_folder as shapes_folder
     from edge_data.sets.splits import (
         Splits as Splits,

@@ -1,7 +1,6 @@
 """Export a run's best checkpoint as one self-describing file, proven equal to it.
 
-from edge_export import export
-from edge_runtime import newest_run
+from edge_vision import export, newest_run
 print(export(newest_run())[0].path)
 """
 

@@ -1,6 +1,6 @@
 """Classify images with an exported model file: numpy, Pillow and onnxruntime, nothing else.
 
-    from edge_runtime import Classifier
+    from edge_vision import Classifier
     print(Classifier("model.onnx").predict("x.jpg").label)
 
 Names are loaded on first use, so that `from edge_runtime import decode` does not pay for onnxruntime.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WeightsError as WeightsError,
         one_line as one_line,
     )
+    from edge_runtime.extras import EXTRAS as EXTRAS, missing_package as missing_package, require_extra as require_extra
     from edge_runtime.files.atomic import atomic_path as atomic_path, write_json as write_json, write_text as write_text
     from edge_runtime.files.class_folders import (
         ClassFolders as ClassFolders,

@@ -111,8 +111,8 @@ class DataError(UsageError):
     """A data folder is empty, a file, or not laid out in class folders."""
 
 
-class MissingExtraError(UsageError):
-    """A command needs packages that the base install does not bring."""
+class MissingExtraError(UsageError, ImportError):
+    """A command needs packages that the base install does not bring; an ImportError, for those who try an import."""
 
     def __init__(self, extra: str, package: str) -> None:
         self.extra, self.package = extra, package

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -17,26 +16,19 @@ import numpy as np
 from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import draw_picture
-from edge_runtime import METADATA_KEY, MissingExtraError, ModelCard, UsageError, with_metadata
+from edge_runtime import METADATA_KEY, ModelCard, UsageError, require_extra, with_metadata
 from edge_train import BACKBONES, Backbone, find_backbone
 
 if TYPE_CHECKING:
     from edge_train import Network
 
-__all__ = ["FreshPrecision", "build_fresh", "build_int8", "choose_backbones", "choose_precisions", "missing_package"]
+__all__ = ["FreshPrecision", "build_fresh", "build_int8", "choose_backbones", "choose_precisions"]
 
 FreshPrecision: TypeAlias = Literal["fp32", "int8"]
 
 # As published: file sizes then compare with everybody else's.
 CLASSES = 1000
 IMAGENET_IMAGES = 50_000
-
-NEEDED = ("torch", "torchvision", "onnx", "onnxscript")
-
-
-def missing_package() -> str | None:
-    """The first package that exporting needs and that is not installed; None where nothing is missing."""
-    return next((name for name in NEEDED if find_spec(name) is None), None)
 
 
 def choose_backbones(choice: str) -> tuple[Backbone, ...]:
@@ -72,8 +64,7 @@ def build_fresh(backbone: Backbone, folder: Path, *, checkpoint: bool = False) -
     Raises:
         MissingExtraError: torch, torchvision, onnx or onnxscript is not installed.
     """
-    if missing := missing_package():
-        raise MissingExtraError("export", missing)
+    require_extra("export")
     from edge_export import write_onnx
     from edge_train import Checkpoint, DeployedNetwork, save_checkpoint
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_runtime import DataError, EdgeError, MissingExtraError, Run, UsageError, atomic_path
+from edge_runtime import DataError, EdgeError, Run, UsageError, atomic_path, require_extra
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant, LabelledImages
@@ -55,7 +55,7 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
         DataError: the images to score on do not have a model's labels.
         MissingExtraError: backbones are asked for and cannot be exported.
     """
-    from edge_benchmarks import choose_backbones, choose_engines, choose_precisions, find_rivals, missing_package
+    from edge_benchmarks import choose_backbones, choose_engines, choose_precisions, find_rivals
 
     if choice.models and choice.run is not None:
         raise UsageError("MODEL and --run exclude each other", "name model files, or a run")
@@ -64,8 +64,8 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     engines = () if choice.against is None else choose_engines(choice.against)
     if choice.keep_models is not None and not backbones:
         raise UsageError("--keep-models keeps fresh backbones", "name some with --backbones")
-    if backbones and (missing := missing_package()):
-        raise MissingExtraError("export", missing)
+    if backbones:
+        require_extra("export")
     contestants = _named(choice, console) if choice.names_models else []
     if choice.data is not None:
         contestants = [_scored(contestant, choice) for contestant in contestants]

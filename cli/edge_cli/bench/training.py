@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from edge_cli.console import print_json
-from edge_runtime import MissingExtraError, UsageError
+from edge_runtime import UsageError, require_extra
 
 __all__ = ["bench_training"]
 
@@ -16,7 +16,7 @@ def bench_training(words: Sequence[str], *, data: str | None, threads: str | Non
 
     What begins with a dash and all after it is handed on, to one benchmark alone.
     """
-    from edge_benchmarks import TRAINING_BENCHMARKS, missing_package, run_training_benchmark
+    from edge_benchmarks import TRAINING_BENCHMARKS, run_training_benchmark
 
     dashes = [index for index, word in enumerate(words) if word.startswith("-")]
     names, options = (words[: dashes[0]], words[dashes[0] :]) if dashes else (words, ())
@@ -27,8 +27,7 @@ def bench_training(words: Sequence[str], *, data: str | None, threads: str | Non
         raise UsageError(f"{options[0]} is handed on to one training benchmark, and none is named", "name one")
     if threads and not threads.isdigit():
         raise UsageError(f"--threads {threads}: training takes one number", "try 2")
-    if missing := missing_package():
-        raise MissingExtraError("export", missing)
+    require_extra("export")
     chosen = list(dict.fromkeys(names)) or [name for name, each in TRAINING_BENCHMARKS.items() if each.by_default]
     documents, worst = {}, 0
     for name in chosen:

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from edge_data.sets.cache import cache_folder
-from edge_data.sets.download import download
+from edge_data.sets.downloading import download
 from edge_runtime import DataError, OutputError
 
 __all__ = ["cifar10_folder"]

@@ -21,7 +21,9 @@ class EvaluationData:
     how: str
 
 
-def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wanted: str | None) -> EvaluationData:
+def choose_evaluation(
+    card: ModelCard, run: Run | None = None, data: Path | None = None, wanted: str | None = None
+) -> EvaluationData:
     """The images to score a model on: those its run set aside, or those of another folder.
 
     Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_data.sets.download import download
+from edge_data.sets.downloading import download
 from edge_runtime import WeightsError
 
 BODY = b"weights " * 50_000
@@ -248,7 +248,7 @@ def test_a_hanging_connection_does_not_keep_the_program_from_ending(tmp_path: Pa
 import sys
 from pathlib import Path
 from edge_runtime import WeightsError
-from edge_data.sets.download import download
+from edge_data.sets.downloading import download
 try:
     download(sys.argv[1], Path(sys.argv[2]), ways_out='', connect_s=0.2, stall_s=300)
 except WeightsError:
