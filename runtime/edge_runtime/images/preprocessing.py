@@ -15,6 +15,7 @@ from PIL import Image
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.images import decoder as images
+from edge_runtime.images.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +73,7 @@ class Preprocessing:
         self,
         source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image,
         *,
-        max_pixels: int = images.MAX_PIXELS,
+        max_pixels: int = MAX_PIXELS,
     ) -> Image.Image:
         """`images.decode` with this contract's background and JPEG scale; raises ImageError."""
         return images.decode(
