@@ -72,9 +72,9 @@ class BenchSettings:
         tuple[Path, ...],
         Setting(
             "Picture to classify; may be repeated.",
-            metavar="IMAGE",
-            panel=_WHAT,
-            shown_default="some of --data, of the run's data, or a drawn one",
+            "IMAGE",
+            _WHAT,
+            "some of --data, of the run's data, or a drawn one",
             flag="--image",
         ),
     ] = ()

@@ -24,23 +24,15 @@ class ExportSettings:
     ] = "fp32"
     max_drop_points: Annotated[
         float,
-        Setting(
-            "Validation top-1 that less than fp32 may cost.",
-            metavar="POINTS",
-            flag="--max-drop",
-            at_least=0,
-            at_most=100,
-        ),
+        Setting("Validation top-1 that less than fp32 may cost.", "POINTS", flag="--max-drop", at_least=0, at_most=100),
     ] = 1.0
-    calibration_images: Annotated[
-        int, Setting("Training images that int8 is calibrated on.", metavar="N", at_least=1)
-    ] = 256
+    calibration_images: Annotated[int, Setting("Training images that int8 is calibrated on.", "N", at_least=1)] = 256
     with_embedding: Annotated[bool, Setting("Add an output with the penultimate features.")] = False
     for_this_machine: Annotated[
         bool,
         Setting(
             "Also write a form that loads faster on this machine, if it does.",
-            metavar="this-machine",
+            "this-machine",
             shown_default="any machine",
             flag="--optimize-for",
         ),

@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True, kw_only=True)
     class TrainSettings:
-        epochs: Annotated[int, Setting("Times every training image is seen.", metavar="N", at_least=1)] = 5
+        epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
 
         def __post_init__(self) -> None:
             check_settings(self)
@@ -144,8 +144,6 @@ def _text(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:.12g}"
 
 
-Threads: TypeAlias = Annotated[
-    int | None, Setting("Threads to use.", metavar="N", shown_default="usable cores", at_least=1)
-]
+Threads: TypeAlias = Annotated[int | None, Setting("Threads to use.", "N", shown_default="usable cores", at_least=1)]
 LARGEST_SEED = 2**63 - 1  # torch's generator and JSON's readers take no larger one
-Seed: TypeAlias = Annotated[int, Setting("Seed of every random choice.", metavar="N", at_least=0, at_most=LARGEST_SEED)]
+Seed: TypeAlias = Annotated[int, Setting("Seed of every random choice.", "N", at_least=0, at_most=LARGEST_SEED)]

@@ -27,26 +27,20 @@ class ServeSettings:
     """
 
     model: Path
-    host: Annotated[str, Setting("Address to listen on; 0.0.0.0 for all.", metavar="ADDRESS")] = "127.0.0.1"
-    port: Annotated[int, Setting("Port to listen on; 0 for any free one.", metavar="N", at_least=0, at_most=65_535)] = (
-        8000
-    )
-    token: Annotated[str | None, Setting("Token clients must send; other users can see it in ps.", metavar="TEXT")] = (
-        None
-    )
+    host: Annotated[str, Setting("Address to listen on; 0.0.0.0 for all.", "ADDRESS")] = "127.0.0.1"
+    port: Annotated[int, Setting("Port to listen on; 0 for any free one.", "N", at_least=0, at_most=65_535)] = 8000
+    token: Annotated[str | None, Setting("Token clients must send; other users can see it in ps.", "TEXT")] = None
     no_auth: Annotated[bool, Setting("Let everyone use it who can reach it, at any address.")] = False
     allow_hosts: Annotated[
-        tuple[str, ...],
-        Setting("Another name the server goes by; may be repeated.", metavar="NAME", flag="--allow-host"),
+        tuple[str, ...], Setting("Another name the server goes by; may be repeated.", "NAME", flag="--allow-host")
     ] = ()
-    name: Annotated[str, Setting("The model's name in /v2.", metavar="NAME", shown_default="the file's")] = ""
+    name: Annotated[str, Setting("The model's name in /v2.", "NAME", shown_default="the file's")] = ""
     limits: Limits = field(default_factory=Limits)
     threads: Threads = None
     batching: Annotated[Batching, Setting("Run the model on several requests' pictures at once.")] = "auto"
-    batch_size: Annotated[int, Setting("With batching: most at once.", metavar="N", at_least=2, at_most=256)] = 8
+    batch_size: Annotated[int, Setting("With batching: most at once.", "N", at_least=2, at_most=256)] = 8
     batch_wait_s: Annotated[
-        float,
-        Setting("With batching: longest wait for more, milliseconds.", metavar="MS", unit=1e-3, at_least=0, at_most=1),
+        float, Setting("With batching: longest wait for more, milliseconds.", "MS", unit=1e-3, at_least=0, at_most=1)
     ] = 0.005
     reload: Annotated[bool, Setting("Pick up a new model file by itself, not only at SIGHUP.")] = False
     log_requests: bool = True

@@ -55,25 +55,23 @@ class TrainSettings:
         UsageError: a value that makes no sense, or values that contradict each other.
     """
 
-    data: Annotated[
-        str, Setting("Folder of class folders, or of train/ val/ (test/); or shapes, cifar10.", metavar="DIR")
-    ] = "shapes"
-    backbone: Annotated[str, Setting("Backbone; edge backbones lists them.", metavar="NAME")] = "resnet18"
+    data: Annotated[str, Setting("Folder of class folders, or of train/ val/ (test/); or shapes, cifar10.", "DIR")] = (
+        "shapes"
+    )
+    backbone: Annotated[str, Setting("Backbone; edge backbones lists them.", "NAME")] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
-        str, Setting("Pretrained weights: torchvision's, none, or a state dict.", metavar="default|none|FILE")
+        str, Setting("Pretrained weights: torchvision's, none, or a state dict.", "default|none|FILE")
     ] = "default"
-    epochs: Annotated[int, Setting("Times every training image is seen.", metavar="N", at_least=1)] = 5
-    batch_size: Annotated[int, Setting("Images per training step.", metavar="N", at_least=1)] = 32
+    epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
+    batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32
     image_size: Annotated[
-        int | None,
-        Setting("Side of the model's input.", metavar="PX", shown_default="the data's or the backbone's own"),
+        int | None, Setting("Side of the model's input.", "PX", shown_default="the data's or the backbone's own")
     ] = None
     augment: Annotated[AugmentationName, Setting("Augmentation of the training images.")] = "light"
     optimizer: Annotated[OptimizerName, Setting("sgd takes ten times the rates.", panel=_RATES)] = "adam"
     lr_scale: Annotated[
-        float,
-        Setting("Multiplies every learning rate of the strategy.", "X", _RATES, at_least=1e-6, at_most=1_000_000),
+        float, Setting("Multiplies every learning rate of the strategy.", "X", _RATES, at_least=1e-6, at_most=1_000_000)
     ] = 1.0
     schedule: Annotated[ScheduleName, Setting("How the rates change over the run.", panel=_RATES)] = "cosine"
     warmup_epochs: Annotated[
@@ -97,9 +95,9 @@ class TrainSettings:
         float | None,
         Setting(
             "Fine-tuning: each stage learns at X times the rate of the one above it.",
-            metavar="X",
-            panel=_FINE,
-            shown_default="0.1 for the last stage, 0.01 for the rest",
+            "X",
+            _FINE,
+            "0.1 for the last stage, 0.01 for the rest",
             at_least=1e-3,
             at_most=1,
         ),
@@ -112,9 +110,9 @@ class TrainSettings:
         int | None,
         Setting(
             "Fine-tuning: begin with the head; every N epochs one stage more learns.",
-            metavar="N",
-            panel=_FINE,
-            shown_default="all at once",
+            "N",
+            _FINE,
+            "all at once",
             at_least=1,
         ),
     ] = None
@@ -134,7 +132,7 @@ class TrainSettings:
         Setting(
             "Feature extraction: views of each image that the backbone sees, once; the first as it is, the "
             "others augmented.",
-            metavar="K",
+            "K",
             shown_default="as many as epochs, up to 5,000 in all",
             at_least=1,
         ),
@@ -143,9 +141,9 @@ class TrainSettings:
         float | None,
         Setting(
             "Keep a moving average of the weights, 0.999 for example.",
-            metavar="DECAY",
-            panel=_REGULAR,
-            shown_default="none",
+            "DECAY",
+            _REGULAR,
+            "none",
             at_least=0.5,
             at_most=0.99999,
         ),
@@ -158,8 +156,7 @@ class TrainSettings:
         Setting("Paste a part of one image into another; 1 for example.", "ALPHA", _REGULAR, at_least=0, at_most=10),
     ] = 0.0
     teacher: Annotated[
-        str | None,
-        Setting("Learn from the answers of a finished run, too (distillation).", "RUN", _DISTIL, "none"),
+        str | None, Setting("Learn from the answers of a finished run, too (distillation).", "RUN", _DISTIL, "none")
     ] = None
     teacher_weight: Annotated[float, Setting("Its share of the loss.", "X", _DISTIL, at_least=0, at_most=1)] = 0.5
     teacher_temperature: Annotated[
@@ -169,19 +166,16 @@ class TrainSettings:
         "standard"
     )
     hidden_units: Annotated[
-        int | None,
-        Setting("A hidden layer of N units in the head.", metavar="N", shown_default="a linear head", at_least=1),
+        int | None, Setting("A hidden layer of N units in the head.", "N", shown_default="a linear head", at_least=1)
     ] = None
     precision: Annotated[
         PrecisionChoice,
         Setting("auto: bfloat16 where it pays; weights, measurement and export are float32 always.", panel=_MACHINE),
     ] = "auto"
-    limit: Annotated[
-        int | None, Setting("Use at most N images in all.", metavar="N", shown_default="all", at_least=1)
-    ] = None
+    limit: Annotated[int | None, Setting("Use at most N images in all.", "N", shown_default="all", at_least=1)] = None
     on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
-    out: Annotated[Path, Setting("Folder that run folders are put into.", metavar="DIR")] = RUNS_FOLDER
+    out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
     threads: Threads = None
     seed: Seed = 0
 

@@ -30,8 +30,8 @@ class Limits:
         int,
         Setting(
             "Largest picture, in millions of pixels.",
-            metavar="M",
-            panel=_PANEL,
+            "M",
+            _PANEL,
             flag="--max-pixels",
             unit=1e6,
             at_least=1_000,
@@ -45,8 +45,8 @@ class Limits:
         int,
         Setting(
             "Most of a request's headers together.",
-            metavar="KB",
-            panel=_PANEL,
+            "KB",
+            _PANEL,
             flag="--max-header",
             unit=1e3,
             at_least=1_000,
@@ -57,11 +57,7 @@ class Limits:
     timeout_s: Annotated[
         float,
         Setting(
-            "Longest a client may take for each of headers, body, answer.",
-            metavar="TIME",
-            panel=_PANEL,
-            at_least=0.1,
-            at_most=3_600,
+            "Longest a client may take for each of headers, body, answer.", "TIME", _PANEL, at_least=0.1, at_most=3_600
         ),
     ] = 10.0
     queue: Annotated[
@@ -69,12 +65,10 @@ class Limits:
         Setting("Pictures that may wait; more are told to come again (429).", "N", _PANEL, at_least=1, at_most=100_000),
     ] = 64
     connections: Annotated[
-        int,
-        Setting("Clients at once; the idlest makes room for more.", "N", _PANEL, at_least=1, at_most=100_000),
+        int, Setting("Clients at once; the idlest makes room for more.", "N", _PANEL, at_least=1, at_most=100_000)
     ] = 256
     grace_s: Annotated[
-        float,
-        Setting("For what was accepted when it is told to end.", "TIME", _PANEL, at_least=0.1, at_most=3_600),
+        float, Setting("For what was accepted when it is told to end.", "TIME", _PANEL, at_least=0.1, at_most=3_600)
     ] = 10.0
 
     def __post_init__(self) -> None:
