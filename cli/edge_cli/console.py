@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edge_cli.flags import as_flags
+from edge_cli.flags import said_as_flags
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -18,7 +18,7 @@ __all__ = ["Console", "fail", "json_text", "over_bar", "print_json", "print_tabl
 
 def fail(message: str, hint: str, code: int) -> int:
     """Say on stderr what is wrong and what to do, parameters as flags; gives `code` back."""
-    message, hint = as_flags(message), as_flags(hint)
+    message, hint = said_as_flags(message), said_as_flags(hint)
     red, dim, off = ("\033[31m", "\033[2m", "\033[0m") if _colour(sys.stderr) else ("", "", "")
     sys.stderr.write(f"{over_bar()}{red}error:{off} {message}\n")
     if hint:
@@ -74,7 +74,7 @@ class Console:
         """One line on stderr, parameters in it as flags, above a bar that is being drawn."""
         if self.quiet:
             return
-        text = as_flags(text)
+        text = said_as_flags(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

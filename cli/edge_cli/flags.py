@@ -7,22 +7,22 @@ def train(*, options: Options, json_: JsonFlag = False) -> int:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import typer
 
-from edge_runtime import SettingField, plain_flag, setting_fields
+from edge_runtime import SettingField, as_flags, setting_fields
 
-__all__ = ["Options", "as_flags", "option", "paragraphs", "settings_command"]
+__all__ = ["Options", "option", "paragraphs", "said_as_flags", "settings_command"]
 
 S = TypeVar("S")
 Command = Callable[..., int]
 
-# What the settings of the commands loaded call a parameter, where that is not its plain flag.
-_flags: dict[str, str] = {}
+# The flags of parameters: those of the library's functions whose flag is not the plain one, and all settings of the
+# commands that are loaded.
+_flags = {"formats": "--format", "runs": "--run"}
 
 
 class Options(NamedTuple):
@@ -95,10 +95,9 @@ def option(name: str, annotated: Any) -> Any:
     return _option(SettingField(name, kind, None, setting))
 
 
-def as_flags(text: str) -> str:
-    """`text` of the library, in which parameters stand in backticks, as the command line says it."""
-    named = r"(?<![\w/.`])`([a-z]\w*)`(?![\w/.`])"
-    return re.sub(named, lambda found: _flags.get(found[1]) or plain_flag(found[1]), text) if "`" in text else text
+def said_as_flags(text: str) -> str:
+    """`text` of the library, in which parameters stand in backticks, as the commands say it."""
+    return as_flags(text, _flags)
 
 
 def paragraphs(text: str) -> str:

@@ -46,10 +46,10 @@ class ExportSettings:
         if "torchscript" in formats:
             if self.precision != "fp32":
                 raise UsageError(
-                    f"TorchScript files are fp32, not {self.precision}", "use `format` onnx, or `precision` fp32"
+                    f"TorchScript files are fp32, not {self.precision}", "use `formats` onnx, or `precision` fp32"
                 )
             if self.for_this_machine:
-                raise UsageError("`for_this_machine` is for ONNX files", "use `format` onnx")
+                raise UsageError("`for_this_machine` is for ONNX files", "use `formats` onnx")
         if self.with_embedding and members > 1:
             raise UsageError(
                 f"an ensemble of {members} runs has no one embedding", "drop `with_embedding`, or export one run"

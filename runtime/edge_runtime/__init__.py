@@ -102,6 +102,7 @@ if TYPE_CHECKING:
         Setting as Setting,
         SettingField as SettingField,
         Threads as Threads,
+        as_flags as as_flags,
         check_settings as check_settings,
         plain_flag as plain_flag,
         setting_fields as setting_fields,

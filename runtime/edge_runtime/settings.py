@@ -13,14 +13,25 @@ A message names a setting as Python spells it, in backticks; a command puts the 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 from edge_runtime.errors import UsageError
 
-__all__ = ["Seed", "Setting", "SettingField", "Threads", "check_settings", "plain_flag", "setting_fields", "to_words"]
+__all__ = [
+    "Seed",
+    "Setting",
+    "SettingField",
+    "Threads",
+    "as_flags",
+    "check_settings",
+    "plain_flag",
+    "setting_fields",
+    "to_words",
+]
 
 
 # Named tuples: every command pays for this module when it starts, and they are made five times as fast as dataclasses.
@@ -124,6 +135,12 @@ def check_settings(settings: Any) -> None:
 def plain_flag(name: str) -> str:
     """What a command line calls a setting that says nothing else: `batch_size` is --batch-size, `grace_s` --grace."""
     return f"--{name.removesuffix('_s').replace('_', '-')}"
+
+
+def as_flags(text: str, flags: Mapping[str, str]) -> str:
+    """`text` with parameters in backticks as a command line calls them: by `flags`, or plainly."""
+    named = r"(?<![\w/.`])`([a-z]\w*)`(?![\w/.`])"
+    return re.sub(named, lambda found: flags.get(found[1]) or plain_flag(found[1]), text) if "`" in text else text
 
 
 def to_words(settings: Any, *, without: Collection[str] = ()) -> list[str]:

@@ -14,7 +14,7 @@ import typer
 from edge_benchmarks import BenchSettings
 from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console, fail
-from edge_cli.flags import Options, as_flags, paragraphs, settings_command
+from edge_cli.flags import Options, paragraphs, said_as_flags, settings_command
 from edge_data import AugmentationName
 from edge_data.augment.presets import AUGMENTATIONS
 from edge_export import ExportSettings
@@ -176,7 +176,7 @@ def test_the_commands_own_option_takes_the_place_of_a_field_and_a_field_can_be_l
 def test_a_broken_bound_names_the_flag(words: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         bake(*words.split())
-    assert as_flags(caught.value.message) == said
+    assert said_as_flags(caught.value.message) == said
     assert caught.value.exit_code == 2
 
 
@@ -199,14 +199,14 @@ def test_the_commands_name_flags(edge: Any, words: tuple[str, ...], said: str) -
 
 
 def test_parameters_in_backticks_are_said_as_flags_and_nothing_else_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert as_flags("`head_epochs` 5 leaves none, `grace_s` too") == "--head-epochs 5 leaves none, --grace too"
+    assert said_as_flags("`head_epochs` 5 leaves none, `grace_s` too") == "--head-epochs 5 leaves none, --grace too"
     import edge_cli.commands.bench
     import edge_cli.commands.serve
 
     assert edge_cli.commands.bench.app and edge_cli.commands.serve.app
-    assert as_flags("`least_runs` and `files`") == "--runs and --max-files"
+    assert said_as_flags("`least_runs` and `files`") == "--runs and --max-files"
     for text in ("photos/`data`.png", "`data`.png", "`rm -rf`", "a ` b", "``data``", "`Data`"):
-        assert as_flags(text) == text
+        assert said_as_flags(text) == text
     assert fail("`epochs` 0", "raise `epochs`", 2) == 2
     with Console() as console:
         console.say("`image_size` 32 is its own")

@@ -128,7 +128,7 @@ def test_tokens_that_are_none_are_refused(token: str, tmp_path: Path) -> None:
 
 def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "gone", tmp_path):
-        with pytest.raises(UsageError, match="--token-file"):
+        with pytest.raises(UsageError, match="`token_file`"):
             read_token(None, path, {})
 
 
@@ -170,5 +170,5 @@ def test_the_name_in_a_host_header(header: str, name: str | None) -> None:
 
 @pytest.mark.parametrize("name", ["http://pi", "pi:80", "", "a b"])
 def test_an_allowed_host_is_a_name(name: str) -> None:
-    with pytest.raises(UsageError, match="--allow-host"):
+    with pytest.raises(UsageError, match="`allow_hosts`"):
         HostCheck([name])

@@ -65,5 +65,5 @@ def measure_accuracy(
         progress.advance(len(pixels))
     progress.end()
     if not n:
-        raise UsageError("there is no validation image to measure accuracy on", "name the folder with --data")
+        raise UsageError("there is no validation image to measure accuracy on", "name the folder with `data`")
     return Accuracy(correct, n)

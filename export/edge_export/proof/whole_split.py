@@ -119,7 +119,7 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
     if not pairs:
         raise ParityError(
             f"none of the {unreadable} validation images can be read in {reference.root}, so nothing can be proven",
-            "name the folder they are in now with --data",
+            "name the folder they are in now with `data`",
         )
     found = np.stack(rows)
     places = np.array([index for index, _ in pairs])

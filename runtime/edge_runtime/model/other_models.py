@@ -62,7 +62,7 @@ class ForeignClassifier(Classifier):
         threads: int | None = None,
     ) -> None:
         if preprocess != "imagenet":
-            raise UsageError(f"--preprocess {preprocess} is not known", "there is imagenet")
+            raise UsageError(f"`preprocess` {preprocess} is not known", "there is imagenet")
         self.path = Path(model)
         self.threads = threads or usable_cores()
         self.labels = tuple(labels)
@@ -74,7 +74,7 @@ class ForeignClassifier(Classifier):
         self._lock = Lock()
         session = open_session(self.path, threads=threads)
         if METADATA_KEY in session.get_modelmeta().custom_metadata_map:
-            raise UsageError(f"{self.path} has labels and preprocessing of its own", "drop --labels and --preprocess")
+            raise UsageError(f"{self.path} has labels and preprocessing of its own", "drop `labels` and `preprocess`")
         self._entrance = entrance = _read_entrance(session, self.path)
         self._exit = _read_exit(session, self.path, len(self.labels))
         self.preprocessing = Preprocessing(
@@ -147,22 +147,22 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"--labels {path} cannot be read: {error.strerror}", "name a text file of labels") from None
+        raise UsageError(f"`labels` {path} cannot be read: {error.strerror}", "name a text file of labels") from None
     except ValueError:
-        raise UsageError(f"--labels {path} is not UTF-8 text", "give one label a line") from None
+        raise UsageError(f"`labels` {path} is not UTF-8 text", "give one label a line") from None
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if lines == [""]:
-        raise UsageError(f"--labels {path} is empty", "give one label a line, in the order of the model's output")
+        raise UsageError(f"`labels` {path} is empty", "give one label a line, in the order of the model's output")
     if "" in lines:
         raise UsageError(
-            f"--labels {path}: line {lines.index('') + 1} is empty",
+            f"`labels` {path}: line {lines.index('') + 1} is empty",
             "give one label a line, in the order of the model's output",
         )
     seen: dict[str, int] = {}
     for number, label in enumerate(lines, start=1):
         if (first := seen.setdefault(label, number)) < number:
             raise UsageError(
-                f"--labels {path} has {label!r} twice, in lines {first} and {number}",
+                f"`labels` {path} has {label!r} twice, in lines {first} and {number}",
                 "tell the two apart, as in 'crane (bird)' and 'crane (machine)'",
             )
     return tuple(lines)

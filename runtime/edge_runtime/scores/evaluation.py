@@ -48,9 +48,9 @@ def evaluate(
     if not rows and unreadable:
         raise DataError(
             f"none of the {len(unreadable)} images below {root} can be read: {unreadable[0].message}",
-            "name another folder with --data",
+            "name another folder with `data`",
         )
     if not rows:
-        raise DataError(f"{root} has no image to evaluate on", "name another folder with --data")
+        raise DataError(f"{root} has no image to evaluate on", "name another folder with `data`")
     metrics = measure(classifier.labels, np.array(truth, dtype=np.int64), np.stack(rows))
     return Evaluation(metrics, tuple(unreadable))
