@@ -1,8 +1,10 @@
 """A command's options made from settings dataclasses, so that a new setting is a flag with no other edit.
 
-@settings_command(app, "train", TrainSettings, help="Train a classifier.")
-def train(*, options: Options, json_: JsonFlag = False) -> int:
-    settings = options.make(TrainSettings)
+    @settings_command(app, "train", TrainSettings, help="Train a classifier.")
+    def train(*, options: Options, json_: JsonFlag = False) -> int:
+        settings = options.make(TrainSettings)
+
+What the library calls `epochs` in a message is said as --epochs here.
 """
 
 from __future__ import annotations
