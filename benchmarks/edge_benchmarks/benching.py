@@ -88,10 +88,10 @@ def bench(
     settings = settings or BenchSettings()
     progress = progress or Silence()
     if not contestants:
-        raise UsageError("there is nothing to measure", "name a model file, or backbones with --backbones")
+        raise UsageError("there is nothing to measure", "name a model file, or backbones to build")
     for image in settings.images:
         if not image.exists():
-            raise UsageError(f"{image} does not exist", "name an image with --image")
+            raise UsageError(f"{image} does not exist", "name an image with `images`")
         decode(image)
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         settings = _with_images(settings, Path(folder))

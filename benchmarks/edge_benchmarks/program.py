@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from edge_runtime import EdgeError, prepare_process
+from edge_runtime import EdgeError, as_flags, prepare_process
 
 __all__ = ["INTERRUPTED", "exit_code", "python_module"]
 
@@ -32,7 +32,7 @@ def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted", p
     try:
         return measure()
     except EdgeError as error:
-        code, said = error.exit_code, str(error)
+        code, said = error.exit_code, as_flags(str(error), {})
     except subprocess.CalledProcessError as error:
         code, said = 1, f"{error}\n{error.stderr or ''}".rstrip()
     except OSError as error:

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from edge_cli.flags import option
+from edge_runtime import Seed, Threads
+
 __all__ = ["JsonFlag", "ModelOption", "QuietFlag", "RunOption", "SeedOption", "ThreadsOption"]
 
 RunOption = Annotated[
@@ -15,9 +18,7 @@ RunOption = Annotated[
 ModelOption = Annotated[
     Path | None, typer.Option("--model", metavar="FILE", help="Model file.", show_default="the newest run's model.onnx")
 ]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Threads to use.", show_default="usable cores")
-]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
+ThreadsOption = Annotated[int | None, option("threads", Threads)]
+SeedOption = Annotated[int, option("seed", Seed)]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

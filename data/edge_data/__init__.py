@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
+    from edge_data.augment.names import AugmentationName as AugmentationName
     from edge_data.augment.presets import Augmentation as Augmentation, find_augmentation as find_augmentation
     from edge_data.augment.preview import write_preview as write_preview
     from edge_data.check.data_report import DataReport as DataReport, check_data as check_data

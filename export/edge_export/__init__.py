@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     )
     from edge_export.precision.int8 import Quantizer as Quantizer, to_int8 as to_int8
     from edge_export.record import Exported as Exported
-    from edge_export.settings import FORMATS as FORMATS, ExportSettings as ExportSettings
+    from edge_export.settings import (
+        FORMATS as FORMATS,
+        ExportFormat as ExportFormat,
+        ExportSettings as ExportSettings,
+    )
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

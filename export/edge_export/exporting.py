@@ -56,9 +56,9 @@ def export(
     runs = (runs,) if isinstance(runs, Run) else tuple(runs)
     settings, progress = settings or ExportSettings(), progress or Silence()
     if not runs:
-        raise UsageError("there is no run to export", "name one with --run")
+        raise UsageError("there is no run to export", "name one in `runs`")
     if out is not None and len(formats) > 1:
-        raise UsageError(f"--out names one file, but {len(formats)} are asked for", "drop --out, or export one format")
+        raise UsageError(f"`out` names one file, but {len(formats)} are asked for", "drop `out`, or export one format")
     settings.require_possible(formats, members=len(runs))
     targets = {
         format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats

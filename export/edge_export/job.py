@@ -65,7 +65,7 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
     if all(picture.hostile for picture in expected.pictures):
         raise ParityError(
             f"none of the validation images of {runs[0].path} can be read in {root}, so nothing can be proven",
-            "name the folder they are in now with --data",
+            "name the folder they are in now with `data`",
         )
     return ExportJob(
         runs=tuple(runs),

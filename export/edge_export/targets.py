@@ -32,11 +32,11 @@ def require_writable(target: Path, *, own: bool) -> None:
         OutputError: its folder is missing or takes no file, or another's file is there.
     """
     if target.is_dir():
-        raise UsageError(f"{target} is a folder", "name a file with --out")
+        raise UsageError(f"{target} is a folder", "name a file with `out`")
     if not target.parent.is_dir():
-        raise OutputError(f"{target.parent} does not exist", "make it, or name another place with --out")
+        raise OutputError(f"{target.parent} does not exist", "make it, or name another place with `out`")
     if not own and target.exists() and not _is_ours(target):
-        raise OutputError(f"{target} exists and edge export did not make it", "name another file with --out")
+        raise OutputError(f"{target} exists and edge export did not make it", "name another file with `out`")
     # Permissions alone do not tell: root passes them, a read-only disk does not heed them.
     probe = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
@@ -44,7 +44,7 @@ def require_writable(target: Path, *, own: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise OutputError(
-            f"cannot write {target}: {error.strerror or error}", "choose another folder with --out"
+            f"cannot write {target}: {error.strerror or error}", "choose another folder with `out`"
         ) from error
 
 

@@ -48,13 +48,14 @@ if TYPE_CHECKING:
         newest_run as newest_run,
     )
     from edge_runtime.files.walk import is_image as is_image, walk_folder as walk_folder
-    from edge_runtime.images.decoder import MAX_PIXELS as MAX_PIXELS, decode as decode
+    from edge_runtime.images.decoder import decode as decode
     from edge_runtime.images.kind import (
         FORMAT_OF_SUFFIX as FORMAT_OF_SUFFIX,
         HEAD_BYTES as HEAD_BYTES,
         READABLE_FORMATS as READABLE_FORMATS,
         format_of as format_of,
     )
+    from edge_runtime.images.memory import MAX_PIXELS as MAX_PIXELS
     from edge_runtime.images.preprocessing import Preprocessing as Preprocessing
     from edge_runtime.machine.health import (
         Health as Health,
@@ -105,6 +106,16 @@ if TYPE_CHECKING:
     )
     from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
     from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure
+    from edge_runtime.settings import (
+        Seed as Seed,
+        Setting as Setting,
+        SettingField as SettingField,
+        Threads as Threads,
+        as_flags as as_flags,
+        check_settings as check_settings,
+        setting_fields as setting_fields,
+        to_words as to_words,
+    )
     from edge_runtime.timing import (
         Call as Call,
         Plan as Plan,

@@ -115,11 +115,11 @@ def test_auto_writes_the_model_that_predict_takes(run: Run) -> None:
     [
         (("torchscript",), {"precision": "int8"}, "TorchScript files are fp32, not int8"),
         (("onnx", "torchscript"), {"precision": "auto"}, "TorchScript files are fp32, not auto"),
-        (("torchscript",), {"for_this_machine": True}, "--optimize-for"),
-        (("onnx",), {"precision": "int4"}, "--precision int4"),
-        (("onnx",), {"max_drop_points": -1}, "--max-drop -1"),
-        (("onnx",), {"max_drop_points": float("nan")}, "--max-drop nan"),
-        (("onnx",), {"calibration_images": 0}, "--calibration-images 0"),
+        (("torchscript",), {"for_this_machine": True}, "`for_this_machine`"),
+        (("onnx",), {"precision": "int4"}, "`precision` int4"),
+        (("onnx",), {"max_drop_points": -1}, "`max_drop_points` -1"),
+        (("onnx",), {"max_drop_points": float("nan")}, "`max_drop_points` nan"),
+        (("onnx",), {"calibration_images": 0}, "`calibration_images` 0"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(run: Run, formats: Any, asked: dict[str, Any], said: str) -> None:

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from edge_train.network.network import DeployedNetwork as DeployedNetwork, Network as Network
     from edge_train.network.weights import load_pretrained as load_pretrained, parse_weights as parse_weights
     from edge_train.run.training import TrainResult as TrainResult, resume as resume, train as train
-    from edge_train.settings import STRATEGIES as STRATEGIES, TrainSettings as TrainSettings
+    from edge_train.settings import (
+        STRATEGIES as STRATEGIES,
+        StrategyChoice as StrategyChoice,
+        TrainSettings as TrainSettings,
+    )
     from edge_train.several_runs.averaging import (
         AverageResult as AverageResult,
         AverageStep as AverageStep,

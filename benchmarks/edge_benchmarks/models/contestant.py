@@ -77,7 +77,7 @@ class Contestant:
         Raises UsageError where it takes no pictures and `images` are given.
         """
         if images and not self.takes_images:
-            raise UsageError(f"{self.model} takes no pictures ({self.file.input_px})", "measure it with --random-input")
+            raise UsageError(f"{self.model} takes no pictures ({self.file.input_px})", "measure it with `random_input`")
         return Setup(
             path=str(self.opened),
             engine=self.engine,

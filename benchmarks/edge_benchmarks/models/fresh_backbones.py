@@ -43,7 +43,7 @@ def choose_backbones(choice: str) -> tuple[Backbone, ...]:
         return tuple(BACKBONES.values())
     names = [name.strip() for name in choice.split(",") if name.strip()]
     if not names:
-        raise UsageError("--backbones names none", f"all, none, or some of {', '.join(BACKBONES)}")
+        raise UsageError("`backbones` names none", f"all, none, or some of {', '.join(BACKBONES)}")
     return tuple(dict.fromkeys(find_backbone(name) for name in names))
 
 
@@ -52,7 +52,7 @@ def choose_precisions(choice: str) -> tuple[FreshPrecision, ...]:
     names = [name.strip().lower() for name in choice.split(",") if name.strip()]
     known: Sequence[FreshPrecision] = get_args(FreshPrecision)
     if not names or any(name not in known for name in names):
-        raise UsageError(f"--precision {choice}: choose from {', '.join(known)}", "or both, with a comma between")
+        raise UsageError(f"`precision` {choice}: choose from {', '.join(known)}", "or both, with a comma between")
     return tuple(precision for precision in known if precision in names)
 
 

@@ -22,7 +22,7 @@ def choose_engines(choice: str) -> tuple[EngineName, ...]:
     if names == ["all"]:
         return RIVALS
     if not names or any(name not in RIVALS for name in names):
-        raise UsageError(f"--against {choice}: choose from {', '.join(RIVALS)}", "several with commas between, or all")
+        raise UsageError(f"`against` {choice}: choose from {', '.join(RIVALS)}", "several with commas between, or all")
     return cast("tuple[EngineName, ...]", tuple(dict.fromkeys(names)))
 
 

@@ -102,7 +102,7 @@ def recommend(report: Report, limits: Limits) -> Recommendation:
         fastest = min(fitting, key=lambda row: row.answer.p90_ms)
         reasons = [
             f"the fastest of {_of(fitting, report)}: p90 {_answer_ms(fastest)} ms, {fastest.size_bytes / 1e6:.1f} MB",
-            "how accurate they are is not known: name labelled images with --data",
+            "how accurate they are is not known: name labelled images with `data`",
         ]
         return Recommendation(fastest, (*reasons, *_cautions(fastest)))
     best = min(known, key=lambda row: (-_value(row), row.answer.p90_ms))

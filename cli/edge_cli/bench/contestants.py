@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_runtime import DataError, EdgeError, Run, UsageError, atomic_path, require_extra
+from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, require_extra
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant, LabelledImages
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "Pictures", "choose_contestants", "choose_pictures"]
 
 PICTURES = 16
+WHAT = "What to measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,15 @@ class Choice:
 
     models: tuple[Path, ...] = ()
     run: str | None = None
-    backbones: str | None = None
-    precision: str = "fp32,int8"
-    against: str | None = None
-    data: str | None = None
-    keep_models: Path | None = None
+    backbones: Annotated[
+        str | None, Setting("Backbones to export on the fly, with random weights.", "all|A,B", WHAT)
+    ] = None
+    precision: Annotated[str, Setting("Of those backbones: fp32, int8.", "A,B", WHAT)] = "fp32,int8"
+    against: Annotated[
+        str | None, Setting("Run them also by torch, torchscript, openvino, or all of them.", "A,B", WHAT)
+    ] = None
+    data: Annotated[str | None, Setting("Measure accuracy on these labelled images.", "DIR", WHAT)] = None
+    keep_models: Annotated[Path | None, Setting("Keep the exported backbones there.", "DIR", WHAT)] = None
 
     @property
     def names_models(self) -> bool:

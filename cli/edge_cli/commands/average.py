@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_cli.console import Console, print_json, print_table
+from edge_cli.flags import paragraphs
 from edge_cli.options import JsonFlag, QuietFlag, ThreadsOption
+from edge_cli.split_scores import print_scores
 from edge_runtime import RUNS_FOLDER, find_run
 
 if TYPE_CHECKING:
@@ -23,10 +25,9 @@ model soup, Wortsman et al. 2022). If none is, nothing is written and the exit c
 
 Averages help most among runs that fine-tune the same pretrained weights with other rates, augmentations or epochs.
 """
-HELP = "\n\n".join(" ".join(paragraph.split()) for paragraph in TEXT.split("\n\n"))
 
 
-@app.command(name="average", help=HELP)
+@app.command(name="average", help=paragraphs(TEXT))
 def average(
     runs: Annotated[
         list[str],
@@ -53,12 +54,7 @@ def average(
         [_row(step) for step in result.steps],
         title=f"validation accuracy, n {result.steps[0].alone.n}",
     )
-    for split, figures in result.summary["metrics"].items():
-        low, high = figures["accuracy_interval_95"]
-        print(
-            f"{split} accuracy {figures['accuracy']:.1%} (n {figures['n']}, 95 % interval {low:.1%} to {high:.1%}), "
-            f"calibration error {figures['expected_calibration_error']:.3f}"
-        )
+    print_scores(result.summary)
     kept = len(result.summary["averaged"])
     print(f"average of {kept} of {len(chosen)} runs, {result.summary['seconds']:.0f} s: {result.run.best}")
     console.say(f"next: edge export --run {result.run.path}")

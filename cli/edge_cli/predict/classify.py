@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from edge_cli.console import over_bar
+from edge_cli.flags import said_as_flags
 from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageError, expand, read_names
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path)
         raise UsageError(f"--save-input {target} is not a .png", "any other format would change the pixels")
     if isinstance(source.image, str) and target.exists() and target.samefile(source.image):
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
-    with atomic_path(target, option="--save-input") as temporary:
+    with atomic_path(target, parameter="save_input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
     return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
 
@@ -169,5 +170,5 @@ def _open_list(path: Path) -> Iterator[BinaryIO]:
 
 
 def _say_problem(error: EdgeError) -> None:
-    sys.stderr.write(f"{over_bar()}error: {error}\n")
+    sys.stderr.write(f"{over_bar()}error: {said_as_flags(str(error))}\n")
     sys.stderr.flush()

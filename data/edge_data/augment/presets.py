@@ -33,7 +33,7 @@ def find_augmentation(name: str) -> Augmentation:
         UsageError: there is no such preset.
     """
     if name not in AUGMENTATIONS:
-        raise UsageError(f"--augment {name} is not known", f"choose {', '.join(AUGMENTATIONS)}")
+        raise UsageError(f"`augment` {name} is not known", f"choose {', '.join(AUGMENTATIONS)}")
     return AUGMENTATIONS[name]
 
 

@@ -41,7 +41,7 @@ def check_target(target: Path, root: Path) -> None:
     check_png_target(target)
     if target.resolve().is_relative_to(root.resolve()):
         raise UsageError(
-            f"--out {target} lies in the data folder {root}", "a check changes nothing there: write beside it"
+            f"`out` {target} lies in the data folder {root}", "a check changes nothing there: write beside it"
         )
 
 

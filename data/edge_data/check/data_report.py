@@ -100,7 +100,7 @@ def check_data(
     """
     root, progress = Path(root), progress or Silence()
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads} is not a number of threads", "use 1 or more")
+        raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
     if sheet is not None:
         check_target(sheet, root)
     folders = _list(root)

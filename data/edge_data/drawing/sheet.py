@@ -30,7 +30,7 @@ def check_png_target(target: Path) -> None:
     """
     try:
         if target.exists() and not target.is_file():
-            raise UsageError(f"{target} is there and is not a file", "name a file ending in .png with --out")
+            raise UsageError(f"{target} is there and is not a file", "name a file ending in .png with `out`")
         if target.exists():
             with target.open("rb") as file:
                 if file.read(len(_PNG_HEAD)) != _PNG_HEAD:
@@ -38,7 +38,7 @@ def check_png_target(target: Path) -> None:
     except OSError as error:
         raise UsageError(f"{target} cannot be used: {error.strerror}", "name a file ending in .png") from None
     if target.suffix.lower() != ".png":
-        raise UsageError(f"{target}: what is drawn is a PNG", "give a name that ends in .png with --out")
+        raise UsageError(f"{target}: what is drawn is a PNG", "give a name that ends in .png with `out`")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: {target.parent} is not a folder", "make it first, or choose another")
 

@@ -39,7 +39,7 @@ def cifar10_folder() -> Path:
         return folder
     archive = cache_folder() / "cifar-10-python.tar.gz"
     if not archive.is_file():
-        ways_out = f"download it elsewhere and put it at {archive}, or name a folder of images with --data"
+        ways_out = f"download it elsewhere and put it at {archive}, or name a folder of images with `data`"
         download(URL, archive, ways_out=ways_out)
     building = folder.with_name(f".cifar10.{os.getpid()}.tmp")
     try:

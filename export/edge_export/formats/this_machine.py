@@ -116,7 +116,7 @@ def _optimize(model: Path, optimized: Path) -> None:
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelError(
-            f"onnxruntime cannot write the optimised form of {model.name}: {error}", "leave --optimize-for out"
+            f"onnxruntime cannot write the optimised form of {model.name}: {error}", "leave `for_this_machine` out"
         ) from error
 
 
@@ -128,7 +128,7 @@ def _must_answer_alike(portable: Path, optimized: Path) -> None:
     if difference > 1e-5 or one.card != two.card:
         raise ModelError(
             f"the optimised form of {portable.name} does not answer as the file does: |Δp| {difference:.2g}",
-            "leave --optimize-for out",
+            "leave `for_this_machine` out",
         )
 
 
@@ -139,6 +139,6 @@ def _time_first_answer(model: Path) -> float:
     if done.returncode:
         raise ModelError(
             f"{model.name} cannot be opened in a fresh process: {done.stderr.strip().splitlines()[-1:]}",
-            "leave --optimize-for out",
+            "leave `for_this_machine` out",
         )
     return float(done.stdout)

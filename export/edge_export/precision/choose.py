@@ -96,7 +96,7 @@ def _calibration_pixels(job: ExportJob) -> list[NDArray[np.uint8]]:
     if not batches:
         raise ParityError(
             f"none of the {len(samples)} training images to calibrate on can be read in {job.root}",
-            "name the folder they are in now with --data",
+            "name the folder they are in now with `data`",
         )
     return batches
 
@@ -135,7 +135,7 @@ def _require_budget(job: ExportJob, fp32: Proof, found: Proof, what: str, precis
     if drop_points > job.settings.max_drop_points + 1e-9:
         raise ParityError(
             f"{what} in {precision} loses {drop_points:.1f} points of validation top-1, more than "
-            f"--max-drop {job.settings.max_drop_points:g}: {before.accuracy:.1%} as fp32, {after.accuracy:.1%} now, "
-            f"on {after.n} images; it differs most on {', '.join(found.validation.differing)}",
-            "allow more with --max-drop, or export fp32",
+            f"`max_drop_points` {job.settings.max_drop_points:g}: {before.accuracy:.1%} as fp32, {after.accuracy:.1%} "
+            f"now, on {after.n} images; it differs most on {', '.join(found.validation.differing)}",
+            "allow more with `max_drop_points`, or export fp32",
         )

@@ -43,5 +43,5 @@ def measure_accuracy(
         progress.advance(len(pixels))
     progress.end()
     if not found.n:
-        raise UsageError("there is no validation image to measure accuracy on", "name the folder with --data")
+        raise UsageError("there is no validation image to measure accuracy on", "name the folder with `data`")
     return found

@@ -78,7 +78,7 @@ class _Halving:
             if np.abs(value[np.isfinite(value)]).max(initial=0) > LARGEST:
                 raise ModelError(
                     f"{self.path} cannot be made fp16: {tensor.name} holds values beyond {LARGEST:.0f}",
-                    "export it with --precision fp32",
+                    "export it with `precision` fp32",
                 )
             self.weights[name] = self.graph.initializer.add()
             self.weights[name].CopyFrom(numpy_helper.from_array(value.astype(np.float16), name))

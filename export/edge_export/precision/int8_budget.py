@@ -241,5 +241,6 @@ class _Search:
             f"{self.precision} loses {self._drop(best):.1f} points of top-1 at best, {self.max_drop_points:g} are "
             f"allowed: fp32 {self.fp32}, {self.precision} {best.accuracy} with {best.kept_float} layers in float "
             f"(at most {most}); layers that hurt most: {worst}",
-            "allow more with --max-drop, calibrate on more images with --calibration-images, or --precision fp32",
+            "allow more with `max_drop_points`, calibrate on more images with `calibration_images`, "
+            "or `precision` fp32",
         )

@@ -48,4 +48,4 @@ def own_words(path: Path, precision: str) -> Iterator[None]:
         raise
     except Exception as error:  # onnx's, onnxruntime's and the quantizer's exceptions share no base class
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"{path} cannot be made {precision}: {reason}", "export it with --precision fp32") from error
+        raise ModelError(f"{path} cannot be made {precision}: {reason}", "export it with `precision` fp32") from error

@@ -117,7 +117,7 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
         raise ParityError(
             f"none of the validation images that the checkpoint is run on can be read in {reference.root}, so nothing "
             "can be proven",
-            "name the folder they are in now with --data",
+            "name the folder they are in now with `data`",
         )
     names = [found.samples[at].path for at in places]
     truth = np.array([found.samples[at].label for at in places], np.int64)

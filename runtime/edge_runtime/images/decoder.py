@@ -19,7 +19,7 @@ from PIL import Image, ImageChops
 
 from edge_runtime.errors import ImageError, ImageProblem, one_line
 from edge_runtime.images.kind import foreign_hint, image_kind
-from edge_runtime.images.memory import check_memory, check_turning
+from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
 from edge_runtime.machine.process import quiet_decoding
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image"
 """A path, an encoded file's bytes or a PIL image."""
-
-MAX_PIXELS = 80_000_000
-"""Just under Pillow's own warning threshold: a 50-megapixel phone photo passes, a 144-megapixel bomb does not."""
 
 # As many as an uncompressed RGBA picture of the pixel limit has: what is longer is no picture, or never ends.
 _FILE_BYTES_PER_PIXEL = 4

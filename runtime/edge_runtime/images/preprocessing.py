@@ -14,6 +14,7 @@ from PIL import Image
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.images import decoder as images
+from edge_runtime.images.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +72,7 @@ class Preprocessing:
         self,
         source: ImageSource,
         *,
-        max_pixels: int = images.MAX_PIXELS,
+        max_pixels: int = MAX_PIXELS,
         name: str | None = None,
     ) -> Image.Image:
         """`images.decode` with this contract's background and JPEG scale; raises ImageError."""

@@ -77,7 +77,7 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     if METADATA_KEY not in metadata:
         raise ModelError(
             f"{path} is an ONNX file, but edge export did not make it (no {METADATA_KEY!r} metadata)",
-            "a classifier from elsewhere runs with --labels FILE --preprocess imagenet; edge info shows what it is",
+            "a classifier from elsewhere runs with `labels` FILE `preprocess` imagenet; edge info shows what it is",
         )
     card = ModelCard.loads(metadata[METADATA_KEY], where=str(path))
     inputs = {node.name: node for node in session.get_inputs()}

@@ -62,12 +62,12 @@ class ForeignClassifier(Predictor):
         threads: int | None = None,
     ) -> None:
         if preprocess != "imagenet":
-            raise UsageError(f"--preprocess {preprocess} is not known", "there is imagenet")
+            raise UsageError(f"`preprocess` {preprocess} is not known", "there is imagenet")
         path = Path(model)
         file = identify_file(path)
         session = open_session(path, threads=threads)
         if METADATA_KEY in session.get_modelmeta().custom_metadata_map:
-            raise UsageError(f"{path} has labels and preprocessing of its own", "drop --labels and --preprocess")
+            raise UsageError(f"{path} has labels and preprocessing of its own", "drop `labels` and `preprocess`")
         entrance = _read_entrance(session, path)
         output = _read_exit(session, path, len(labels))
         card = _card(entrance, labels)
@@ -137,15 +137,15 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"--labels {path} cannot be read: {error.strerror}", "name a text file of labels") from None
+        raise UsageError(f"`labels` {path} cannot be read: {error.strerror}", "name a text file of labels") from None
     except ValueError:
-        raise UsageError(f"--labels {path} is not UTF-8 text", "give one label a line") from None
+        raise UsageError(f"`labels` {path} is not UTF-8 text", "give one label a line") from None
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if lines == [""]:
-        raise UsageError(f"--labels {path} is empty", "give one label a line, in the order of the model's output")
+        raise UsageError(f"`labels` {path} is empty", "give one label a line, in the order of the model's output")
     if "" in lines:
         raise UsageError(
-            f"--labels {path}: line {lines.index('') + 1} is empty",
+            f"`labels` {path}: line {lines.index('') + 1} is empty",
             "give one label a line, in the order of the model's output",
         )
     return tuple(lines)

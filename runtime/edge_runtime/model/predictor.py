@@ -99,7 +99,7 @@ class Predictor(ImageClassifier):
 
     def _needs_embedding(self) -> None:
         if not self.embedding_size:
-            raise ModelError(f"{self.path} gives no embedding", "export it again with --with-embedding")
+            raise ModelError(f"{self.path} gives no embedding", "export it again with `with_embedding`")
 
     def _run(self, output: str, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
         pixels = np.asarray(pixels)

@@ -45,9 +45,9 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     """
     path = Path(path)
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1 is needed")
+        raise UsageError(f"`threads` {threads}: at least 1 is needed")
     if threads is not None and threads > MOST_THREADS:
-        raise UsageError(f"--threads {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
+        raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
     if (quick := open_quick_load(path, threads=threads)) is not None:
         return quick[1]
@@ -89,7 +89,7 @@ def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    hint = "make one with edge export, or name another with --model"
+    hint = "make one with edge export, or name another with `model`"
     try:
         if path.is_file():
             return

@@ -94,7 +94,7 @@ def _score(
         none = f"{root} has no image to evaluate on"
         if unreadable:
             none = f"none of the {len(unreadable)} images below {root} can be read: {unreadable[0].message}"
-        raise DataError(none, "name another folder with --data")
+        raise DataError(none, "name another folder with `data`")
     probabilities = np.stack(rows)
     labels = labels or tuple(map(str, range(probabilities.shape[1])))
     truth = np.array([sample.label for sample in samples], np.int64)

@@ -31,7 +31,7 @@ __all__ = ["Entry", "Journal"]
 REMEMBERED = 50_000
 
 _HEADER = {"edge_watch": 1}
-_ELSEWHERE = "name another file with --state"
+_ELSEWHERE = "name another file with `state`"
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 

@@ -47,7 +47,7 @@ class Sorter:
 
     def __init__(self, template: str, labels: Sequence[str] = ()) -> None:
         if "{" in template.replace(LABEL, "") or "}" in template.replace(LABEL, "") or not template:
-            raise UsageError(f"--move-to {template}: the only placeholder is {LABEL}", "--move-to 'sorted/{label}'")
+            raise UsageError(f"`move_to` {template}: the only placeholder is {LABEL}", "`move_to` 'sorted/{label}'")
         self._template = template
         above = Path(template.partition(LABEL)[0] + "x").parent if LABEL in template else Path(template)
         self.root = above.absolute()
@@ -128,7 +128,7 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
         raise OutputError(f"cannot move {source} to {target}: {error.strerror or error}", _ROOM) from None
 
 
-_ROOM = "make room, or choose another folder with --move-to"
+_ROOM = "make room, or choose another folder with `move_to`"
 
 
 def _status(path: Path) -> os.stat_result | None:

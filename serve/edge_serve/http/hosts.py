@@ -33,7 +33,7 @@ class HostCheck:
         self._names = {"localhost", own, f"{own.partition('.')[0]}.local"}
         for name in allowed:
             if host_name(name) is None or ":" in name:
-                raise UsageError(f"--allow-host {name!r} is not a host name", "give a name without port or scheme")
+                raise UsageError(f"`allow_hosts` {name!r} is not a host name", "give a name without port or scheme")
             self._names.add(name.lower().rstrip("."))
 
     def check(self, host: bytes, origin: bytes, site: bytes, *, changes: bool) -> None:

@@ -168,7 +168,7 @@ def test_it_replaces_a_png_and_refuses_anything_else(data: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augment": "stong"}, "--augment stong is not known"),
+        ({"augment": "stong"}, "`augment` stong is not known"),
         ({"draws": 0, "augment": "light"}, "0 draws"),
         ({"images": 0}, "0 images"),
         ({"seed": -1}, "seed -1"),

@@ -152,7 +152,7 @@ def test_without_pretrained_weights_it_compares_what_it_can_and_says_so(data: Pa
     made = compare(settings(data, tmp_path, epochs=1), listener)
     assert [row.run is not None for row in made.rows] == [False, False, True] and made.best == "scratch"
     for row in made.rows[:2]:
-        assert "--weights is none" in row.reason and row.val_accuracy is None and row.to_json()["run"] is None
+        assert "`weights` is none" in row.reason and row.val_accuracy is None and row.to_json()["run"] is None
         assert any(line.startswith(f"note: {row.strategy} is not trained") for line in listener.lines)
     assert (made.folder / "comparison.png").is_file() and (made.folder / "predictions.png").is_file()
 
@@ -178,17 +178,17 @@ def test_a_failed_download_is_tried_once_and_named(data: Path, tmp_path: Path, m
 
     def no_network(url: str, *_: object, **__: object) -> None:
         tried.append(url)
-        raise WeightsError(f"cannot download {url}: no network", "bring a file with --weights FILE")
+        raise WeightsError(f"cannot download {url}: no network", "bring a file with `weights` FILE")
 
     monkeypatch.setattr("edge_train.network.weights.download", no_network)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     made = compare(settings(data, tmp_path / "runs", "default", epochs=1))
     assert made.best == "scratch" and len(tried) == 1
-    assert all("no network" in row.reason and "--weights FILE" in row.reason for row in made.rows[:2])
+    assert all("no network" in row.reason and "`weights` FILE" in row.reason for row in made.rows[:2])
 
 
 def test_nothing_to_compare_is_an_error(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--weights is none"):
+    with pytest.raises(UsageError, match="`weights` is none"):
         compare(settings(data, tmp_path / "runs"), strategies=("feature-extraction", "fine-tune"))
     with pytest.raises(UsageError, match="no strategy"):
         compare(settings(data, tmp_path / "runs"), strategies=())

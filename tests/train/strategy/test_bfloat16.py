@@ -67,9 +67,9 @@ def test_auto_takes_what_pays_and_says_why(
 
 def test_bf16_where_there_is_none_is_refused(processor: Path) -> None:
     processor.write_text("flags : avx2")
-    with pytest.raises(UsageError, match="--precision bf16: this cpu does not compute in bfloat16") as caught:
+    with pytest.raises(UsageError, match="`precision` bf16: this cpu does not compute in bfloat16") as caught:
         choose_precision("bf16", CPU, "resnet18", frozen=False)
-    assert caught.value.hint == "use --precision auto"
+    assert caught.value.hint == "use `precision` auto"
 
 
 @pytest.mark.skipif(not has_bf16(CPU), reason="this machine does not compute in bfloat16")

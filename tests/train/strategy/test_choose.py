@@ -36,10 +36,10 @@ def choice(
         ({"pretrained": False, "images": 300}, "scratch", "no pretrained weights; so few images may not suffice"),
         ({"images": 999}, "feature-extraction", "999 images are few: fewer than 1,000 overfit a whole backbone"),
         ({"images": 1000}, "fine-tune", "1,000 images and pretrained weights are at hand"),
-        ({"images": 10, "freeze_until": "layer3"}, "fine-tune", "--freeze-until is for fine-tuning"),
-        ({"images": 10, "batch_norm": "train"}, "fine-tune", "--batch-norm is for fine-tuning"),
-        ({"images": 10, "head_epochs": 1}, "fine-tune", "--head-epochs is for fine-tuning"),
-        ({"images": 5000, "views": 3}, "feature-extraction", "--views is for feature extraction"),
+        ({"images": 10, "freeze_until": "layer3"}, "fine-tune", "`freeze_until` is for fine-tuning"),
+        ({"images": 10, "batch_norm": "train"}, "fine-tune", "`batch_norm` is for fine-tuning"),
+        ({"images": 10, "head_epochs": 1}, "fine-tune", "`head_epochs` is for fine-tuning"),
+        ({"images": 5000, "views": 3}, "feature-extraction", "`views` is for feature extraction"),
     ],
 )
 def test_each_branch_with_its_reason(given: dict[str, Any], strategy: str, why: str) -> None:
@@ -69,6 +69,6 @@ def test_a_run_says_what_was_chosen_and_why(few_shapes: Path, shufflenet_weights
 def test_fine_tuning_flags_without_pretrained_weights_are_refused(few_shapes: Path, tmp_path: Path) -> None:
     # Frozen random layers would be kept random for good.
     given = quick_settings(few_shapes, tmp_path / "runs", strategy="auto", weights="none", freeze_until="stage4")
-    with pytest.raises(UsageError, match=r"--freeze-until.*fine-tuning"):
+    with pytest.raises(UsageError, match=r"`freeze_until`.*fine-tuning"):
         train(given)
     assert not list((tmp_path / "runs").glob("*"))

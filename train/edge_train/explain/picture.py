@@ -31,7 +31,7 @@ def check_explanation_target(target: Path) -> None:
     """
     check_png_target(target)
     if os.path.lexists(target) and not _has_mark(target):
-        raise UsageError(f"{target} is there already, and no explanation of ours", "name another file with --out")
+        raise UsageError(f"{target} is there already, and no explanation of ours", "name another file with `out`")
 
 
 def draw_explanation(pixels: NDArray[np.uint8], heat: NDArray[np.float32], title: str, notes: str = "") -> Sheet:

@@ -49,7 +49,7 @@ class Checkpoint:
             reason = str(error).splitlines()[0]
             raise CheckpointError(
                 f"the checkpoint's weights do not fit {card.backbone} with {len(card.labels)} labels: {reason}",
-                "train again, or name another run with --run",
+                "train again, or name another run with `run`",
             ) from error
         return network.eval()
 
@@ -81,7 +81,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             torch.save(value, temporary)
     except RuntimeError as error:  # torch's zip writer reports a full disk so
         raise OutputError(
-            f"cannot write {path}: the disk is full, or failed", "make room on the disk, or use --out"
+            f"cannot write {path}: the disk is full, or failed", "make room on the disk, or use `out`"
         ) from error
 
 
@@ -100,10 +100,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path} may not be read: {error.strerror}", "check its permissions") from error
     except Exception as error:  # zip, pickle and torch each raise their own kind for a damaged file
         raise CheckpointError(
-            f"{path} is damaged or not a checkpoint", "train again, or name another run with --run"
+            f"{path} is damaged or not a checkpoint", "train again, or name another run with `run`"
         ) from error
     if not isinstance(value, dict) or not isinstance(value.get("edge_checkpoint"), int):
-        raise CheckpointError(f"{path} is not a checkpoint of edge", "name a run of edge train with --run")
+        raise CheckpointError(f"{path} is not a checkpoint of edge", "name a run of edge train with `run`")
     if value["edge_checkpoint"] > CHECKPOINT_FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {value['edge_checkpoint']}; this edge reads up to {CHECKPOINT_FORMAT}",

@@ -28,10 +28,10 @@ def choose_preprocessing(
     elif source.image_size_px is not None:
         why = f"the size {source.name} is meant for"
     elif stem == "small":
-        size, why = min(own, max(backbone.smallest_px, typical)), "the images' own, as --stem small takes them"
+        size, why = min(own, max(backbone.smallest_px, typical)), "the images' own, as `stem` small takes them"
         whole = True
     elif whole:
-        why = f"the images are about {typical} px; --image-size {own} is {backbone.name}'s own"
+        why = f"the images are about {typical} px; `image_size` {own} is {backbone.name}'s own"
     else:
         why = f"{backbone.name}'s own"
     contract = preprocessing(backbone, size, margin=not whole)

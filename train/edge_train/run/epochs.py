@@ -152,7 +152,7 @@ def _run_epoch(
             result = _train_network(job, learning, epoch, first_step=first_step)
     except FloatingPointError as error:
         raise EdgeError(
-            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller --lr-scale"
+            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`"
         ) from error
     progress.end()
     if embeddings is not None:

@@ -157,15 +157,15 @@ def _check_out(out: Path, root: Path) -> None:
     try:
         if out.resolve().is_relative_to(root.resolve()):
             raise UsageError(
-                f"--out {out} lies inside the data folder {root}: runs would be taken for classes of images",
-                "put runs elsewhere, for example --out ../runs",
+                f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
+                "put runs elsewhere, for example `out` ../runs",
             )
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UsageError(f"--out {out} is a file", "name a folder for runs with --out") from None
+        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`") from None
     except OSError as error:
         raise OutputError(
-            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with --out"
+            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
         ) from error
 
 
@@ -196,7 +196,7 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
         except WeightsError as error:
             if settings.strategy != "auto" or choice != "default":
                 raise
-            progress.say(f"note: {error.message}; --weights FILE brings your own")
+            progress.say(f"note: {error.message}; `weights` FILE brings your own")
     if settings.strategy == "auto":
         strategy, why = choose_strategy(
             settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
@@ -250,7 +250,7 @@ def _checked(splits: Splits, root: Path) -> Splits:
     if len(splits.train) < 2 or not splits.val:
         raise DataError(
             f"{root} leaves {len(splits.train)} images to train on and {len(splits.val)} to validate with",
-            "at least 2 and 1 are needed: add images, or raise --limit",
+            "at least 2 and 1 are needed: add images, or raise `limit`",
         )
     return splits
 
@@ -260,7 +260,7 @@ def _bad_images(bad: list[ImageError], total: int) -> EdgeError:
     more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
     return DataError(
         f"{len(bad)} of {total} images cannot be read: {shown}{more}",
-        "mend or remove them, or leave them out with --on-bad-image skip",
+        "mend or remove them, or leave them out with `on_bad_image` skip",
     )
 
 
@@ -352,7 +352,7 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
     world, device = join_world(choose_device(settings.device))
     if settings.batch_size < 2 * world.size:
         raise UsageError(
-            f"--batch-size {settings.batch_size} is too small for {world.size} processes",
+            f"`batch_size` {settings.batch_size} is too small for {world.size} processes",
             f"give at least {2 * world.size}",
         )
     threads = settings.threads or max(1, usable_cores() // _processes_here(world))

@@ -79,7 +79,7 @@ def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data
     except OSError as error:
         raise OutputError(
             f"cannot make a run folder in {settings.out}: {error.strerror}",
-            "choose another folder with --out",
+            "choose another folder with `out`",
         ) from error
     write_split(run.split, splits, card.labels)
     config = {

@@ -198,7 +198,7 @@ def out_of_memory() -> EdgeError:
     """What a user is told when memory does not suffice, and halving the batch does not help."""
     return EdgeError(
         "memory does not suffice for training",
-        "try a smaller --batch-size, a smaller --image-size or a smaller backbone",
+        "try a smaller `batch_size`, a smaller `image_size` or a smaller backbone",
     )
 
 

@@ -41,7 +41,7 @@ __all__ = ["compare"]
 
 # Enough to find four on which strategies of 98 % disagree, and read in seconds.
 LOOKED_AT: Final = 200
-NO_WEIGHTS: Final = "it needs pretrained weights, but --weights is none"
+NO_WEIGHTS: Final = "it needs pretrained weights, but `weights` is none"
 
 
 def compare(
@@ -68,7 +68,7 @@ def compare(
     if not results:
         if failures:
             raise failures[0]
-        raise UsageError(f"none of {', '.join(wanted)} can be trained: {NO_WEIGHTS}", "drop --weights none")
+        raise UsageError(f"none of {', '.join(wanted)} can be trained: {NO_WEIGHTS}", "drop `weights` none")
     rows = tuple(
         _row(name, results[name]) if name in results else StrategyRow(strategy=name, reason=reasons[name])
         for name in wanted
@@ -167,10 +167,10 @@ def _make_folder(out: Path, data: str, backbone: str) -> Path:
             continue
         except OSError as error:
             raise OutputError(
-                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with --out"
+                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with `out`"
             ) from error
         return folder
-    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with --out")
+    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with `out`")
 
 
 def _look(results: Mapping[Strategy, TrainResult], threads: int) -> Answers:

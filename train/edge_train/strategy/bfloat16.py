@@ -28,7 +28,7 @@ def choose_precision(
     """
     there = has_bf16(device)
     if choice == "bf16" and not there:
-        raise UsageError(f"--precision bf16: this {device.type} does not compute in bfloat16", "use --precision auto")
+        raise UsageError(f"`precision` bf16: this {device.type} does not compute in bfloat16", "use `precision` auto")
     if choice != "auto":
         return choice, "as asked"
     if not there:

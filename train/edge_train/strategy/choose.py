@@ -29,9 +29,9 @@ def choose_strategy(
         return "scratch", "no pretrained weights" + ("; so few images may not suffice" if images < FEW_IMAGES else "")
     asked = next((name for name, default in FINE_TUNING.items() if getattr(settings, name) != default), None)
     if asked is not None:
-        return "fine-tune", f"--{asked.replace('_', '-')} is for fine-tuning"
+        return "fine-tune", f"`{asked}` is for fine-tuning"
     if settings.views is not None:
-        return "feature-extraction", "--views is for feature extraction"
+        return "feature-extraction", "`views` is for feature extraction"
     if images < FEW_IMAGES:
         return "feature-extraction", f"{images} images are few: fewer than {FEW_IMAGES:,} overfit a whole backbone"
     gmacs = backbone.gflops * (size_px / backbone.image_size_px) ** 2 * FORWARD_PASSES * images * settings.epochs

@@ -78,5 +78,5 @@ def _check_unseen(run: Run, labels: Sequence[str], splits: Splits) -> None:
     if seen:
         raise UsageError(
             f"the teacher {run.path} was trained on {seen} of the images this run is measured on",
-            f"split alike: --seed {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's --limit",
+            f"split alike: `seed` {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's `limit`",
         )

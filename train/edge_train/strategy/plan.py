@@ -104,13 +104,13 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
     if strategy != "fine-tune" and shaped is not None:
         # `auto` came to another strategy: frozen stages of random weights would stay random.
         raise UsageError(
-            f"--{shaped.replace('_', '-')} is for fine-tuning, but the strategy is {strategy}",
-            "drop it, or choose --strategy fine-tune with pretrained weights",
+            f"`{shaped}` is for fine-tuning, but the strategy is {strategy}",
+            "drop it, or choose `strategy` fine-tune with pretrained weights",
         )
     names = [*(stage.name for stage in backbone.stages), HEAD]
     if settings.freeze_until is not None and settings.freeze_until not in names:
         raise UsageError(
-            f"--freeze-until {settings.freeze_until}: {backbone.name} has no such stage", f"choose {', '.join(names)}"
+            f"`freeze_until` {settings.freeze_until}: {backbone.name} has no such stage", f"choose {', '.join(names)}"
         )
     return Plan(
         backbone,

@@ -1,0 +1,9 @@
+"""What the presets of augmentation are called."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = ["AugmentationName"]
+
+AugmentationName: TypeAlias = Literal["none", "light", "standard", "document", "medical", "strong"]
