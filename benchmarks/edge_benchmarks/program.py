@@ -9,8 +9,6 @@ from collections.abc import Callable
 
 from edge_runtime import EdgeError, as_flags, prepare_process
 
-__all__ = ["INTERRUPTED", "exit_code", "python_module"]
-
 INTERRUPTED = 130
 
 

@@ -12,8 +12,6 @@ from edge_runtime import Setting, UsageError, check_settings
 if TYPE_CHECKING:
     from edge_runtime import Plan
 
-__all__ = ["BenchSettings", "HowMeasured"]
-
 # Throughput is a mean, which so few batches carry; a percentile needs more.
 LEAST_BATCHES = 10
 WARM_UP_S = 1.0

@@ -10,8 +10,6 @@ from edge_cli.flags import said_as_flags
 if TYPE_CHECKING:
     from edge_train import Comparison, StrategyRow
 
-__all__ = ["print_comparison"]
-
 COLUMNS = ("strategy", "train", "validation", "test", "time", "parameters trained", "share")
 
 

@@ -13,8 +13,6 @@ from edge_cli.flags import said_as_flags
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Console", "fail", "json_text", "over_bar", "print_json", "print_table"]
-
 
 def fail(message: str, hint: str, code: int) -> int:
     """Say on stderr what is wrong and what to do, parameters as flags; gives `code` back."""

@@ -17,8 +17,6 @@ import typer
 
 from edge_runtime import SettingField, as_flags, setting_fields
 
-__all__ = ["Options", "option", "paragraphs", "said_as_flags", "settings_command"]
-
 S = TypeVar("S")
 Command = Callable[..., int]
 

@@ -20,8 +20,6 @@ from typer.core import TyperGroup
 from edge_cli.console import fail
 from edge_runtime import EdgeError, UsageError, prepare_process
 
-__all__ = ["app", "main", "run"]
-
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
 COMMANDS = {
     "train": "train",

@@ -10,8 +10,6 @@ import typer
 from edge_cli.flags import option
 from edge_runtime import Seed, Threads
 
-__all__ = ["JsonFlag", "ModelOption", "QuietFlag", "RunOption", "SeedOption", "ThreadsOption"]
-
 RunOption = Annotated[
     str | None, typer.Option("--run", metavar="RUN", help="Run folder, or its name below runs/.", show_default="newest")
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["print_scores"]
-
 
 def print_scores(summary: Mapping[str, Any]) -> None:
     """Print the metrics of a run's summary."""

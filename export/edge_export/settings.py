@@ -7,8 +7,6 @@ from typing import Annotated, Literal, TypeAlias, get_args
 
 from edge_runtime import Setting, UsageError, check_settings
 
-__all__ = ["FORMATS", "ExportFormat", "ExportSettings", "PrecisionChoice"]
-
 ExportFormat: TypeAlias = Literal["onnx", "torchscript"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 

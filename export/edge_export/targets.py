@@ -8,8 +8,6 @@ from pathlib import Path
 from edge_export.formats.torchscript_file import read_torchscript
 from edge_runtime import Classifier, ModelError, OutputError, Run, UsageError
 
-__all__ = ["default_target", "require_writable"]
-
 
 def default_target(run: Run, format_: str, precision: str, *, members: int = 1) -> Path:
     """Beside the run's checkpoint: model.onnx for fp32 and for what `auto` chose, which `edge predict` takes.

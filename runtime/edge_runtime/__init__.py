@@ -66,13 +66,13 @@ if TYPE_CHECKING:
         read_throttling as read_throttling,
         slow_reasons as slow_reasons,
     )
-    from edge_runtime.machine.limits import (
+    from edge_runtime.machine.probe import run_probe as run_probe
+    from edge_runtime.machine.process import is_prepared as is_prepared, prepare_process as prepare_process
+    from edge_runtime.machine.resources import (
         available_memory_bytes as available_memory_bytes,
         cpu_model as cpu_model,
         usable_cores as usable_cores,
     )
-    from edge_runtime.machine.probe import run_probe as run_probe
-    from edge_runtime.machine.process import is_prepared as is_prepared, prepare_process as prepare_process
     from edge_runtime.model.card import (
         EMBEDDING_NAME as EMBEDDING_NAME,
         INPUT_NAME as INPUT_NAME,

@@ -16,21 +16,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = [
-    "CheckpointError",
-    "DataError",
-    "EdgeError",
-    "ImageError",
-    "ImageProblem",
-    "MissingExtraError",
-    "ModelError",
-    "OutputError",
-    "ParityError",
-    "UsageError",
-    "WeightsError",
-    "one_line",
-]
-
 
 def one_line(text: str) -> str:
     """`text` with control characters spelled out: a file's name or a label may hold line ends and terminal commands."""

@@ -8,8 +8,6 @@ from types import MappingProxyType
 
 from edge_runtime.errors import MissingExtraError
 
-__all__ = ["EXTRAS", "missing_package", "require_extra"]
-
 _TRAIN = ("torch", "torchvision")
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

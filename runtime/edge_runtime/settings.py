@@ -21,18 +21,6 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get
 
 from edge_runtime.errors import UsageError
 
-__all__ = [
-    "Seed",
-    "Setting",
-    "SettingField",
-    "Threads",
-    "as_flags",
-    "check_settings",
-    "plain_flag",
-    "setting_fields",
-    "to_words",
-]
-
 
 # Named tuples: every command pays for this module when it starts, and they are made five times as fast as dataclasses.
 class Setting(NamedTuple):

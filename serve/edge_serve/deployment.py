@@ -14,8 +14,6 @@ from edge_runtime import to_words
 from edge_serve.http.hosts import is_loopback
 from edge_serve.settings import ServeSettings
 
-__all__ = ["containerfile", "systemd_unit"]
-
 _HOMES = (Path("/home"), Path("/root"))
 _SECRET = "/run/secrets/edge-token"
 

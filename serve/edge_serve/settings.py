@@ -11,8 +11,6 @@ from edge_runtime import Setting, Threads, UsageError, check_settings
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import Limits
 
-__all__ = ["Batching", "ServeSettings"]
-
 Batching: TypeAlias = Literal["auto", "on", "off"]
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -175,7 +175,7 @@ def test_a_wrong_torchscript_is_refused_and_leaves_no_file(run: Run, monkeypatch
 
 
 def test_a_file_that_errs_on_few_of_many_images_is_found_on_the_whole_split(run: Run) -> None:
-    from edge_export.job import prepare
+    from edge_export.export_job import prepare
     from edge_export.proof.answers import Answers, torch_model
     from edge_export.proof.whole_split import compare_split
     from edge_export.settings import ExportSettings

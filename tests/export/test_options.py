@@ -153,7 +153,7 @@ def test_the_quick_form_is_kept_only_where_it_is_quicker(
 
 
 def test_the_first_answer_is_timed_in_fresh_processes(run: Run) -> None:
-    from edge_export.formats.this_machine import optimize_for_this_machine
+    from edge_export.formats.quick_load import optimize_for_this_machine
     from edge_runtime import Silence
 
     export(run)

@@ -19,6 +19,13 @@ def test_a_file_name_stands_once_in_a_part(part: str) -> None:
     assert not {name: n for name, n in Counter(path.name for path in MODULES[part]).items() if n > 1}
 
 
+def test_a_file_name_stands_once_in_the_house() -> None:
+    """But for `settings`, of which every part has its own, and the verbs of the command, called as they are."""
+    paths = [path for modules in MODULES.values() for path in modules if path.parent.name != "commands"]
+    names = Counter(path.name for path in paths if path.stem not in ("settings", "__main__"))
+    assert not {name: n for name, n in names.items() if n > 1}
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_no_module_is_called_like_something_that_the_door_hands_out(part: str) -> None:
     modules = {path.stem for path in MODULES[part]}

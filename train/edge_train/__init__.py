@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     )
     from edge_train.network.network import DeployedNetwork as DeployedNetwork, Network as Network
     from edge_train.network.weights import load_pretrained as load_pretrained, parse_weights as parse_weights
-    from edge_train.run.training import TrainResult as TrainResult, resume as resume, train as train
+    from edge_train.run.finish import TrainResult as TrainResult
+    from edge_train.run.training import resume as resume, train as train
     from edge_train.settings import (
         STRATEGIES as STRATEGIES,
         StrategyChoice as StrategyChoice,
@@ -48,6 +49,6 @@ if TYPE_CHECKING:
     )
     from edge_train.several_runs.comparing import compare as compare
     from edge_train.several_runs.comparison import Comparison as Comparison, StrategyRow as StrategyRow
-    from edge_train.strategy.bfloat16 import choose_precision as choose_precision
+    from edge_train.strategy.mixed_precision import choose_precision as choose_precision
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -9,23 +9,6 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from edge_data import AugmentationName
 from edge_runtime import RUNS_FOLDER, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 
-__all__ = [
-    "OPTIMIZERS",
-    "STRATEGIES",
-    "BatchNormMode",
-    "ClassBalance",
-    "OnBadImage",
-    "OptimizerName",
-    "Precision",
-    "PrecisionChoice",
-    "ScheduleName",
-    "Stem",
-    "Strategy",
-    "StrategyChoice",
-    "TrainSettings",
-    "find_strategy",
-]
-
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
 OnBadImage: TypeAlias = Literal["error", "skip"]

@@ -19,8 +19,6 @@ from edge_benchmarks.models.engines import Setup
 from edge_benchmarks.program import python_module
 from edge_runtime import Accuracy, EdgeError, ModelError, Sample, Turn, WarmUp
 
-__all__ = ["FirstAnswer", "Worker"]
-
 # A cold start of a 500 MB model from an SD card takes a minute; ten are a process that hangs.
 TIMEOUT_S = 600
 

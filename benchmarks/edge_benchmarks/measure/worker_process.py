@@ -25,8 +25,6 @@ from edge_runtime import EdgeError, Sample, prepare_process
 if TYPE_CHECKING:
     from edge_runtime import Call
 
-__all__ = ["main", "peak_bytes"]
-
 RANDOM_IMAGES = 4
 
 

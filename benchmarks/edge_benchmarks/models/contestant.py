@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from edge_benchmarks.models.accuracy import LabelledImages, SourcedAccuracy
 from edge_benchmarks.models.engines import EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
+from edge_benchmarks.models.sourced_accuracy import LabelledImages, SourcedAccuracy
 from edge_runtime import ModelCard, UsageError
-
-__all__ = ["Contestant"]
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import draw_picture
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_runtime import METADATA_KEY, ModelCard, UsageError, require_extra, with_metadata
 from edge_train import BACKBONES, Backbone, find_backbone
 
 if TYPE_CHECKING:
     from edge_train import Network
-
-__all__ = ["FreshPrecision", "build_fresh", "build_int8", "choose_backbones", "choose_precisions"]
 
 FreshPrecision: TypeAlias = Literal["fp32", "int8"]
 

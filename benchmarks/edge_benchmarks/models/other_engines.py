@@ -11,8 +11,6 @@ from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, ENGINES, EngineName
 from edge_runtime import EdgeError, Run, UsageError
 
-__all__ = ["choose_engines", "find_rivals"]
-
 RIVALS: tuple[EngineName, ...] = tuple(name for name in ENGINES if name != "onnxruntime")
 
 

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LATENCY_FILE", "TRADEOFF_FILE", "draw_latency", "draw_tradeoff", "require_matplotlib"]
-
 LATENCY_FILE = "latency.png"
 TRADEOFF_FILE = "tradeoff.png"
 

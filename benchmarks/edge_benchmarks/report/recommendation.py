@@ -9,8 +9,6 @@ from typing import Any
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds
 
-__all__ = ["Limits", "Recommendation", "comparable_rows", "pareto_front", "recommend"]
-
 SOURCES = ("measured", "recorded", "published")
 
 

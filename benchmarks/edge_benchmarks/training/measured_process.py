@@ -13,8 +13,6 @@ from pathlib import Path
 
 from edge_runtime import EdgeError
 
-__all__ = ["Watched", "watch"]
-
 INTERVAL_S = 0.1
 # Reading a large process's memory map takes some milliseconds: at most a twentieth of one core goes there.
 SHARE_OF_A_CORE = 0.05

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from edge_benchmarks import Contestant, LabelledImages
     from edge_train import Backbone
 
-__all__ = ["Choice", "Pictures", "choose_contestants", "choose_pictures"]
-
 PICTURES = 16
 WHAT = "What to measure"
 

@@ -13,8 +13,6 @@ from edge_cli.flags import said_as_flags
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, ModelChange, Recommendation, Report, ReportComparison, Table
 
-__all__ = ["compare_files", "show_report", "write_report"]
-
 # Beyond this a first answer is not that of the same network; two engines need not round an int8 layer alike.
 SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
 BUSY_SHARE = 0.1

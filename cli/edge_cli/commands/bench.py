@@ -114,7 +114,7 @@ def command(
     if fail_over is not None and compare is None:
         raise UsageError("--fail-over goes with --compare", "edge bench --compare old.json new.json --fail-over 10%")
     if train:
-        from edge_cli.bench.training import bench_training
+        from edge_cli.bench.training_benchmarks import bench_training
 
         if asks or given & (MEASURED | {"compare", "from_", "out", "csv_"}):
             raise UsageError("--train measures training, and nothing of a model", "edge bench --train --help")

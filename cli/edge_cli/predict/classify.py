@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edge_cli.predict.output import Output
     from edge_runtime import ImageClassifier, Prediction
 
-__all__ = ["Pictures", "classify"]
-
 
 class Pictures:
     """The pictures that names and a list of names stand for, found while others are classified.

@@ -10,8 +10,6 @@ from edge_runtime import Classifier, UsageError, require_extra
 if TYPE_CHECKING:
     from edge_runtime import Prediction, Run
 
-__all__ = ["explain_picture"]
-
 
 def explain_picture(
     image: Path, model: Path, run: Run | None, out: Path | None, threads: int | None

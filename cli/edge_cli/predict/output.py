@@ -11,8 +11,6 @@ from edge_runtime import UNKNOWN, csv_cell, one_line
 if TYPE_CHECKING:
     from edge_runtime import Prediction
 
-__all__ = ["BAR_WIDTH", "Csv", "JsonDocument", "JsonLines", "Output", "Table", "answer_json"]
-
 BAR_WIDTH = 20
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from edge_cli.console import Console
     from edge_runtime import ImageClassifier
 
-__all__ = ["JOURNAL_NAME", "watch_folder"]
-
 JOURNAL_NAME = ".edge-watch.jsonl"
 INTERRUPTED = 130
 

@@ -4,6 +4,4 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = ["AugmentationName"]
-
 AugmentationName: TypeAlias = Literal["none", "light", "standard", "document", "medical", "strong"]

@@ -28,8 +28,6 @@ from edge_runtime import (
     scan,
 )
 
-__all__ = ["ALL_PRESETS", "Preview", "write_preview"]
-
 ALL_PRESETS = "all"
 _USUAL_PX = 224
 _RESIZE_RATIO = 256 / 224  # as most of torchvision's presets have it

@@ -15,8 +15,6 @@ from edge_data.drawing.colours import GRID, INK
 from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_runtime import EdgeError, Progress, UsageError, decode
 
-__all__ = ["check_target", "draw_contact_sheet"]
-
 _COLUMNS = 8
 _CELLS = 96
 _CELLS_PER_KIND = 16

@@ -29,8 +29,6 @@ from edge_runtime import (
     walk_folder,
 )
 
-__all__ = ["DataReport", "Finding", "check_data"]
-
 _AT_ONCE = 2048
 
 

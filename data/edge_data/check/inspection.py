@@ -22,8 +22,6 @@ from PIL import (
 
 from edge_runtime import HEAD_BYTES, ImageError, decode, format_of
 
-__all__ = ["THUMBNAIL_PX", "Inspection", "inspect"]
-
 THUMBNAIL_PX = 32
 
 _DECODED_SHORT_SIDE_PX = 64

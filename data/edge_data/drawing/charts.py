@@ -20,8 +20,6 @@ from edge_runtime import MissingExtraError, atomic_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["as_svg", "chart_style", "lettered", "new_figure", "require_matplotlib", "save_png"]
-
 STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": INK,

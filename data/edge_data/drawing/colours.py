@@ -4,23 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "GRID",
-    "INK",
-    "ORANGE",
-    "PAPER",
-    "PURPLE",
-    "RIGHT",
-    "SOFT",
-    "STRATEGY_COLOURS",
-    "TRACK",
-    "WRONG",
-    "tint",
-]
-
 INK, SOFT, GRID, TRACK, PAPER = "#1e1e1e", "#696969", "#dedede", "#ececec", "#ffffff"
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#999999"
 STRATEGY_COLOURS: Final[dict[str, str]] = {"feature-extraction": BLUE, "fine-tune": ORANGE, "scratch": GREEN}

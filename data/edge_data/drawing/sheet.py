@@ -15,8 +15,6 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, features
 from edge_data.drawing.colours import INK, PAPER, RIGHT, STRATEGY_COLOURS, WRONG
 from edge_runtime import OutputError, UsageError, atomic_path
 
-__all__ = ["SCALE", "Sheet", "check_png_target", "plain"]
-
 # Drawn twice as large and halved, which smooths edges; the bitmap font of a Pillow without FreeType cannot grow.
 SCALE: Final = 2 if features.check("freetype2") else 1
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"

@@ -16,8 +16,6 @@ from edge_data.sets.cache import cache_folder
 from edge_data.sets.downloading import download
 from edge_runtime import DataError, OutputError
 
-__all__ = ["cifar10_folder"]
-
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
 BATCHES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}

@@ -19,8 +19,6 @@ from urllib.request import Request, build_opener
 
 from edge_runtime import WeightsError
 
-__all__ = ["OnBytes", "download", "promised_hash"]
-
 # Called with the bytes received so far and the total, None where the server does not say.
 OnBytes: TypeAlias = Callable[[int, int | None], None]
 

@@ -9,8 +9,6 @@ from edge_data.sets.cifar10 import cifar10_folder
 from edge_data.sets.shapes import shapes_folder
 from edge_runtime import DataError
 
-__all__ = ["DATA_SETS", "DataSource", "find_data"]
-
 DATA_SETS = ("shapes", "cifar10")
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from edge_data.sets.splits import Splits, read_split, split
 from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
 
-__all__ = ["EvaluationData", "choose_evaluation"]
-
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:

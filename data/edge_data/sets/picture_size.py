@@ -9,8 +9,6 @@ from PIL import Image
 
 from edge_runtime import ClassFolders
 
-__all__ = ["input_size", "typical_short_side_px"]
-
 SAMPLED_IMAGES = 50
 LEAST_PX, STEP_PX = 64, 32
 UNKNOWN_PX = 224

@@ -15,8 +15,6 @@ from edge_data import Splits, read_split
 from edge_runtime import ModelCard, Run, Sample, UsageError
 from edge_train import Checkpoint, DeployedNetwork, load_checkpoint
 
-__all__ = ["EnsembleNetwork", "Member", "average_cards", "common_validation", "read_members"]
-
 
 class EnsembleNetwork(nn.Module):
     """The mean of its members' probabilities, each member with its own normalisation and temperature.

@@ -15,8 +15,6 @@ from onnx import helper, numpy_helper
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, ModelError, open_session
 
-__all__ = ["to_fp16"]
-
 _WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _SCALING_OPS = frozenset({"Cast", "Transpose", "Reshape", "Sub", "Div", "Mul"})
 LARGEST = float(np.finfo(np.float16).max)

@@ -25,8 +25,6 @@ from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, UsageError, open_session
 
-__all__ = ["CALIBRATION_METHODS", "CalibrationMethod", "Quantizer", "to_int8"]
-
 CalibrationMethod: TypeAlias = Literal["minmax", "percentile", "entropy"]
 # From the cheapest to the costliest.
 CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)

@@ -16,8 +16,6 @@ from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Q
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
 from edge_runtime import Accuracy, ModelError, ParityError, Progress, Silence
 
-__all__ = ["Int8Result", "Trial", "fit_budget", "fit_quantizer"]
-
 # With more than this in float the file is neither small nor fast, and int8 only a name.
 MOST_IN_FLOAT = 0.5
 

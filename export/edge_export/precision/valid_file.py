@@ -11,8 +11,6 @@ import onnx
 from edge_export.formats.onnx_file import IR_VERSION
 from edge_runtime import METADATA_KEY, EdgeError, ModelError
 
-__all__ = ["keep_promises", "own_words"]
-
 
 def keep_promises(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
     """Give `model` the metadata of `source`, IR 10 at most and no operator set that no node uses; then check it.

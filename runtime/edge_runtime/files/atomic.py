@@ -12,8 +12,6 @@ from typing import Any
 
 from edge_runtime.errors import OutputError
 
-__all__ = ["atomic_path", "sync_folder", "write_json", "write_text"]
-
 
 @contextmanager
 def atomic_path(target: str | os.PathLike[str], *, parameter: str = "out") -> Iterator[Path]:

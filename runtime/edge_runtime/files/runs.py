@@ -9,8 +9,6 @@ from typing import Any
 
 from edge_runtime.errors import CheckpointError, UsageError
 
-__all__ = ["RUNS_FOLDER", "Run", "find_run", "newest_run"]
-
 RUNS_FOLDER = Path("runs")
 
 

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 from edge_runtime.machine.process import prepare_process
 
-__all__ = ["Probe", "run_probe"]
-
 STEPS = ("numpy", "pillow", "onnxruntime", "a model")
 SIDE = 16
 LIMIT_S = 120

@@ -13,8 +13,6 @@ import warnings
 from contextlib import suppress
 from functools import cache
 
-__all__ = ["is_prepared", "prepare_process", "quiet_decoding"]
-
 _prepared = False
 
 

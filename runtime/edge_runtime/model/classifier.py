@@ -12,8 +12,6 @@ from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OU
 from edge_runtime.model.predictor import AGAIN, Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session
 
-__all__ = ["Classifier"]
-
 
 class Classifier(Predictor):
     """An exported model, ready to classify.

@@ -15,8 +15,6 @@ from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.card import ModelCard
 from edge_runtime.model.prediction import Prediction
 
-__all__ = ["ImageClassifier"]
-
 
 class ImageClassifier(Protocol):
     """A model and images in, labels and probabilities out: a `Classifier` or a `ForeignClassifier`.

@@ -23,8 +23,6 @@ from edge_runtime.model.card import METADATA_KEY, ModelCard
 from edge_runtime.model.predictor import Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session, plain_reason
 
-__all__ = ["ForeignClassifier", "read_labels"]
-
 # What torchvision, timm and the ONNX model zoo train with: He et al. 2016's evaluation, 256 to 224 pixels.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

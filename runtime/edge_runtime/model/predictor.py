@@ -20,13 +20,11 @@ from PIL.Image import Image
 
 from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
 from edge_runtime.images.decoder import ImageSource
-from edge_runtime.machine.limits import usable_cores
+from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.session import open_session, plain_reason
-
-__all__ = ["AGAIN", "SMALL_MODEL_BYTES", "Graph", "Predictor", "identify_file"]
 
 _T = TypeVar("_T")
 

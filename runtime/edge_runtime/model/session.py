@@ -11,11 +11,9 @@ from typing import Any
 import onnxruntime
 
 from edge_runtime.errors import ModelError, UsageError
-from edge_runtime.machine.limits import usable_cores
+from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.onnx_bytes import read_metadata
 from edge_runtime.model.this_machine import find_quick_load
-
-__all__ = ["open_quick_load", "open_session", "plain_reason"]
 
 # Beyond any machine; so many that their stacks fill the memory are a slip of the hand.
 MOST_THREADS = 1024

@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.files.atomic import write_json
-from edge_runtime.machine.limits import cpu_model, instruction_sets
-
-__all__ = ["find_quick_load", "quick_load_paths", "remove_quick_load", "write_quick_load_note"]
+from edge_runtime.machine.resources import cpu_model, instruction_sets
 
 NOTE_FORMAT = 1
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH

@@ -17,8 +17,6 @@ from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
 from edge_runtime.scores.metrics import Metrics, measure
 
-__all__ = ["Evaluation", "evaluate", "evaluate_batches"]
-
 # Samples that could be read, a row of probabilities for each, and the errors of the others.
 _Answered: TypeAlias = tuple[Sequence[Sample], Iterable[NDArray[np.float32]], Sequence[ImageError]]
 

@@ -26,8 +26,6 @@ from typing import Any, Self
 from edge_runtime.errors import OutputError, UsageError
 from edge_runtime.files.atomic import sync_folder
 
-__all__ = ["Entry", "Journal"]
-
 REMEMBERED = 50_000
 
 _HEADER = {"edge_watch": 1}

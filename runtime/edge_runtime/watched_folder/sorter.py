@@ -18,8 +18,6 @@ from edge_runtime.errors import OutputError, UsageError
 from edge_runtime.files.atomic import sync_folder
 from edge_runtime.model.prediction import UNKNOWN
 
-__all__ = ["Sorter", "bring", "free_name"]
-
 LABEL = "{label}"
 # What a card's FAT or Windows does not have in names (characters, spaces and dots at the ends, names of devices), what
 # would lead into another folder, and what reads as an escape already.

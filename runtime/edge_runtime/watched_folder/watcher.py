@@ -16,8 +16,6 @@ from edge_runtime.watched_folder.arrivals import Landed, Landing
 from edge_runtime.watched_folder.journal import Entry, Journal
 from edge_runtime.watched_folder.sorter import Sorter, bring, free_name
 
-__all__ = ["Sighting", "watch"]
-
 # A look at a folder of 100,000 files takes a second on a Raspberry Pi; it must not be all it does.
 REST_PER_LOOK = 10
 _NAP_S = 0.2

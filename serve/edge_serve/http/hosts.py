@@ -15,8 +15,6 @@ from ipaddress import ip_address
 from edge_runtime import UsageError
 from edge_serve.http.refusal import Refusal
 
-__all__ = ["HostCheck", "host_name", "is_address", "is_loopback"]
-
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _PORT = re.compile(r":\d{1,5}")
 

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from edge_runtime import MAX_PIXELS, Setting, UsageError, available_memory_bytes, check_settings
 
-__all__ = ["Limits"]
-
 # A share of what is free: the rest is for decoding, which needs more than the files do.
 _BODIES_SHARE_OF_MEMORY = 4
 _BODIES_HELD = 16

@@ -8,8 +8,6 @@ import socket
 from edge_runtime import EdgeError, UsageError
 from edge_serve.http.hosts import is_address
 
-__all__ = ["allow_open_files", "listen", "shown_address"]
-
 _BACKLOG = 256
 
 

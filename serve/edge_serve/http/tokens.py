@@ -11,8 +11,6 @@ from pathlib import Path
 
 from edge_runtime import UsageError
 
-__all__ = ["TOKEN_VARIABLE", "TokenCheck", "read_token"]
-
 TOKEN_VARIABLE = "EDGE_SERVE_TOKEN"
 _SHORTEST = 16
 # What RFC 6750 lets stand behind "Bearer".

@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from edge_runtime import ImageClassifier
 from edge_serve.settings import ServeSettings
 
-__all__ = ["BatchChoice", "Batcher", "choose_batching"]
-
 _LEAST_S = 0.25
 _ROUNDS = 3
 # A batch must pay for the wait it costs.

@@ -24,8 +24,6 @@ from edge_serve.model.loaded_model import LoadedModel
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.settings import ServeSettings
 
-__all__ = ["Answer", "Engine"]
-
 _T = TypeVar("_T")
 
 # A photo of a usual phone takes at most 88 MB on its way; of larger ones one is decoded at a time.

@@ -11,8 +11,6 @@ from edge_runtime import SMALL_MODEL_BYTES, Classifier, ImageClassifier, ModelEr
 from edge_serve.model.batching import BatchChoice, choose_batching
 from edge_serve.settings import ServeSettings
 
-__all__ = ["LoadedModel", "load_model"]
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:

@@ -12,8 +12,6 @@ from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
 
-__all__ = ["Reloader"]
-
 _LOOK_EVERY_S = 1.0
 
 

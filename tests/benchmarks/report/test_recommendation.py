@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from bench_reports import make_report, make_row, noisy_timings
 from edge_benchmarks import Limits, recommend
-from edge_benchmarks.models.accuracy import SourcedAccuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_runtime import Timings
 

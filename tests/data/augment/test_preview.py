@@ -120,7 +120,7 @@ def test_the_contract_is_the_one_training_chooses(
     from edge_data import find_data
     from edge_runtime import scan
     from edge_train import find_backbone
-    from edge_train.network.input_size import choose_preprocessing
+    from edge_train.network.input_preprocessing import choose_preprocessing
 
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
     for path in [tmp_path / "data" / label / f"{n}.png" for label in "ab" for n in range(2)]:

@@ -12,8 +12,6 @@ from PIL import Image, PngImagePlugin
 from edge_data import SOFT, Sheet, check_png_target
 from edge_runtime import UsageError
 
-__all__ = ["check_explanation_target", "draw_explanation", "write_explanation"]
-
 _PANEL_PX = 384
 _GAP_PX = 12
 _LINE_PX = 26

@@ -14,8 +14,6 @@ from edge_train.settings import Stem
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "preprocessing", "preset"]
-
 PerChannel: TypeAlias = tuple[float, float, float]
 
 # Beyond this a single image takes gigabytes, long after accuracy has stopped to gain.

@@ -16,8 +16,6 @@ from edge_train.network.building import build
 from edge_train.network.network import Network
 from edge_train.settings import Stem
 
-__all__ = ["CHECKPOINT_FORMAT", "Checkpoint", "load_checkpoint", "save_checkpoint"]
-
 CHECKPOINT_FORMAT = 1
 
 

@@ -20,8 +20,6 @@ from edge_runtime import UsageError, WeightsError
 from edge_train.network.backbones import BACKBONES, Backbone
 from edge_train.network.building import build
 
-__all__ = ["WeightsChoice", "load_pretrained", "parse_weights"]
-
 WeightsChoice: TypeAlias = Literal["default", "none"] | Path
 
 State: TypeAlias = dict[str, Tensor]

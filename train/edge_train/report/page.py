@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import Metrics, ModelCard, Run, Sample, measure, write_text
-from edge_train.report.charts import curve_chart, reliability_chart
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
+from edge_train.report.report_charts import curve_chart, reliability_chart
 from edge_train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-__all__ = ["REPORT_NAME", "RunReport", "SplitAnswers", "repeat_command", "write_report"]
 
 REPORT_NAME = "report.html"
 _TITLES = {

@@ -15,8 +15,6 @@ from PIL import Image
 
 from edge_runtime import EdgeError, Sample, decode
 
-__all__ = ["Answer", "answers", "mistakes", "pictures", "right_ones"]
-
 SIDE_PX = 128
 QUALITY = 80
 RIGHT_SHOWN = 12

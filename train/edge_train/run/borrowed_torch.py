@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 import torch
 
-__all__ = ["borrowed_torch"]
-
 
 @contextmanager
 def borrowed_torch() -> Iterator[None]:

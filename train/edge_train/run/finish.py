@@ -19,9 +19,7 @@ from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
 from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.versions import git_revision
-from edge_train.strategy.temperature import fit_temperature
-
-__all__ = ["TrainResult", "finish"]
+from edge_train.strategy.calibration import fit_temperature
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,7 +43,7 @@ from edge_runtime import (
 from edge_train.network.backbones import Backbone, find_backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
-from edge_train.network.input_size import choose_preprocessing
+from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.job import Job
@@ -51,12 +51,10 @@ from edge_train.run.processes import World, join_world
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
-from edge_train.strategy.bfloat16 import choose_precision
-from edge_train.strategy.choose import choose_strategy
+from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
+from edge_train.strategy.mixed_precision import choose_precision
 from edge_train.strategy.plan import Plan, freeze, make_plan
-
-__all__ = ["prepare", "prepare_afresh", "prepare_again"]
 
 
 def prepare(settings: TrainSettings, progress: Progress) -> Job:

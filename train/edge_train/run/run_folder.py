@@ -17,8 +17,6 @@ from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
 from edge_train.settings import TrainSettings
 
-__all__ = ["EpochRow", "create_run", "finish_run", "plain_settings", "write_metrics"]
-
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
 
 

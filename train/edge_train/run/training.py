@@ -17,8 +17,6 @@ from edge_train.run.run_folder import create_run
 from edge_train.run.step import is_out_of_memory, out_of_memory
 from edge_train.settings import TrainSettings
 
-__all__ = ["TrainResult", "resume", "train"]
-
 
 @borrowed_torch()
 def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:

@@ -11,8 +11,6 @@ import torch
 
 from edge_runtime import UsageError
 
-__all__ = ["choose_device", "git_revision", "now", "versions"]
-
 
 def now() -> str:
     """The time as ISO 8601 in UTC, to the microsecond so that runs sort."""

@@ -44,9 +44,7 @@ from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.run_folder import create_run, finish_run
 from edge_train.run.versions import choose_device, git_revision, now, versions
 from edge_train.settings import TrainSettings
-from edge_train.strategy.temperature import fit_temperature
-
-__all__ = ["AverageResult", "AverageStep", "Score", "average"]
+from edge_train.strategy.calibration import fit_temperature
 
 STRATEGY = "average"
 BATCH_SIZE = 64

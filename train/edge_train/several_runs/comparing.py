@@ -37,8 +37,6 @@ from edge_train.several_runs.comparison_pictures import (
     draw_predictions,
 )
 
-__all__ = ["compare"]
-
 # Enough to find four on which strategies of 98 % disagree, and read in seconds.
 LOOKED_AT: Final = 200
 NO_WEIGHTS: Final = "it needs pretrained weights, but `weights` is none"

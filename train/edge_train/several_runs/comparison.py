@@ -10,8 +10,6 @@ from typing import Any, Final
 from edge_runtime import Run, wilson_interval
 from edge_train.settings import Strategy
 
-__all__ = ["Comparison", "StrategyRow", "choose_best"]
-
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
 HALF_POINT: Final = 0.005
 

@@ -33,8 +33,6 @@ from edge_train.several_runs.comparison import Comparison, StrategyRow
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["SHOWN", "Answered", "Answers", "Curve", "draw_comparison", "draw_predictions"]
-
 Curve = Sequence[tuple[int, float | None]]
 
 WIDTH, MARGIN = 1240, 28

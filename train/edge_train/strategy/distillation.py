@@ -14,9 +14,7 @@ from edge_runtime import DataError, Run, UsageError
 from edge_train.network.checkpoint import load_checkpoint
 from edge_train.network.network import Network
 from edge_train.settings import Precision
-from edge_train.strategy.bfloat16 import autocast
-
-__all__ = ["Teacher", "load_teacher"]
+from edge_train.strategy.mixed_precision import autocast
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,6 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 from edge_train.settings import FINE_TUNING, BatchNormMode, OptimizerName, Strategy, TrainSettings
 
-__all__ = ["LayerGroup", "Plan", "freeze", "head_dropout", "layer_groups", "make_optimizer", "make_plan", "set_mode"]
-
 HEAD = "head"
 HEAD_RATE = 1e-3
 LAST_STAGE_RATE = 1e-4

@@ -12,8 +12,6 @@ from PIL import Image
 
 from edge_runtime import ImageError, Preprocessing, Sample
 
-__all__ = ["HOSTILE", "Picture", "hostile_pictures", "read_pictures", "spread"]
-
 HOSTILE = ("all black", "all white", "noise", "1×1", "8000×10")
 
 

@@ -8,8 +8,6 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.building import preprocessing
 from edge_train.settings import Stem
 
-__all__ = ["choose_preprocessing"]
-
 
 def choose_preprocessing(
     backbone: Backbone, source: DataSource, folders: ClassFolders, image_size: int | None, stem: Stem = "standard"

@@ -7,8 +7,6 @@ import torch
 from edge_train.network.backbones import Backbone
 from edge_train.settings import FINE_TUNING, Strategy, TrainSettings
 
-__all__ = ["choose_strategy"]
-
 FEW_IMAGES = 1000
 # Fine-tuning costs about three forward passes an image and epoch; two cores do some 50 billion multiply-adds a second.
 FORWARD_PASSES = 3

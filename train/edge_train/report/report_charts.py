@@ -15,8 +15,6 @@ from edge_train.report.diagnosis import EpochFigures
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["curve_chart", "reliability_chart"]
-
 DOTS_UP_TO = 40
 # The bins of `edge_runtime.expected_calibration_error`, so that the picture shows what the number sums.
 BINS = 15

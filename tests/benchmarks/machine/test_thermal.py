@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from edge_benchmarks.machine.temperature import Conditions, Monitor, Reading, Series
+from edge_benchmarks.machine.thermal import Conditions, Monitor, Reading, Series
 
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 CLOCK = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"

@@ -13,8 +13,6 @@ _CGROUP = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _CPUINFO = Path("/proc/cpuinfo")
 
-__all__ = ["available_memory_bytes", "cpu_model", "instruction_sets", "usable_cores"]
-
 
 def usable_cores() -> int:
     """Cores this process may really use: its affinity, cut down by a cgroup quota, at least 1."""

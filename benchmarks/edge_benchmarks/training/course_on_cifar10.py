@@ -1,6 +1,6 @@
 """The course's table on CIFAR-10: three strategies, several seeds, resumable.
 
-    python -m edge_benchmarks.training.cifar10 --weights FILE-OR-FOLDER [--preset cpu|gpu] [--seeds 0,1,2]
+    python -m edge_benchmarks.training.course_on_cifar10 --weights FILE-OR-FOLDER [--preset cpu|gpu] [--seeds 0,1,2]
         [--markdown FILE]
 
 Every strategy and seed is a run folder of `edge train` below --out. The same command again trains only what is missing:
@@ -25,8 +25,6 @@ from edge_benchmarks.training.resumable_run import Trial
 from edge_data import cache_folder
 from edge_runtime import EdgeError, OutputError, UsageError, cpu_model, usable_cores, write_json, write_text
 from edge_train import STRATEGIES
-
-__all__ = ["main"]
 
 PRETRAINED = ("feature-extraction", "fine-tune")
 

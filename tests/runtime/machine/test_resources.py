@@ -11,7 +11,7 @@ import pytest
 
 from edge_runtime import available_memory_bytes, cpu_model, usable_cores
 from edge_runtime.machine import limits as machine
-from edge_runtime.machine.limits import _cgroup_cores, _cgroup_memory_bytes
+from edge_runtime.machine.resources import _cgroup_cores, _cgroup_memory_bytes
 
 
 def put(root: Path, files: dict[str, str]) -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_train.strategy.temperature import fit_temperature  # noqa: E402
+from edge_train.strategy.calibration import fit_temperature  # noqa: E402
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])

@@ -13,8 +13,6 @@ from typing import Any, Self
 
 from edge_runtime import Sensors, read_sensors, read_throttling
 
-__all__ = ["Conditions", "Monitor", "Reading", "Series"]
-
 INTERVAL_S = 1.0
 
 

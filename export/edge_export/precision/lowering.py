@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.job import ExportJob
+from edge_export.export_job import ExportJob
 from edge_export.precision.auto import choose
 from edge_export.precision.fp16 import to_fp16
 from edge_export.precision.int8_budget import fit_budget
 from edge_export.proof.answers import onnx_model
-from edge_export.proof.pictures import spread
 from edge_export.proof.prove import Proof, prove
+from edge_export.proof.sample_images import spread
 from edge_runtime import ParityError, Preprocessing, Sample, read_batches
-
-__all__ = ["Lowered", "lower_precision"]
 
 # The search for an int8 file within its budget goes over the split many times; decoding takes longer than int8.
 KEPT_BYTES = 512 << 20

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from edge_runtime import UsageError  # noqa: E402
 from edge_train import TrainSettings, find_backbone, train  # noqa: E402
-from edge_train.strategy.choose import choose_strategy  # noqa: E402
+from edge_train.strategy.choice import choose_strategy  # noqa: E402
 from quick_training import Ear, quick_settings  # noqa: E402
 
 

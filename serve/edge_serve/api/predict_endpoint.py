@@ -18,8 +18,6 @@ from edge_serve.http.refusal import Refusal, short
 from edge_serve.model.engine import Answer, Engine
 from edge_serve.settings import ServeSettings
 
-__all__ = ["Predicting", "card_json"]
-
 DEFAULT_TOP = 5
 _MOST_TOP = 10_000
 _OPTIONS = ("top", "min_confidence", "input")

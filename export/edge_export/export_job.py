@@ -15,13 +15,11 @@ from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
 from edge_export.proof.parity import Expected, expect
-from edge_export.proof.pictures import Picture, hostile_pictures, spread
+from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
 from edge_runtime import ModelCard, ParityError, Progress, Run, Sample
 from edge_train import find_backbone
-
-__all__ = ["PARITY_IMAGES", "ExportJob", "prepare"]
 
 PARITY_IMAGES = 64
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Classifier
-from edge_serve.api.prediction import card_json
+from edge_serve.api.predict_endpoint import card_json
 from serving import Served, form, picture, serving
 from tiny_model import write_tiny_model
 

@@ -24,7 +24,7 @@ from edge_data import draw_shapes
 from edge_runtime import UsageError
 from edge_train import build, find_backbone
 
-PROGRAM = (sys.executable, "-m", "edge_benchmarks.training.cifar10")
+PROGRAM = (sys.executable, "-m", "edge_benchmarks.training.course_on_cifar10")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 BACKBONE = "shufflenet_v2_x0_5"
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from edge_cli.console import print_json
 from edge_runtime import UsageError, require_extra
 
-__all__ = ["bench_training"]
-
 
 def bench_training(words: Sequence[str], *, data: str | None, threads: str | None, as_json: bool) -> int:
     """Run the training benchmarks named first in `words`, by default all but the longest; gives the exit code.

@@ -24,8 +24,6 @@ from edge_runtime import (
     write_quick_load_note,
 )
 
-__all__ = ["QuickLoad", "optimize_for_this_machine"]
-
 RUNS = 12
 # Less than a twentieth is what two series of the same file may differ by.
 LARGEST_RATIO = 0.95

@@ -9,8 +9,6 @@ import torch
 from edge_runtime import UsageError
 from edge_train.settings import Precision, PrecisionChoice
 
-__all__ = ["PAYS_ON_CPU", "autocast", "choose_precision", "has_bf16"]
-
 # Backbones that train at least a tenth faster in bfloat16 on two cores with AMX, by `edge bench --train precision`.
 # Depthwise convolutions have no fast bfloat16 kernel backwards; a frozen backbone, which only goes forwards, gains
 # always.

@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import edge_train.strategy.bfloat16  # noqa: E402
+import edge_train.strategy.mixed_precision  # noqa: E402
 from edge_data import read_split  # noqa: E402
 from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import UsageError, measure  # noqa: E402
 from edge_train import load_checkpoint, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
 from edge_train.run.step import run_network  # noqa: E402
-from edge_train.strategy.bfloat16 import PAYS_ON_CPU, choose_precision, has_bf16  # noqa: E402
+from edge_train.strategy.mixed_precision import PAYS_ON_CPU, choose_precision, has_bf16  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -27,7 +27,7 @@ CPU, MPS = torch.device("cpu"), torch.device("mps")
 def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A file that stands for /proc/cpuinfo."""
     path = tmp_path / "cpuinfo"
-    monkeypatch.setattr(edge_train.strategy.bfloat16, "Path", lambda _: path)
+    monkeypatch.setattr(edge_train.strategy.mixed_precision, "Path", lambda _: path)
     return path
 
 

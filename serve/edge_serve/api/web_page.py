@@ -9,8 +9,6 @@ from importlib.resources import files
 from starlette.requests import Request
 from starlette.responses import Response
 
-__all__ = ["Page"]
-
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",

@@ -9,8 +9,6 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 
 from edge_runtime import Accuracy, ModelCard, Sample
 
-__all__ = ["AccuracySource", "LabelledImages", "SourcedAccuracy", "recorded_accuracy"]
-
 AccuracySource: TypeAlias = Literal["measured", "recorded", "published"]
 
 

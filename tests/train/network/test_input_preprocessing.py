@@ -12,7 +12,7 @@ pytest.importorskip("torchvision")
 from edge_data.sets.find import DataSource
 from edge_runtime import ClassFolders, UsageError, scan
 from edge_train import find_backbone
-from edge_train.network.input_size import choose_preprocessing
+from edge_train.network.input_preprocessing import choose_preprocessing
 
 
 def folders(root: Path, *sizes: tuple[int, int]) -> ClassFolders:
