@@ -54,7 +54,7 @@ def average(
     print_table(
         ("run", "alone", "loss", "average with it", "loss", ""),
         [_row(step) for step in result.steps],
-        title=f"validation accuracy, n {result.steps[0].alone.n}",
+        title=f"validation accuracy, n {result.steps[0].alone.accuracy.n}",
     )
     for split, figures in result.summary["metrics"].items():
         low, high = figures["accuracy_interval_95"]
@@ -74,4 +74,4 @@ def _row(step: AverageStep) -> tuple[str, ...]:
 
 
 def _cells(score: Score | None) -> tuple[str, str]:
-    return ("–", "–") if score is None else (f"{score.accuracy:.1%}", f"{score.loss:.3f}")
+    return ("–", "–") if score is None else (f"{score.accuracy.share:.1%}", f"{score.loss:.3f}")

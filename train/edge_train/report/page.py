@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import Metrics, ModelCard, Run, Sample, measure, write_text
+from edge_runtime import Metrics, ModelCard, Run, write_text
 from edge_train.report.charts import accuracy_chart, interval_bar, loss_chart, reliability_chart
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import (
@@ -38,9 +38,10 @@ from edge_train.report.tables import (
     percent,
     words,
 )
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import TrainSettings
 
-__all__ = ["REPORT_NAME", "RunReport", "SplitAnswers", "repeat_command", "write_report"]
+__all__ = ["REPORT_NAME", "RunReport", "repeat_command", "write_report"]
 
 REPORT_NAME = "report.html"
 _TITLES = {
@@ -54,21 +55,6 @@ _TITLES = {
     "small-validation": "Few validation images",
     "calibration": "Probabilities to be doubted",
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SplitAnswers:
-    """What the best epoch answers on one split: logits float32 `[N, classes]`, true classes int64 `[N]`."""
-
-    samples: tuple[Sample, ...]
-    logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
-
-    def probabilities(self, temperature: float) -> NDArray[np.float32]:
-        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0."""
-        scaled = np.nan_to_num(self.logits.astype(np.float64), posinf=1e30, neginf=-1e30) / temperature
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -178,8 +164,8 @@ def _template(name: str) -> str:
 
 def _measured(name: str, found: SplitAnswers, card: ModelCard) -> _Measured:
     raw, calibrated = found.probabilities(1.0), found.probabilities(card.temperature)
-    before = measure(card.labels, found.labels, raw).calibration_error
-    return _Measured(name, found, raw, calibrated, before, measure(card.labels, found.labels, calibrated))
+    before = found.measure(card.labels, 1.0).calibration_error
+    return _Measured(name, found, raw, calibrated, before, found.measure(card.labels, card.temperature))
 
 
 def _headline(report: RunReport, splits: list[_Measured]) -> str:
