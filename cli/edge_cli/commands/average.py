@@ -52,7 +52,7 @@ def average(
     print_table(
         ("run", "alone", "loss", "average with it", "loss", ""),
         [_row(step) for step in result.steps],
-        title=f"validation accuracy, n {result.steps[0].alone.n}",
+        title=f"validation accuracy, n {result.steps[0].alone.accuracy.n}",
     )
     print_scores(result.summary)
     kept = len(result.summary["averaged"])
@@ -67,4 +67,4 @@ def _row(step: AverageStep) -> tuple[str, ...]:
 
 
 def _cells(score: Score | None) -> tuple[str, str]:
-    return ("–", "–") if score is None else (f"{score.accuracy:.1%}", f"{score.loss:.3f}")
+    return ("–", "–") if score is None else (f"{score.accuracy.share:.1%}", f"{score.loss:.3f}")

@@ -22,7 +22,8 @@ from PIL import Image
 
 from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
-from edge_train.report.page import RunReport, SplitAnswers, _template, repeat_command, write_report
+from edge_train.report.page import RunReport, _template, repeat_command, write_report
+from edge_train.run.split_answers import SplitAnswers
 
 VOID = {"meta", "img", "br"}
 HOSTILE = "<script>alert(1)</script>\"'&"

@@ -176,11 +176,11 @@ def test_embeddings_are_in_the_order_of_the_images_and_give_the_networks_answers
     job = job_of(frozen(augment="standard", epochs=3))
     embeddings = embed(job, 3)
     assert embeddings.train.shape == (3, TRAIN, WIDTH) and embeddings.val.shape == (VAL, WIDTH)
-    whole, quick = job.outputs(job.splits.val, "val"), embeddings.validate(job, job.network)
-    torch.testing.assert_close(quick.logits, whole.logits, rtol=1e-4, atol=1e-5)
-    assert torch.equal(quick.labels, whole.labels) and quick.accuracy == whole.accuracy
+    whole, quick = job.answers(job.splits.val, "val"), embeddings.validate(job, job.network)
+    torch.testing.assert_close(*(torch.from_numpy(each.logits) for each in (quick, whole)), rtol=1e-4, atol=1e-5)
+    assert quick.labels.tolist() == whole.labels.tolist() and quick.accuracy == whole.accuracy
     # The first view is the image as it is evaluated, the others are not.
-    shown = job.outputs(job.splits.train, "train").logits
+    shown = torch.from_numpy(job.answers(job.splits.train, "train").logits)
     head = Head(job.network, job.backbone).eval()
     with torch.no_grad():
         torch.testing.assert_close(head(embeddings.train[0]), shown, rtol=1e-4, atol=1e-5)

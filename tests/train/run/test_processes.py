@@ -20,7 +20,7 @@ from edge_runtime import Run, UsageError  # noqa: E402
 from edge_train import load_checkpoint, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches, training_batches  # noqa: E402
 from edge_train.run.processes import ALONE, World, join_world  # noqa: E402
-from edge_train.run.step import run_network  # noqa: E402
+from edge_train.run.split_answers import answer_split  # noqa: E402
 from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -147,8 +147,9 @@ def test_three_processes_train_from_scratch_and_embed_together(
     checkpoint = load_checkpoint(Run(scratch).best)
     store = ImageStore(few_shapes, checkpoint.card.preprocessing, cache_bytes=0, threads=1)
     samples = read_split(Run(scratch).split, checkpoint.card.labels).val
-    outputs = run_network(checkpoint.build(), evaluation_batches(store, samples, batch_size=9), device=CPU)
-    assert outputs.accuracy == checkpoint.card.metrics["val"]["accuracy"]
+    batches = evaluation_batches(store, samples, batch_size=9)
+    found = answer_split(checkpoint.build(), samples, batches, device=CPU)
+    assert found.accuracy.share == checkpoint.card.metrics["val"]["accuracy"]
     assert all(bool(torch.isfinite(value).all()) for value in checkpoint.network.values())
 
 

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from edge_data import draw_shapes, read_split  # noqa: E402
 from edge_data.sets.image_store import ImageStore  # noqa: E402
-from edge_runtime import CheckpointError, DataError, EdgeError, Run, UsageError, newest_run  # noqa: E402
+from edge_runtime import Accuracy, CheckpointError, DataError, EdgeError, Run, UsageError, newest_run  # noqa: E402
 from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
 from edge_train.several_runs.averaging import Score, average  # noqa: E402
@@ -115,8 +115,8 @@ def made(pair: tuple[Run, Run], tmp_path_factory: pytest.TempPathFactory) -> Any
 def test_an_average_better_than_each_is_a_run_like_any_other(pair: tuple[Run, Run], good: Run, made: Any) -> None:
     first, second = made.steps
     assert (first.kept, first.averaged, second.kept) == (True, None, True)
-    assert first.alone.accuracy < 1 and second.alone.accuracy <= first.alone.accuracy
-    assert second.averaged.accuracy == 1 and second.averaged.n == 15
+    assert second.alone.accuracy.share <= first.alone.accuracy.share < 1
+    assert second.averaged.accuracy == Accuracy(15, 15)
     run = made.run
     assert newest_run(run.path.parent).path == run.path and run.name.startswith("shapes-shufflenet_v2_x0_5-average-")
     assert sorted(path.name for path in run.path.iterdir()) == ["best.pt", "config.json", "split.csv", "summary.json"]
@@ -189,7 +189,7 @@ def test_the_greedy_soup_leaves_out_what_does_not_help(good: Run, pair: tuple[Ru
     result = average([other, *pair], out=tmp_path / "runs", threads=1)
     assert {step.run.path: step.kept for step in result.steps}[other.path] is False
     assert result.summary["averaged"] and str(other.path) not in result.summary["averaged"]
-    accuracies = [(step.alone.correct, -step.alone.loss) for step in result.steps]
+    accuracies = [step.alone.rank for step in result.steps]
     assert accuracies == sorted(accuracies, reverse=True)
     assert "other" not in result.card.data["averaged"]
 
@@ -213,11 +213,14 @@ def test_weights_that_are_no_numbers_are_left_out(pair: tuple[Run, Run], good: R
     assert json.loads(result.run.summary.read_text())["metrics"]["val"]["accuracy"] == 1
 
 
-def test_a_score_beats_by_images_first_then_by_loss() -> None:
-    base = Score(8, 10, 0.5)
-    assert Score(9, 10, 2.0).beats(base) and Score(8, 10, 0.4).beats(base)
-    assert not Score(8, 10, 0.5).beats(base) and not Score(7, 10, 0.1).beats(base)
-    assert not Score(0, 10, float("inf")).beats(Score(0, 10, 3.0))
+def test_a_score_ranks_by_images_first_then_by_loss() -> None:
+    def rank(correct: int, loss: float) -> tuple[int, float]:
+        return Score(Accuracy(correct, 10), loss).rank
+
+    base = rank(8, 0.5)
+    assert rank(9, 2.0) > base and rank(8, 0.4) > base
+    assert not rank(8, 0.5) > base and not rank(7, 0.1) > base
+    assert not rank(0, float("inf")) > rank(0, 3.0)
 
 
 def other_card(run: Run, place: Path, **changes: Any) -> Run:
@@ -256,7 +259,7 @@ def test_runs_that_do_not_go_together_are_refused(good: Run, tmp_path: Path) -> 
     refused("stem differs: standard and small", good, other_card(good, tmp_path / "e", architecture=small), out=out)
     wide = changed(good, tmp_path / "f", lambda w: w | {"backbone.fc.weight": torch.zeros(3, 7)})
     refused(r"layers differ, backbone\.fc\.weight", good, wide, out=out)
-    refused("threads 0", good, wide, out=out, threads=0)
+    refused("`threads` 0", good, wide, out=out, threads=0)
 
 
 def test_a_run_split_otherwise_or_without_a_checkpoint_is_refused(good: Run, tmp_path: Path) -> None:

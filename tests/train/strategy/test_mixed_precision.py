@@ -16,7 +16,7 @@ from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import UsageError, measure  # noqa: E402
 from edge_train import load_checkpoint, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
-from edge_train.run.step import run_network  # noqa: E402
+from edge_train.run.split_answers import answer_split  # noqa: E402
 from edge_train.strategy.mixed_precision import PAYS_ON_CPU, choose_precision, has_bf16  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
@@ -88,8 +88,14 @@ def test_the_same_seed_gives_the_same_weights_in_bf16_measured_in_float32(few_sh
     errors = {}
     for precision in ("fp32", "bf16"):
         batches = evaluation_batches(store, samples, batch_size=64)
-        found = run_network(checkpoint.build(), batches, device=CPU, precision=precision)  # type: ignore[arg-type]
-        probabilities = torch.softmax(found.logits / checkpoint.card.temperature, dim=1).numpy()
-        errors[precision] = measure(checkpoint.card.labels, found.labels.numpy(), probabilities).calibration_error
+        found = answer_split(
+            checkpoint.build(),
+            samples,
+            batches,
+            device=CPU,
+            precision=precision,  # type: ignore[arg-type]
+        )
+        probabilities = torch.softmax(torch.from_numpy(found.logits) / checkpoint.card.temperature, dim=1).numpy()
+        errors[precision] = measure(checkpoint.card.labels, found.labels, probabilities).calibration_error
     kept = one.summary["metrics"]["val"]["expected_calibration_error"]
     assert kept == pytest.approx(errors["fp32"], abs=1e-7) and kept != pytest.approx(errors["bf16"], abs=1e-7)

@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from edge_runtime import UsageError  # noqa: E402
+from edge_runtime import Sample, UsageError  # noqa: E402
 from edge_train import BACKBONES, Network, TrainSettings, build, find_backbone  # noqa: E402
 from edge_train.network.moving_average import MovingAverage  # noqa: E402
-from edge_train.run.step import Learning, run_network, train_epoch  # noqa: E402
+from edge_train.run.split_answers import answer_split  # noqa: E402
+from edge_train.run.step import Learning, train_epoch  # noqa: E402
 from edge_train.settings import OPTIMIZERS, STRATEGIES, Strategy  # noqa: E402
 from edge_train.strategy.learning_rate import Schedule  # noqa: E402
 from edge_train.strategy.plan import (  # noqa: E402
@@ -269,8 +270,12 @@ def test_measuring_changes_nothing_and_keeps_the_order() -> None:
     made = network("resnet18")
     before = state(made)
     given = batches(3)
-    outputs = run_network(made.train(), given, device=CPU)
-    assert torch.equal(outputs.labels, torch.cat([labels for _, labels in given]))
-    assert outputs.logits.shape == (24, 3)
+    samples = [Sample(f"{index}.png", index % 3) for index in range(24)]
+    found = answer_split(made.train(), samples, given, device=CPU)
+    assert found.samples == tuple(samples) and found.labels.tolist() == [sample.label for sample in samples]
+    assert found.logits.shape == (24, 3)
+    whole = torch.cat([images for images, _ in given])
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found.logits), made.eval()(whole), rtol=1e-4, atol=1e-5)
     assert not changed(before, state(made))
     assert not any(isinstance(module, nn.Module) and module.training for module in made.modules())

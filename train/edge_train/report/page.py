@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import Metrics, ModelCard, Run, Sample, measure, write_text
+from edge_runtime import Metrics, ModelCard, Run, write_text
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -35,21 +36,6 @@ _TITLES = {
     "calibration": "Probabilities to be doubted",
 }
 PAIRS_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SplitAnswers:
-    """What the best epoch answers on one split: logits float32 `[N, classes]`, true classes int64 `[N]`."""
-
-    samples: tuple[Sample, ...]
-    logits: NDArray[np.float32]
-    labels: NDArray[np.int64]
-
-    def probabilities(self, temperature: float) -> NDArray[np.float32]:
-        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0."""
-        scaled = np.nan_to_num(self.logits.astype(np.float64), posinf=1e30, neginf=-1e30) / temperature
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -137,7 +123,7 @@ def _page(name: str, report: RunReport) -> str:
     ]
     main = splits[-1]
     truth = main.answers.labels
-    before = measure(card.labels, truth, main.raw).calibration_error
+    before = main.answers.measure(card.labels, 1.0).calibration_error
     found = [each for split in splits for each in answers(split.name, split.answers.samples, split.calibrated)]
     wrong = mistakes(found)
     contract = card.preprocessing
@@ -221,7 +207,7 @@ def _duration(seconds: float) -> str:
 def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     labels = report.card.labels
     raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
-    metrics = measure(labels, found.labels, calibrated)
+    metrics = found.measure(labels, report.card.temperature)
     training = report.counts.get("train", {})
     by_class = _Table(
         "Worst F1 first. Precision: right among what it called so. Recall: found among what is so.",

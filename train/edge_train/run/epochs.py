@@ -158,8 +158,8 @@ def _run_epoch(
     else:
         if job.strategy == "scratch":
             _reestimate_batch_norm(job, learning.evaluated, epoch)
-        val = job.outputs(job.splits.val, "validating", network=fold(learning.evaluated), precision=job.precision)
-    return EpochRow(epoch, result, val.loss, val.accuracy)
+        val = job.answers(job.splits.val, "validating", network=fold(learning.evaluated), precision=job.precision)
+    return EpochRow(epoch, result, val.loss, val.accuracy.share)
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:

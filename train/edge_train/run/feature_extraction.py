@@ -20,7 +20,7 @@ from edge_train.network.fold_batch_norm import fold_body
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch, epoch_order, evaluation_batches, view_batches
 from edge_train.run.job import Job
-from edge_train.run.step import Outputs, run_network
+from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.plan import head_dropout
@@ -76,12 +76,10 @@ class Embeddings:
             batch = (self.train[view, index], labels[index])
             yield batch if self.teacher is None else (*batch, self.teacher[view, index])
 
-    def validate(self, job: Job, network: Network) -> Outputs:
+    def validate(self, job: Job, network: Network) -> SplitAnswers:
         """What the network's head answers on the validation images."""
-        labels = torch.tensor([sample.label for sample in job.splits.val])
-        head = Head(network, job.backbone)
-        pieces = zip(torch.split(self.val, 4096), torch.split(labels, 4096), strict=True)
-        return run_network(head, pieces, device=job.device)
+        pieces = ((piece,) for piece in torch.split(self.val, 4096))
+        return answer_split(Head(network, job.backbone), job.splits.val, pieces, device=job.device)
 
 
 def choose_views(job: Job) -> int:

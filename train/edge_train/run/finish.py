@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import Metrics, ModelCard, Run, measure
+from edge_runtime import Metrics, ModelCard, Run
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
-from edge_train.report.page import RunReport, SplitAnswers, repeat_command, write_report
+from edge_train.report.page import RunReport, repeat_command, write_report
 from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
 from edge_train.run.run_folder import finish_run, plain_settings
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.versions import git_revision
-from edge_train.strategy.calibration import fit_temperature
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,20 +48,14 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     best = load_checkpoint(run.best)
     job.network.load_state_dict(dict(best.network))
     folded = fold(job.network)
-    answers: dict[str, SplitAnswers] = {}
-    temperature = 1.0
-    for name, samples in (("val", job.splits.val), ("test", job.splits.test)):
-        if not samples:
-            continue
-        outputs = job.outputs(samples, f"measuring {name}", network=folded)
-        answers[name] = SplitAnswers(tuple(samples), outputs.logits.numpy(), outputs.labels.numpy())
-        if name == "val":
-            temperature = fit_temperature(outputs.logits, outputs.labels)
-    metrics = {
-        name: measure(job.card.labels, given.labels, given.probabilities(temperature))
-        for name, given in answers.items()
+    answers = {
+        name: job.answers(samples, f"measuring {name}", network=folded)
+        for name, samples in (("val", job.splits.val), ("test", job.splits.test))
+        if samples
     }
-    card = replace(best.card, temperature=temperature, metrics={name: _figures(m) for name, m in metrics.items()})
+    temperature = answers["val"].fit_temperature()
+    metrics = {name: given.measure(job.card.labels, temperature) for name, given in answers.items()}
+    card = replace(best.card, temperature=temperature, metrics={name: m.on_card() for name, m in metrics.items()})
     summary = _summary(job, run, state, metrics, temperature)
     summary["seconds"] = time.perf_counter() - started
     history = tuple(
@@ -76,14 +70,6 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         finish_run(run, summary)
     job.world.collect(None)
     return TrainResult(run, card, summary, diagnosis, job.splits, job.store.root, history, answers)
-
-
-def _figures(metrics: Metrics) -> dict[str, Any]:
-    return {
-        "accuracy": metrics.accuracy,
-        "n": metrics.n,
-        "expected_calibration_error": metrics.calibration_error,
-    }
 
 
 def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches
 from edge_train.run.processes import ALONE, World
-from edge_train.run.step import Outputs, run_network
+from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.settings import Precision, Strategy, TrainSettings
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.plan import Plan
@@ -46,24 +46,25 @@ class Job:
         """What `auto` came to, or what was asked for."""
         return self.plan.strategy
 
-    def outputs(
+    def answers(
         self,
         samples: Sequence[Sample],
         task: str,
         *,
         network: Network | None = None,
         precision: Precision = "fp32",
-    ) -> Outputs:
+    ) -> SplitAnswers:
         """What `network` (the job's own by default) answers on `samples`, as the runtime would show them to it."""
         self.progress.begin(task, len(samples))
-        mine = self.world.shard(samples)
-        batches = evaluation_batches(self.store, mine, batch_size=max(64, self.settings.batch_size))
-        outputs = run_network(
+        batch_size = max(64, self.settings.batch_size)
+        found = answer_split(
             network or self.network,
-            batches,
+            samples,
+            evaluation_batches(self.store, self.world.shard(samples), batch_size=batch_size),
             device=self.device,
             precision=precision,
+            world=self.world,
             on_images=lambda count: self.progress.advance(count * self.world.size),
         )
         self.progress.end()
-        return Outputs(self.world.unshard(outputs.logits), self.world.unshard(outputs.labels))
+        return found

@@ -1,4 +1,4 @@
-"""The training loop: one epoch of learning, one pass of measuring."""
+"""The training loop: one epoch of learning."""
 
 from __future__ import annotations
 
@@ -31,24 +31,6 @@ class EpochResult:
     accuracy: float
     images: int
     seconds: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outputs:
-    """What a network answers on a split: logits float32 `[N, classes]`, true classes int64 `[N]`."""
-
-    logits: Tensor
-    labels: Tensor
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy."""
-        return float(nn.functional.cross_entropy(self.logits, self.labels))
-
-    @property
-    def accuracy(self) -> float:
-        """Top-1 accuracy in 0..1."""
-        return float((self.logits.argmax(dim=1) == self.labels).double().mean())
 
 
 @dataclass(slots=True, eq=False)
@@ -171,25 +153,6 @@ def train_epoch(
     if not math.isfinite(mean_loss):
         raise FloatingPointError(f"the training loss became {mean_loss}")
     return EpochResult(mean_loss, int(world.sum(correct_sum)) / images, images, time.perf_counter() - started)
-
-
-def run_network(
-    model: nn.Module,
-    batches: Iterable[Batch],
-    *,
-    device: torch.device,
-    precision: Precision = "fp32",
-    on_images: Callable[[int], object] = lambda _: None,
-) -> Outputs:
-    """The model's answers on `batches` in evaluation mode, gathered on the CPU."""
-    model.eval()
-    logits, labels = [], []
-    with torch.inference_mode(), autocast(device, precision):
-        for inputs, truth, *_ in batches:
-            logits.append(model(inputs.to(device)).float().cpu())
-            labels.append(truth)
-            on_images(len(truth))
-    return Outputs(torch.cat(logits), torch.cat(labels))
 
 
 def out_of_memory() -> EdgeError:

@@ -15,12 +15,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from edge_data import ImageStore, Splits, default_cache_bytes, find_augmentation, read_split
 from edge_runtime import (
     RUNS_FOLDER,
+    Accuracy,
     CheckpointError,
     DataError,
     EdgeError,
@@ -31,20 +31,18 @@ from edge_runtime import (
     Sample,
     Silence,
     UsageError,
-    measure,
     scan,
     usable_cores,
     write_json,
 )
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edge_train.network.network import Network
-from edge_train.report.page import SplitAnswers
 from edge_train.run.batches import evaluation_batches, training_batches
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.run_folder import create_run, finish_run
+from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.versions import choose_device, git_revision, now, versions
 from edge_train.settings import TrainSettings
-from edge_train.strategy.calibration import fit_temperature
 
 STRATEGY = "average"
 BATCH_SIZE = 64
@@ -54,28 +52,24 @@ STATISTICS = (".running_mean", ".running_var")
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a network validates: images right of `n`, and mean cross-entropy; 0 and infinity where it is no number."""
+    """How a network validates: its accuracy, and mean cross-entropy; none right and infinity where it is no number."""
 
-    correct: int
-    n: int
+    accuracy: Accuracy
     loss: float
 
     @property
-    def accuracy(self) -> float:
-        """Top-1 accuracy in 0..1."""
-        return self.correct / self.n
-
-    def beats(self, other: Score) -> bool:
-        """More right, or as many at a lower loss."""
-        return (self.correct, -self.loss) > (other.correct, -other.loss)
+    def rank(self) -> tuple[int, float]:
+        """Greater for the better: more right, or as many at a lower loss."""
+        return self.accuracy.correct, -self.loss
 
     def describe(self) -> str:
         """The score on one line."""
-        return f"{self.accuracy:.1%} ({self.correct} of {self.n}, loss {self.loss:.3f})"
+        return f"{self.accuracy.share:.1%} ({self.accuracy.correct} of {self.accuracy.n}, loss {self.loss:.3f})"
 
     def to_json(self) -> dict[str, Any]:
         """The score as plain data; JSON has no infinity."""
-        return {"accuracy": self.accuracy, "n": self.n, "loss": self.loss if math.isfinite(self.loss) else None}
+        loss = self.loss if math.isfinite(self.loss) else None
+        return {"accuracy": self.accuracy.share, "n": self.accuracy.n, "loss": loss}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,23 +193,18 @@ class _Judge:
         """How the soup validates."""
         self.load(soup)
         found = self.answers(self.splits.val, task)
-        loss = float(cross_entropy(torch.from_numpy(found.logits).double(), torch.from_numpy(found.labels)))
-        if not math.isfinite(loss):
-            return Score(0, len(found.labels), math.inf)
-        return Score(int((found.logits.argmax(axis=1) == found.labels).sum()), len(found.labels), loss)
+        if not math.isfinite(loss := found.loss):
+            return Score(Accuracy(0, len(found.labels)), math.inf)
+        return Score(found.accuracy, loss)
 
     def answers(self, samples: Sequence[Sample], task: str) -> SplitAnswers:
         """What the network answers on `samples`, as the runtime would show them to it."""
-        self.network.eval()
         self.progress.begin(task, len(samples))
-        logits, labels = [], []
-        with torch.inference_mode():
-            for images, truth in evaluation_batches(self.store, samples, batch_size=BATCH_SIZE):
-                logits.append(self.network(images.to(self.network.mean.device)).float().cpu().numpy())
-                labels.append(truth.numpy())
-                self.progress.advance(len(truth))
+        batches = evaluation_batches(self.store, samples, batch_size=BATCH_SIZE)
+        device = self.network.mean.device
+        found = answer_split(self.network, samples, batches, device=device, on_images=self.progress.advance)
         self.progress.end()
-        return SplitAnswers(tuple(samples), np.concatenate(logits), np.concatenate(labels))
+        return found
 
     def _reestimate_batch_norm(self, augment: str) -> None:
         """Take batch norm's statistics anew over up to 1,024 training images, augmented as in learning."""
@@ -237,14 +226,14 @@ def _cook(runs: Sequence[Run], judge: _Judge) -> tuple[tuple[AverageStep, ...], 
     for run in runs:
         alone.append((run, judge.score(_Soup.of(run), f"measuring {run.name}")))
         judge.progress.say(f"{run.name} alone: {alone[-1][1].describe()}")
-    alone.sort(key=lambda pair: (-pair[1].correct, pair[1].loss))
+    alone.sort(key=lambda pair: pair[1].rank, reverse=True)
     run, best = alone[0]
     soup = _Soup.of(run)
     steps = [AverageStep(run, best, None, True)]
     for run, score in alone[1:]:
         candidate = soup.plus(run)
         averaged = judge.score(candidate, f"averaging {run.name}")
-        kept = averaged.beats(best)
+        kept = averaged.rank > best.rank
         if kept:
             soup, best = candidate, averaged
         steps.append(AverageStep(run, score, averaged, kept))
@@ -349,19 +338,13 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
     best = load_checkpoint(steps[0].run.best).card
     parts = (("val", judge.splits.val), ("test", judge.splits.test))
     answers = {name: judge.answers(samples, f"measuring {name}") for name, samples in parts if samples}
-    val = answers["val"]
-    temperature = fit_temperature(torch.from_numpy(val.logits), torch.from_numpy(val.labels))
-    metrics = {
-        name: measure(best.labels, found.labels, found.probabilities(temperature)) for name, found in answers.items()
-    }
+    temperature = answers["val"].fit_temperature()
+    metrics = {name: found.measure(best.labels, temperature) for name, found in answers.items()}
     card = replace(
         best,
         strategy=STRATEGY,
         temperature=temperature,
-        metrics={
-            name: {"accuracy": m.accuracy, "n": m.n, "expected_calibration_error": m.calibration_error}
-            for name, m in metrics.items()
-        },
+        metrics={name: m.on_card() for name, m in metrics.items()},
         data={**best.data, "averaged": " + ".join(step.run.name for step in steps if step.kept)},
         versions=versions(),
         created=now(),

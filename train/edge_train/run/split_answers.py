@@ -1,0 +1,73 @@
+"""What a network answers on a split, and every figure that is taken from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from edge_runtime import Accuracy, Metrics, Sample, measure
+from edge_train.run.batches import Batch
+from edge_train.run.processes import ALONE, World
+from edge_train.settings import Precision
+from edge_train.strategy.calibration import fit_temperature
+from edge_train.strategy.mixed_precision import autocast
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SplitAnswers:
+    """The answers to `samples`: logits float32 `[N, classes]`, and the true classes int64 `[N]`."""
+
+    samples: tuple[Sample, ...]
+    logits: NDArray[np.float32]
+    labels: NDArray[np.int64]
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy."""
+        return float(cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels)))
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """Top-1 accuracy."""
+        return Accuracy.of(self.labels, self.logits)
+
+    def fit_temperature(self) -> float:
+        """The temperature that makes these probabilities mean what they say."""
+        return fit_temperature(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
+
+    def probabilities(self, temperature: float) -> NDArray[np.float32]:
+        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0."""
+        scaled = np.nan_to_num(self.logits.astype(np.float64), posinf=1e30, neginf=-1e30) / temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+    def measure(self, names: tuple[str, ...], temperature: float) -> Metrics:
+        """All figures of merit at that temperature; `names` are the classes'."""
+        return measure(names, self.labels, self.probabilities(temperature))
+
+
+def answer_split(
+    network: nn.Module,
+    samples: Sequence[Sample],
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    precision: Precision = "fp32",
+    world: World = ALONE,
+    on_images: Callable[[int], object] = lambda _: None,
+) -> SplitAnswers:
+    """The network's answers to `samples` in evaluation mode; `batches` are this process's share of them, in order."""
+    network.eval()
+    logits = []
+    with torch.inference_mode(), autocast(device, precision):
+        for inputs, *_ in batches:
+            logits.append(network(inputs.to(device)).float().cpu())
+            on_images(len(inputs))
+    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    return SplitAnswers(tuple(samples), world.unshard(torch.cat(logits)).numpy(), labels)
