@@ -21,7 +21,7 @@ test-fast: $(VENV)/.tools
 LEAN ?= .venv-lean
 test-lean: $(LEAN)/.installed
 	$(LEAN)/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None, 'torch is here'"
-	$(LEAN)/bin/pytest tests/runtime tests/data tests/benchmarks tests/cli tests/lean tests/end_to_end/test_predict*.py tests/end_to_end/test_watch.py
+	$(LEAN)/bin/pytest tests/runtime tests/data tests/benchmarks tests/cli tests/python tests/house tests/lean tests/end_to_end/test_predict*.py tests/end_to_end/test_watch.py
 	$(LEAN)/bin/python -m pip install --quiet '.[serve]'
 	$(LEAN)/bin/pytest tests/serve tests/end_to_end/test_serve.py -m "not slow"
 

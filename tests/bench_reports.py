@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_benchmarks import BenchSettings, Report, read_environment
-from edge_benchmarks.machine.temperature import Conditions, Reading
-from edge_benchmarks.models.accuracy import SourcedAccuracy
+from edge_benchmarks import BenchSettings, Report
+from edge_benchmarks.machine.environment import read_environment
+from edge_benchmarks.machine.thermal import Conditions, Reading
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import ColdStart, Row, Throughput
 from edge_runtime import Timings
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+# Read when onnxruntime loads: the suite, too, tells nobody of itself.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 SHARED = Path(__file__).parents[1].parent / "shared"
 UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))
 

@@ -1,7 +1,7 @@
 """Measure what a model costs on this machine: latency, throughput, size, memory.
 
     from pathlib import Path
-    from edge_benchmarks import Contestant, bench
+    from edge_vision import Contestant, bench
     print(bench([Contestant("mine", Path("model.onnx"))]).to_json())
 
 Names are loaded on first use, and torch only where a fresh backbone is built: a lean install can measure its models.
@@ -15,18 +15,15 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_benchmarks.benching import bench as bench
-    from edge_benchmarks.machine.environment import read_environment as read_environment
-    from edge_benchmarks.models.accuracy import LabelledImages as LabelledImages
     from edge_benchmarks.models.contestant import Contestant as Contestant
-    from edge_benchmarks.models.drawn_picture import draw_picture as draw_picture
     from edge_benchmarks.models.fresh_backbones import (
         build_fresh as build_fresh,
         build_int8 as build_int8,
         choose_backbones as choose_backbones,
         choose_precisions as choose_precisions,
-        missing_package as missing_package,
     )
     from edge_benchmarks.models.other_engines import choose_engines as choose_engines, find_rivals as find_rivals
+    from edge_benchmarks.models.sourced_accuracy import LabelledImages as LabelledImages
     from edge_benchmarks.report.files import (
         csv_text as csv_text,
         json_text as json_text,
@@ -52,7 +49,6 @@ if TYPE_CHECKING:
         compare_reports as compare_reports,
     )
     from edge_benchmarks.report.report import NOISY_SPREAD as NOISY_SPREAD, Report as Report
-    from edge_benchmarks.report.table import Table as Table
     from edge_benchmarks.report.tables import (
         cost_table as cost_table,
         describe_conditions as describe_conditions,
@@ -61,6 +57,7 @@ if TYPE_CHECKING:
         short_names as short_names,
         sustained_table as sustained_table,
     )
+    from edge_benchmarks.report.text_table import Table as Table
     from edge_benchmarks.settings import BenchSettings as BenchSettings
     from edge_benchmarks.training.registry import (
         TRAINING_BENCHMARKS as TRAINING_BENCHMARKS,

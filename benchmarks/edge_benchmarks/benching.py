@@ -15,14 +15,14 @@ import numpy as np
 
 from edge_benchmarks.machine.environment import read_environment
 from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
-from edge_benchmarks.machine.temperature import Monitor
+from edge_benchmarks.machine.thermal import Monitor
 from edge_benchmarks.measure.memory_groups import split_by_memory
 from edge_benchmarks.measure.sustained import Sustained, measure_sustained
 from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
-from edge_benchmarks.models.accuracy import LabelledImages, SourcedAccuracy, recorded_accuracy
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
+from edge_benchmarks.models.sourced_accuracy import LabelledImages, SourcedAccuracy, recorded_accuracy
 from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
 from edge_benchmarks.settings import BenchSettings
 from edge_runtime import (
@@ -40,8 +40,6 @@ from edge_runtime import (
     interleave,
     usable_cores,
 )
-
-__all__ = ["bench"]
 
 
 @dataclass
@@ -88,10 +86,10 @@ def bench(
     settings = settings or BenchSettings()
     progress = progress or Silence()
     if not contestants:
-        raise UsageError("there is nothing to measure", "name a model file, or backbones with --backbones")
+        raise UsageError("there is nothing to measure", "name a model file, or backbones to build")
     for image in settings.images:
         if not image.exists():
-            raise UsageError(f"{image} does not exist", "name an image with --image")
+            raise UsageError(f"{image} does not exist", "name an image with `images`")
         decode(image)
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         settings = _with_images(settings, Path(folder))

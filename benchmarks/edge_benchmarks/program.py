@@ -7,9 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from edge_runtime import EdgeError
-
-__all__ = ["INTERRUPTED", "exit_code", "python_module"]
+from edge_runtime import EdgeError, as_flags, prepare_process
 
 INTERRUPTED = 130
 
@@ -20,14 +18,19 @@ def python_module(name: str, *words: str) -> list[str]:
     return [sys.executable, "-P", "-m", name, *words]
 
 
-def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted") -> int:
-    """What `measure` gives, or the code of the error that ended it, which is told on stderr."""
+def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted", plain: bool = False) -> int:
+    """What `measure` gives, or the code of the error that ended it, which is told on stderr.
+
+    The process is prepared as those of `edge` are, unless it is `plain`: what `edge` is measured against.
+    """
+    if not plain:
+        prepare_process()
     # Ended from outside, as Ctrl-C ends it: what it started and the files it made must go with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return measure()
     except EdgeError as error:
-        code, said = error.exit_code, str(error)
+        code, said = error.exit_code, as_flags(str(error), {})
     except subprocess.CalledProcessError as error:
         code, said = 1, f"{error}\n{error.stderr or ''}".rstrip()
     except OSError as error:

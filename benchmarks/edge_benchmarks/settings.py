@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from edge_runtime import Plan, UsageError
+from edge_runtime import Setting, UsageError, check_settings
 
-__all__ = ["BenchSettings", "HowMeasured"]
+if TYPE_CHECKING:
+    from edge_runtime import Plan
 
 # Throughput is a mean, which so few batches carry; a percentile needs more.
 LEAST_BATCHES = 10
 WARM_UP_S = 1.0
+
+# The panels of the command's help.
+_WHAT, _HOW = "What to measure", "How"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class HowMeasured:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchSettings:
     """What to measure.
 
@@ -63,42 +66,51 @@ class BenchSettings:
         UsageError: a number that makes no sense.
     """
 
-    duration_s: float = 3.0
-    least_runs: int = 100
-    batch: int = 8
-    threads: tuple[int | None, ...] = (None,)
-    images: tuple[Path, ...] = ()
+    images: Annotated[
+        tuple[Path, ...],
+        Setting(
+            "Picture to classify; may be repeated.",
+            "IMAGE",
+            _WHAT,
+            "some of --data, of the run's data, or a drawn one",
+            flag="--image",
+        ),
+    ] = ()
     images_from: str = ""
-    random_input: bool = False
-    cold_starts: int = 5
-    sustained_s: float = 0.0
-    cooldown_s: float = 0.0
+    random_input: Annotated[bool, Setting("Random numbers in place of pictures: any ONNX graph.", panel=_WHAT)] = False
+    batch: Annotated[int, Setting("Images per batch for throughput.", "N", _HOW, at_least=1)] = 8
+    threads: Annotated[
+        tuple[int | None, ...], Setting("Threads of one inference.", "N,N", _HOW, "usable cores", at_least=1)
+    ] = (None,)
+    duration_s: Annotated[float, Setting("Least time for each figure of each model.", "TIME", _HOW, above=0)] = 3.0
+    least_runs: Annotated[int, Setting("Least calls for each latency.", "N", _HOW, flag="--runs", at_least=1)] = 100
+    cold_starts: Annotated[int, Setting("Fresh processes to start for each model.", "N", _HOW, at_least=1)] = 5
+    sustained_s: Annotated[
+        float, Setting("Also run each model so long without a pause, by the minute.", "TIME", _HOW, at_least=0)
+    ] = 0.0
+    cooldown_s: Annotated[float, Setting("Rest so long before latency is measured.", "TIME", _HOW, at_least=0)] = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.duration_s) and self.duration_s > 0):
-            raise UsageError(f"--duration {self.duration_s}: a positive number of seconds is needed", "try 3")
-        for flag, seconds in (("--sustained", self.sustained_s), ("--cooldown", self.cooldown_s)):
-            if not (math.isfinite(seconds) and seconds >= 0):
-                raise UsageError(f"{flag} {seconds}: a number of seconds is needed", "try 10m")
-        for flag, number in (("--batch", self.batch), ("--runs", self.least_runs), ("--cold-starts", self.cold_starts)):
-            if number < 1:
-                raise UsageError(f"{flag} {number}: at least 1 is needed")
-        if not self.threads or any(threads is not None and threads < 1 for threads in self.threads):
-            given = ",".join(str(threads) for threads in self.threads)
-            raise UsageError(f"--threads {given}: at least 1 is needed", "try 1,2,4")
+        check_settings(self)
+        if not self.threads:
+            raise UsageError("`threads` names no number", "try 1,2,4")
         if len(set(self.threads)) < len(self.threads):
-            raise UsageError(f"--threads {','.join(map(str, self.threads))} names a number twice")
+            raise UsageError(f"`threads` {','.join(map(str, self.threads))} names a number twice")
         if self.random_input and self.images:
-            raise UsageError("--random-input and --image exclude each other", "choose one")
+            raise UsageError("`random_input` and `images` exclude each other", "choose one")
 
     @property
     def plan(self) -> Plan:
         """How long to measure a latency."""
+        from edge_runtime import Plan
+
         return Plan(self.duration_s, least_runs=self.least_runs)
 
     @property
     def throughput_plan(self) -> Plan:
         """How long to measure throughput."""
+        from edge_runtime import Plan
+
         return Plan(self.duration_s, rounds=5, least_runs=min(LEAST_BATCHES, self.least_runs))
 
     @property

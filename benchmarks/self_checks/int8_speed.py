@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_benchmarks import Table, build_fresh, choose_backbones, read_environment
+from edge_benchmarks import Table, build_fresh, choose_backbones
+from edge_benchmarks.machine.environment import read_environment
 from edge_export import Quantizer
 from edge_runtime import Classifier, Plan, take_turns, warm_up
 from shared import check, flags, say

@@ -30,7 +30,9 @@ from importlib.util import find_spec
 from itertools import cycle, takewhile
 from pathlib import Path
 
-from edge_benchmarks import Table, draw_picture, read_environment
+from edge_benchmarks import Table
+from edge_benchmarks.machine.environment import read_environment
+from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.serving.load import LoadResult, ask, post_request, put_load
 from edge_runtime import Classifier, EdgeError, UsageError, find_images
 from shared import at_least_1, check, default_model, edge_command, flags, say

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edge_benchmarks import draw_picture, missing_package, read_environment
+from edge_benchmarks.machine.environment import read_environment
+from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.program import exit_code
-from edge_runtime import MissingExtraError, UsageError, newest_run, usable_cores
+from edge_runtime import UsageError, newest_run, require_extra, usable_cores
 
 EXPORT_SCRIPT = """
 import sys
@@ -82,8 +83,7 @@ def default_model(folder: Path) -> Path:
     except UsageError:
         pass
     say("no exported run here: exporting a mobilenet_v2 with random weights")
-    if missing := missing_package():
-        raise MissingExtraError("export", missing)
+    require_extra("export")
     # In a process of its own: the peak of whatever is started counts what its parent held, and torch is large.
     subprocess.run([sys.executable, "-c", EXPORT_SCRIPT, str(folder)], check=True)
     return folder / "mobilenet_v2.onnx"

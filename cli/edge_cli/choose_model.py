@@ -7,8 +7,6 @@ from pathlib import Path
 from edge_cli.console import Console
 from edge_runtime import Run, UsageError, find_run, newest_run
 
-__all__ = ["choose_model", "choose_run"]
-
 
 def choose_run(run: str | None, console: Console, *, needs: tuple[str, ...] = ("best.pt",)) -> Run:
     """The run named, or the newest that has one of the files `needs`, which is said on stderr."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_cli.console import Console, print_json, print_table
+from edge_cli.flags import said_as_flags
 
 if TYPE_CHECKING:
     from edge_train import Comparison, StrategyRow
-
-__all__ = ["print_comparison"]
 
 COLUMNS = ("strategy", "train", "validation", "test", "time", "parameters trained", "share")
 
@@ -22,7 +21,7 @@ def print_comparison(comparison: Comparison, console: Console, *, as_json: bool)
     print_table(COLUMNS, [_cells(row, best=row.strategy == comparison.best) for row in comparison.rows])
     for row in comparison.rows:
         if row.reason is not None:
-            print(f"{row.strategy} was not trained: {row.reason}")
+            print(said_as_flags(f"{row.strategy} was not trained: {row.reason}"))
     print(f"best for export: {comparison.best}. {comparison.why}")
     print(f"pictures: {comparison.folder / 'comparison.png'}, {comparison.folder / 'predictions.png'}")
     console.say(f"next: edge export --run {comparison.best_run.path}")

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edge_cli.flags import said_as_flags
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-__all__ = ["Console", "fail", "json_text", "over_bar", "print_json", "print_table"]
-
 
 def fail(message: str, hint: str, code: int) -> int:
-    """Say on stderr what is wrong and what to do; gives `code` back."""
+    """Say on stderr what is wrong and what to do, parameters as flags; gives `code` back."""
+    message, hint = said_as_flags(message), said_as_flags(hint)
     red, dim, off = ("\033[31m", "\033[2m", "\033[0m") if _colour(sys.stderr) else ("", "", "")
     sys.stderr.write(f"{over_bar()}{red}error:{off} {message}\n")
     if hint:
@@ -68,9 +69,10 @@ class Console:
         self._unit = ""
 
     def say(self, text: str) -> None:
-        """One line on stderr, above a bar that is being drawn."""
+        """One line on stderr, parameters in it as flags, above a bar that is being drawn."""
         if self.quiet:
             return
+        text = said_as_flags(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

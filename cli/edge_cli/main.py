@@ -11,7 +11,6 @@ import gc
 import io
 import os
 import sys
-import warnings
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -19,9 +18,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
-from edge_runtime import EdgeError, MissingExtraError, UsageError
-
-__all__ = ["app", "main", "run"]
+from edge_runtime import EdgeError, UsageError, prepare_process
 
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
 COMMANDS = {
@@ -46,15 +43,6 @@ _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",
     "install a 64-bit system; on a Raspberry Pi, Raspberry Pi OS (64-bit)",
 )
-
-HINTS = {
-    "torch": "export",
-    "torchvision": "train",
-    "onnx": "export",
-    "onnxscript": "export",
-    "matplotlib": "bench",
-    **dict.fromkeys(("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"), "serve"),
-}
 
 
 class LazyGroup(TyperGroup):
@@ -114,8 +102,7 @@ def _edge(
 
 def main() -> None:
     """Run `edge` with the process's arguments and exit with the code DESIGN promises."""
-    # Pillow warns of odd EXIF, tags and sizes; what matters of it edge says in its own words.
-    warnings.filterwarnings("ignore", module=r"PIL\b")
+    prepare_process()
     # A stream that the caller closed: what would go there is nobody's.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
@@ -180,9 +167,12 @@ def run() -> int:
 
 def _unloadable(error: Exception, module: str) -> int:
     """A package is missing or does not load: one of an extra, or one of the base install that is broken."""
+    from edge_runtime import EXTRAS, MissingExtraError
+
     package = module.partition(".")[0]
-    if isinstance(error, ModuleNotFoundError) and package in HINTS:
-        missing = MissingExtraError(HINTS[package], module)
+    extras = [extra for extra, packages in EXTRAS.items() if package in packages]
+    if isinstance(error, ModuleNotFoundError) and extras:
+        missing = MissingExtraError(extras[-1], module)
         return fail(missing.message, missing.hint, missing.exit_code)
     if package.startswith("edge_"):
         raise error

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["JsonFlag", "ModelOption", "QuietFlag", "RunOption", "SeedOption", "ThreadsOption"]
+from edge_cli.flags import option
+from edge_runtime import Seed, Threads
 
 RunOption = Annotated[
     str | None, typer.Option("--run", metavar="RUN", help="Run folder, or its name below runs/.", show_default="newest")
@@ -15,9 +16,7 @@ RunOption = Annotated[
 ModelOption = Annotated[
     Path | None, typer.Option("--model", metavar="FILE", help="Model file.", show_default="the newest run's model.onnx")
 ]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="Threads to use.", show_default="usable cores")
-]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random choice.")]
+ThreadsOption = Annotated[int | None, option("threads", Threads)]
+SeedOption = Annotated[int, option("seed", Seed)]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

@@ -7,8 +7,6 @@ import re
 
 from edge_runtime import UsageError
 
-__all__ = ["parse_bytes", "parse_counts", "parse_seconds", "parse_share"]
-
 _SECONDS = {"": 1.0, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _NUMBER = re.compile(r"([0-9]*\.?[0-9]+)\s*([a-zµ%]*)", re.IGNORECASE)

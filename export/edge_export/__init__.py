@@ -1,7 +1,6 @@
 """Export a run's best checkpoint as one self-describing file, proven equal to it.
 
-from edge_export import export
-from edge_runtime import newest_run
+from edge_vision import export, newest_run
 print(export(newest_run())[0].path)
 """
 
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     )
     from edge_export.precision.int8 import Quantizer as Quantizer, to_int8 as to_int8
     from edge_export.record import Exported as Exported
-    from edge_export.settings import FORMATS as FORMATS, ExportSettings as ExportSettings
+    from edge_export.settings import (
+        FORMATS as FORMATS,
+        ExportFormat as ExportFormat,
+        ExportSettings as ExportSettings,
+    )
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from edge_export.export_job import ExportJob, prepare
 from edge_export.formats.onnx_file import replace_card, write_onnx
-from edge_export.formats.this_machine import optimize_for_this_machine
+from edge_export.formats.quick_load import optimize_for_this_machine
 from edge_export.formats.torchscript_file import replace_torchscript_card, write_torchscript
-from edge_export.job import ExportJob, prepare
-from edge_export.precision.choose import lower_precision
+from edge_export.precision.lowering import lower_precision
 from edge_export.proof.answers import onnx_model, torchscript_model
 from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
@@ -28,8 +28,6 @@ from edge_runtime import (
     graph_sha256,
     remove_quick_load,
 )
-
-__all__ = ["export"]
 
 
 def export(
@@ -56,9 +54,9 @@ def export(
     runs = (runs,) if isinstance(runs, Run) else tuple(runs)
     settings, progress = settings or ExportSettings(), progress or Silence()
     if not runs:
-        raise UsageError("there is no run to export", "name one with --run")
+        raise UsageError("there is no run to export", "name one in `runs`")
     if out is not None and len(formats) > 1:
-        raise UsageError(f"--out names one file, but {len(formats)} are asked for", "drop --out, or export one format")
+        raise UsageError(f"`out` names one file, but {len(formats)} are asked for", "drop `out`, or export one format")
     settings.require_possible(formats, members=len(runs))
     targets = {
         format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_export.formats.this_machine import QuickLoad
+from edge_export.formats.quick_load import QuickLoad
 from edge_export.proof.parity import Parity
 from edge_export.proof.whole_split import SplitAccuracy
 from edge_runtime import ModelCard, Run, write_json
-
-__all__ = ["Exported", "write_record"]
 
 
 @dataclass(frozen=True, slots=True)

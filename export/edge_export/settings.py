@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
-from edge_runtime import UsageError
-
-__all__ = ["FORMATS", "PRECISIONS", "ExportFormat", "ExportSettings", "PrecisionChoice"]
+from edge_runtime import Setting, UsageError, check_settings
 
 ExportFormat: TypeAlias = Literal["onnx", "torchscript"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
-PRECISIONS: tuple[PrecisionChoice, ...] = get_args(PrecisionChoice)
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
-    """How the file is made.
+    """How the file is made. Raises UsageError when a value makes no sense."""
 
-    `max_drop_points` is how much validation top-1 a precision below fp32 may cost, in percentage points;
-    `calibration_images` how many training images int8 takes its ranges from. Raises UsageError when a value makes
-    no sense.
-    """
-
-    precision: PrecisionChoice = "fp32"
-    max_drop_points: float = 1.0
-    calibration_images: int = 256
-    with_embedding: bool = False
-    for_this_machine: bool = False
+    precision: Annotated[
+        PrecisionChoice, Setting("Of the weights and most arithmetic; auto keeps the fastest here.")
+    ] = "fp32"
+    max_drop_points: Annotated[
+        float,
+        Setting("Validation top-1 that less than fp32 may cost.", "POINTS", flag="--max-drop", at_least=0, at_most=100),
+    ] = 1.0
+    calibration_images: Annotated[int, Setting("Training images that int8 is calibrated on.", "N", at_least=1)] = 256
+    with_embedding: Annotated[bool, Setting("Add an output with the penultimate features.")] = False
+    for_this_machine: Annotated[
+        bool,
+        Setting(
+            "Also write a form that loads faster on this machine, if it does.",
+            "this-machine",
+            shown_default="any machine",
+            flag="--optimize-for",
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"--precision {self.precision} is not known", f"choose from {', '.join(PRECISIONS)}")
-        if not (math.isfinite(self.max_drop_points) and 0 <= self.max_drop_points <= 100):
-            raise UsageError(
-                f"--max-drop {self.max_drop_points:g}: give percentage points from 0 to 100", "1.0 is usual"
-            )
-        if self.calibration_images < 1:
-            raise UsageError(f"--calibration-images {self.calibration_images}: at least 1 is needed", "256 is usual")
+        check_settings(self)
 
     def require_possible(self, formats: tuple[ExportFormat, ...], *, members: int) -> None:
         """Raise UsageError where the formats, or an ensemble of so many members, cannot have what is asked for."""
         if "torchscript" in formats:
             if self.precision != "fp32":
                 raise UsageError(
-                    f"TorchScript files are fp32, not {self.precision}", "use --format onnx, or --precision fp32"
+                    f"TorchScript files are fp32, not {self.precision}", "use `formats` onnx, or `precision` fp32"
                 )
             if self.for_this_machine:
-                raise UsageError("--optimize-for is for ONNX files", "use --format onnx")
+                raise UsageError("`for_this_machine` is for ONNX files", "use `formats` onnx")
         if self.with_embedding and members > 1:
             raise UsageError(
-                f"an ensemble of {members} runs has no one embedding", "drop --with-embedding, or export one run"
+                f"an ensemble of {members} runs has no one embedding", "drop `with_embedding`, or export one run"
             )

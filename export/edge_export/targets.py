@@ -8,8 +8,6 @@ from pathlib import Path
 from edge_export.formats.torchscript_file import read_torchscript
 from edge_runtime import Classifier, ModelError, OutputError, Run, UsageError
 
-__all__ = ["default_target", "require_writable"]
-
 
 def default_target(run: Run, format_: str, precision: str, *, members: int = 1) -> Path:
     """Beside the run's checkpoint: model.onnx for fp32 and for what `auto` chose, which `edge predict` takes.
@@ -32,11 +30,11 @@ def require_writable(target: Path, *, own: bool) -> None:
         OutputError: its folder is missing or takes no file, or another's file is there.
     """
     if target.is_dir():
-        raise UsageError(f"{target} is a folder", "name a file with --out")
+        raise UsageError(f"{target} is a folder", "name a file with `out`")
     if not target.parent.is_dir():
-        raise OutputError(f"{target.parent} does not exist", "make it, or name another place with --out")
+        raise OutputError(f"{target.parent} does not exist", "make it, or name another place with `out`")
     if not own and target.exists() and not _is_ours(target):
-        raise OutputError(f"{target} exists and edge export did not make it", "name another file with --out")
+        raise OutputError(f"{target} exists and edge export did not make it", "name another file with `out`")
     # Permissions alone do not tell: root passes them, a read-only disk does not heed them.
     probe = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     try:
@@ -44,7 +42,7 @@ def require_writable(target: Path, *, own: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise OutputError(
-            f"cannot write {target}: {error.strerror or error}", "choose another folder with --out"
+            f"cannot write {target}: {error.strerror or error}", "choose another folder with `out`"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """Classify images with an exported model file: numpy, Pillow and onnxruntime, nothing else.
 
-    from edge_runtime import Classifier
+    from edge_vision import Classifier
     print(Classifier("model.onnx").predict("x.jpg").label)
 
 Names are loaded on first use, so that `from edge_runtime import decode` does not pay for onnxruntime.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WeightsError as WeightsError,
         one_line as one_line,
     )
+    from edge_runtime.extras import EXTRAS as EXTRAS, missing_package as missing_package, require_extra as require_extra
     from edge_runtime.files.atomic import atomic_path as atomic_path, write_json as write_json, write_text as write_text
     from edge_runtime.files.class_folders import (
         ClassFolders as ClassFolders,
@@ -47,13 +48,14 @@ if TYPE_CHECKING:
         newest_run as newest_run,
     )
     from edge_runtime.files.walk import is_image as is_image, walk_folder as walk_folder
-    from edge_runtime.images.decoder import MAX_PIXELS as MAX_PIXELS, decode as decode
+    from edge_runtime.images.decoder import decode as decode
     from edge_runtime.images.kind import (
         FORMAT_OF_SUFFIX as FORMAT_OF_SUFFIX,
         HEAD_BYTES as HEAD_BYTES,
         READABLE_FORMATS as READABLE_FORMATS,
         format_of as format_of,
     )
+    from edge_runtime.images.memory import MAX_PIXELS as MAX_PIXELS
     from edge_runtime.images.preprocessing import Preprocessing as Preprocessing
     from edge_runtime.machine.health import (
         Health as Health,
@@ -64,12 +66,13 @@ if TYPE_CHECKING:
         read_throttling as read_throttling,
         slow_reasons as slow_reasons,
     )
-    from edge_runtime.machine.limits import (
+    from edge_runtime.machine.probe import run_probe as run_probe
+    from edge_runtime.machine.process import is_prepared as is_prepared, prepare_process as prepare_process
+    from edge_runtime.machine.resources import (
         available_memory_bytes as available_memory_bytes,
         cpu_model as cpu_model,
         usable_cores as usable_cores,
     )
-    from edge_runtime.machine.probe import run_probe as run_probe
     from edge_runtime.model.card import (
         EMBEDDING_NAME as EMBEDDING_NAME,
         INPUT_NAME as INPUT_NAME,
@@ -78,6 +81,7 @@ if TYPE_CHECKING:
         ModelCard as ModelCard,
     )
     from edge_runtime.model.classifier import Classifier as Classifier
+    from edge_runtime.model.image_classifier import ImageClassifier as ImageClassifier
     from edge_runtime.model.onnx_bytes import (
         count_parameters as count_parameters,
         graph_sha256 as graph_sha256,
@@ -85,10 +89,10 @@ if TYPE_CHECKING:
         with_metadata as with_metadata,
     )
     from edge_runtime.model.other_models import ForeignClassifier as ForeignClassifier, read_labels as read_labels
-    from edge_runtime.model.prediction import Prediction as Prediction
-    from edge_runtime.model.session import open_session as open_session
+    from edge_runtime.model.prediction import UNKNOWN as UNKNOWN, Prediction as Prediction
+    from edge_runtime.model.predictor import SMALL_MODEL_BYTES as SMALL_MODEL_BYTES, identify_file as identify_file
+    from edge_runtime.model.session import open_quick_load as open_quick_load, open_session as open_session
     from edge_runtime.model.this_machine import (
-        find_quick_load as find_quick_load,
         quick_load_paths as quick_load_paths,
         remove_quick_load as remove_quick_load,
         write_quick_load_note as write_quick_load_note,
@@ -102,6 +106,16 @@ if TYPE_CHECKING:
     )
     from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
     from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure
+    from edge_runtime.settings import (
+        Seed as Seed,
+        Setting as Setting,
+        SettingField as SettingField,
+        Threads as Threads,
+        as_flags as as_flags,
+        check_settings as check_settings,
+        setting_fields as setting_fields,
+        to_words as to_words,
+    )
     from edge_runtime.timing import (
         Call as Call,
         Plan as Plan,
@@ -115,6 +129,6 @@ if TYPE_CHECKING:
     )
     from edge_runtime.watched_folder.journal import Journal as Journal
     from edge_runtime.watched_folder.sorter import Sorter as Sorter
-    from edge_runtime.watched_folder.watcher import UNKNOWN as UNKNOWN, Sighting as Sighting, watch as watch
+    from edge_runtime.watched_folder.watcher import Sighting as Sighting, watch as watch
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

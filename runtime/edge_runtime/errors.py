@@ -16,21 +16,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-__all__ = [
-    "CheckpointError",
-    "DataError",
-    "EdgeError",
-    "ImageError",
-    "ImageProblem",
-    "MissingExtraError",
-    "ModelError",
-    "OutputError",
-    "ParityError",
-    "UsageError",
-    "WeightsError",
-    "one_line",
-]
-
 
 def one_line(text: str) -> str:
     """`text` with control characters spelled out: a file's name or a label may hold line ends and terminal commands."""
@@ -111,8 +96,8 @@ class DataError(UsageError):
     """A data folder is empty, a file, or not laid out in class folders."""
 
 
-class MissingExtraError(UsageError):
-    """A command needs packages that the base install does not bring."""
+class MissingExtraError(UsageError, ImportError):
+    """A command needs packages that the base install does not bring; an ImportError, for those who try an import."""
 
     def __init__(self, extra: str, package: str) -> None:
         self.extra, self.package = extra, package

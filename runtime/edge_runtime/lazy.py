@@ -8,21 +8,21 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-__all__ = ["lazy_door"]
-
 
 def lazy_door(package: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """The `__all__`, `__getattr__` and `__dir__` of a package whose door names what it hands out just once.
 
     Called in the `else` of the door's `if TYPE_CHECKING:`, whose imports are read from the door's own code:
-    type checkers follow them, and here each is carried out when its name is asked for.
+    type checkers follow them, and here each is carried out when its name is asked for. What the door has imported
+    by then, such as this function, is its own tool and not handed out.
     """
+    door = sys._getframe(1)
     home: dict[str, str] = {}
     module = ""
-    for step in dis.get_instructions(sys._getframe(1).f_code):
+    for step in dis.get_instructions(door.f_code):
         if step.opname == "IMPORT_NAME":
             module = step.argval
-        elif step.opname == "IMPORT_FROM" and module.startswith(f"{package}."):
+        elif step.opname == "IMPORT_FROM" and step.argval not in door.f_globals:
             home[step.argval] = module
 
     def getattr_(name: str) -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Progress", "Silence"]
-
 
 class Progress(Protocol):
     """What `train` calls; the command line draws it, a notebook may draw it otherwise."""

@@ -16,18 +16,6 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-__all__ = [
-    "Call",
-    "Plan",
-    "Timings",
-    "Turn",
-    "WarmUp",
-    "interleave",
-    "take_turns",
-    "time_calls",
-    "warm_up",
-]
-
 Call: TypeAlias = Callable[[], object]
 # Given how many seconds and calls it takes at least, the milliseconds of each call; none from one that gives up.
 Turn: TypeAlias = Callable[[float, int], Sequence[float]]

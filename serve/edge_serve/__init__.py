@@ -1,6 +1,6 @@
 """Serve an exported model over HTTP, with a page: what `edge serve` does.
 
-    from edge_serve import ServeSettings, serve
+    from edge_vision import ServeSettings, serve
     serve(ServeSettings(Path("model.onnx")), say=print)
 
 Names are loaded on first use, so that what needs no server (the units, the settings) works without the extra.

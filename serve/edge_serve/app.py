@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_serve.api.open_inference import OpenInference
 from edge_serve.api.openapi import openapi
-from edge_serve.api.page import Page
-from edge_serve.api.prediction import Predicting
+from edge_serve.api.predict_endpoint import Predicting
+from edge_serve.api.web_page import Page
 from edge_serve.http.body import BodyBudget, ClientGone
 from edge_serve.http.gate import Gate
 from edge_serve.http.refusal import Refusal
@@ -22,8 +22,6 @@ from edge_serve.model.engine import Engine
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
-
-__all__ = ["build_app"]
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

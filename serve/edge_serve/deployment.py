@@ -10,11 +10,9 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
+from edge_runtime import to_words
 from edge_serve.http.hosts import is_loopback
-from edge_serve.http.limits import Limits
 from edge_serve.settings import ServeSettings
-
-__all__ = ["containerfile", "systemd_unit"]
 
 _HOMES = (Path("/home"), Path("/root"))
 _SECRET = "/run/secrets/edge-token"
@@ -171,33 +169,12 @@ def _user(homes: Iterable[Path]) -> str | None:
 
 def _flags(settings: ServeSettings, *, of_container: bool = False) -> list[str]:
     """The flags that say what differs from the defaults."""
-    limits, usual = settings.limits, Limits()
-    plain = ServeSettings(settings.model)
-    numbers: list[tuple[str, float, float]] = [
-        ("--max-body", limits.body_bytes / 1e6, usual.body_bytes / 1e6),
-        ("--max-pixels", limits.pixels / 1e6, usual.pixels / 1e6),
-        ("--max-files", limits.files, usual.files),
-        ("--max-header", limits.header_bytes / 1e3, usual.header_bytes / 1e3),
-        ("--timeout", limits.timeout_s, usual.timeout_s),
-        ("--queue", limits.queue, usual.queue),
-        ("--connections", limits.connections, usual.connections),
-        ("--grace", limits.grace_s, usual.grace_s),
-        ("--threads", settings.threads or 0, 0),
-        ("--batch-size", settings.batch_size, plain.batch_size),
-        ("--batch-wait", settings.batch_wait_s * 1e3, plain.batch_wait_s * 1e3),
-    ]
-    words = []
-    if not of_container:
-        words += ["--host", settings.host] if settings.host != plain.host else []
-        words += ["--port", str(settings.port)] if settings.port != plain.port else []
-        words += ["--no-auth"] if settings.no_auth and not is_loopback(settings.host) else []
-    for flag, value, default in numbers:
-        words += [flag, f"{value:.12g}"] if value != default else []
-    words += ["--name", settings.name] if settings.name else []
-    words += ["--batching", settings.batching] if settings.batching != plain.batching else []
-    for host in settings.allow_hosts:
-        words += ["--allow-host", host]
-    return words + (["--reload"] if settings.reload else [])
+    without = ["token"]
+    if of_container:
+        without += ["host", "port", "no_auth"]
+    elif is_loopback(settings.host):
+        without += ["no_auth"]
+    return [*to_words(settings, without=without), *to_words(settings.limits)]
 
 
 def _systemd_word(word: str) -> str:

@@ -27,8 +27,6 @@ from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
 
-__all__ = ["serve"]
-
 INTERRUPTED = 130
 _KEEP_ALIVE_S = 5
 _COLLECT_EVERY = 2_000

@@ -183,21 +183,21 @@ def test_a_wrong_file_is_refused_before_anything_is_measured(
 
 @pytest.mark.parametrize("duration", [0.0, -1.0, math.nan, math.inf])
 def test_a_duration_that_never_ends_or_never_starts_is_refused(duration: float) -> None:
-    with pytest.raises(UsageError, match="--duration"):
+    with pytest.raises(UsageError, match="`duration_s`"):
         BenchSettings(duration_s=duration)
     if duration:
-        with pytest.raises(UsageError, match="--sustained"):
+        with pytest.raises(UsageError, match="`sustained_s`"):
             BenchSettings(sustained_s=duration)
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"batch": 0}, "--batch 0"),
-        ({"least_runs": 0}, "--runs 0"),
-        ({"cold_starts": 0}, "--cold-starts 0"),
-        ({"threads": ()}, "--threads"),
-        ({"threads": (0,)}, "--threads 0"),
+        ({"batch": 0}, "`batch` 0"),
+        ({"least_runs": 0}, "`least_runs` 0"),
+        ({"cold_starts": 0}, "`cold_starts` 0"),
+        ({"threads": ()}, "`threads`"),
+        ({"threads": (0,)}, "`threads` 0"),
         ({"threads": (2, 2)}, "names a number twice"),
         ({"random_input": True, "images": (Path("x.jpg"),)}, "exclude each other"),
     ],

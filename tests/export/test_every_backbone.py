@@ -19,7 +19,7 @@ from edge_export.formats.torchscript_file import write_torchscript
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import onnx_model, torch_model, torchscript_model
 from edge_export.proof.parity import check_parity, expect
-from edge_export.proof.pictures import Picture, hostile_pictures, read_pictures
+from edge_export.proof.sample_images import Picture, hostile_pictures, read_pictures
 from edge_runtime import Classifier, ModelCard, Preprocessing
 from edge_train import BACKBONES, Backbone, DeployedNetwork, Network, build, preset
 

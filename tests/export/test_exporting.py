@@ -29,6 +29,7 @@ from edge_runtime import (  # noqa: E402
     find_images,
 )
 from edge_train import DeployedNetwork, load_checkpoint  # noqa: E402
+from process_snapshot import leaves_no_trace  # noqa: E402
 
 
 @pytest.fixture
@@ -60,6 +61,14 @@ def test_the_file_answers_as_the_checkpoint_does(exported: Run) -> None:
     assert card.labels == classifier.labels
     for size in (1, 2, 5):
         assert np.abs(module(torch.from_numpy(pixels[:size])).numpy() - expected[:size]).max() <= 1e-5
+
+
+def test_the_process_is_left_as_it_is(run: Run) -> None:
+    code = "from edge_export import export; from edge_runtime import find_run"
+    code += "\nexport(find_run(sys.argv[1]), ('onnx', 'torchscript'))"
+    # What torch loads for its exporter has loggers of its own.
+    alone = "torch.onnx.export(torch.nn.Linear(1, 1).eval(), (torch.ones(2, 1),), dynamo=True, verbose=False)"
+    leaves_no_trace(code, run.path, preload=f"import onnxruntime, torchvision, torch\n{alone}")
 
 
 def test_the_onnx_file_is_what_the_format_promises(exported: Run) -> None:
@@ -166,7 +175,7 @@ def test_a_wrong_torchscript_is_refused_and_leaves_no_file(run: Run, monkeypatch
 
 
 def test_a_file_that_errs_on_few_of_many_images_is_found_on_the_whole_split(run: Run) -> None:
-    from edge_export.job import prepare
+    from edge_export.export_job import prepare
     from edge_export.proof.answers import Answers, torch_model
     from edge_export.proof.whole_split import compare_split
     from edge_export.settings import ExportSettings

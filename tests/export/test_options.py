@@ -115,11 +115,11 @@ def test_auto_writes_the_model_that_predict_takes(run: Run) -> None:
     [
         (("torchscript",), {"precision": "int8"}, "TorchScript files are fp32, not int8"),
         (("onnx", "torchscript"), {"precision": "auto"}, "TorchScript files are fp32, not auto"),
-        (("torchscript",), {"for_this_machine": True}, "--optimize-for"),
-        (("onnx",), {"precision": "int4"}, "--precision int4"),
-        (("onnx",), {"max_drop_points": -1}, "--max-drop -1"),
-        (("onnx",), {"max_drop_points": float("nan")}, "--max-drop nan"),
-        (("onnx",), {"calibration_images": 0}, "--calibration-images 0"),
+        (("torchscript",), {"for_this_machine": True}, "`for_this_machine`"),
+        (("onnx",), {"precision": "int4"}, "`precision` int4"),
+        (("onnx",), {"max_drop_points": -1}, "`max_drop_points` -1"),
+        (("onnx",), {"max_drop_points": float("nan")}, "`max_drop_points` nan"),
+        (("onnx",), {"calibration_images": 0}, "`calibration_images` 0"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(run: Run, formats: Any, asked: dict[str, Any], said: str) -> None:
@@ -153,7 +153,7 @@ def test_the_quick_form_is_kept_only_where_it_is_quicker(
 
 
 def test_the_first_answer_is_timed_in_fresh_processes(run: Run) -> None:
-    from edge_export.formats.this_machine import optimize_for_this_machine
+    from edge_export.formats.quick_load import optimize_for_this_machine
     from edge_runtime import Silence
 
     export(run)

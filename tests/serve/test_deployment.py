@@ -37,8 +37,8 @@ def test_the_unit_serves_as_asked() -> None:
     unit = systemd_unit(asked, Path("/etc/edge/token"))
     words = line(unit, "ExecStart=").split()
     assert words[0].endswith("/edge") and words[1:4] == ["serve", "--model", "/srv/edge/model.onnx"]
-    expected = "--host 0.0.0.0 --port 80 --max-pixels 12.5 --max-files 4 --grace 30 --batching off"
-    assert " ".join(words[4:]) == f"{expected} --allow-host pi.example --reload --token-file %d/token"
+    expected = "--host 0.0.0.0 --port 80 --allow-host pi.example --batching off --reload"
+    assert " ".join(words[4:]) == f"{expected} --max-pixels 12.5 --max-files 4 --grace 30 --token-file %d/token"
     assert line(unit, "LoadCredential=") == "token:/etc/edge/token" and TOKEN not in unit
     assert line(unit, "TimeoutStopSec=") == "35"
     assert line(unit, "AmbientCapabilities=") == "CAP_NET_BIND_SERVICE"

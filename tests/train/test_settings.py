@@ -1,4 +1,4 @@
-"""Settings: what makes no sense is refused by the flag's name before anything is read or written."""
+"""Settings: what makes no sense is refused by the parameter's name before anything is read or written."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"epochs": 0}, "--epochs 0: at least 1"),
-        ({"epochs": -3}, "--epochs -3"),
-        ({"batch_size": 0}, "--batch-size 0"),
-        ({"threads": 0}, "--threads 0"),
-        ({"seed": -1}, "--seed -1: at least 0"),
-        ({"seed": 2**63}, f"--seed {2**63}: at most"),
-        ({"limit": 0}, "--limit 0"),
-        ({"strategy": "finetune"}, "--strategy finetune"),
-        ({"on_bad_image": "ignore"}, "--on-bad-image ignore"),
-        ({"strategy": "fine-tune", "weights": "none"}, "--strategy fine-tune needs pretrained weights"),
-        ({"strategy": "feature-extraction", "weights": "none"}, "--strategy feature-extraction needs pretrained"),
-        ({"strategy": "scratch", "weights": "mine.pth"}, "--weights is mine.pth"),
-        ({"lr_decay_per_stage": 1.5}, "--lr-decay-per-stage 1.5"),
-        ({"unfreeze_every": 0}, "--unfreeze-every 0"),
-        ({"head_epochs": 5}, "--head-epochs 5 leaves none of 5 epochs"),
-        ({"views": 0}, "--views 0"),
-        ({"views": 2, "strategy": "fine-tune"}, "--views is for feature extraction"),
-        ({"views": 2, "mixup": 0.2}, "--mixup and --cutmix cannot mix"),
-        ({"ema": 0.1}, "--ema 0.1"),
-        ({"mixup": -1.0}, "--mixup -1"),
-        ({"teacher_weight": 1.5}, "--teacher-weight 1.5"),
-        ({"teacher_temperature": 0.0}, "--teacher-temperature 0"),
-        ({"hidden_units": 0}, "--hidden-units 0"),
-        ({"stem": "tiny"}, "--stem tiny"),
-        ({"stem": "small", "strategy": "fine-tune"}, "--stem small has no pretrained weights"),
-        ({"stem": "small", "weights": "mine.pth"}, "--stem small has no pretrained weights"),
-        ({"precision": "fp16"}, "--precision fp16"),
-        ({"batch_norm": "off"}, "--batch-norm off"),
+        ({"epochs": 0}, "`epochs` 0: at least 1"),
+        ({"epochs": -3}, "`epochs` -3"),
+        ({"batch_size": 0}, "`batch_size` 0"),
+        ({"threads": 0}, "`threads` 0"),
+        ({"seed": -1}, "`seed` -1: at least 0"),
+        ({"seed": 2**63}, f"`seed` {2**63}: at most"),
+        ({"limit": 0}, "`limit` 0"),
+        ({"strategy": "finetune"}, "`strategy` finetune"),
+        ({"on_bad_image": "ignore"}, "`on_bad_image` ignore"),
+        ({"strategy": "fine-tune", "weights": "none"}, "`strategy` fine-tune needs pretrained weights"),
+        ({"strategy": "feature-extraction", "weights": "none"}, "`strategy` feature-extraction needs pretrained"),
+        ({"strategy": "scratch", "weights": "mine.pth"}, "`weights` is mine.pth"),
+        ({"lr_decay_per_stage": 1.5}, "`lr_decay_per_stage` 1.5"),
+        ({"unfreeze_every": 0}, "`unfreeze_every` 0"),
+        ({"head_epochs": 5}, "`head_epochs` 5 leaves none of 5 epochs"),
+        ({"views": 0}, "`views` 0"),
+        ({"views": 2, "strategy": "fine-tune"}, "`views` is for feature extraction"),
+        ({"views": 2, "mixup": 0.2}, "`mixup` and `cutmix` cannot mix"),
+        ({"ema": 0.1}, "`ema` 0.1"),
+        ({"mixup": -1.0}, "`mixup` -1"),
+        ({"teacher_weight": 1.5}, "`teacher_weight` 1.5"),
+        ({"teacher_temperature": 0.0}, "`teacher_temperature` 0"),
+        ({"hidden_units": 0}, "`hidden_units` 0"),
+        ({"stem": "tiny"}, "`stem` tiny"),
+        ({"stem": "small", "strategy": "fine-tune"}, "`stem` small has no pretrained weights"),
+        ({"stem": "small", "weights": "mine.pth"}, "`stem` small has no pretrained weights"),
+        ({"precision": "fp16"}, "`precision` fp16"),
+        ({"batch_norm": "off"}, "`batch_norm` off"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(value: dict[str, Any], said: str) -> None:
@@ -73,7 +73,7 @@ FINE_TUNING: dict[str, Any] = {
 @pytest.mark.parametrize("strategy", ["feature-extraction", "scratch"])
 @pytest.mark.parametrize("name", FINE_TUNING)
 def test_what_shapes_fine_tuning_is_refused_elsewhere(name: str, strategy: str) -> None:
-    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} is for fine-tuning.*--strategy is {strategy}"):
+    with pytest.raises(UsageError, match=f"`{name}` is for fine-tuning.*`strategy` is {strategy}"):
         TrainSettings(strategy=strategy, **{name: FINE_TUNING[name]})
 
 

@@ -1,6 +1,6 @@
 """Train image classifiers: images, a pretrained backbone and a strategy in, a checkpoint out.
 
-    from edge_train import TrainSettings, train
+    from edge_vision import TrainSettings, train
     result = train(TrainSettings(data="photos", backbone="mobilenet_v2", strategy="fine-tune"))
     print(result.run.best, result.summary["metrics"]["val"]["accuracy"])
 
@@ -34,14 +34,21 @@ if TYPE_CHECKING:
     )
     from edge_train.network.network import DeployedNetwork as DeployedNetwork, Network as Network
     from edge_train.network.weights import load_pretrained as load_pretrained, parse_weights as parse_weights
+    from edge_train.run.finish import TrainResult as TrainResult
     from edge_train.run.training import resume as resume, train as train
-    from edge_train.settings import STRATEGIES as STRATEGIES, TrainSettings as TrainSettings
-    from edge_train.several_runs.averaging import AverageStep as AverageStep, Score as Score, average as average
-    from edge_train.several_runs.comparison import (
-        Comparison as Comparison,
-        StrategyRow as StrategyRow,
-        compare as compare,
+    from edge_train.settings import (
+        STRATEGIES as STRATEGIES,
+        StrategyChoice as StrategyChoice,
+        TrainSettings as TrainSettings,
     )
-    from edge_train.strategy.bfloat16 import choose_precision as choose_precision
+    from edge_train.several_runs.averaging import (
+        AverageResult as AverageResult,
+        AverageStep as AverageStep,
+        Score as Score,
+        average as average,
+    )
+    from edge_train.several_runs.comparing import compare as compare
+    from edge_train.several_runs.comparison import Comparison as Comparison, StrategyRow as StrategyRow
+    from edge_train.strategy.mixed_precision import choose_precision as choose_precision
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

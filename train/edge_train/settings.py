@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from edge_runtime import RUNS_FOLDER, UsageError
-
-__all__ = [
-    "OPTIMIZERS",
-    "STRATEGIES",
-    "BatchNormMode",
-    "ClassBalance",
-    "OnBadImage",
-    "OptimizerName",
-    "Precision",
-    "PrecisionChoice",
-    "ScheduleName",
-    "Stem",
-    "Strategy",
-    "StrategyChoice",
-    "TrainSettings",
-    "find_strategy",
-]
+from edge_data import AugmentationName
+from edge_runtime import RUNS_FOLDER, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -36,76 +19,151 @@ BatchNormMode: TypeAlias = Literal["train", "frozen"]
 Stem: TypeAlias = Literal["standard", "small"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
-LARGEST_SEED = 2**63 - 1  # torch's generator and JSON's readers take no larger one
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
 
+# The panels of the command's help.
+_RATES, _REGULAR, _FINE, _DISTIL, _MACHINE = "Optimisation", "Regularisation", "Fine-tuning", "Distillation", "Machine"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run.
+    """The settings of one run; each field says what it does and which values it takes.
 
-    `data` is a folder, `"shapes"` or `"cifar10"`; `weights` is `"default"` (torchvision's), `"none"` or
-    the path of a state dict; `image_size` is the side of the square model input in pixels, None for the
-    data's or the backbone's own; `limit` bounds the images used, all splits together; `threads` bounds
-    torch's and the decoder's threads; `out` is the folder that run folders are put into. `lr_scale`
-    multiplies every learning rate of the strategy; `warmup_epochs` may be a fraction; `patience` is the number
-    of epochs without a better one after which training stops, None for never; `clip_norm` bounds the norm of
-    all gradients together.
-
-    `lr_decay_per_stage` to `batch_norm` shape fine-tuning alone (see `edge_train.strategy.plan.Plan`). `views` is how
-    many views of each image feature extraction embeds, None for as many as epochs as long as that is cheap.
-    `ema` is the decay of the moving average of the weights, `mixup` and `cutmix` are the Beta distribution's
-    alpha, 0 for none. `teacher` is the run that is distilled, `teacher_weight` its share of the loss and
-    `teacher_temperature` what softens its answers. `hidden_units` puts a hidden layer into the head.
+    `data` is a folder, `"shapes"` or `"cifar10"`; `weights` is `"default"` (torchvision's), `"none"` or the path of a
+    state dict; `limit` bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
     """
 
-    data: str = "shapes"
-    backbone: str = "resnet18"
-    strategy: StrategyChoice = "auto"
-    weights: str = "default"
-    epochs: int = 5
-    batch_size: int = 32
-    image_size: int | None = None
-    augment: str = "light"
-    optimizer: OptimizerName = "adam"
-    lr_scale: float = 1.0
-    schedule: ScheduleName = "cosine"
-    warmup_epochs: float = 0.0
-    patience: int | None = None
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    dropout: float | None = None
-    clip_norm: float | None = None
-    class_balance: ClassBalance = "none"
-    lr_decay_per_stage: float | None = None
-    freeze_until: str | None = None
-    unfreeze_every: int | None = None
-    head_epochs: int = 0
-    batch_norm: BatchNormMode = "frozen"
-    views: int | None = None
-    ema: float | None = None
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    teacher: str | None = None
-    teacher_weight: float = 0.5
-    teacher_temperature: float = 2.0
-    stem: Stem = "standard"
-    hidden_units: int | None = None
-    precision: PrecisionChoice = "auto"
-    seed: int = 0
-    limit: int | None = None
-    on_bad_image: OnBadImage = "error"
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: int | None = None
-    out: Path = RUNS_FOLDER
+    data: Annotated[str, Setting("Folder of class folders, or of train/ val/ (test/); or shapes, cifar10.", "DIR")] = (
+        "shapes"
+    )
+    backbone: Annotated[str, Setting("Backbone; edge backbones lists them.", "NAME")] = "resnet18"
+    strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
+    weights: Annotated[
+        str, Setting("Pretrained weights: torchvision's, none, or a state dict.", "default|none|FILE")
+    ] = "default"
+    epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
+    batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32
+    image_size: Annotated[
+        int | None, Setting("Side of the model's input.", "PX", shown_default="the data's or the backbone's own")
+    ] = None
+    augment: Annotated[AugmentationName, Setting("Augmentation of the training images.")] = "light"
+    optimizer: Annotated[OptimizerName, Setting("sgd takes ten times the rates.", panel=_RATES)] = "adam"
+    lr_scale: Annotated[
+        float, Setting("Multiplies every learning rate of the strategy.", "X", _RATES, at_least=1e-6, at_most=1_000_000)
+    ] = 1.0
+    schedule: Annotated[ScheduleName, Setting("How the rates change over the run.", panel=_RATES)] = "cosine"
+    warmup_epochs: Annotated[
+        float, Setting("Epochs, or a part of one, in which the rates rise.", "X", _RATES, at_least=0)
+    ] = 0.0
+    patience: Annotated[
+        int | None, Setting("Stop after N epochs without a better one.", "N", _RATES, "never", at_least=1)
+    ] = None
+    weight_decay: Annotated[float, Setting("Of weights, not of biases.", "X", _REGULAR, at_least=0, at_most=1)] = 0.0
+    label_smoothing: Annotated[float, Setting("From 0 to 0.9.", "X", _REGULAR, at_least=0, at_most=0.9)] = 0.0
+    dropout: Annotated[
+        float | None, Setting("Before the head.", "P", _REGULAR, "the backbone's own", at_least=0, at_most=0.95)
+    ] = None
+    clip_norm: Annotated[float | None, Setting("Bound on the gradients' norm.", "X", _RATES, "none", at_least=1e-6)] = (
+        None
+    )
+    class_balance: Annotated[
+        ClassBalance, Setting("Weigh rare classes in the loss, or draw them more often.", panel=_REGULAR)
+    ] = "none"
+    lr_decay_per_stage: Annotated[
+        float | None,
+        Setting(
+            "Fine-tuning: each stage learns at X times the rate of the one above it.",
+            "X",
+            _FINE,
+            "0.1 for the last stage, 0.01 for the rest",
+            at_least=1e-3,
+            at_most=1,
+        ),
+    ] = None
+    freeze_until: Annotated[
+        str | None,
+        Setting("Fine-tuning: the stages before STAGE stay frozen, bit for bit.", "STAGE", _FINE, "none frozen"),
+    ] = None
+    unfreeze_every: Annotated[
+        int | None,
+        Setting(
+            "Fine-tuning: begin with the head; every N epochs one stage more learns.",
+            "N",
+            _FINE,
+            "all at once",
+            at_least=1,
+        ),
+    ] = None
+    head_epochs: Annotated[
+        int, Setting("Fine-tuning: the head alone learns in the first N epochs.", "N", _FINE, at_least=0)
+    ] = 0
+    batch_norm: Annotated[
+        BatchNormMode,
+        Setting(
+            "Fine-tuning: normalise by the statistics of the pretraining, or by those of the batch. "
+            "In frozen stages it is always the former.",
+            panel=_FINE,
+        ),
+    ] = "frozen"
+    views: Annotated[
+        int | None,
+        Setting(
+            "Feature extraction: views of each image that the backbone sees, once; the first as it is, the "
+            "others augmented.",
+            "K",
+            shown_default="as many as epochs, up to 5,000 in all",
+            at_least=1,
+        ),
+    ] = None
+    ema: Annotated[
+        float | None,
+        Setting(
+            "Keep a moving average of the weights, 0.999 for example.",
+            "DECAY",
+            _REGULAR,
+            "none",
+            at_least=0.5,
+            at_most=0.99999,
+        ),
+    ] = None
+    mixup: Annotated[
+        float, Setting("Blend pairs of images; 0.2 for example.", "ALPHA", _REGULAR, at_least=0, at_most=10)
+    ] = 0.0
+    cutmix: Annotated[
+        float,
+        Setting("Paste a part of one image into another; 1 for example.", "ALPHA", _REGULAR, at_least=0, at_most=10),
+    ] = 0.0
+    teacher: Annotated[
+        str | None, Setting("Learn from the answers of a finished run, too (distillation).", "RUN", _DISTIL, "none")
+    ] = None
+    teacher_weight: Annotated[float, Setting("Its share of the loss.", "X", _DISTIL, at_least=0, at_most=1)] = 0.5
+    teacher_temperature: Annotated[
+        float, Setting("What both answers are softened by.", "T", _DISTIL, at_least=0.1, at_most=100)
+    ] = 2.0
+    stem: Annotated[Stem, Setting("small: 3×3, stride 1, no max-pooling; ResNets from scratch on 32 px images.")] = (
+        "standard"
+    )
+    hidden_units: Annotated[
+        int | None, Setting("A hidden layer of N units in the head.", "N", shown_default="a linear head", at_least=1)
+    ] = None
+    precision: Annotated[
+        PrecisionChoice,
+        Setting("auto: bfloat16 where it pays; weights, measurement and export are float32 always.", panel=_MACHINE),
+    ] = "auto"
+    limit: Annotated[int | None, Setting("Use at most N images in all.", "N", shown_default="all", at_least=1)] = None
+    on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
+    out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
+    threads: Threads = None
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        self._check_numbers()
-        self._check_words()
+        check_settings(self)
         self._check_together()
 
     def for_strategy(self, strategy: Strategy) -> TrainSettings:
@@ -122,101 +180,54 @@ class TrainSettings:
             changes |= {"stem": "standard"}
         return replace(self, **changes)
 
-    def _check_numbers(self) -> None:
-        for flag, value, least in (
-            ("--epochs", self.epochs, 1),
-            ("--batch-size", self.batch_size, 1),
-            ("--threads", self.threads, 1),
-            ("--seed", self.seed, 0),
-            ("--limit", self.limit, 1),
-            ("--unfreeze-every", self.unfreeze_every, 1),
-            ("--head-epochs", self.head_epochs, 0),
-            ("--views", self.views, 1),
-            ("--hidden-units", self.hidden_units, 1),
-        ):
-            if value is not None and value < least:
-                raise UsageError(f"{flag} {value}: at least {least} is needed")
-        for flag, number, low, high in (
-            ("--lr-scale", self.lr_scale, 1e-6, 1e6),
-            ("--warmup-epochs", self.warmup_epochs, 0, self.epochs),
-            ("--patience", self.patience, 1, math.inf),
-            ("--weight-decay", self.weight_decay, 0, 1),
-            ("--label-smoothing", self.label_smoothing, 0, 0.9),
-            ("--dropout", self.dropout, 0, 0.95),
-            ("--clip-norm", self.clip_norm, 1e-6, math.inf),
-            ("--lr-decay-per-stage", self.lr_decay_per_stage, 1e-3, 1),
-            ("--ema", self.ema, 0.5, 0.99999),
-            ("--mixup", self.mixup, 0, 10),
-            ("--cutmix", self.cutmix, 0, 10),
-            ("--teacher-weight", self.teacher_weight, 0, 1),
-            ("--teacher-temperature", self.teacher_temperature, 0.1, 100),
-        ):
-            if number is not None and not low <= number <= high:
-                raise UsageError(f"{flag} {number:g}: it must lie within {low:g} and {high:g}")
-        if self.seed > LARGEST_SEED:
-            raise UsageError(f"--seed {self.seed}: at most {LARGEST_SEED} is possible")
-
-    def _check_words(self) -> None:
-        for flag, word, known in (
-            ("--strategy", self.strategy, get_args(StrategyChoice)),
-            ("--optimizer", self.optimizer, OPTIMIZERS),
-            ("--schedule", self.schedule, get_args(ScheduleName)),
-            ("--class-balance", self.class_balance, get_args(ClassBalance)),
-            ("--on-bad-image", self.on_bad_image, get_args(OnBadImage)),
-            ("--batch-norm", self.batch_norm, get_args(BatchNormMode)),
-            ("--stem", self.stem, get_args(Stem)),
-            ("--precision", self.precision, get_args(PrecisionChoice)),
-        ):
-            if word not in known:
-                raise UsageError(f"{flag} {word} is not known", f"choose {', '.join(known)}")
-
     def _check_together(self) -> None:
+        if self.warmup_epochs > self.epochs:
+            raise UsageError(
+                f"`warmup_epochs` {self.warmup_epochs:g} is more than all {self.epochs} `epochs`", "lower it"
+            )
         if self.weights == "none" and self.strategy in ("feature-extraction", "fine-tune"):
             raise UsageError(
-                f"--strategy {self.strategy} needs pretrained weights, but --weights is none",
-                "drop --weights none, or choose --strategy scratch",
+                f"`strategy` {self.strategy} needs pretrained weights, but `weights` is none",
+                "drop `weights`, or choose `strategy` scratch",
             )
         if self.weights not in ("default", "none") and self.strategy == "scratch":
             raise UsageError(
-                f"--strategy scratch starts from random weights, but --weights is {self.weights}",
-                "drop --weights, or choose --strategy fine-tune",
+                f"`strategy` scratch starts from random weights, but `weights` is {self.weights}",
+                "drop `weights`, or choose `strategy` fine-tune",
             )
         if self.strategy in ("feature-extraction", "scratch"):
             for name, default in FINE_TUNING.items():
                 if getattr(self, name) != default:
                     raise UsageError(
-                        f"--{name.replace('_', '-')} is for fine-tuning, but --strategy is {self.strategy}",
-                        "drop it, or choose --strategy fine-tune",
+                        f"`{name}` is for fine-tuning, but `strategy` is {self.strategy}",
+                        "drop it, or choose `strategy` fine-tune",
                     )
         if self.stem == "small" and (
             self.strategy in ("feature-extraction", "fine-tune") or self.weights not in ("default", "none")
         ):
             raise UsageError(
-                "--stem small has no pretrained weights: its first layer is another one",
-                "choose --strategy scratch, or drop --stem",
+                "`stem` small has no pretrained weights: its first layer is another one",
+                "choose `strategy` scratch, or drop `stem`",
             )
         if self.views is not None and self.strategy in ("fine-tune", "scratch"):
             raise UsageError(
-                f"--views is for feature extraction, but --strategy is {self.strategy}: it sees a new view every epoch",
-                "drop --views, or choose --strategy feature-extraction",
+                f"`views` is for feature extraction, but `strategy` is {self.strategy}: it sees a new view every epoch",
+                "drop `views`, or choose `strategy` feature-extraction",
             )
         if self.views is not None and (self.mixup or self.cutmix):
             raise UsageError(
-                "--views embeds each image once, which --mixup and --cutmix cannot mix", "drop one of them"
+                "`views` embeds each image once, which `mixup` and `cutmix` cannot mix", "drop one of them"
             )
         if self.head_epochs >= self.epochs:
             raise UsageError(
-                f"--head-epochs {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
-                "raise --epochs, or choose --strategy feature-extraction",
+                f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
+                "raise `epochs`, or choose `strategy` feature-extraction",
             )
 
 
+# Name and default of those that shape fine-tuning alone.
 FINE_TUNING: dict[str, Any] = {
-    "lr_decay_per_stage": None,
-    "freeze_until": None,
-    "unfreeze_every": None,
-    "head_epochs": 0,
-    "batch_norm": "frozen",
+    field.name: field.default for field in setting_fields(TrainSettings) if field.setting.panel == _FINE
 }
 
 

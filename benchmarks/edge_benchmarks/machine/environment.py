@@ -11,8 +11,6 @@ from typing import Any, Self
 
 from edge_runtime import cpu_model, read_health, usable_cores
 
-__all__ = ["Environment", "read_environment"]
-
 # Of the hundred names Linux gives, those that decide which of an engine's kernels run.
 TELLING = frozenset(
     {

@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-__all__ = ["UNKNOWN_BUSYNESS", "Busyness", "Meter"]
-
 _STAT = Path("/proc/stat")
 # The columns of its first line: user nice system idle iowait irq softirq steal; guests are in user and nice already.
 _IDLE, _STEAL, _COLUMNS = (3, 4), 7, 8

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["split_by_memory"]
-
 # A batch takes more than the single image a peak was seen with, and the system needs some for its files.
 USABLE_SHARE = 0.5
 

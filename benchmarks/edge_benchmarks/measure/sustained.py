@@ -9,10 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from edge_benchmarks.machine.temperature import Series
+from edge_benchmarks.machine.thermal import Series
 from edge_runtime import Sensors, Turn
-
-__all__ = ["Bucket", "Sustained", "bucket_length_s", "measure_sustained"]
 
 MINUTE_S = 60.0
 # A run too short for two minutes still shows a course.

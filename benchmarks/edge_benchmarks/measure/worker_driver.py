@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 import threading
@@ -19,8 +18,6 @@ from edge_benchmarks.machine.other_load import Busyness
 from edge_benchmarks.models.engines import Setup
 from edge_benchmarks.program import python_module
 from edge_runtime import Accuracy, EdgeError, ModelError, Sample, Turn, WarmUp
-
-__all__ = ["FirstAnswer", "Worker"]
 
 # A cold start of a 500 MB model from an SD card takes a minute; ten are a process that hangs.
 TIMEOUT_S = 600
@@ -61,8 +58,6 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
-            # As in edge train: torch's threads spin while they wait, which slows what else works on the machine.
-            env={"GOMP_SPINCOUNT": "10000", **os.environ},
             text=True,
             encoding="utf-8",
         )

@@ -20,18 +20,17 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from edge_benchmarks.models.engines import Engine, Setup, import_engine, open_engine, random_pixels
-from edge_runtime import EdgeError, Sample
+from edge_runtime import EdgeError, Sample, prepare_process
 
 if TYPE_CHECKING:
     from edge_runtime import Call
-
-__all__ = ["main", "peak_bytes"]
 
 RANDOM_IMAGES = 4
 
 
 def main(text: str) -> None:
     """Open what the setup `text` says, then obey."""
+    prepare_process()
     # Ctrl-C reaches the whole group; whoever started this process ends it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     say = _speaker()

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from edge_benchmarks.models.accuracy import LabelledImages, SourcedAccuracy
 from edge_benchmarks.models.engines import EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
+from edge_benchmarks.models.sourced_accuracy import LabelledImages, SourcedAccuracy
 from edge_runtime import ModelCard, UsageError
-
-__all__ = ["Contestant"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class Contestant:
         Raises UsageError where it takes no pictures and `images` are given.
         """
         if images and not self.takes_images:
-            raise UsageError(f"{self.model} takes no pictures ({self.file.input_px})", "measure it with --random-input")
+            raise UsageError(f"{self.model} takes no pictures ({self.file.input_px})", "measure it with `random_input`")
         return Setup(
             path=str(self.opened),
             engine=self.engine,

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
 
-__all__ = ["DRAWN", "draw_picture"]
-
 DRAWN = "a drawn picture, 640×480 JPEG"
 
 WIDTH_PX, HEIGHT_PX = 640, 480

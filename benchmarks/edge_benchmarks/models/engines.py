@@ -32,18 +32,6 @@ from edge_runtime import (
 if TYPE_CHECKING:
     from edge_runtime import Evaluation
 
-__all__ = [
-    "ENGINES",
-    "ENGINE_PACKAGES",
-    "Engine",
-    "EngineName",
-    "Setup",
-    "import_engine",
-    "open_engine",
-    "random_feed",
-    "random_pixels",
-]
-
 EngineName: TypeAlias = Literal["onnxruntime", "torch", "torchscript", "openvino"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 # What each of them imports.
@@ -142,8 +130,9 @@ class _OnnxRuntime(Engine):
     """`Classifier`, which is what edge ships."""
 
     def __init__(self, setup: Setup) -> None:
-        from edge_runtime import Classifier, ForeignClassifier
+        from edge_runtime import Classifier, ForeignClassifier, ImageClassifier
 
+        self.classifier: ImageClassifier
         if setup.classes is None:
             self.classifier = Classifier(setup.path, threads=setup.threads)
         else:

@@ -8,35 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import draw_picture
-from edge_runtime import METADATA_KEY, MissingExtraError, ModelCard, UsageError, with_metadata
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
+from edge_runtime import METADATA_KEY, ModelCard, UsageError, require_extra, with_metadata
 from edge_train import BACKBONES, Backbone, find_backbone
 
 if TYPE_CHECKING:
     from edge_train import Network
-
-__all__ = ["FreshPrecision", "build_fresh", "build_int8", "choose_backbones", "choose_precisions", "missing_package"]
 
 FreshPrecision: TypeAlias = Literal["fp32", "int8"]
 
 # As published: file sizes then compare with everybody else's.
 CLASSES = 1000
 IMAGENET_IMAGES = 50_000
-
-NEEDED = ("torch", "torchvision", "onnx", "onnxscript")
-
-
-def missing_package() -> str | None:
-    """The first package that exporting needs and that is not installed; None where nothing is missing."""
-    return next((name for name in NEEDED if find_spec(name) is None), None)
 
 
 def choose_backbones(choice: str) -> tuple[Backbone, ...]:
@@ -51,7 +41,7 @@ def choose_backbones(choice: str) -> tuple[Backbone, ...]:
         return tuple(BACKBONES.values())
     names = [name.strip() for name in choice.split(",") if name.strip()]
     if not names:
-        raise UsageError("--backbones names none", f"all, none, or some of {', '.join(BACKBONES)}")
+        raise UsageError("`backbones` names none", f"all, none, or some of {', '.join(BACKBONES)}")
     return tuple(dict.fromkeys(find_backbone(name) for name in names))
 
 
@@ -60,7 +50,7 @@ def choose_precisions(choice: str) -> tuple[FreshPrecision, ...]:
     names = [name.strip().lower() for name in choice.split(",") if name.strip()]
     known: Sequence[FreshPrecision] = get_args(FreshPrecision)
     if not names or any(name not in known for name in names):
-        raise UsageError(f"--precision {choice}: choose from {', '.join(known)}", "or both, with a comma between")
+        raise UsageError(f"`precision` {choice}: choose from {', '.join(known)}", "or both, with a comma between")
     return tuple(precision for precision in known if precision in names)
 
 
@@ -72,8 +62,7 @@ def build_fresh(backbone: Backbone, folder: Path, *, checkpoint: bool = False) -
     Raises:
         MissingExtraError: torch, torchvision, onnx or onnxscript is not installed.
     """
-    if missing := missing_package():
-        raise MissingExtraError("export", missing)
+    require_extra("export")
     from edge_export import write_onnx
     from edge_train import Checkpoint, DeployedNetwork, save_checkpoint
 
@@ -115,7 +104,7 @@ def _make(backbone: Backbone) -> tuple[Network, ModelCard]:
 
     preprocessing, mean, std = preset(backbone)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         network = Network(build(backbone, classes=CLASSES), mean, std)
     card = ModelCard(
         labels=tuple(f"class {index}" for index in range(CLASSES)),

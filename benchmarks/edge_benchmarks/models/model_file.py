@@ -14,8 +14,6 @@ from typing import Any
 from edge_benchmarks.models.engines import random_feed
 from edge_runtime import METADATA_KEY, Classifier, ModelCard, count_parameters, open_session
 
-__all__ = ["ModelFile", "inspect_model"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:

@@ -11,8 +11,6 @@ from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, ENGINES, EngineName
 from edge_runtime import EdgeError, Run, UsageError
 
-__all__ = ["choose_engines", "find_rivals"]
-
 RIVALS: tuple[EngineName, ...] = tuple(name for name in ENGINES if name != "onnxruntime")
 
 
@@ -22,7 +20,7 @@ def choose_engines(choice: str) -> tuple[EngineName, ...]:
     if names == ["all"]:
         return RIVALS
     if not names or any(name not in RIVALS for name in names):
-        raise UsageError(f"--against {choice}: choose from {', '.join(RIVALS)}", "several with commas between, or all")
+        raise UsageError(f"`against` {choice}: choose from {', '.join(RIVALS)}", "several with commas between, or all")
     return cast("tuple[EngineName, ...]", tuple(dict.fromkeys(names)))
 
 

@@ -14,8 +14,6 @@ from edge_benchmarks.report.markdown import markdown_text
 from edge_benchmarks.report.report import SCHEMA, Report, Row
 from edge_runtime import OutputError, Timings, UsageError, csv_cell, write_text
 
-__all__ = ["csv_text", "json_text", "make_folder", "read_report", "write_results"]
-
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "bench.json", "bench.csv", "bench.md"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from edge_benchmarks.report.report import NOISY_SPREAD, Report
 from edge_benchmarks.report.tables import cost_table, describe_conditions, latency_table, sustained_table
 
-__all__ = ["markdown_text"]
-
 
 def markdown_text(report: Report) -> str:
     """The environment as a block, a sentence on the measuring, and each table that has rows."""

@@ -1,13 +1,14 @@
 """The two pictures of a report: how latency is distributed, and what accuracy costs.
 
-Colours are those of Okabe and Ito (2008), which the colour-blind tell apart; none carries a meaning alone: precisions
-differ in hatching and in the shape of their marks, too, so both pictures can be read in grey.
+No colour carries a meaning alone: precisions differ in hatching and in the shape of their marks, too, so both pictures
+can be read in grey.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +17,28 @@ import numpy as np
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds, short_names
-from edge_runtime import MissingExtraError, atomic_path
+from edge_data import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SOFT,
+    chart_style,
+    lettered,
+    new_figure,
+    require_matplotlib as require,
+    save_png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["LATENCY_FILE", "TRADEOFF_FILE", "draw_latency", "draw_tradeoff", "require_matplotlib"]
-
 LATENCY_FILE = "latency.png"
 TRADEOFF_FILE = "tradeoff.png"
 
-INK, SOFT, FRONT = "#1e1e1e", "#6e6e6e", "#000000"
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#999999"
 # Colour, hatching and the shape of a mark by precision; what is not listed is grey.
 LOOKS = {
     "fp32": (BLUE, "", "o"),
@@ -37,8 +47,7 @@ LOOKS = {
     "fp16": (PURPLE, "xxxx", "^"),
 }
 OTHER = (GREY, "\\\\\\\\", "v")
-DPI = 150
-ROW_INCHES = 0.42
+DPI, WIDTH_PX, ROW_PX = 150, 1500, 63
 BINS_PER_DOUBLING, LEAST_BINS, MOST_BINS = 24, 8, 60
 LARGEST_AREA, SMALLEST_AREA = 1500.0, 30.0
 LEGEND_MARK_POINTS = 18.0
@@ -47,10 +56,7 @@ LONGEST_NAME = 36
 
 def require_matplotlib() -> None:
     """Raises MissingExtraError where pictures cannot be drawn."""
-    try:
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingExtraError("bench", "matplotlib") from None
+    require("bench")
 
 
 def draw_latency(report: Report, path: Path) -> None:
@@ -64,28 +70,29 @@ def draw_latency(report: Report, path: Path) -> None:
         OutputError: `path` cannot be written.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    with chart_style():
+        save_png(_latency(report), path)
+
+
+def _latency(report: Report) -> Figure:
+    from matplotlib.patches import Patch
 
     rows = report.rows
-    figure = Figure(figsize=(10, 1.7 + ROW_INCHES * len(rows)), layout="constrained")
+    figure = new_figure(WIDTH_PX, 255 + ROW_PX * len(rows), dpi=DPI)
     axes = figure.subplots()
-    axes.set_xscale("log")
     for place, row in enumerate(rows):
         _draw_distribution(axes, place, row)
     _beside(axes, -0.75, "p50 / p90 ms")
-    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows], color=INK)
     axes.set_ylim(len(rows) - 0.4, -0.7)
     slowest, fastest = max(max(row.latency.times_ms) for row in rows), min(min(row.latency.times_ms) for row in rows)
     axes.set_xlim(fastest / 1.15, slowest * 1.15)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("inference, one image, ms (logarithmic)")
-    _plain(axes)
+    _milliseconds(axes, "inference, one image")
     _title(figure, "Latency: every call, its median and 90th percentile", report)
-    _legend(axes, rows, kind="area")
-    _save(figure, path)
+    looks = _looks(rows).items()
+    patches = [Patch(fc=colour, alpha=0.55, hatch=hatch, ec=INK, label=name) for name, (colour, hatch, _) in looks]
+    _legend(axes, patches, "upper right")
+    return figure
 
 
 def draw_tradeoff(report: Report, path: Path) -> str:
@@ -98,56 +105,50 @@ def draw_tradeoff(report: Report, path: Path) -> str:
         OutputError: `path` cannot be written.
     """
     require_matplotlib()
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
-
     rows = comparable_rows(report.rows)
     if not rows:
         return "no model's accuracy is known: name labelled images with --data"
+    with chart_style():
+        save_png(_tradeoff(report, rows), path)
+    return ""
+
+
+def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import PercentFormatter
+
     accuracy = rows[0].accuracy
     assert accuracy is not None
     front = pareto_front(rows)
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    figure = new_figure(WIDTH_PX, 975, dpi=DPI)
     axes = figure.subplots()
-    axes.set_xscale("log")
     area = _areas(rows)
     for row in rows:
         colour, _, mark = LOOKS.get(row.precision, OTHER)
-        on_front = row in front
+        face, edge = (colour, INK) if row in front else ("none", colour)
+        spot = [row.answer.p90_ms], [_percent(row)]
         axes.scatter(
-            [row.answer.p90_ms],
-            [_percent(row)],
-            s=area(row.size_bytes),
-            marker=mark,
-            facecolor=colour if on_front else "none",
-            edgecolor=INK if on_front else colour,
-            linewidth=1.4,
-            zorder=3,
+            *spot, s=area(row.size_bytes), marker=mark, facecolor=face, edgecolor=edge, linewidth=1.4, zorder=3
         )
-    axes.plot(
-        [row.answer.p90_ms for row in front],
-        [_percent(row) for row in front],
-        color=FRONT,
-        linewidth=1.2,
-        linestyle="--",
-        zorder=2,
-    )
+    line = [row.answer.p90_ms for row in front], [_percent(row) for row in front]
+    axes.plot(*line, "--", color=INK, linewidth=1.2, zorder=2)
     _widen(axes, rows)
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(PercentFormatter())
     what = "from picture to answer" if rows[0].end_to_end is not None else "of inference"
-    axes.set_xlabel(f"90th percentile {what}, ms (logarithmic)")
+    _milliseconds(axes, f"90th percentile {what}")
     count = f", n {accuracy.n}" if accuracy.n else ""
-    axes.set_ylabel(f"top-1 accuracy, {accuracy.source}: {accuracy.where}{count}")
-    _plain(axes)
-    axes.grid(axis="y", color="#e2e2e2", linewidth=0.6)
+    axes.set_ylabel(f"top-1 accuracy, {accuracy.source}: {lettered(accuracy.where)}{count}")
+    axes.grid(axis="y")
     _title(figure, "Accuracy against latency", report)
-    _legend(axes, rows, kind="mark", area=area)
+    size = _legend_size_bytes(area)
+    looks = _looks(rows).items()
+    marks = [Line2D([], [], ls="", marker=mark, color=colour, mec=INK, label=name) for name, (colour, _, mark) in looks]
+    marks.append(Line2D([], [], color=INK, ls="--", label="Pareto front (filled)"))
+    ring: dict[str, Any] = {"marker": "o", "markersize": math.sqrt(area(size)), "mfc": "none", "color": SOFT}
+    marks.append(Line2D([], [], ls="", **ring, label=f"file of {size / 1e6:g} MB"))
+    _legend(axes, marks, "lower right")
     _name_points(figure, axes, rows, front, area)
-    _save(figure, path)
-    return ""
+    return figure
 
 
 def _draw_distribution(axes: Axes, place: int, row: Row) -> None:
@@ -160,18 +161,8 @@ def _draw_distribution(axes: Axes, place: int, row: Row) -> None:
     counts, _ = np.histogram(np.log2(times), edges)
     height = 0.38 * counts / counts.max()
     centres = 2 ** ((edges[:-1] + edges[1:]) / 2)
-    axes.fill_between(
-        centres,
-        place - height,
-        place + height,
-        step="mid",
-        facecolor=colour,
-        alpha=0.55,
-        hatch=hatch,
-        edgecolor=INK,
-        linewidth=0.4,
-        zorder=2,
-    )
+    look: dict[str, Any] = {"facecolor": colour, "alpha": 0.55, "hatch": hatch, "edgecolor": INK, "linewidth": 0.4}
+    axes.fill_between(centres, place - height, place + height, step="mid", **look, zorder=2)
     for percent, width in ((50, 2.6), (90, 1.2)):
         value = row.latency.percentile_ms(percent)
         axes.plot([value, value], [place - 0.42, place + 0.42], color=INK, linewidth=width, zorder=3)
@@ -181,21 +172,11 @@ def _draw_distribution(axes: Axes, place: int, row: Row) -> None:
 
 def _beside(axes: Axes, place: float, text: str) -> None:
     """Text to the right of the axes, at the height of a row."""
-    axes.annotate(
-        text,
-        (1.0, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=7.5,
-        color=INK,
-        annotation_clip=False,
-    )
+    axes.text(1.008, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
 
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
-    name = short_names(rows)[row.model]
+    name = lettered(short_names(rows)[row.model])
     # The end of a path tells more than its beginning.
     parts = [name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME:]}"]
     if len({each.precision for each in rows}) > 1:
@@ -231,53 +212,47 @@ def _name_points(
     figure.draw_without_rendering()
     # From here on the axes stay where they are: names outside them would move what they name.
     figure.set_layout_engine("none")
-    taken: list[Any] = []
     marks = []
     for row in rows:
         x, y = axes.transData.transform((row.answer.p90_ms, _percent(row)))
         half = math.sqrt(area(row.size_bytes)) / 2 * figure.dpi / 72
         marks.append(Bbox([[x - half, y - half], [x + half, y + half]]))
+    look: dict[str, Any] = {
+        "textcoords": "offset points",
+        "fontsize": 8,
+        "zorder": 4,
+        "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
+        "arrowprops": {"arrowstyle": "-", "color": SOFT, "linewidth": 0.6},
+    }
+    taken: list[Any] = []
     for row, own in sorted(zip(rows, marks, strict=True), key=lambda pair: pair[0] not in front):
-        best: tuple[float, Any] | None = None
-        for dx, dy, across, upright in _places(math.sqrt(area(row.size_bytes)) / 2 + 4):
-            text = axes.annotate(
-                _label(row, rows),
-                (row.answer.p90_ms, _percent(row)),
-                xytext=(dx, dy),
-                textcoords="offset points",
-                ha=across,
-                va=upright,
-                fontsize=8,
-                color=INK,
-                weight="bold" if row in front else "normal",
-                zorder=4,
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
-                arrowprops={"arrowstyle": "-", "color": SOFT, "linewidth": 0.6},
-            )
-            box = _extent(text)
-            covered = sum(_overlap(box, other) for other in taken)
-            covered += sum(_overlap(box, mark) for mark in marks if mark is not own)
-            covered += 0.0 if axes.bbox.contains(*box.p0) and axes.bbox.contains(*box.p1) else 2000.0
-            if best is not None and covered >= best[0]:
-                text.remove()
-                continue
-            if best is not None:
-                best[1].remove()
-            best = (covered, text)
-            if not covered:
-                break
-        assert best is not None
-        taken.append(_extent(best[1]))
+        spot, weight = (row.answer.p90_ms, _percent(row)), "bold" if row in front else "normal"
+        text = axes.annotate(_label(row, rows), spot, (0, 0), weight=weight, **look)
+        others = [*taken, *(mark for mark in marks if mark is not own)]
+        places = _places(math.sqrt(area(row.size_bytes)) / 2 + 4)
+        text.set(**min(places, key=partial(_covered, text, axes, others)))
+        taken.append(_extent(text))
 
 
-def _places(reach: float) -> list[tuple[float, float, str, str]]:
+def _places(reach: float) -> list[dict[str, Any]]:
     """Where a name may stand, the best first: offsets in points and alignment, beside its mark or away from it."""
     places = [(reach, 0.0, "left", "center"), (0.0, reach, "center", "bottom"), (0.0, -reach, "center", "top")]
     places += [(-reach, 0.0, "right", "center"), (reach, reach, "left", "bottom"), (reach, -reach, "left", "top")]
     places += [(-reach, reach, "right", "bottom"), (-reach, -reach, "right", "top")]
     for away in (16, 32, 48, 64, 80):
         places += [(0.0, reach + away, "center", "bottom"), (0.0, -reach - away, "center", "top")]
-    return places
+    return [{"position": (dx, dy), "ha": across, "va": upright} for dx, dy, across, upright in places]
+
+
+def _covered(text: Any, axes: Axes, others: Sequence[Any], place: Mapping[str, Any]) -> float:
+    """The area in pixels that the text would share with `others` at that place; outside the axes it is worst."""
+    from matplotlib.transforms import Bbox
+
+    text.set(**place)
+    box = _extent(text)
+    shared = [both for other in others if (both := Bbox.intersection(box, other))]
+    inside = axes.bbox.contains(*box.p0) and axes.bbox.contains(*box.p1)
+    return float(sum(both.width * both.height for both in shared)) + (0 if inside else 2000)
 
 
 def _extent(text: Any) -> Any:
@@ -289,46 +264,12 @@ def _extent(text: Any) -> Any:
     return Text.get_window_extent(text)
 
 
-def _overlap(one: Any, two: Any) -> float:
-    """The area in pixels that two boxes share."""
-    width: float = min(one.x1, two.x1) - max(one.x0, two.x0)
-    height: float = min(one.y1, two.y1) - max(one.y0, two.y0)
-    return max(0.0, width) * max(0.0, height)
+def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+    return {row.precision: LOOKS.get(row.precision, OTHER) for row in rows}
 
 
-def _legend(axes: Axes, rows: Sequence[Row], *, kind: str, area: Callable[[float], float] | None = None) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Any] = []
-    for precision in dict.fromkeys(row.precision for row in rows):
-        colour, hatch, mark = LOOKS.get(precision, OTHER)
-        if kind == "area":
-            handles.append(Patch(facecolor=colour, alpha=0.55, hatch=hatch, edgecolor=INK, label=precision))
-        else:
-            handles.append(
-                Line2D([], [], linestyle="", marker=mark, color=colour, markeredgecolor=INK, label=precision)
-            )
-    if kind == "mark":
-        assert area is not None
-        handles.append(Line2D([], [], color=FRONT, linestyle="--", label="Pareto front (filled)"))
-        size = _legend_size_bytes(area)
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                markersize=math.sqrt(area(size)),
-                markerfacecolor="none",
-                color=SOFT,
-                label=f"file of {size / 1e6:g} MB",
-            )
-        )
-    location: Any = "lower right" if kind == "mark" else "upper right"
-    axes.legend(
-        handles=handles, loc=location, fontsize=8, frameon=True, framealpha=0.9, labelspacing=0.9, borderpad=0.9
-    )
+def _legend(axes: Axes, handles: Sequence[Any], place: Any) -> None:
+    axes.legend(handles=handles, loc=place, fontsize=8, frameon=True, labelspacing=0.9, borderpad=0.9)
 
 
 def _legend_size_bytes(area: Callable[[float], float]) -> float:
@@ -344,16 +285,15 @@ def _percent(row: Row) -> float:
 
 def _title(figure: Figure, title: str, report: Report) -> None:
     """Above everything, so that it meets nothing that stands beside the axes."""
-    figure.suptitle(f"{title}\n{report.environment}", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{title}\n{lettered(str(report.environment))}", x=0.01, ha="left", fontsize=9)
 
 
-def _plain(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.grid(axis="x", color="#e2e2e2", linewidth=0.6)
-    axes.set_axisbelow(True)
+def _milliseconds(axes: Axes, what: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DPI)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(f"{what}, ms (logarithmic)")
+    axes.grid(axis="x")

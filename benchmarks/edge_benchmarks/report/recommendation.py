@@ -9,8 +9,6 @@ from typing import Any
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds
 
-__all__ = ["Limits", "Recommendation", "comparable_rows", "pareto_front", "recommend"]
-
 SOURCES = ("measured", "recorded", "published")
 
 
@@ -102,7 +100,7 @@ def recommend(report: Report, limits: Limits) -> Recommendation:
         fastest = min(fitting, key=lambda row: row.answer.p90_ms)
         reasons = [
             f"the fastest of {_of(fitting, report)}: p90 {_answer_ms(fastest)} ms, {fastest.size_bytes / 1e6:.1f} MB",
-            "how accurate they are is not known: name labelled images with --data",
+            "how accurate they are is not known: name labelled images with `data`",
         ]
         return Recommendation(fastest, (*reasons, *_cautions(fastest)))
     best = min(known, key=lambda row: (-_value(row), row.answer.p90_ms))

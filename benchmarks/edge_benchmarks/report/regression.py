@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 from edge_benchmarks.report.report import Report, Row
 from edge_runtime import Timings, UsageError
 
-__all__ = ["Change", "ModelChange", "ReportComparison", "compare_reports"]
-
 PERCENTS = (50, 90)
 RESAMPLES = 2000
 CONFIDENCE = 0.95

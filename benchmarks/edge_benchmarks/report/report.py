@@ -9,15 +9,13 @@ from typing import Any, Self, get_args
 
 from edge_benchmarks.machine.environment import Environment
 from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
-from edge_benchmarks.machine.temperature import Conditions
+from edge_benchmarks.machine.thermal import Conditions
 from edge_benchmarks.measure.sustained import Sustained
 from edge_benchmarks.measure.worker_driver import FirstAnswer
-from edge_benchmarks.models.accuracy import SourcedAccuracy
 from edge_benchmarks.models.engines import EngineName
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.settings import HowMeasured
 from edge_runtime import Timings
-
-__all__ = ["NOISY_SPREAD", "SCHEMA", "ColdStart", "Failure", "Report", "Row", "Throughput"]
 
 SCHEMA = 2
 

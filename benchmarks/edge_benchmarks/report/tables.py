@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge_benchmarks.machine.temperature import Conditions, Series
+from edge_benchmarks.machine.thermal import Conditions, Series
 from edge_benchmarks.report.report import Report, Row
-from edge_benchmarks.report.table import Table
+from edge_benchmarks.report.text_table import Table
 from edge_runtime import Timings
-
-__all__ = [
-    "cost_table",
-    "describe_conditions",
-    "latency_table",
-    "milliseconds",
-    "short_names",
-    "sustained_table",
-]
-
 
 # A heading, its cell, and whether it is text.
 _Column = tuple[str, Callable[[Row], str], bool]

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from edge_runtime import EdgeError
 
-__all__ = ["LoadResult", "ask", "post_request", "put_load"]
-
 _SILENT_S = 60.0
 _CHUNK_BYTES = 262_144
 

@@ -17,8 +17,6 @@ from PIL import Image
 from edge_runtime import UsageError
 from edge_train import build, find_backbone, preset
 
-__all__ = ["plain_app"]
-
 
 def plain_app(backbone: str) -> Any:
     """The application: POST /predict takes a form with one `file`."""

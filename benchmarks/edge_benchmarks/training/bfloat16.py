@@ -2,7 +2,8 @@
 
     python -m edge_benchmarks.training.bfloat16 [--backbones resnet18,mobilenet_v2] [--image-size 64] [--runs 10]
 
-The two take turns in one process, on random pictures and weights. `edge_train.strategy.bfloat16` holds what came out.
+The two take turns in one process, on random pictures and weights.
+`edge_train.strategy.mixed_precision` holds what came out.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from collections.abc import Sequence
 import torch
 
 from edge_benchmarks.program import exit_code
-from edge_benchmarks.report.table import Table
+from edge_benchmarks.report.text_table import Table
 from edge_runtime import cpu_model, usable_cores
 from edge_train import BACKBONES, Network, build, choose_precision, find_backbone
-
-__all__ = ["main", "measure"]
 
 PRECISIONS = ("fp32", "bf16")
 CPU = torch.device("cpu")

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_benchmarks.report.table import Table
+from edge_benchmarks.report.text_table import Table
 from edge_benchmarks.training.resumable_run import Outcome
-
-__all__ = ["COLUMNS", "StrategyRow", "Target", "course_table", "markdown_report"]
 
 COLUMNS = ("strategy", "train", "val", "test", "runs", "test images", "minutes", "trained", "course", "target", "met")
 

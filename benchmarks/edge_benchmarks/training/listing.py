@@ -12,8 +12,6 @@ from pathlib import Path
 from edge_data import split
 from edge_runtime import OutputError, scan
 
-__all__ = ["fill", "main"]
-
 CLASSES = 10
 
 

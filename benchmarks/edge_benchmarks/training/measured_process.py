@@ -6,14 +6,12 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime import EdgeError
-
-__all__ = ["Watched", "watch"]
 
 INTERVAL_S = 0.1
 # Reading a large process's memory map takes some milliseconds: at most a twentieth of one core goes there.
@@ -36,15 +34,20 @@ class Watched:
     stdout: str
 
 
-def watch(command: Sequence[str]) -> Watched:
-    """Run `command` to its end and watch its memory about ten times a second.
+def watch(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Watched:
+    """Run `command` to its end, in this process's environment or another, and watch its memory ten times a second.
 
     Raises:
         EdgeError: it failed; the message ends with what it said last on stderr.
     """
     start, cpu_start = time.perf_counter(), _children_cpu_seconds()
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
     ) as process:
         ended = threading.Event()
         peaks = [0]

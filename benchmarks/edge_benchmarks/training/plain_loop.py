@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from edge_train import Backbone
 
-__all__ = ["PlainSettings", "main", "prepare", "train_plainly"]
-
 WORKERS = 2
 HEAD_RATE, LAST_STAGE_RATE, BODY_RATE = 1e-3, 1e-4, 1e-5
 PHASES = ("train", "val")
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.write(json.dumps(result) + "\n")
         return 0
 
-    return exit_code(run)
+    return exit_code(run, plain=True)
 
 
 def prepare(settings: PlainSettings) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from types import MappingProxyType
 
 from edge_benchmarks.program import INTERRUPTED, python_module
 
-__all__ = ["TRAINING_BENCHMARKS", "TrainingBenchmark", "run_training_benchmark"]
-
 
 @dataclass(frozen=True, slots=True)
 class TrainingBenchmark:
@@ -28,7 +26,7 @@ TRAINING_BENCHMARKS: Mapping[str, TrainingBenchmark] = MappingProxyType(
         "speed": TrainingBenchmark("edge_benchmarks.training.speed", takes_data=True),
         "listing": TrainingBenchmark("edge_benchmarks.training.speed", ("listing",)),
         "precision": TrainingBenchmark("edge_benchmarks.training.bfloat16"),
-        "cifar10": TrainingBenchmark("edge_benchmarks.training.cifar10", takes_data=True, by_default=False),
+        "cifar10": TrainingBenchmark("edge_benchmarks.training.course_on_cifar10", takes_data=True, by_default=False),
     }
 )
 

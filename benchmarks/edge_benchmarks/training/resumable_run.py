@@ -17,8 +17,6 @@ from typing import Any
 from edge_benchmarks.program import INTERRUPTED, python_module
 from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, newest_run, write_json
 
-__all__ = ["Outcome", "Trial"]
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -161,7 +161,9 @@ def _progress(settings: PlainSettings, program: str, run: TrainingRun) -> None:
 
 
 def _run_plain(settings: PlainSettings) -> TrainingRun:
-    done = watch(python_module(plain_loop.__name__, json.dumps(asdict(settings))))
+    # What edge sets for its own processes is no part of a plain loop.
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = watch(python_module(plain_loop.__name__, json.dumps(asdict(settings))), environment=environment)
     result = json.loads(done.stdout)
     epochs = tuple(result.get("epoch_seconds", ()))
     accuracy, n = result.get("accuracy", 0.0), result.get("n", 1)

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edge_benchmarks.report.table import Table
+from edge_benchmarks.report.text_table import Table
 from edge_runtime import Accuracy
-
-__all__ = ["REQUIRED_SPEEDUP", "SpeedComparison", "TrainingRun"]
 
 REQUIRED_SPEEDUP = {"feature-extraction": 10.0, "fine-tune": 1.5}
 MIB = 2**20

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from edge_runtime import DataError, OutputError, Sample, UsageError, scan
 
-__all__ = ["Subset", "draw_subset"]
-
 # ImageFolder overlooks GIF files, which edge reads: with them the two would not train on the same images.
 _READ_BY_BOTH = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 VAL_SHARE = 0.2

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_runtime import DataError, EdgeError, MissingExtraError, Run, UsageError, atomic_path
+from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, require_extra
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant, LabelledImages
     from edge_train import Backbone
 
-__all__ = ["Choice", "Pictures", "choose_contestants", "choose_pictures"]
-
 PICTURES = 16
+WHAT = "What to measure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +25,15 @@ class Choice:
 
     models: tuple[Path, ...] = ()
     run: str | None = None
-    backbones: str | None = None
-    precision: str = "fp32,int8"
-    against: str | None = None
-    data: str | None = None
-    keep_models: Path | None = None
+    backbones: Annotated[
+        str | None, Setting("Backbones to export on the fly, with random weights.", "all|A,B", WHAT)
+    ] = None
+    precision: Annotated[str, Setting("Of those backbones: fp32, int8.", "A,B", WHAT)] = "fp32,int8"
+    against: Annotated[
+        str | None, Setting("Run them also by torch, torchscript, openvino, or all of them.", "A,B", WHAT)
+    ] = None
+    data: Annotated[str | None, Setting("Measure accuracy on these labelled images.", "DIR", WHAT)] = None
+    keep_models: Annotated[Path | None, Setting("Keep the exported backbones there.", "DIR", WHAT)] = None
 
     @property
     def names_models(self) -> bool:
@@ -55,7 +58,7 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
         DataError: the images to score on do not have a model's labels.
         MissingExtraError: backbones are asked for and cannot be exported.
     """
-    from edge_benchmarks import choose_backbones, choose_engines, choose_precisions, find_rivals, missing_package
+    from edge_benchmarks import choose_backbones, choose_engines, choose_precisions, find_rivals
 
     if choice.models and choice.run is not None:
         raise UsageError("MODEL and --run exclude each other", "name model files, or a run")
@@ -64,8 +67,8 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     engines = () if choice.against is None else choose_engines(choice.against)
     if choice.keep_models is not None and not backbones:
         raise UsageError("--keep-models keeps fresh backbones", "name some with --backbones")
-    if backbones and (missing := missing_package()):
-        raise MissingExtraError("export", missing)
+    if backbones:
+        require_extra("export")
     contestants = _named(choice, console) if choice.names_models else []
     if choice.data is not None:
         contestants = [_scored(contestant, choice) for contestant in contestants]

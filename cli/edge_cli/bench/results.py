@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_cli.console import Console, print_table
+from edge_cli.flags import said_as_flags
 
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, ModelChange, Recommendation, Report, ReportComparison, Table
-
-__all__ = ["compare_files", "show_report", "write_report"]
 
 # Beyond this a first answer is not that of the same network; two engines need not round an int8 layer alike.
 SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
@@ -131,7 +130,7 @@ def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> 
     if row is not None:
         engine = "" if row.engine == "onnxruntime" else f", run by {row.engine}"
         lines.append(f"take {row.name}{engine}, {row.threads} {'thread' if row.threads == 1 else 'threads'}")
-    lines += [f"  {reason}" for reason in chosen.reasons]
+    lines += [f"  {said_as_flags(reason)}" for reason in chosen.reasons]
     for line in lines:
         print(line) if on_stdout else console.say(line)
 

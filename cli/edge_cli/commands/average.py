@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_cli.console import Console, print_json, print_table
+from edge_cli.flags import paragraphs
 from edge_cli.options import JsonFlag, QuietFlag, ThreadsOption
+from edge_cli.split_scores import print_scores
 from edge_runtime import RUNS_FOLDER, find_run
 
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ model soup, Wortsman et al. 2022). If none is, nothing is written and the exit c
 
 Averages help most among runs that fine-tune the same pretrained weights with other rates, augmentations or epochs.
 """
-HELP = "\n\n".join(" ".join(paragraph.split()) for paragraph in TEXT.split("\n\n"))
 
 
-@app.command(name="average", help=HELP)
+@app.command(name="average", help=paragraphs(TEXT))
 def average(
     runs: Annotated[
         list[str],
@@ -42,8 +42,6 @@ def average(
 ) -> int:
     """Run `edge_train.average` and print each step of it."""
     chosen = [find_run(run) for run in runs]
-    # As in edge train: torch's threads spin while they wait, which slows work beside other work.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from edge_train import average as run_average
 
     with Console(quiet=quiet) as console:
@@ -56,12 +54,7 @@ def average(
         [_row(step) for step in result.steps],
         title=f"validation accuracy, n {result.steps[0].alone.accuracy.n}",
     )
-    for split, figures in result.summary["metrics"].items():
-        low, high = figures["accuracy_interval_95"]
-        print(
-            f"{split} accuracy {figures['accuracy']:.1%} (n {figures['n']}, 95 % interval {low:.1%} to {high:.1%}), "
-            f"calibration error {figures['expected_calibration_error']:.3f}"
-        )
+    print_scores(result.summary)
     kept = len(result.summary["averaged"])
     print(f"average of {kept} of {len(chosen)} runs, {result.summary['seconds']:.0f} s: {result.run.best}")
     console.say(f"next: edge export --run {result.run.path}")

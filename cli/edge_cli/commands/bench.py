@@ -8,115 +8,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_benchmarks import BenchSettings
 from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console
+from edge_cli.flags import Options, settings_command
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
-from edge_cli.quantities import parse_bytes, parse_counts, parse_seconds, parse_share
+from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
 from edge_runtime import UsageError
 
 if TYPE_CHECKING:
-    from edge_benchmarks import BenchSettings, Limits, Report
+    from edge_benchmarks import Limits, Report
 
 app = typer.Typer(add_completion=False)
 
-WHAT, HOW, RESULT, INSTEAD = "What to measure", "How", "What to make of it", "Instead of measuring models"
+RESULT, INSTEAD = "What to make of it", "Instead of measuring models"
+# The parameters whose options say what to measure.
+MEASURED = {"run", "backbones", "against", "sustained_s"}
 
 
-@app.command(
-    name="bench",
+@settings_command(
+    app,
+    "bench",
+    Choice,
+    BenchSettings,
     help="Measure latency, throughput, cold start, memory and size: of the newest run's model, of the models named, or "
     "of freshly built backbones. Exit 1 where a gate is not met or a model could not be measured.",
 )
 def command(
+    *,
     models: Annotated[
         list[str] | None,
         typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's"),
     ] = None,
     run: RunOption = None,
-    backbones: Annotated[
-        str | None,
-        typer.Option(
-            "--backbones",
-            metavar="all|A,B",
-            help="Backbones to export on the fly, with random weights.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", metavar="A,B", help="Of those backbones: fp32, int8.", rich_help_panel=WHAT)
-    ] = "fp32,int8",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            metavar="A,B",
-            help="Run them also by torch, torchscript, openvino, or all of them.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="DIR", help="Measure accuracy on these labelled images.", rich_help_panel=WHAT),
-    ] = None,
-    image: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--image",
-            metavar="IMAGE",
-            help="Picture to classify; may be repeated.",
-            show_default="some of --data, of the run's data, or a drawn one",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    random_input: Annotated[
-        bool,
-        typer.Option(
-            "--random-input", help="Random numbers in place of pictures: any ONNX graph.", rich_help_panel=WHAT
-        ),
-    ] = False,
-    batch: Annotated[
-        int, typer.Option("--batch", metavar="N", help="Images per batch for throughput.", rich_help_panel=HOW)
-    ] = 8,
-    threads: Annotated[
-        str | None,
-        typer.Option(
-            "--threads",
-            metavar="N,N",
-            help="Threads of one inference.",
-            show_default="usable cores",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
-    duration: Annotated[
-        str,
-        typer.Option(
-            "--duration", metavar="TIME", help="Least time for each figure of each model.", rich_help_panel=HOW
-        ),
-    ] = "3s",
-    runs: Annotated[
-        int, typer.Option("--runs", metavar="N", help="Least calls for each latency.", rich_help_panel=HOW)
-    ] = 100,
-    cold_starts: Annotated[
-        int,
-        typer.Option(
-            "--cold-starts", metavar="N", help="Fresh processes to start for each model.", rich_help_panel=HOW
-        ),
-    ] = 5,
-    sustained: Annotated[
-        str | None,
-        typer.Option(
-            "--sustained",
-            metavar="TIME",
-            help="Also run each model so long without a pause, by the minute.",
-            rich_help_panel=HOW,
-        ),
-    ] = None,
-    cooldown: Annotated[
-        str | None,
-        typer.Option(
-            "--cooldown", metavar="TIME", help="Rest so long before latency is measured.", rich_help_panel=HOW
-        ),
-    ] = None,
+    options: Options,
     recommend: Annotated[
         bool,
         typer.Option(
@@ -146,10 +71,6 @@ def command(
             help="Write bench.json, bench.csv, bench.md and two pictures there.",
             rich_help_panel=RESULT,
         ),
-    ] = None,
-    keep_models: Annotated[
-        Path | None,
-        typer.Option("--keep-models", metavar="DIR", help="Keep the exported backbones there.", rich_help_panel=RESULT),
     ] = None,
     from_: Annotated[
         Path | None,
@@ -186,34 +107,33 @@ def command(
 ) -> int:
     """Measure side by side, print tables sorted by the 90th percentile."""
     names = models or []
+    given = options.given.keys()
+    asks = recommend or max_latency is not None or max_size is not None
     if json_ and csv_:
         raise UsageError("--json and --csv exclude each other", "choose one")
-    choice = Choice(tuple(map(Path, names)), run, backbones, precision, against, data, keep_models)
-    console = Console(quiet=quiet, still=True)
-    asks = recommend or max_latency is not None or max_size is not None
     if fail_over is not None and compare is None:
         raise UsageError("--fail-over goes with --compare", "edge bench --compare old.json new.json --fail-over 10%")
     if train:
-        from edge_cli.bench.training import bench_training
+        from edge_cli.bench.training_benchmarks import bench_training
 
-        if compare or from_ or run or backbones or against or out or csv_ or asks or sustained:
+        if asks or given & (MEASURED | {"compare", "from_", "out", "csv_"}):
             raise UsageError("--train measures training, and nothing of a model", "edge bench --train --help")
-        return bench_training(names, data=data, threads=threads, as_json=json_)
+        return bench_training(names, data=options.typed["data"], threads=options.typed["threads"], as_json=json_)
+    console = Console(quiet=quiet, still=True)
     if compare is not None:
         from edge_cli.bench.results import compare_files
 
-        if names or from_ or run or backbones or against or data or out or csv_ or asks or sustained:
+        if names or asks or given & (MEASURED | {"from_", "data", "out", "csv_"}):
             raise UsageError(
                 "--compare takes two reports and measures nothing", "edge bench --compare old.json new.json"
             )
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
     limits = _limits(max_latency, max_size) if asks else None
-    if from_ is not None and (names or run or backbones or against or data or keep_models or sustained):
+    if from_ is not None and (names or given & (MEASURED | {"data", "keep_models"})):
         raise UsageError("--from shows a report and measures nothing", "leave out what is to be measured")
-    settings = _settings(
-        duration, runs, batch, threads, cold_starts, sustained, cooldown, images=image, random_input=random_input
-    )
+    choice = options.make(Choice, models=tuple(map(Path, names)), run=run)
+    settings = options.make(BenchSettings)
     if out is not None:
         from edge_benchmarks import require_matplotlib
 
@@ -265,31 +185,4 @@ def _limits(max_latency: str | None, max_size: str | None) -> Limits:
     return Limits(
         None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
         None if max_size is None else parse_bytes("--max-size", max_size),
-    )
-
-
-def _settings(
-    duration: str,
-    runs: int,
-    batch: int,
-    threads: str | None,
-    cold_starts: int,
-    sustained: str | None,
-    cooldown: str | None,
-    *,
-    images: list[Path] | None,
-    random_input: bool,
-) -> BenchSettings:
-    from edge_benchmarks import BenchSettings
-
-    return BenchSettings(
-        duration_s=parse_seconds("--duration", duration),
-        least_runs=runs,
-        batch=batch,
-        threads=(None,) if threads is None else parse_counts("--threads", threads),
-        images=tuple(images or ()),
-        random_input=random_input,
-        cold_starts=cold_starts,
-        sustained_s=0.0 if sustained is None else parse_seconds("--sustained", sustained),
-        cooldown_s=0.0 if cooldown is None else parse_seconds("--cooldown", cooldown),
     )

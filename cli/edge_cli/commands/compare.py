@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import wraps
-from inspect import signature
-from typing import Any
-
 import typer
 
 from edge_cli.commands.train import train
+from edge_cli.flags import Options, settings_command
+from edge_cli.options import JsonFlag, QuietFlag
+from edge_train import TrainSettings
 
 app = typer.Typer(add_completion=False)
 
@@ -18,15 +17,7 @@ HELP = (
 )
 
 
-@wraps(train)
-def compare(**options: Any) -> int:
+@settings_command(app, "compare", TrainSettings, help=HELP, without=("strategy",))
+def compare(*, options: Options, json_: JsonFlag = False, quiet: QuietFlag = False) -> int:
     """Run `edge train --strategy all` with the options given."""
-    return train(**options, strategy="all", resume=None)
-
-
-# Typer reads the options from the signature: those of train, less the two that make no sense here.
-_own = signature(train, eval_str=True)
-compare.__signature__ = _own.replace(  # type: ignore[attr-defined]
-    parameters=[each for name, each in _own.parameters.items() if name not in {"strategy", "resume"}]
-)
-app.command(name="compare", help=HELP)(compare)
+    return train(options=options, strategy="all", json_=json_, quiet=quiet)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,7 +12,7 @@ import typer
 
 from edge_cli.console import print_json
 from edge_cli.options import JsonFlag
-from edge_runtime import cpu_model, read_health, run_probe, slow_reasons
+from edge_runtime import EXTRAS, cpu_model, missing_package, read_health, run_probe, slow_reasons
 
 if TYPE_CHECKING:
     from edge_runtime import Health, Throttling
@@ -36,12 +35,6 @@ PACKAGES = (
     "python-multipart",
     "prometheus-client",
 )
-EXTRAS = {
-    "train": ("torch", "torchvision"),
-    "export": ("onnx", "onnxscript"),
-    "bench": ("matplotlib",),
-    "serve": ("starlette", "uvicorn", "python_multipart", "prometheus_client"),
-}
 # Of the hundred names Linux gives, those that onnxruntime has kernels for.
 TELLING = frozenset(
     {"sse4_1", "sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"}
@@ -83,7 +76,7 @@ def doctor(json_: JsonFlag = False) -> int:
         "temperatures_c": dict(health.temperatures_c),
         "throttling": None if health.throttling is None else asdict(health.throttling),
         "packages": {name: _version(name) for name in PACKAGES},
-        "extras": {extra: all(map(importlib.util.find_spec, needs)) for extra, needs in EXTRAS.items()},
+        "extras": {extra: missing_package(extra) is None for extra in EXTRAS},
         "slow": [{"what": what, "advice": advice} for what, advice in slow],
         "onnxruntime_error": error,
     }

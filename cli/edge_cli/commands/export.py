@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +10,9 @@ import typer
 
 from edge_cli.choose_model import choose_run
 from edge_cli.console import Console, print_json, print_table
+from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
+from edge_export import FORMATS, ExportFormat, ExportSettings
 from edge_runtime import UsageError
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ that fits.
 Where it goes, unless --out names a file: model.onnx in the run folder, which edge predict takes; model-int8.onnx or
 model-fp16.onnx for a precision that was asked for; ensemble.onnx in the first of several runs.
 """
-HELP = "\n\n".join(" ".join(paragraph.split()) for paragraph in TEXT.split("\n\n"))
 
 
-@app.command(name="export", help=HELP)
+@settings_command(app, "export", ExportSettings, help=paragraphs(TEXT))
 def export(
-    format_: Annotated[Literal["onnx", "torchscript", "all"], typer.Option("--format", help="File format.")] = "onnx",
+    *,
+    format_: Annotated[Literal[ExportFormat, "all"], typer.Option("--format", help="File format.")] = "onnx",
     run: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,55 +56,26 @@ def export(
             "--data", metavar="DIR", help="Where the images are now.", show_default="where they were in training"
         ),
     ] = None,
-    precision: Annotated[
-        Literal["fp32", "fp16", "int8", "auto"],
-        typer.Option("--precision", help="Of the weights and most arithmetic; auto keeps the fastest here."),
-    ] = "fp32",
-    max_drop: Annotated[
-        float,
-        typer.Option("--max-drop", metavar="POINTS", help="Validation top-1 that less than fp32 may cost."),
-    ] = 1.0,
-    calibration_images: Annotated[
-        int, typer.Option("--calibration-images", metavar="N", help="Training images that int8 is calibrated on.")
-    ] = 256,
-    with_embedding: Annotated[
-        bool, typer.Option("--with-embedding", help="Add an output with the penultimate features.")
-    ] = False,
-    optimize_for: Annotated[
-        Literal["this-machine"] | None,
-        typer.Option(
-            "--optimize-for",
-            metavar="this-machine",
-            help="Also write a form that loads faster on this machine, if it does.",
-            show_default="any machine",
-        ),
-    ] = None,
+    options: Options,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Run `edge_export.export` and print its proof."""
     if format_ == "all" and out is not None:
         raise UsageError("--out names one file, but --format all writes two", "drop --out, or export one format")
-    # torch's threads wait for each other by spinning; this much costs nothing on an idle machine.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Whoever ends the process otherwise than with Ctrl-C must not leave half a file either.
     signal.signal(signal.SIGTERM, _interrupt)
+    settings = options.make(ExportSettings)
     with Console(quiet=quiet) as console:
         chosen = [choose_run(name, console) for name in run] if run else [choose_run(None, console)]
-        from edge_export import FORMATS, ExportSettings, export as run_export
+        from edge_export import export as run_export
 
         done = run_export(
             chosen,
             FORMATS if format_ == "all" else (format_,),
             out=out,
             data=data,
-            settings=ExportSettings(
-                precision=precision,
-                max_drop_points=max_drop,
-                calibration_images=calibration_images,
-                with_embedding=with_embedding,
-                for_this_machine=optimize_for is not None,
-            ),
+            settings=settings,
             progress=console,
         )
         if json_:

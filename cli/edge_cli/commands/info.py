@@ -51,13 +51,14 @@ def info(
 
 
 def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
-    from edge_runtime import METADATA_KEY, ModelCard, open_session, read_header
+    from edge_runtime import METADATA_KEY, ModelCard, open_quick_load, open_session, read_header
 
     session = open_session(path, threads=1)
     meta = session.get_modelmeta()
     text = meta.custom_metadata_map.get(METADATA_KEY)
     card = None if text is None else ModelCard.loads(text, where=str(path))
     header = read_header(path)
+    quick = open_quick_load(path, threads=1)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -70,19 +71,9 @@ def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
         "opsets": {domain or "ai.onnx": version for domain, version in sorted(header.opsets.items())},
         "inputs": [_node(node) for node in session.get_inputs()],
         "outputs": [_node(node) for node in session.get_outputs()],
-        "quick_load": _quick_load(path),
+        "quick_load": None if quick is None else str(quick[0]),
         "card": None if card is None else card.to_json(),
     }, card
-
-
-def _quick_load(path: Path) -> str | None:
-    """The optimised form that is opened in the file's place on this machine, if there is one."""
-    import onnxruntime
-
-    from edge_runtime import find_quick_load
-
-    quick = find_quick_load(path, onnxruntime.__version__)
-    return None if quick is None else str(quick)
 
 
 def _verify(path: Path, card: ModelCard | None) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from edge_runtime import UsageError
 
 if TYPE_CHECKING:
     from edge_cli.predict.output import Output
-    from edge_runtime import Classifier
+    from edge_runtime import ImageClassifier
 
 app = typer.Typer(add_completion=False)
 
@@ -177,7 +177,7 @@ def _open(
     preprocess: str | None,
     threads: int | None,
     console: Console,
-) -> Classifier:
+) -> ImageClassifier:
     if labels is None and preprocess is None:
         from edge_runtime import Classifier
 

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from edge_cli.console import over_bar
+from edge_cli.flags import said_as_flags
 from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageError, expand, read_names
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
     from edge_cli.predict.output import Output
-    from edge_runtime import Classifier, Prediction
-
-__all__ = ["Pictures", "classify"]
+    from edge_runtime import ImageClassifier, Prediction
 
 
 class Pictures:
@@ -85,7 +84,7 @@ class Pictures:
 
 
 def classify(
-    classifier: Classifier, pictures: Pictures, output: Output, console: Console, *, save_input: Path | None = None
+    classifier: ImageClassifier, pictures: Pictures, output: Output, console: Console, *, save_input: Path | None = None
 ) -> int:
     """Print the answer for each picture in the order given, and what cannot be classified on stderr; the exit code."""
     failed = 0
@@ -103,7 +102,9 @@ def classify(
     return 1 if failed or pictures.failed else 0
 
 
-def _answers(classifier: Classifier, pictures: Pictures, save_input: Path | None) -> Iterator[Prediction | ImageError]:
+def _answers(
+    classifier: ImageClassifier, pictures: Pictures, save_input: Path | None
+) -> Iterator[Prediction | ImageError]:
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
         yield _one(classifier, next(next(pictures.bursts())), save_input)
@@ -121,7 +122,7 @@ def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]
         yield source.image
 
 
-def _one(classifier: Classifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
+def _one(classifier: ImageClassifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
     try:
         if save_input is None:
             answer = classifier.predict(source.image)
@@ -132,7 +133,7 @@ def _one(classifier: Classifier, source: Source, save_input: Path | None) -> Pre
     return replace(answer, image=source.name)
 
 
-def _predict_and_save(classifier: Classifier, source: Source, target: Path) -> Prediction:
+def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path) -> Prediction:
     """The answer for what `target` shows: the model's input, after resizing and cropping."""
     from PIL import Image
 
@@ -143,7 +144,7 @@ def _predict_and_save(classifier: Classifier, source: Source, target: Path) -> P
         raise UsageError(f"--save-input {target} is not a .png", "any other format would change the pixels")
     if isinstance(source.image, str) and target.exists() and target.samefile(source.image):
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
-    with atomic_path(target, option="--save-input") as temporary:
+    with atomic_path(target, parameter="save_input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
     return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
 
@@ -167,5 +168,5 @@ def _open_list(path: Path) -> Iterator[BinaryIO]:
 
 
 def _say_problem(error: EdgeError) -> None:
-    sys.stderr.write(f"{over_bar()}error: {error}\n")
+    sys.stderr.write(f"{over_bar()}error: {said_as_flags(str(error))}\n")
     sys.stderr.flush()

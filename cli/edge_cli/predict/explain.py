@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime import Classifier, MissingExtraError, UsageError
+from edge_runtime import Classifier, UsageError, require_extra
 
 if TYPE_CHECKING:
     from edge_runtime import Prediction, Run
-
-__all__ = ["explain_picture"]
 
 
 def explain_picture(
@@ -23,8 +20,7 @@ def explain_picture(
         MissingExtraError: torch is not installed.
         UsageError: no run belongs to the model, `out` is another's file, or the model has other labels than the run.
     """
-    if importlib.util.find_spec("torch") is None:
-        raise MissingExtraError("train", "torch")
+    require_extra("train")
     if run is None or not run.best.is_file():
         raise UsageError(f"no best.pt lies beside {model}, and --explain needs one", "name its run with --run")
     from edge_train import Explainer, check_explanation_target, draw_explanation, load_checkpoint, write_explanation

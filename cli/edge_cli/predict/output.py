@@ -6,15 +6,12 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_cli.console import json_text
-from edge_runtime import csv_cell, one_line
+from edge_runtime import UNKNOWN, csv_cell, one_line
 
 if TYPE_CHECKING:
     from edge_runtime import Prediction
 
-__all__ = ["BAR_WIDTH", "UNKNOWN", "Csv", "JsonDocument", "JsonLines", "Output", "Table", "answer_json"]
-
 BAR_WIDTH = 20
-UNKNOWN = "unknown"
 
 
 class Output(Protocol):

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_cli.console import json_text
+from edge_cli.flags import said_as_flags
 from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
-    from edge_runtime import Classifier
-
-__all__ = ["JOURNAL_NAME", "watch_folder"]
+    from edge_runtime import ImageClassifier
 
 JOURNAL_NAME = ".edge-watch.jsonl"
 INTERRUPTED = 130
@@ -24,7 +23,7 @@ INTERRUPTED = 130
 
 def watch_folder(
     folder: Path,
-    open_classifier: Callable[[], Classifier],
+    open_classifier: Callable[[], ImageClassifier],
     console: Console,
     *,
     move_to: str | None,
@@ -56,7 +55,7 @@ def watch_folder(
         console.say(f"watching {folder}, journal {journal.path}; Ctrl-C ends it")
         for sighting in sightings:
             if isinstance(sighting, ImageError):
-                sys.stderr.write(f"error: {sighting}\n")
+                sys.stderr.write(f"error: {said_as_flags(str(sighting))}\n")
                 sys.stderr.flush()
             else:
                 sys.stdout.write(f"{_line(sighting, jsonl=jsonl)}\n")

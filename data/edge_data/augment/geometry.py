@@ -10,8 +10,6 @@ from PIL import Image
 
 from edge_runtime import Preprocessing
 
-__all__ = ["crop", "elastic", "mirror", "upend", "warp"]
-
 _MESH_CELLS = 4
 
 

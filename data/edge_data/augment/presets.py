@@ -18,8 +18,6 @@ from edge_data.augment.geometry import crop, elastic, mirror, upend, warp
 from edge_data.augment.tone import blur, erase, grain, is_grey, jpeg, recolour
 from edge_runtime import Preprocessing, UsageError
 
-__all__ = ["AUGMENTATIONS", "AUGMENTATION_ADVICE", "Augmentation", "find_augmentation"]
-
 Augmentation: TypeAlias = Callable[[Image.Image, Preprocessing, np.random.Generator], NDArray[np.uint8]]
 Change: TypeAlias = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -33,7 +31,7 @@ def find_augmentation(name: str) -> Augmentation:
         UsageError: there is no such preset.
     """
     if name not in AUGMENTATIONS:
-        raise UsageError(f"--augment {name} is not known", f"choose {', '.join(AUGMENTATIONS)}")
+        raise UsageError(f"`augment` {name} is not known", f"choose {', '.join(AUGMENTATIONS)}")
     return AUGMENTATIONS[name]
 
 

@@ -13,7 +13,7 @@ from edge_data.augment.presets import AUGMENTATIONS, find_augmentation
 from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_data.sets.find import DataSource, find_data
 from edge_data.sets.image_store import ImageStore
-from edge_data.sets.input_size import input_size, typical_short_side_px
+from edge_data.sets.picture_size import input_size, typical_short_side_px
 from edge_data.sets.splits import split
 from edge_runtime import (
     ClassFolders,
@@ -27,8 +27,6 @@ from edge_runtime import (
     decode,
     scan,
 )
-
-__all__ = ["ALL_PRESETS", "Preview", "write_preview"]
 
 ALL_PRESETS = "all"
 _USUAL_PX = 224

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-__all__ = ["blur", "erase", "grain", "is_grey", "jpeg", "recolour"]
-
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _TO_YIQ = np.array([_LUMA, [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 _FROM_YIQ = np.linalg.inv(_TO_YIQ)

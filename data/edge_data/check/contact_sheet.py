@@ -11,10 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from edge_data.check.findings import MEANINGS, Finding, Place
-from edge_data.drawing.sheet import GRID, INK, Colour, Sheet, check_png_target
+from edge_data.drawing.colours import GRID, INK
+from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_runtime import EdgeError, Progress, UsageError, decode
-
-__all__ = ["check_target", "draw_contact_sheet"]
 
 _COLUMNS = 8
 _CELLS = 96
@@ -25,14 +24,14 @@ _GAP_PX = 10
 _LINE_PX = 14
 _LINES = 3
 _TITLE_PX = 30
-_HARM, _NOTE, _PLAIN = (200, 30, 30), (210, 150, 30), (150, 150, 150)
+_HARM, _NOTE, _PLAIN = "#c81e1e", "#d2961e", "#969696"
 
 
 @dataclass(frozen=True, slots=True)
 class _Cell:
     path: str
     caption: str
-    colour: Colour
+    colour: str
 
 
 def check_target(target: Path, root: Path) -> None:
@@ -40,7 +39,7 @@ def check_target(target: Path, root: Path) -> None:
     check_png_target(target)
     if target.resolve().is_relative_to(root.resolve()):
         raise UsageError(
-            f"--out {target} lies in the data folder {root}", "a check changes nothing there: write beside it"
+            f"`out` {target} lies in the data folder {root}", "a check changes nothing there: write beside it"
         )
 
 

@@ -29,8 +29,6 @@ from edge_runtime import (
     walk_folder,
 )
 
-__all__ = ["DataReport", "Finding", "check_data"]
-
 _AT_ONCE = 2048
 
 
@@ -86,7 +84,7 @@ class DataReport:
 
 
 def check_data(
-    root: Path, progress: Progress | None = None, *, sheet: Path | None = None, threads: int | None = None
+    root: str | Path, progress: Progress | None = None, *, sheet: Path | None = None, threads: int | None = None
 ) -> DataReport:
     """Look at every file below `root` and say what would harm training and what is odd; nothing is changed.
 
@@ -98,9 +96,9 @@ def check_data(
         UsageError: `sheet` is not named .png or lies in the data folder, or `threads` is below 1.
         OutputError: `sheet` cannot be written.
     """
-    progress = progress or Silence()
+    root, progress = Path(root), progress or Silence()
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads} is not a number of threads", "use 1 or more")
+        raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
     if sheet is not None:
         check_target(sheet, root)
     folders = _list(root)

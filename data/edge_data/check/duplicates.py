@@ -18,8 +18,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["exact_groups", "near_groups"]
-
 _HASH_BITS_APART = 6
 _NEIGHBOURS = 16
 _ROTATIONS_BITS = (0, 16, 32, 48)

@@ -14,8 +14,6 @@ from edge_data.check.duplicates import exact_groups, near_groups
 from edge_data.check.inspection import Inspection
 from edge_runtime import FORMAT_OF_SUFFIX
 
-__all__ = ["MEANINGS", "Finding", "Place", "about_classes", "about_copies", "about_files"]
-
 MEANINGS = {
     "unreadable": "cannot be decoded: training stops at them or leaves them out",
     "huge": "over 50 megapixels: slow to decode, and refused over the limit",

@@ -22,8 +22,6 @@ from PIL import (
 
 from edge_runtime import HEAD_BYTES, ImageError, decode, format_of
 
-__all__ = ["THUMBNAIL_PX", "Inspection", "inspect"]
-
 THUMBNAIL_PX = 32
 
 _DECODED_SHORT_SIDE_PX = 64
@@ -96,17 +94,14 @@ def inspect(root: Path, path: str) -> Inspection:
 
 
 def _refused(root: Path, path: str, kind: str | None) -> Inspection:
-    """Decode again from the path, for the error that names it."""
-    too_large = False
+    """Decode again from the path: what it is and how large is looked at before it is read."""
     try:
-        decode(root / path)
-        text, hint = f"{root / path} could not be read at first", "something else writes it: check again"
+        decode(root / path, name=path)
     except ImageError as error:
-        text, hint, too_large = error.message, error.hint, error.kind == "too-large"
-    except OSError as error:
-        text, hint = f"{root / path} cannot be read: {error.strerror}", "restore or remove it"
-    reason = text.removeprefix(str(root / path))
-    return Inspection(path, format=kind, refusal=f"{path}{reason} ({hint})", too_large=too_large)
+        too_large = error.kind == "too-large"
+        return Inspection(path, format=kind, refusal=f"{error.message} ({error.hint})", too_large=too_large)
+    refusal = f"{path} could not be read at first (something else writes it: check again)"
+    return Inspection(path, format=kind, refusal=refusal)
 
 
 def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -1,7 +1,4 @@
-"""A white page to draw charts, pictures and lines of text on, and the PNG it becomes.
-
-Colours are those of Okabe and Ito (2008), which the colour-blind tell apart; none carries a meaning alone.
-"""
+"""A white page to draw pictures and lines of text on, and the PNG it becomes."""
 
 from __future__ import annotations
 
@@ -9,43 +6,15 @@ import math
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, features
 
+from edge_data.drawing.colours import INK, PAPER, RIGHT, STRATEGY_COLOURS, WRONG
 from edge_runtime import OutputError, UsageError, atomic_path
 
-__all__ = [
-    "GRID",
-    "INK",
-    "PAPER",
-    "RIGHT",
-    "SCALE",
-    "SOFT",
-    "STRATEGY_COLOURS",
-    "TRACK",
-    "WRONG",
-    "Colour",
-    "Panel",
-    "Sheet",
-    "check_png_target",
-    "plain",
-    "tint",
-    "wrapped",
-]
-
-Colour = tuple[int, int, int]
-
-INK, SOFT, GRID, TRACK, PAPER = (30, 30, 30), (105, 105, 105), (222, 222, 222), (236, 236, 236), (255, 255, 255)
-STRATEGY_COLOURS: Final[dict[str, Colour]] = {
-    "feature-extraction": (0, 114, 178),
-    "fine-tune": (230, 159, 0),
-    "scratch": (0, 158, 115),
-}
-RIGHT, WRONG = (0, 114, 178), (213, 94, 0)
 # Drawn twice as large and halved, which smooths edges; the bitmap font of a Pillow without FreeType cannot grow.
 SCALE: Final = 2 if features.check("freetype2") else 1
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -59,7 +28,7 @@ def check_png_target(target: Path) -> None:
     """
     try:
         if target.exists() and not target.is_file():
-            raise UsageError(f"{target} is there and is not a file", "name a file ending in .png with --out")
+            raise UsageError(f"{target} is there and is not a file", "name a file ending in .png with `out`")
         if target.exists():
             with target.open("rb") as file:
                 if file.read(len(_PNG_HEAD)) != _PNG_HEAD:
@@ -67,19 +36,9 @@ def check_png_target(target: Path) -> None:
     except OSError as error:
         raise UsageError(f"{target} cannot be used: {error.strerror}", "name a file ending in .png") from None
     if target.suffix.lower() != ".png":
-        raise UsageError(f"{target}: what is drawn is a PNG", "give a name that ends in .png with --out")
+        raise UsageError(f"{target}: what is drawn is a PNG", "give a name that ends in .png with `out`")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: {target.parent} is not a folder", "make it first, or choose another")
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """A place on the sheet for one chart, `tall` to the end of what is written below it."""
-
-    x: int
-    y: int
-    width: int
-    tall: int
 
 
 class Sheet:
@@ -89,28 +48,31 @@ class Sheet:
         self.image = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
         self.pen = ImageDraw.Draw(self.image)
 
-    def text(self, x: float, y: float, text: str, *, size: int = 14, colour: Colour = INK, at: float = 0.0) -> None:
+    def text(self, x: float, y: float, text: str, *, size: int = 14, colour: str = INK, at: float = 0.0) -> None:
         """One line whose top is `y`; `at` 0 starts, 0.5 centres and 1 ends it at `x`."""
         font = _font(size, text := plain(text))
         left = x * SCALE - at * self.pen.textlength(text, font=font)
         self.pen.text((left, y * SCALE), text, fill=colour, font=font)
 
-    def box(self, x: float, y: float, width: float, height: float, colour: Colour, *, radius: float = 0) -> None:
+    def box(self, x: float, y: float, width: float, height: float, colour: str, *, radius: float = 0) -> None:
         """A filled box, its corners rounded by `radius`; nothing where it has no area."""
         if width > 0 and height > 0:
             corners = (x * SCALE, y * SCALE, max(x * SCALE, (x + width) * SCALE - 1), (y + height) * SCALE - 1)
             self.pen.rounded_rectangle(corners, radius * SCALE, fill=colour)
 
-    def line(self, points: Sequence[tuple[float, float]], colour: Colour, width: float = 1.0) -> None:
+    def line(self, points: Sequence[tuple[float, float]], colour: str, width: float = 1.0) -> None:
         """A line through the points."""
         self.pen.line([(x * SCALE, y * SCALE) for x, y in points], colour, round(width * SCALE), joint="curve")
 
-    def marker(self, x: float, y: float, strategy: str, *, radius: float = 5, ringed: bool = False) -> None:
-        """The strategy's own sign: a circle, a square or a triangle."""
+    def marker(self, x: float, y: float, strategy: str) -> None:
+        """The strategy's own sign, 10 px wide: a circle, a square or a triangle."""
         corners = {"feature-extraction": 24, "fine-tune": 4}.get(strategy, 3)
-        for size, colour in ((radius + 3, INK), (radius + 1.5, PAPER)) if ringed else ():
-            self._polygon(x, y, corners, size, colour)
-        self._polygon(x, y, corners, radius, STRATEGY_COLOURS[strategy])
+        # Equal radii would make a triangle look smaller than a circle.
+        radius = 5 * {3: 1.3, 4: 1.2}.get(corners, 1.0)
+        turn = -math.pi / 2 + (math.pi / 4 if corners == 4 else 0)
+        angles = [turn + 2 * math.pi * corner / corners for corner in range(corners)]
+        spots = [((x + radius * math.cos(a)) * SCALE, (y + radius * math.sin(a)) * SCALE) for a in angles]
+        self.pen.polygon(spots, fill=STRATEGY_COLOURS[strategy])
 
     def sign(self, x: float, y: float, *, right: bool) -> None:
         """A tick in a disc, or a cross in a square, 16 px wide with its left upper corner at `x`, `y`."""
@@ -146,14 +108,6 @@ class Sheet:
         with atomic_path(target) as temporary:
             (self.image.reduce(SCALE) if SCALE > 1 else self.image).save(temporary, "PNG", pnginfo=info)
 
-    def _polygon(self, x: float, y: float, corners: int, radius: float, colour: Colour) -> None:
-        # Equal radii would make a triangle look smaller than a circle.
-        radius *= {3: 1.3, 4: 1.2}.get(corners, 1.0)
-        turn = -math.pi / 2 + (math.pi / 4 if corners == 4 else 0)
-        angles = [turn + 2 * math.pi * corner / corners for corner in range(corners)]
-        spots = [((x + radius * math.cos(a)) * SCALE, (y + radius * math.sin(a)) * SCALE) for a in angles]
-        self.pen.polygon(spots, fill=colour)
-
 
 def _font(size: int, text: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
     return (None if text.isascii() else _wide_font(size)) or ImageFont.load_default(size * SCALE)
@@ -181,21 +135,3 @@ def plain(text: str) -> str:
 
 def _cut(text: str, keep: int) -> str:
     return text if keep >= len(text) else f"{text[: keep // 2]}...{text[len(text) - keep + keep // 2 :]}"
-
-
-def wrapped(text: str, size: int, width: float) -> list[str]:
-    """The text in lines of at most `width` pixels, cut between words."""
-    lines, font = [""], _font(size, text := plain(text))
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) > width * SCALE and lines[-1]:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
-def tint(colour: Colour, white: float) -> Colour:
-    """The colour with so much white in it, 0 to 1."""
-    red, green, blue = (round(part + (255 - part) * white) for part in colour)
-    return red, green, blue

@@ -13,10 +13,8 @@ from typing import Any
 from PIL import Image
 
 from edge_data.sets.cache import cache_folder
-from edge_data.sets.download import download
+from edge_data.sets.downloading import download
 from edge_runtime import DataError, OutputError
-
-__all__ = ["cifar10_folder"]
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"
@@ -39,7 +37,7 @@ def cifar10_folder() -> Path:
         return folder
     archive = cache_folder() / "cifar-10-python.tar.gz"
     if not archive.is_file():
-        ways_out = f"download it elsewhere and put it at {archive}, or name a folder of images with --data"
+        ways_out = f"download it elsewhere and put it at {archive}, or name a folder of images with `data`"
         download(URL, archive, ways_out=ways_out)
     building = folder.with_name(f".cifar10.{os.getpid()}.tmp")
     try:

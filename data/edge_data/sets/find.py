@@ -9,8 +9,6 @@ from edge_data.sets.cifar10 import cifar10_folder
 from edge_data.sets.shapes import shapes_folder
 from edge_runtime import DataError
 
-__all__ = ["DATA_SETS", "DataSource", "find_data"]
-
 DATA_SETS = ("shapes", "cifar10")
 
 
@@ -31,18 +29,18 @@ def find_data(data: str) -> DataSource:
         EdgeError: the set cannot be downloaded or written to the cache.
     """
     if not data.strip():
-        raise DataError("--data is empty", "name a folder; an unset variable in a script, perhaps?")
+        raise DataError("`data` is empty", "name a folder; an unset variable in a script, perhaps?")
     try:
         path = Path(data).expanduser()
         exists = path.exists()
     except (OSError, RuntimeError) as error:
         # RuntimeError: the home folder of a user there is none of.
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"--data {data} cannot be read: {reason}", "check the path") from None
+        raise DataError(f"`data` {data} cannot be read: {reason}", "check the path") from None
     if exists or data not in DATA_SETS:
         if not exists:
             raise DataError(
-                f"--data {data}: no such folder",
+                f"`data` {data}: no such folder",
                 f"name a folder of class folders, or {' or '.join(DATA_SETS)}",
             )
         return DataSource(path.resolve().name or "data", path)

@@ -8,8 +8,6 @@ from pathlib import Path
 from edge_data.sets.splits import Splits, read_split, split
 from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
 
-__all__ = ["EvaluationData", "choose_evaluation"]
-
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:
@@ -21,7 +19,9 @@ class EvaluationData:
     how: str
 
 
-def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wanted: str | None) -> EvaluationData:
+def choose_evaluation(
+    card: ModelCard, run: Run | None = None, data: Path | None = None, wanted: str | None = None
+) -> EvaluationData:
     """The images to score a model on: those its run set aside, or those of another folder.
 
     Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was
@@ -35,13 +35,13 @@ def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wante
     """
     if data is None:
         if run is None:
-            raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with --data")
+            raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with `data`")
         place = run.read_config().get("data_root")
         if not place or not isinstance(place, str):
-            raise DataError(f"{run.config} does not say what was trained on", "name the folder with --data")
+            raise DataError(f"{run.config} does not say what was trained on", "name the folder with `data`")
         root = Path(place)
         if not root.is_dir():
-            raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with --data")
+            raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with `data`")
         return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
     folders = scan(data, labels=card.labels)
     if folders.fingerprint == card.data.get("fingerprint"):
@@ -49,7 +49,7 @@ def choose_evaluation(card: ModelCard, run: Run | None, data: Path | None, wante
         return _choose(data, split(folders, seed=seed, limit=limit), wanted, "split again as in training")
     if "all" in folders.splits:
         if wanted not in (None, "all"):
-            raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use --split all")
+            raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use `split` all")
         return EvaluationData(data, folders.splits["all"], "all", "every image of the folder")
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
     return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")

@@ -18,8 +18,6 @@ from PIL import Image
 
 from edge_runtime import ImageError, Preprocessing, Sample, available_memory_bytes
 
-__all__ = ["ImageStore", "default_cache_bytes"]
-
 WIDEST_ASPECT = 4
 
 

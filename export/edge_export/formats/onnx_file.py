@@ -14,8 +14,6 @@ from torch import nn
 
 from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, with_metadata
 
-__all__ = ["IR_VERSION", "OPSET", "replace_card", "write_onnx"]
-
 OPSET = 18
 IR_VERSION = 10
 

@@ -14,8 +14,6 @@ from torch import nn
 
 from edge_runtime import METADATA_KEY, ModelCard, ModelError
 
-__all__ = ["CARD_FILE", "read_torchscript", "replace_torchscript_card", "write_torchscript"]
-
 CARD_FILE = f"{METADATA_KEY}.json"
 
 

@@ -15,8 +15,6 @@ from edge_data import Splits, read_split
 from edge_runtime import ModelCard, Run, Sample, UsageError
 from edge_train import Checkpoint, DeployedNetwork, load_checkpoint
 
-__all__ = ["EnsembleNetwork", "Member", "average_cards", "common_validation", "read_members"]
-
 
 class EnsembleNetwork(nn.Module):
     """The mean of its members' probabilities, each member with its own normalisation and temperature.
@@ -59,7 +57,7 @@ def read_members(runs: Sequence[Run]) -> tuple[Member, ...]:
         CheckpointError: a run has no usable checkpoint.
     """
     if len({run.path.resolve() for run in runs}) < len(runs):
-        raise UsageError("--run names a run twice", "name each run of the ensemble once")
+        raise UsageError("`runs` names a run twice", "name each run of the ensemble once")
     members = tuple(Member(run, load_checkpoint(run.best)) for run in runs)
     first = members[0]
     for other in members[1:]:
@@ -103,7 +101,7 @@ def common_validation(
     if not samples:
         raise UsageError(
             f"no image is in the validation split of all {len(members)} runs, so nothing can be proven",
-            "train them on the same data with the same --seed and --limit",
+            "train them on the same data with the same `seed` and `limit`",
         )
     left_out = _all_validation(splits, keys) - len(samples)
     if left_out:
@@ -129,7 +127,7 @@ def _must_go_together(first: Member, other: Member) -> None:
     if (a.height_px, a.width_px) != (b.height_px, b.width_px):
         raise UsageError(
             f"{first.run.path} takes {a.width_px}×{a.height_px} pixels, {other.run.path} {b.width_px}×{b.height_px}",
-            f"train one again with --image-size {a.width_px}, or with --image-size {b.width_px}",
+            f"train one again with `image_size` {a.width_px}, or with `image_size` {b.width_px}",
         )
     if a != b:
         ours, theirs = a.to_json(), b.to_json()

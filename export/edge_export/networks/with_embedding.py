@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from edge_train import DeployedNetwork
 
-__all__ = ["EmbeddingNetwork"]
-
 
 class EmbeddingNetwork(nn.Module):
     """uint8 images `[N, H, W, 3]` to probabilities `[N, classes]` and embeddings `[N, size]`, both float32.

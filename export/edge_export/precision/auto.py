@@ -26,8 +26,6 @@ from edge_runtime import (
     take_turns,
 )
 
-__all__ = ["QUANTIZED", "Choice", "Row", "choose"]
-
 QUANTIZED = ("int8", "int8-mixed")
 
 Timer: TypeAlias = Callable[[Sequence[Call]], Sequence[Timings]]

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from edge_runtime import Accuracy, Classifier, Progress, Silence, UsageError
 
-__all__ = ["LabelledImages", "measure_accuracy"]
-
 # Called anew for each pass: batches of pixels, uint8 `[N, H, W, 3]`, with the indices of their labels, `[N]`.
 LabelledImages: TypeAlias = Callable[[], Iterable[tuple[NDArray[np.uint8], NDArray[np.int64]]]]
 
@@ -43,5 +41,5 @@ def measure_accuracy(
         progress.advance(len(pixels))
     progress.end()
     if not found.n:
-        raise UsageError("there is no validation image to measure accuracy on", "name the folder with --data")
+        raise UsageError("there is no validation image to measure accuracy on", "name the folder with `data`")
     return found

@@ -15,8 +15,6 @@ from onnx import helper, numpy_helper
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, ModelError, open_session
 
-__all__ = ["to_fp16"]
-
 _WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 _SCALING_OPS = frozenset({"Cast", "Transpose", "Reshape", "Sub", "Div", "Mul"})
 LARGEST = float(np.finfo(np.float16).max)
@@ -78,7 +76,7 @@ class _Halving:
             if np.abs(value[np.isfinite(value)]).max(initial=0) > LARGEST:
                 raise ModelError(
                     f"{self.path} cannot be made fp16: {tensor.name} holds values beyond {LARGEST:.0f}",
-                    "export it with --precision fp32",
+                    "export it with `precision` fp32",
                 )
             self.weights[name] = self.graph.initializer.add()
             self.weights[name].CopyFrom(numpy_helper.from_array(value.astype(np.float16), name))

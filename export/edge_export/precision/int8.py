@@ -25,8 +25,6 @@ from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, UsageError, open_session
 
-__all__ = ["CALIBRATION_METHODS", "CalibrationMethod", "Quantizer", "to_int8"]
-
 CalibrationMethod: TypeAlias = Literal["minmax", "percentile", "entropy"]
 # From the cheapest to the costliest.
 CALIBRATION_METHODS: tuple[CalibrationMethod, ...] = get_args(CalibrationMethod)
@@ -147,7 +145,7 @@ class Quantizer:
         wanted = layers.nodes_of({only} if only else known - set(keep_float)) & self._allowed(mixed=mixed)
         chosen = [node.name for node in self._model.graph.node if node.name in wanted]
         if not chosen:
-            raise UsageError(f"{self.fp32_path} has no layer left to quantise", "--precision fp32 leaves all in float")
+            raise UsageError(f"{self.fp32_path} has no layer left to quantise", "`precision` fp32 leaves all in float")
         with own_words(self.fp32_path, "int8"):
             ranges = self._measure_ranges(method)
             model = _quantize(self._model, ranges, chosen)
@@ -196,7 +194,7 @@ class _OneBatch:
 def _rebatch(batches: Iterable[NDArray[np.uint8]]) -> Sequence[NDArray[np.uint8]]:
     small = [batch[at : at + CALIBRATION_BATCH] for batch in batches for at in range(0, len(batch), CALIBRATION_BATCH)]
     if not small:
-        raise UsageError("int8 needs images to calibrate on, and there is none", "name their folder with --data")
+        raise UsageError("int8 needs images to calibrate on, and there is none", "name their folder with `data`")
     # The histograms stack what they are given, so every batch has the same length; an odd image is left out.
     full = [batch for batch in small if len(batch) == CALIBRATION_BATCH]
     return full or small[:1]

@@ -16,8 +16,6 @@ from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Q
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
 from edge_runtime import Accuracy, ModelError, ParityError, Progress, Silence
 
-__all__ = ["Int8Result", "Trial", "fit_budget", "fit_quantizer"]
-
 # With more than this in float the file is neither small nor fast, and int8 only a name.
 MOST_IN_FLOAT = 0.5
 
@@ -241,5 +239,6 @@ class _Search:
             f"{self.precision} loses {self._drop(best):.1f} points of top-1 at best, {self.max_drop_points:g} are "
             f"allowed: fp32 {self.fp32}, {self.precision} {best.accuracy} with {best.kept_float} layers in float "
             f"(at most {most}); layers that hurt most: {worst}",
-            "allow more with --max-drop, calibrate on more images with --calibration-images, or --precision fp32",
+            "allow more with `max_drop_points`, calibrate on more images with `calibration_images`, "
+            "or `precision` fp32",
         )

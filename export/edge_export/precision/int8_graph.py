@@ -25,8 +25,6 @@ from onnx import helper, numpy_helper
 
 from edge_runtime import INPUT_NAME, open_session
 
-__all__ = ["FRONT", "prepare_graph"]
-
 # What the nodes between the image and the first convolution are called: they are never quantised.
 FRONT = "edge_front"
 

@@ -11,8 +11,6 @@ import onnx
 from edge_export.precision.int8_graph import FRONT
 from edge_runtime import INPUT_NAME
 
-__all__ = ["QUANTIZED_OPS", "Layer", "Layers", "read_layers"]
-
 WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Those that onnxruntime has int8 kernels for on a CPU, and those that only move numbers about.
 QUANTIZED_OPS = (

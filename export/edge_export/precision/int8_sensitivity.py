@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from edge_export.precision.int8 import CalibrationMethod, Quantizer
 from edge_runtime import Classifier, ModelError, Progress, Silence
 
-__all__ = ["RANKING_IMAGES", "LayerHarm", "rank_layers"]
-
 RANKING_IMAGES = 64
 BATCH = 8
 

@@ -11,8 +11,6 @@ import onnx
 from edge_export.formats.onnx_file import IR_VERSION
 from edge_runtime import METADATA_KEY, EdgeError, ModelError
 
-__all__ = ["keep_promises", "own_words"]
-
 
 def keep_promises(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
     """Give `model` the metadata of `source`, IR 10 at most and no operator set that no node uses; then check it.
@@ -48,4 +46,4 @@ def own_words(path: Path, precision: str) -> Iterator[None]:
         raise
     except Exception as error:  # onnx's, onnxruntime's and the quantizer's exceptions share no base class
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"{path} cannot be made {precision}: {reason}", "export it with --precision fp32") from error
+        raise ModelError(f"{path} cannot be made {precision}: {reason}", "export it with `precision` fp32") from error

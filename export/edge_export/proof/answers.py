@@ -15,8 +15,6 @@ from torch import nn
 from edge_export.formats.torchscript_file import read_torchscript
 from edge_runtime import Classifier, ModelCard, Preprocessing
 
-__all__ = ["Answers", "Model", "Pixels", "onnx_model", "torch_model", "torchscript_model"]
-
 Pixels: TypeAlias = "NDArray[np.uint8]"
 
 

@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.proof.answers import Answers, Model, Pixels
-from edge_export.proof.pictures import Picture, read_pictures
+from edge_export.proof.sample_images import Picture, read_pictures
 from edge_runtime import ParityError
-
-__all__ = ["BATCH_SIZES", "MAX_DIFFERENCE", "Expected", "Parity", "check_parity", "expect", "same_top1"]
 
 BATCH_SIZES = (1, 2, 5)
 MAX_DIFFERENCE = 1e-4

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edge_export.job import ExportJob
+from edge_export.export_job import ExportJob
 from edge_export.proof.answers import Model
 from edge_export.proof.parity import MAX_DIFFERENCE, Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
 from edge_runtime import ModelCard
-
-__all__ = ["Proof", "prove"]
 
 
 @dataclass(frozen=True, slots=True)

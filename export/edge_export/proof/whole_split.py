@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 
 from edge_export.proof.answers import Model, Pixels
 from edge_export.proof.parity import MAX_DIFFERENCE, same_top1
-from edge_export.proof.pictures import spread
+from edge_export.proof.sample_images import spread
 from edge_runtime import Accuracy, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
-
-__all__ = ["REFERENCE_IMAGES", "SplitAccuracy", "SplitReference", "compare_split"]
 
 # A second pass in torch costs several times the first in onnxruntime; so many show any difference that matters.
 REFERENCE_IMAGES = 1000
@@ -117,7 +115,7 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
         raise ParityError(
             f"none of the validation images that the checkpoint is run on can be read in {reference.root}, so nothing "
             "can be proven",
-            "name the folder they are in now with --data",
+            "name the folder they are in now with `data`",
         )
     names = [found.samples[at].path for at in places]
     truth = np.array([found.samples[at].label for at in places], np.int64)

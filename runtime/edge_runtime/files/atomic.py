@@ -12,15 +12,13 @@ from typing import Any
 
 from edge_runtime.errors import OutputError
 
-__all__ = ["atomic_path", "sync_folder", "write_json", "write_text"]
-
 
 @contextmanager
-def atomic_path(target: str | os.PathLike[str], *, option: str = "--out") -> Iterator[Path]:
+def atomic_path(target: str | os.PathLike[str], *, parameter: str = "out") -> Iterator[Path]:
     """A temporary path beside `target`; when the block ends well it becomes `target`, else it is removed.
 
     A reader never sees half a file, and a kill at any moment leaves what was there before. The data is
-    on the disk before the rename (fsync), so the promise survives a power cut too. `option` is the flag that an
+    on the disk before the rename (fsync), so the promise survives a power cut too. `parameter` is what an
     error's hint names.
 
     Raises:
@@ -33,7 +31,7 @@ def atomic_path(target: str | os.PathLike[str], *, option: str = "--out") -> Ite
     try:
         # Renaming onto /dev/null would replace the device itself.
         if target.exists() and not target.is_file():
-            raise OutputError(f"cannot write {target}: it is not a regular file", f"name a file with {option}")
+            raise OutputError(f"cannot write {target}: it is not a regular file", f"name a file with `{parameter}`")
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -44,7 +42,7 @@ def atomic_path(target: str | os.PathLike[str], *, option: str = "--out") -> Ite
             raise
         raise OutputError(
             f"cannot write {target}: {error.strerror or error}",
-            f"make room or choose another folder with {option}",
+            f"make room or choose another folder with `{parameter}`",
         ) from error
     finally:
         with suppress(OSError):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from edge_runtime.errors import one_line
 
-__all__ = ["csv_cell"]
-
 # The last four are their full-width forms, which some spreadsheets read alike.
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 

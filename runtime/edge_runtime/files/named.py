@@ -14,8 +14,6 @@ from typing import BinaryIO
 from edge_runtime.errors import EdgeError, ImageError, UsageError
 from edge_runtime.files.walk import is_image, natural_key, unreadable, walk_folder
 
-__all__ = ["STANDARD_INPUT", "Source", "expand", "read_names"]
-
 STANDARD_INPUT = "-"
 MAX_INPUT_BYTES = 500_000_000
 CHUNK_BYTES = 65_536

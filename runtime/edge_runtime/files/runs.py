@@ -9,8 +9,6 @@ from typing import Any
 
 from edge_runtime.errors import CheckpointError, UsageError
 
-__all__ = ["RUNS_FOLDER", "Run", "find_run", "newest_run"]
-
 RUNS_FOLDER = Path("runs")
 
 
@@ -71,7 +69,7 @@ class Run:
             value = json.loads(self.config.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CheckpointError(
-                f"{self.path} is not a run folder: it has no config.json", "name one with --run"
+                f"{self.path} is not a run folder: it has no config.json", "name one with `run`"
             ) from None
         except (OSError, ValueError) as error:
             raise CheckpointError(f"cannot read {self.config}: {error}", _ANOTHER) from error
@@ -95,7 +93,7 @@ def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",
     if not runs and (unfinished := [run for run in there if _has(run.config)]):
         raise UsageError(
             f"there is no run with {' or '.join(needs)} in {root}/, but {len(unfinished)} without",
-            f"name one with --run, for example {unfinished[0].path}",
+            f"name one with `run`, for example {unfinished[0].path}",
         )
     if not runs:
         raise UsageError(f"there is no run in {root}{'/' if root.is_dir() else ' (no such folder)'}", _TRAIN)
@@ -116,8 +114,8 @@ def find_run(name: str | Path, root: Path = RUNS_FOLDER) -> Run:
     raise UsageError(f"{name} is not a run folder", hint)
 
 
-_ANOTHER = "name another run with --run"
-_TRAIN = "make one with edge train, or name one with --run"
+_ANOTHER = "name another run with `run`"
+_TRAIN = "make one with edge train, or name one with `run`"
 
 
 def _runs(root: Path) -> list[Run]:

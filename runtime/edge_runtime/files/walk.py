@@ -10,8 +10,6 @@ from pathlib import Path
 from edge_runtime.errors import DataError
 from edge_runtime.images.kind import FORMAT_OF_SUFFIX
 
-__all__ = ["IMAGE_SUFFIXES", "is_folder", "is_ignored", "is_image", "natural_key", "unreadable", "walk_folder"]
-
 IMAGE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX)
 
 

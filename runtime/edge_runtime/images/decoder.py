@@ -7,28 +7,29 @@ Pillow guess would put its rarer plugins (EPS starts Ghostscript) within reach o
 from __future__ import annotations
 
 import os
+import re
 import stat
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageChops
 
 from edge_runtime.errors import ImageError, ImageProblem, one_line
 from edge_runtime.images.kind import foreign_hint, image_kind
-from edge_runtime.images.memory import check_memory, check_turning
-from edge_runtime.images.quiet import silence
+from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
+from edge_runtime.machine.process import quiet_decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-MAX_PIXELS = 80_000_000
-"""Just under Pillow's own warning threshold: a 50-megapixel phone photo passes, a 144-megapixel bomb does not."""
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image"
+"""A path, an encoded file's bytes or a PIL image."""
 
 # As many as an uncompressed RGBA picture of the pixel limit has: what is longer is no picture, or never ends.
 _FILE_BYTES_PER_PIXEL = 4
@@ -65,11 +66,12 @@ _BAND_PIXELS = 250_000
 
 
 def decode(
-    source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image,
+    source: ImageSource,
     *,
     background: tuple[int, int, int] = (255, 255, 255),
     reduce_to_px: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
 ) -> Image.Image:
     """A path, an encoded file's bytes or a PIL image -> a new PIL image of mode RGB, upright, without metadata.
 
@@ -80,12 +82,13 @@ def decode(
       the frame it stands on. A PIL image is not modified.
     - `reduce_to_px`: the short side in pixels that the caller will resize to. It lets large JPEGs be decoded at 1/2,
       1/4 or 1/8 of their size, never below twice that many pixels.
+    - `name`: what an error calls the image; by default its path, or what kind of thing it is.
 
-    Raises ImageError, with the path in its message: no such file, not a regular file, no format edge reads, more than
+    Raises ImageError, with the name in its message: no such file, not a regular file, no format edge reads, more than
     `max_pixels` pixels or 4 bytes for each of them, more memory needed than 5.5 bytes for each (all checked before
     decoding), truncated, damaged, or in a colour space Pillow cannot convert.
     """
-    name = _name(source)
+    name = _name(source) if name is None else one_line(name)
     try:
         if isinstance(source, Image.Image):
             return _decode_image(source, name, background, max_pixels)
@@ -98,7 +101,8 @@ def decode(
     # struct.error, zlib.error, IndexError, EOFError, OverflowError, MemoryError, its bomb warning when warnings are
     # errors. All of them say one thing about this one file, and none of them leaves state behind.
     except Exception as error:
-        reason = one_line(str(error)) or type(error).__name__
+        # Pillow names an open file by its address in memory.
+        reason = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "the file", one_line(str(error))) or type(error).__name__
         if "truncated" in reason.lower():
             raise ImageError(f"{name} cannot be decoded: {reason}", CUT_SHORT, "truncated") from error
         hint = "it is damaged or of a rare kind: save it again"
@@ -180,7 +184,7 @@ def _decode_file(
         check_scans(file, frame, name)
     file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
-    silence(kind)
+    quiet_decoding(kind)
     module, plugin = _PLUGINS[kind]
     image: Image.Image = getattr(import_module(module), plugin)(file)
     _check_pixels(image.size, name, max_pixels)

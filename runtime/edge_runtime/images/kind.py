@@ -5,8 +5,6 @@ from __future__ import annotations
 import codecs
 from pathlib import PurePosixPath
 
-__all__ = ["FORMAT_OF_SUFFIX", "HEAD_BYTES", "READABLE_FORMATS", "foreign_hint", "format_of", "image_kind"]
-
 HEAD_BYTES = 512
 """How much of a file `format_of` wants to see."""
 

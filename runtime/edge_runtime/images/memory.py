@@ -13,9 +13,10 @@ from typing import Any
 
 from edge_runtime.errors import ImageError
 from edge_runtime.images.structure import JpegFrame
-from edge_runtime.machine.limits import available_memory_bytes
+from edge_runtime.machine.resources import available_memory_bytes
 
-__all__ = ["check_memory", "check_turning"]
+MAX_PIXELS = 80_000_000
+"""Just under Pillow's own warning threshold: a 50-megapixel phone photo passes, a 144-megapixel bomb does not."""
 
 _BYTES_PER_PIXEL = 5.5
 # Below this no machine that runs edge is in danger, whatever the caller's limit of pixels.

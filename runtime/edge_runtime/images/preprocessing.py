@@ -6,7 +6,6 @@ on the device. It equals torchvision's `Resize` + `CenterCrop` on PIL images bit
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,11 +14,14 @@ from PIL import Image
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.images import decoder as images
+from edge_runtime.images.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+
+    from edge_runtime.images.decoder import ImageSource
 
 _MAX_SIDE_PX = 4096
 _MAX_RESIZED_PIXELS = 32_000_000
@@ -59,9 +61,7 @@ class Preprocessing:
             if wanted := _fault(name, value):
                 raise UsageError(f"{name} is {value!r}", f"give {wanted}")
 
-    def __call__(
-        self, source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image
-    ) -> NDArray[np.uint8]:
+    def __call__(self, source: ImageSource) -> NDArray[np.uint8]:
         """Anything `decode` takes -> the model's input, [height, width, 3] uint8 RGB, C-contiguous and writable.
 
         Raises ImageError.
@@ -70,9 +70,10 @@ class Preprocessing:
 
     def decode(
         self,
-        source: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image,
+        source: ImageSource,
         *,
-        max_pixels: int = images.MAX_PIXELS,
+        max_pixels: int = MAX_PIXELS,
+        name: str | None = None,
     ) -> Image.Image:
         """`images.decode` with this contract's background and JPEG scale; raises ImageError."""
         return images.decode(
@@ -80,6 +81,7 @@ class Preprocessing:
             background=self.background,
             reduce_to_px=self.resize_px if self.jpeg_draft else None,
             max_pixels=max_pixels,
+            name=name,
         )
 
     def resize(self, image: Image.Image) -> Image.Image:

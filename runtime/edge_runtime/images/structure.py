@@ -14,8 +14,6 @@ from typing import IO, Literal
 
 from edge_runtime.errors import ImageError
 
-__all__ = ["CUT_SHORT", "JpegFrame", "check_scans", "check_structure", "declared_size", "read_jpeg_frame"]
-
 CUT_SHORT = "the file is cut short: copy or download it again"
 _SAVE_AGAIN = "no camera writes that: open it in a picture editor and save it again"
 

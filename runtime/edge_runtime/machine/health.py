@@ -13,8 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Health", "Sensors", "Throttling", "read_health", "read_sensors", "read_throttling", "slow_reasons"]
-
 HOT_C = 80
 LOW_MEMORY_BYTES = 300_000_000
 MUCH_SWAP_BYTES = 50_000_000
@@ -70,7 +68,7 @@ class Health:
 
 def read_health(root: Path = Path("/")) -> Health:
     """Look at this machine, or at the one whose files lie below `root`."""
-    from edge_runtime.machine.limits import available_memory_bytes, instruction_sets, usable_cores
+    from edge_runtime.machine.resources import available_memory_bytes, instruction_sets, usable_cores
 
     memory = _meminfo(root)
     frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"

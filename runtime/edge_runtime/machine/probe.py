@@ -7,7 +7,6 @@ A wheel built for newer processors does not raise: it is killed by the first ins
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import re
 import signal
@@ -15,7 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-__all__ = ["Probe", "run_probe"]
+from edge_runtime.machine.process import prepare_process
 
 STEPS = ("numpy", "pillow", "onnxruntime", "a model")
 SIDE = 16
@@ -36,14 +35,12 @@ class Probe:
 
 def run_probe() -> Probe:
     """Import each package and run a small model, in a process that may be killed."""
-    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "edge_runtime.machine.probe"],
             capture_output=True,
             text=True,
             errors="replace",
-            env=environment,
             timeout=LIMIT_S,
             check=False,
         )
@@ -103,6 +100,7 @@ def _older(package: str) -> str:
 
 def main() -> None:
     """Take the steps, each named on stdout once it is taken."""
+    prepare_process()
     import numpy as np
 
     square = np.ones((SIDE, SIDE), np.float32) @ np.ones((SIDE, SIDE), np.float32)

@@ -16,8 +16,6 @@ from typing import Any
 from edge_runtime.errors import ModelError
 from edge_runtime.images.preprocessing import Preprocessing
 
-__all__ = ["EMBEDDING_NAME", "FORMAT_VERSION", "INPUT_NAME", "METADATA_KEY", "OUTPUT_NAME", "ModelCard"]
-
 FORMAT_VERSION = 1
 METADATA_KEY = "edge"
 INPUT_NAME = "image"

@@ -15,8 +15,6 @@ from typing import TypeAlias
 
 from edge_runtime.errors import ModelError, UsageError
 
-__all__ = ["ModelHeader", "count_parameters", "graph_sha256", "read_header", "read_metadata", "with_metadata"]
-
 _IR_VERSION, _GRAPH, _OPSET_IMPORT, _METADATA = 1, 7, 8, 14
 _DOMAIN, _VERSION = 1, 2
 _KEY, _VALUE = 1, 2

@@ -7,10 +7,11 @@ are then scaled here, in numpy, and the scores made probabilities where they are
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +19,9 @@ from numpy.typing import NDArray
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.images.preprocessing import Preprocessing
-from edge_runtime.machine.limits import usable_cores
-from edge_runtime.model.card import INPUT_NAME, METADATA_KEY, ModelCard
-from edge_runtime.model.classifier import Classifier, identify_file
+from edge_runtime.model.card import METADATA_KEY, ModelCard
+from edge_runtime.model.predictor import Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session, plain_reason
-
-__all__ = ["ForeignClassifier", "read_labels"]
 
 # What torchvision, timm and the ONNX model zoo train with: He et al. 2016's evaluation, 256 to 224 pixels.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -39,14 +37,14 @@ _TYPES: dict[str, type[np.generic]] = {
 _SUPPORTED = "edge runs one image input, float32, float16 or uint8, [N, 3, height, width] or [N, height, width, 3]"
 
 
-class ForeignClassifier(Classifier):
-    """A `Classifier` over a file that `edge export` did not make; used in the same way.
+class ForeignClassifier(Predictor):
+    """An `ImageClassifier` over a file that `edge export` did not make; used as a `Classifier` is.
 
         ForeignClassifier("squeezenet.onnx", labels=read_labels("imagenet.txt")).predict("x.jpg")
 
     `preprocess` "imagenet" resizes the short side to 256/224 of the input, crops the centre, scales to 0..1 and
     normalises by ImageNet's mean and standard deviation; a uint8 input gets the bytes as they are. `note` says in one
-    line what was chosen.
+    line what was chosen. Labels that stand twice, as "crane" does in ImageNet's list, get their line: `crane (518)`.
 
     Raises:
         UsageError: no such file, made by `edge export` after all, or as many labels as it has classes are not given.
@@ -62,109 +60,92 @@ class ForeignClassifier(Classifier):
         threads: int | None = None,
     ) -> None:
         if preprocess != "imagenet":
-            raise UsageError(f"--preprocess {preprocess} is not known", "there is imagenet")
-        self.path = Path(model)
-        self.threads = threads or usable_cores()
-        self.labels = tuple(labels)
-        self.embedding_size = 0
-        self._given_threads = threads
-        self._preprocess = preprocess
-        self._file = identify_file(self.path)
-        self._alone: Any = None
-        self._lock = Lock()
-        session = open_session(self.path, threads=threads)
+            raise UsageError(f"`preprocess` {preprocess} is not known", "there is imagenet")
+        path = Path(model)
+        file = identify_file(path)
+        session = open_session(path, threads=threads)
         if METADATA_KEY in session.get_modelmeta().custom_metadata_map:
-            raise UsageError(f"{self.path} has labels and preprocessing of its own", "drop --labels and --preprocess")
-        self._entrance = entrance = _read_entrance(session, self.path)
-        self._exit = _read_exit(session, self.path, len(self.labels))
-        self.preprocessing = Preprocessing(
+            raise UsageError(f"{path} has labels and preprocessing of its own", "drop `labels` and `preprocess`")
+        entrance = _read_entrance(session, path)
+        output = _read_exit(session, path, len(labels))
+        card = _card(entrance, labels)
+        graph = _with_probabilities(_ForeignGraph(path, session, card, 0, entrance.batch, entrance, output))
+        super().__init__(graph, threads, file)
+        self._reopen = partial(ForeignClassifier, labels=labels, preprocess=preprocess, threads=threads)
+        scaled = "ImageNet's mean and standard deviation" if card.normalization else "bytes as they are"
+        self.note = (
+            f"{path} was not made by edge export: input {entrance.width_px}×{entrance.height_px} px, {scaled}, "
+            f"{'softmax added' if graph.softmax else 'its output is probabilities'}"
+        )
+        if numbered := [label for label, given in zip(self.labels, labels, strict=True) if label != given]:
+            self.note += f"; {len(numbered)} labels stand twice and have their line, as in {numbered[0]!r}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reopen, (str(self.path.absolute()),)
+
+
+def _card(entrance: _Entrance, labels: Sequence[str]) -> ModelCard:
+    times = Counter(labels)
+    return ModelCard(
+        labels=tuple(f"{label} ({line})" if times[label] > 1 else label for line, label in enumerate(labels, start=1)),
+        preprocessing=Preprocessing(
             resize_px=round(max(entrance.height_px, entrance.width_px) * IMAGENET_RESIZE_PX / IMAGENET_PX),
             height_px=entrance.height_px,
             width_px=entrance.width_px,
             interpolation="bilinear",
+        ),
+        backbone="foreign",
+        strategy="foreign",
+        normalization={} if entrance.kind == np.uint8 else {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
+    )
+
+
+def _with_probabilities(graph: _ForeignGraph) -> _ForeignGraph:
+    """Run a few drawn pictures and see what comes: whether a softmax is missing, which is added from then on."""
+    path, labels = graph.path, graph.card.labels
+    size = (graph.entrance.height_px, graph.entrance.width_px, 3)
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    pictures = np.stack([np.zeros(size, np.uint8), np.full(size, 255, np.uint8), noise])
+    try:
+        scores = graph.scores(pictures)
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        reason = plain_reason(str(error))
+        raise ModelError(f"{path} fails on a picture of {size[1]}×{size[0]} px: {reason}", _SUPPORTED) from error
+    if scores.ndim != 2 or len(scores) != len(pictures):
+        raise ModelError(
+            f"{path} answers {len(pictures)} images with an array of {list(scores.shape)}",
+            "edge runs classifiers: one score per image and class, [N, classes]",
         )
-        self._session = _Adapter(session, entrance, self._exit)
-        softmax = self._probe()
-        self.card = ModelCard(
-            labels=self.labels,
-            preprocessing=self.preprocessing,
-            backbone="foreign",
-            strategy="foreign",
-            normalization={} if entrance.kind == np.uint8 else {"mean": list(IMAGENET_MEAN), "std": list(IMAGENET_STD)},
+    if not np.isfinite(scores).all():
+        raise ModelError(f"{path} gives scores that are no numbers", "choose another file")
+    if scores.shape[1] != len(labels):
+        background = " (its first class may be 'background')" if scores.shape[1] == len(labels) + 1 else ""
+        raise UsageError(
+            f"{path} has {scores.shape[1]} classes, but there are {len(labels)} labels",
+            f"give as many lines as classes, in the order of its output{background}",
         )
-        scaled = "bytes as they are" if entrance.kind == np.uint8 else "ImageNet's mean and standard deviation"
-        self.note = (
-            f"{self.path} was not made by edge export: input {entrance.width_px}×{entrance.height_px} px, {scaled}, "
-            f"{'softmax added' if softmax else 'its output is probabilities'}"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (str(self.path.absolute()), self.labels, self._preprocess, self._given_threads)
-
-    def _open_alone(self) -> Any:
-        alone = _Adapter(super()._open_alone(), self._entrance, self._exit)
-        alone.softmax = self._session.softmax
-        return alone
-
-    def _best_batch_size(self) -> int | None:
-        # A graph that takes four images at a time computes four, however many there are.
-        return self._entrance.batch if self._entrance.batch > 1 else super()._best_batch_size()
-
-    def _probe(self) -> bool:
-        """Run a few drawn pictures and see what comes: whether a softmax is missing, which is added from then on."""
-        size = (self.preprocessing.height_px, self.preprocessing.width_px, 3)
-        noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
-        pictures = np.stack([np.zeros(size, np.uint8), np.full(size, 255, np.uint8), noise])
-        try:
-            scores = self._session.scores(pictures)
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            reason = plain_reason(str(error))
-            raise ModelError(
-                f"{self.path} fails on a picture of {size[1]}×{size[0]} px: {reason}", _SUPPORTED
-            ) from error
-        if scores.ndim != 2 or len(scores) != len(pictures):
-            raise ModelError(
-                f"{self.path} answers {len(pictures)} images with an array of {list(scores.shape)}",
-                "edge runs classifiers: one score per image and class, [N, classes]",
-            )
-        if not np.isfinite(scores).all():
-            raise ModelError(f"{self.path} gives scores that are no numbers", "choose another file")
-        if scores.shape[1] != len(self.labels):
-            background = " (its first class may be 'background')" if scores.shape[1] == len(self.labels) + 1 else ""
-            raise UsageError(
-                f"{self.path} has {scores.shape[1]} classes, but there are {len(self.labels)} labels",
-                f"give as many lines as classes, in the order of its output{background}",
-            )
-        self._session.softmax = not bool(scores.min() >= -1e-6 and np.abs(scores.sum(axis=1) - 1).max() < 1e-3)
-        return bool(self._session.softmax)
+    return replace(graph, softmax=not (scores.min() >= -1e-6 and np.abs(scores.sum(axis=1) - 1).max() < 1e-3))
 
 
 def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The labels in a UTF-8 text file: one a line, in the order of the model's output.
 
-    Raises UsageError where it cannot be read, is no text, or has an empty line among its labels or a label twice.
+    Raises UsageError where it cannot be read, is no text, or has an empty line among its labels.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise UsageError(f"--labels {path} cannot be read: {error.strerror}", "name a text file of labels") from None
+        raise UsageError(f"`labels` {path} cannot be read: {error.strerror}", "name a text file of labels") from None
     except ValueError:
-        raise UsageError(f"--labels {path} is not UTF-8 text", "give one label a line") from None
+        raise UsageError(f"`labels` {path} is not UTF-8 text", "give one label a line") from None
     lines = [line.strip() for line in text.rstrip().split("\n")]
     if lines == [""]:
-        raise UsageError(f"--labels {path} is empty", "give one label a line, in the order of the model's output")
+        raise UsageError(f"`labels` {path} is empty", "give one label a line, in the order of the model's output")
     if "" in lines:
         raise UsageError(
-            f"--labels {path}: line {lines.index('') + 1} is empty",
+            f"`labels` {path}: line {lines.index('') + 1} is empty",
             "give one label a line, in the order of the model's output",
         )
-    seen: dict[str, int] = {}
-    for number, label in enumerate(lines, start=1):
-        if (first := seen.setdefault(label, number)) < number:
-            raise UsageError(
-                f"--labels {path} has {label!r} twice, in lines {first} and {number}",
-                "tell the two apart, as in 'crane (bird)' and 'crane (machine)'",
-            )
     return tuple(lines)
 
 
@@ -180,27 +161,27 @@ class _Entrance:
     width_px: int
 
 
-class _Adapter:
-    """A foreign session with the face of one of ours: uint8 `[N, H, W, 3]` in, float32 probabilities out."""
+@dataclass(frozen=True, slots=True)
+class _ForeignGraph(Graph):
+    """Another's graph with the face of one of ours; `softmax` is added to what it gives."""
 
-    def __init__(self, session: Any, entrance: _Entrance, output: str) -> None:
-        self._session = session
-        self._entrance = entrance
-        self._output = output
-        self.softmax = False
+    entrance: _Entrance
+    output: str
+    softmax: bool = False
 
-    def run(self, _: Sequence[str], feed: dict[str, NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """As onnxruntime's `run`: the probabilities of the pixels under `image`, float32 `[N, classes]`."""
-        scores = self.scores(feed[INPUT_NAME])
+    def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The probabilities, whatever `output` is asked for."""
+        del output
+        scores = self.scores(pixels)
         if self.softmax:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores /= scores.sum(axis=1, keepdims=True)
-        return [scores]
+        return scores
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the graph gives, float32 `[N, classes]`; trailing axes of length 1 are dropped."""
         images = self._scaled(pixels)
-        batch = self._entrance.batch or max(1, len(images))
+        batch = self.batch or max(1, len(images))
         pieces = []
         for start in range(0, len(images), batch):
             piece = images[start : start + batch]
@@ -213,18 +194,18 @@ class _Adapter:
         return np.concatenate(pieces)
 
     def _call(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        result = np.asarray(self._session.run([self._output], {self._entrance.name: images})[0], np.float32)
+        result = np.asarray(self.session.run([self.output], {self.entrance.name: images})[0], np.float32)
         while result.ndim > 2 and result.shape[-1] == 1:
             result = result[..., 0]
         return result
 
     def _scaled(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         images: NDArray[Any] = pixels
-        if self._entrance.kind != np.uint8:
+        if self.entrance.kind != np.uint8:
             mean, std = (np.array(value, np.float32) for value in (IMAGENET_MEAN, IMAGENET_STD))
             images = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-            images = images.astype(self._entrance.kind, copy=False)
-        if self._entrance.channels_first:
+            images = images.astype(self.entrance.kind, copy=False)
+        if self.entrance.channels_first:
             images = images.transpose(0, 3, 1, 2)
         return np.ascontiguousarray(images)
 
@@ -263,9 +244,3 @@ def _read_exit(session: Any, path: Path, classes: int) -> str:
 
 def _is_row(shape: Sequence[Any]) -> bool:
     return len(shape) >= 2 and all(side == 1 for side in shape[2:])
-
-
-def _reopen(
-    path: str, labels: tuple[str, ...], preprocess: Literal["imagenet"], threads: int | None
-) -> ForeignClassifier:
-    return ForeignClassifier(path, labels=labels, preprocess=preprocess, threads=threads)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LabelProbability", "Prediction"]
+UNKNOWN = "unknown"
+"""What stands in a label's place where none is probable enough."""
 
 
 class LabelProbability(NamedTuple):

@@ -1,4 +1,4 @@
-"""An onnxruntime session set up for a small machine: quiet, without telemetry, its threads asleep between two runs."""
+"""An onnxruntime session set up for a small machine: quiet, its threads asleep between two runs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# onnxruntime reads this when it is loaded (telemetry is on by default on Linux since 1.29).
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 import onnxruntime
 
 from edge_runtime.errors import ModelError, UsageError
-from edge_runtime.machine.limits import usable_cores
+from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.onnx_bytes import read_metadata
 from edge_runtime.model.this_machine import find_quick_load
-
-__all__ = ["open_session", "plain_reason"]
 
 # Beyond any machine; so many that their stacks fill the memory are a slip of the hand.
 MOST_THREADS = 1024
@@ -48,22 +43,29 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     """
     path = Path(path)
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1 is needed")
+        raise UsageError(f"`threads` {threads}: at least 1 is needed")
     if threads is not None and threads > MOST_THREADS:
-        raise UsageError(f"--threads {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
+        raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
-    quick = find_quick_load(path, onnxruntime.__version__)
-    if quick is not None:
-        # Whatever is wrong with it, the portable file is there.
-        with suppress(Exception):
-            session = _open(quick, threads, optimized=True)
-            # Labels and preprocessing are the portable file's to say.
-            if session.get_modelmeta().custom_metadata_map == read_metadata(path):
-                return session
+    if (quick := open_quick_load(path, threads=threads)) is not None:
+        return quick[1]
     try:
         return _open(path, threads)
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelError(*_explain(path, error)) from error
+
+
+def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, Any] | None:
+    """The optimised form that is opened in place of the file at `path`, and its session; None where that itself is."""
+    # Whatever is wrong with it, the portable file is there.
+    with suppress(Exception):
+        quick = find_quick_load(path, onnxruntime.__version__)
+        if quick is not None:
+            session = _open(quick, threads, optimized=True)
+            # Labels and preprocessing are the portable file's to say.
+            if session.get_modelmeta().custom_metadata_map == read_metadata(path):
+                return quick, session
+    return None
 
 
 def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
@@ -85,7 +87,7 @@ def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
 
 
 def _check_file(path: Path) -> None:
-    hint = "make one with edge export, or name another with --model"
+    hint = "make one with edge export, or name another with `model`"
     try:
         if path.is_file():
             return

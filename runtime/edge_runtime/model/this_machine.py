@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.files.atomic import write_json
-from edge_runtime.machine.limits import cpu_model, instruction_sets
-
-__all__ = ["find_quick_load", "quick_load_paths", "remove_quick_load", "write_quick_load_note"]
+from edge_runtime.machine.resources import cpu_model, instruction_sets
 
 NOTE_FORMAT = 1
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -34,17 +32,18 @@ def quick_load_paths(model: Path) -> tuple[Path, Path]:
 def find_quick_load(model: Path, onnxruntime_version: str) -> Path | None:
     """The optimised form of `model`, None where there is none or it was made for another machine, version or file.
 
-    None, too, where it or its note is a link, is not this user's or root's, or may be written by others (on Windows,
-    whose files say nothing of the kind, that is not asked).
+    None, too, where it or its note is a link, belongs to another than this user, root or the owner of `model`, who
+    decides what it answers anyway, or may be written by others (on Windows, whose files say nothing of the kind, that
+    is not asked).
     """
     quick, note = quick_load_paths(model)
     try:
-        with _open_own(note) as file:
+        with model.open("rb") as portable, _open_own(note, portable) as file:
             said = json.load(file)
-        if said["note_format"] != NOTE_FORMAT or said["machine"] != describe_machine(onnxruntime_version):
-            return None
-        with model.open("rb") as portable, _open_own(quick) as optimized:
-            return quick if _is(portable, said["portable"]) and _is(optimized, said["optimized"]) else None
+            if said["note_format"] != NOTE_FORMAT or said["machine"] != describe_machine(onnxruntime_version):
+                return None
+            with _open_own(quick, portable) as optimized:
+                return quick if _is(portable, said["portable"]) and _is(optimized, said["optimized"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -93,12 +92,14 @@ def remove_quick_load(model: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _open_own(path: Path) -> BufferedReader:
+def _open_own(path: Path, portable: BufferedReader) -> BufferedReader:
     """The file, open; of what is open the owner is asked. Raises OSError where others have a say in what it holds."""
     file = open(path, "rb", opener=_open_no_link)  # noqa: SIM115
     status = os.fstat(file.fileno())
     own = not hasattr(os, "geteuid") or (
-        status.st_uid in (os.geteuid(), 0) and not status.st_mode & _OTHERS_MAY_WRITE and stat.S_ISREG(status.st_mode)
+        status.st_uid in (os.geteuid(), 0, os.fstat(portable.fileno()).st_uid)
+        and not status.st_mode & _OTHERS_MAY_WRITE
+        and stat.S_ISREG(status.st_mode)
     )
     if not own:
         file.close()

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from edge_runtime.errors import DataError, ImageError
 from edge_runtime.files.class_folders import Sample
 from edge_runtime.images.preprocessing import Preprocessing
-from edge_runtime.model.classifier import Classifier
+from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
 from edge_runtime.scores.metrics import Metrics, measure
-
-__all__ = ["Evaluation", "evaluate", "evaluate_batches"]
 
 # Samples that could be read, a row of probabilities for each, and the errors of the others.
 _Answered: TypeAlias = tuple[Sequence[Sample], Iterable[NDArray[np.float32]], Sequence[ImageError]]
@@ -37,7 +35,7 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier,
+    classifier: ImageClassifier,
     root: Path,
     samples: Sequence[Sample],
     *,
@@ -94,7 +92,7 @@ def _score(
         none = f"{root} has no image to evaluate on"
         if unreadable:
             none = f"none of the {len(unreadable)} images below {root} can be read: {unreadable[0].message}"
-        raise DataError(none, "name another folder with --data")
+        raise DataError(none, "name another folder with `data`")
     probabilities = np.stack(rows)
     labels = labels or tuple(map(str, range(probabilities.shape[1])))
     truth = np.array([sample.label for sample in samples], np.int64)

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import ImageError
 from edge_runtime.files.class_folders import Sample
 from edge_runtime.images.preprocessing import Preprocessing
-from edge_runtime.machine.limits import usable_cores
-
-__all__ = ["LabelledBatch", "read_batches"]
+from edge_runtime.machine.resources import usable_cores
 
 BATCH_SIZE = 16
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from edge_runtime.scores.accuracy import Accuracy
 
-__all__ = ["ClassMetrics", "Metrics", "expected_calibration_error", "measure"]
-
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:

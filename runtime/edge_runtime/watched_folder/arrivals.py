@@ -17,8 +17,6 @@ from edge_runtime.errors import ImageError
 from edge_runtime.files.walk import is_image, walk_folder
 from edge_runtime.watched_folder.journal import Journal
 
-__all__ = ["Landed", "Landing"]
-
 # Looks at an unchanging file that cannot be decoded before it counts as bad: its writer may only be slow.
 PATIENCE_LOOKS = 5
 

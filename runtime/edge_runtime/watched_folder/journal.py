@@ -26,12 +26,10 @@ from typing import Any, Self
 from edge_runtime.errors import OutputError, UsageError
 from edge_runtime.files.atomic import sync_folder
 
-__all__ = ["Entry", "Journal"]
-
 REMEMBERED = 50_000
 
 _HEADER = {"edge_watch": 1}
-_ELSEWHERE = "name another file with --state"
+_ELSEWHERE = "name another file with `state`"
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 

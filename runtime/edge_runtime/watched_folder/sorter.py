@@ -16,8 +16,7 @@ from pathlib import Path
 
 from edge_runtime.errors import OutputError, UsageError
 from edge_runtime.files.atomic import sync_folder
-
-__all__ = ["Sorter", "bring", "free_name"]
+from edge_runtime.model.prediction import UNKNOWN
 
 LABEL = "{label}"
 # What a card's FAT or Windows does not have in names (characters, spaces and dots at the ends, names of devices), what
@@ -37,6 +36,8 @@ _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EMLINK, er
 class Sorter:
     """Knows the folder of each label by a template such as `sorted/{label}`; no two labels have one.
 
+    What has no label goes to `unknown`, or where a label is called so, to `%5Funknown`.
+
     Of `labels`, the model's, those are told apart that some file systems take for the same: `Bee` and `bee`.
 
     Raises UsageError where the template has another placeholder than `{label}`.
@@ -44,17 +45,21 @@ class Sorter:
 
     def __init__(self, template: str, labels: Sequence[str] = ()) -> None:
         if "{" in template.replace(LABEL, "") or "}" in template.replace(LABEL, "") or not template:
-            raise UsageError(f"--move-to {template}: the only placeholder is {LABEL}", "--move-to 'sorted/{label}'")
+            raise UsageError(f"`move_to` {template}: the only placeholder is {LABEL}", "`move_to` 'sorted/{label}'")
         self._template = template
         above = Path(template.partition(LABEL)[0] + "x").parent if LABEL in template else Path(template)
         self.root = above.absolute()
         times = Counter(map(_folded, labels))
+        self._unknown = _NAMELESS + UNKNOWN if UNKNOWN in times else UNKNOWN
         self._alike = frozenset(label for label in labels if times[_folded(label)] > 1)
 
-    def folder(self, label: str) -> Path:
-        """The absolute path of the label's folder; what its name cannot hold is percent-encoded (RFC 3986), `%2F`."""
+    def folder(self, label: str | None) -> Path:
+        """The absolute path of the folder of a label, or of what has none.
+
+        What the folder's name cannot hold is percent-encoded (RFC 3986), `%2F`.
+        """
         unfit = _MAY_FOLD if label in self._alike else _MUST_GO
-        name = unfit.sub(_escaped, label) or _NAMELESS
+        name = self._unknown if label is None else unfit.sub(_escaped, label) or _NAMELESS
         return Path(self._template.replace(LABEL, name)).absolute()
 
 
@@ -121,7 +126,7 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
         raise OutputError(f"cannot move {source} to {target}: {error.strerror or error}", _ROOM) from None
 
 
-_ROOM = "make room, or choose another folder with --move-to"
+_ROOM = "make room, or choose another folder with `move_to`"
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -10,15 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_runtime.errors import ImageError
-from edge_runtime.model.classifier import Classifier
-from edge_runtime.model.prediction import LabelProbability, Prediction
+from edge_runtime.model.image_classifier import ImageClassifier
+from edge_runtime.model.prediction import UNKNOWN, LabelProbability, Prediction
 from edge_runtime.watched_folder.arrivals import Landed, Landing
 from edge_runtime.watched_folder.journal import Entry, Journal
 from edge_runtime.watched_folder.sorter import Sorter, bring, free_name
 
-__all__ = ["UNKNOWN", "Sighting", "watch"]
-
-UNKNOWN = "unknown"
 # A look at a folder of 100,000 files takes a second on a Raspberry Pi; it must not be all it does.
 REST_PER_LOOK = 10
 _NAP_S = 0.2
@@ -40,7 +37,7 @@ class Sighting:
 
 
 def watch(
-    classifier: Classifier,
+    classifier: ImageClassifier,
     folder: Path,
     journal: Journal,
     *,
@@ -124,9 +121,9 @@ def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, 
         return None
     if not landed.is_unchanged():
         return None
-    label = answer.label if answer.probability >= min_confidence else UNKNOWN
+    label = answer.label if answer.probability >= min_confidence else None
     target = None if sorter is None else str(free_name(sorter.folder(label), landed.path.name))
-    told = {"label": label, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
+    told = {"label": label or UNKNOWN, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
     return Entry(landed.name, landed.size_bytes, landed.changed_ns, digest, told, target)
 
 

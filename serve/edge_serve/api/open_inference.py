@@ -25,8 +25,6 @@ from edge_serve.model.engine import Engine
 from edge_serve.model.loaded_model import LoadedModel
 from edge_serve.settings import ServeSettings
 
-__all__ = ["OpenInference"]
-
 VERSION = "1"
 _SMALL_JSON_BYTES = 65_536
 

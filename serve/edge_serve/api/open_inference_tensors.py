@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from edge_serve.http.refusal import Refusal
 
-__all__ = ["InferRequest", "OutputTensor", "RequestedOutput", "parse_request", "write_response"]
-
 _HEADER_BYTES = 65_536
 _MOST_CLASSES = 10_000
 

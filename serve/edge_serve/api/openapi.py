@@ -9,8 +9,6 @@ from typing import Any
 
 from edge_serve.settings import ServeSettings
 
-__all__ = ["openapi"]
-
 
 def openapi(settings: ServeSettings) -> dict[str, Any]:
     """OpenAPI 3.1 for every path but the page's; the security scheme is there where a token is."""

@@ -11,8 +11,6 @@ from starlette.types import Receive
 from edge_serve.http.limits import Limits
 from edge_serve.http.refusal import Refusal
 
-__all__ = ["BodyBudget", "ClientGone", "Share", "read_chunks", "read_whole"]
-
 
 class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
     """The client closed the connection; nobody is left to answer."""

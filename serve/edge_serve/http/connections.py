@@ -15,8 +15,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from edge_serve.http.limits import Limits
 from edge_serve.http.strict_http import StrictConnection
 
-__all__ = ["Connections", "GuardedProtocol"]
-
 _LINGER_S = 2.0
 _LOOK_EVERY_S = 0.25
 

@@ -17,8 +17,6 @@ from edge_serve.http.tokens import TokenCheck
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 
-__all__ = ["API_HEADERS", "Exchange", "Gate"]
-
 CLIENT_GONE = 499
 # Probes have no token, and the page needs none: it holds nothing, and asks for the token itself.
 OPEN_PATHS = frozenset({"/healthz", "/v2/health/live", "/v2/health/ready"})

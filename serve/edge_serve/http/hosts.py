@@ -15,8 +15,6 @@ from ipaddress import ip_address
 from edge_runtime import UsageError
 from edge_serve.http.refusal import Refusal
 
-__all__ = ["HostCheck", "host_name", "is_address", "is_loopback"]
-
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
 _PORT = re.compile(r":\d{1,5}")
 
@@ -33,7 +31,7 @@ class HostCheck:
         self._names = {"localhost", own, f"{own.partition('.')[0]}.local"}
         for name in allowed:
             if host_name(name) is None or ":" in name:
-                raise UsageError(f"--allow-host {name!r} is not a host name", "give a name without port or scheme")
+                raise UsageError(f"`allow_hosts` {name!r} is not a host name", "give a name without port or scheme")
             self._names.add(name.lower().rstrip("."))
 
     def check(self, host: bytes, origin: bytes, site: bytes, *, changes: bool) -> None:

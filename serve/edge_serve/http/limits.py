@@ -3,55 +3,77 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from edge_runtime import MAX_PIXELS, UsageError, available_memory_bytes
-
-__all__ = ["Limits"]
+from edge_runtime import MAX_PIXELS, Setting, UsageError, available_memory_bytes, check_settings
 
 # A share of what is free: the rest is for decoding, which needs more than the files do.
 _BODIES_SHARE_OF_MEMORY = 4
 _BODIES_HELD = 16
+_PANEL = "Limits"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one request and of all together.
+    """Limits of one request and of all together; `headers` is their number.
 
-    `body_bytes`, `files`, `header_bytes` and `headers` bound a request, `pixels` a picture before it is decoded;
-    `timeout_s` bounds how long a client may take for its headers, for its body, and for reading the answer. `queue` is
-    how many pictures may wait, `connections` how many clients may be connected, `grace_s` how long accepted requests
-    may take after SIGTERM.
-
-    Raises UsageError naming the flag where a value makes no sense.
+    Raises UsageError where a value makes no sense.
     """
 
-    body_bytes: int = 10_000_000
-    pixels: int = 50_000_000
-    files: int = 16
-    timeout_s: float = 10.0
-    queue: int = 64
-    connections: int = 256
-    grace_s: float = 10.0
-    header_bytes: int = 16_000
+    body_bytes: Annotated[
+        int,
+        Setting("Largest request.", "MB", _PANEL, flag="--max-body", unit=1e6, at_least=1_000, at_most=2_000_000_000),
+    ] = 10_000_000
+    pixels: Annotated[
+        int,
+        Setting(
+            "Largest picture, in millions of pixels.",
+            "M",
+            _PANEL,
+            flag="--max-pixels",
+            unit=1e6,
+            at_least=1_000,
+            at_most=MAX_PIXELS,
+        ),
+    ] = 50_000_000
+    files: Annotated[
+        int, Setting("Most pictures in a request.", "N", _PANEL, flag="--max-files", at_least=1, at_most=10_000)
+    ] = 16
+    header_bytes: Annotated[
+        int,
+        Setting(
+            "Most of a request's headers together.",
+            "KB",
+            _PANEL,
+            flag="--max-header",
+            unit=1e3,
+            at_least=1_000,
+            at_most=1_000_000,
+        ),
+    ] = 16_000
     headers: int = 100
+    timeout_s: Annotated[
+        float,
+        Setting(
+            "Longest a client may take for each of headers, body, answer.", "TIME", _PANEL, at_least=0.1, at_most=3_600
+        ),
+    ] = 10.0
+    queue: Annotated[
+        int,
+        Setting("Pictures that may wait; more are told to come again (429).", "N", _PANEL, at_least=1, at_most=100_000),
+    ] = 64
+    connections: Annotated[
+        int, Setting("Clients at once; the idlest makes room for more.", "N", _PANEL, at_least=1, at_most=100_000)
+    ] = 256
+    grace_s: Annotated[
+        float, Setting("For what was accepted when it is told to end.", "TIME", _PANEL, at_least=0.1, at_most=3_600)
+    ] = 10.0
 
     def __post_init__(self) -> None:
-        for flag, value, low, high, unit in (
-            ("--max-body", self.body_bytes / 1e6, 0.001, 2_000, " MB"),
-            ("--max-pixels", self.pixels / 1e6, 0.001, MAX_PIXELS / 1e6, " million"),
-            ("--max-files", self.files, 1, 10_000, ""),
-            ("--timeout", self.timeout_s, 0.1, 3_600, " s"),
-            ("--queue", self.queue, 1, 100_000, ""),
-            ("--max-header", self.header_bytes / 1e3, 1, 1_000, " KB"),
-            ("--connections", self.connections, 1, 100_000, ""),
-            ("--grace", self.grace_s, 0.1, 3_600, " s"),
-        ):
-            # Not `value < low`: NaN compares false with everything.
-            if not low <= value <= high:
-                raise UsageError(f"{flag} {value:g} makes no sense", f"from {low:g} to {high:g}{unit}")
+        check_settings(self)
         if self.queue < self.files:
             raise UsageError(
-                f"--queue {self.queue} holds fewer pictures than --max-files {self.files} lets one request bring",
+                f"`queue` {self.queue} holds fewer pictures than `files` {self.files} lets one request bring",
                 "raise the one or lower the other",
             )
 

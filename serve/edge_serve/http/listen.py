@@ -8,8 +8,6 @@ import socket
 from edge_runtime import EdgeError, UsageError
 from edge_serve.http.hosts import is_address
 
-__all__ = ["allow_open_files", "listen", "shown_address"]
-
 _BACKLOG = 256
 
 
@@ -22,7 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise UsageError(
-            f"--host {host} is not known here", "give an address of this machine, such as 0.0.0.0"
+            f"`host` {host} is not known here", "give an address of this machine, such as 0.0.0.0"
         ) from None
     listening = socket.socket(family, kind, protocol)
     try:
@@ -51,7 +49,7 @@ def allow_open_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
     except (ValueError, OSError):
         raise UsageError(
-            f"--connections needs {count} open files, and the system allows {hard}", "lower it, or raise ulimit -n"
+            f"`connections` needs {count} open files, and the system allows {hard}", "lower it, or raise ulimit -n"
         ) from None
 
 
@@ -64,12 +62,12 @@ def shown_address(host: str, port: int) -> str:
 
 def _explained(error: OSError, host: str, port: int) -> EdgeError:
     if error.errno == errno.EADDRINUSE:
-        return EdgeError(f"port {port} is in use", "end what uses it, or give another with --port")
+        return EdgeError(f"port {port} is in use", "end what uses it, or give another with `port`")
     if error.errno in (errno.EACCES, errno.EPERM):
         return UsageError(
             f"port {port} needs rights this user does not have",
             "use a port above 1023, or the unit of edge serve --systemd, which may use it",
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return UsageError(f"--host {host} is no address of this machine", "0.0.0.0 stands for all it has")
-    return EdgeError(f"cannot listen on {host} port {port}: {error.strerror}", "give another --host or --port")
+        return UsageError(f"`host` {host} is no address of this machine", "0.0.0.0 stands for all it has")
+    return EdgeError(f"cannot listen on {host} port {port}: {error.strerror}", "give another `host` or `port`")

@@ -11,8 +11,6 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from edge_serve.http.limits import Limits
 from edge_serve.http.refusal import Refusal, short
 
-__all__ = ["FILE_NAME_HINT", "Form", "Upload", "no_file_name", "read_form"]
-
 FILE_NAME_HINT = "give a picture's part a file name: curl -F file=@photo.jpg"
 _FIELDS = 8
 _FIELD_BYTES = 256

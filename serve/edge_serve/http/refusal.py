@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["Refusal", "short"]
-
 
 class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
     """An answer other than 200: what is wrong (`message`), then what to do about it (`hint`).

@@ -14,8 +14,6 @@ from h11._receivebuffer import ReceiveBuffer
 
 from edge_serve.http.hosts import host_name
 
-__all__ = ["StrictConnection"]
-
 _END_OF_HEAD = b"\r\n\r\n"
 _CHUNK_LINE_BYTES = 256
 # A size that fits into 64 bits, then extensions: what has come of a line that goes on is held to it as well.

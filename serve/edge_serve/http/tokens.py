@@ -11,8 +11,6 @@ from pathlib import Path
 
 from edge_runtime import UsageError
 
-__all__ = ["TOKEN_VARIABLE", "TokenCheck", "read_token"]
-
 TOKEN_VARIABLE = "EDGE_SERVE_TOKEN"
 _SHORTEST = 16
 # What RFC 6750 lets stand behind "Bearer".
@@ -26,16 +24,16 @@ def read_token(flag: str | None, file: Path | None, environment: Mapping[str, st
     Raises UsageError where two of the flags are given, the file cannot be read, or the token is short or malformed.
     """
     if flag is not None and file is not None:
-        raise UsageError("--token and --token-file exclude each other", "give one")
+        raise UsageError("`token` and `token_file` exclude each other", "give one")
     if flag is not None:
-        return _checked(flag, "--token")
+        return _checked(flag, "`token`")
     if file is not None:
         try:
             text = file.read_text(encoding="ascii")
         except OSError as error:
-            raise UsageError(f"--token-file {file} cannot be read: {error.strerror}", "name a readable file") from None
+            raise UsageError(f"`token_file` {file} cannot be read: {error.strerror}", "name a readable file") from None
         except UnicodeDecodeError:
-            raise UsageError(f"--token-file {file} is not plain text", _MAKE_ONE) from None
+            raise UsageError(f"`token_file` {file} is not plain text", _MAKE_ONE) from None
         return _checked(text.strip(), f"the token in {file}")
     given = environment.get(TOKEN_VARIABLE)
     return None if given is None else _checked(given.strip(), TOKEN_VARIABLE)

@@ -16,10 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import Classifier
+from edge_runtime import ImageClassifier
 from edge_serve.settings import ServeSettings
-
-__all__ = ["BatchChoice", "Batcher", "choose_batching"]
 
 _LEAST_S = 0.25
 _ROUNDS = 3
@@ -35,7 +33,9 @@ class BatchChoice:
     reason: str
 
 
-def choose_batching(settings: ServeSettings, wide: Classifier, narrow: Classifier, threads: int) -> BatchChoice:
+def choose_batching(
+    settings: ServeSettings, wide: ImageClassifier, narrow: ImageClassifier, threads: int
+) -> BatchChoice:
     """As `settings` say, or by running both ways in turns for about two seconds."""
     if settings.batching != "auto":
         return BatchChoice(settings.batching == "on", "as asked")
@@ -69,7 +69,7 @@ def _rate(way: Callable[[], object]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    classifier: Classifier
+    classifier: ImageClassifier
     pixels: NDArray[np.uint8]
     done: Future[tuple[NDArray[np.float32], float]]
 
@@ -92,7 +92,7 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="edge-batcher", daemon=True)
         self._thread.start()
 
-    def run(self, classifier: Classifier, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+    def run(self, classifier: ImageClassifier, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities of one picture `[height, width, 3]`, and the seconds that the run took."""
         waiting = _Waiting(classifier, pixels, Future())
         self._queue.put(waiting)

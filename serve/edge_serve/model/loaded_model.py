@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 
-from edge_runtime import Classifier, ModelError, usable_cores
+from edge_runtime import SMALL_MODEL_BYTES, Classifier, ImageClassifier, ModelError, identify_file, usable_cores
 from edge_serve.model.batching import BatchChoice, choose_batching
 from edge_serve.settings import ServeSettings
-
-__all__ = ["FileStamp", "LoadedModel", "load_model", "stamp"]
-
-FileStamp = tuple[int, int, int]
-
-# As in `Classifier.predict_many`: a second copy of so much is no burden.
-_SMALL_MODEL_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +20,12 @@ class LoadedModel:
     picture of its own, which gives more pictures a second. Of a large file there is one copy, and both are the same.
     """
 
-    wide: Classifier
-    narrow: Classifier
+    wide: ImageClassifier
+    narrow: ImageClassifier
     threads: int
     choice: BatchChoice
-    file: FileStamp
+    file: tuple[int, ...]
     loaded: str
-
-
-def stamp(path: Path) -> FileStamp | None:
-    """What tells a file from its successor under the same name; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> LoadedModel:
@@ -51,22 +34,22 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     Raises UsageError or ModelError where the file cannot serve, also when it changes meanwhile.
     """
     path = settings.model
-    before = stamp(path)
+    before = identify_file(path)
     threads = settings.threads or usable_cores()
     wide = Classifier(path, threads=threads)
-    small = before is None or before[0] <= _SMALL_MODEL_BYTES
+    small = before is None or before[0] <= SMALL_MODEL_BYTES
     narrow = Classifier(path, threads=1) if small and threads > 1 else wide
     _try(wide)
     if narrow is not wide:
         _try(narrow)
-    if before is None or stamp(path) != before:
+    if before is None or identify_file(path) != before:
         raise ModelError(f"{path} changed while it was read", "replace it by renaming the new file over it")
     choice = known or choose_batching(settings, wide, narrow, threads)
     loaded = datetime.now(UTC).isoformat(timespec="seconds")
     return LoadedModel(wide, narrow, threads, choice, before, loaded)
 
 
-def _try(classifier: Classifier) -> None:
+def _try(classifier: ImageClassifier) -> None:
     """A file may open and still fail on its input. Raises ModelError."""
     contract = classifier.preprocessing
     grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)

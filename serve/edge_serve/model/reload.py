@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from edge_runtime import EdgeError
+from edge_runtime import EdgeError, identify_file
 from edge_serve.model.engine import Engine
-from edge_serve.model.loaded_model import LoadedModel, load_model, stamp
+from edge_serve.model.loaded_model import LoadedModel, load_model
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
-
-__all__ = ["Reloader"]
 
 _LOOK_EVERY_S = 1.0
 
@@ -32,7 +30,7 @@ class Reloader:
         """Look at the file now. A bad one is logged, and the old one goes on."""
         async with self._busy:
             # What lies there now has been looked at, good or bad.
-            self._seen = stamp(self._settings.model) or self._seen
+            self._seen = identify_file(self._settings.model) or self._seen
             old = self._engine.model
             try:
                 # Measuring again under load would measure the load.
@@ -52,7 +50,7 @@ class Reloader:
         before = None
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            found = stamp(self._settings.model)
+            found = identify_file(self._settings.model)
             if found is not None and found != self._seen and found == before:
                 await self.reload()
             before = found

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any
 
-__all__ = ["RequestLog"]
-
 _HELD_LINES = 10_000
 
 

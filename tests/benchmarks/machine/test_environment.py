@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import json
 
-from edge_benchmarks import read_environment
-from edge_benchmarks.machine.environment import Environment
+from edge_benchmarks.machine.environment import Environment, read_environment
 from edge_runtime import usable_cores
 
 

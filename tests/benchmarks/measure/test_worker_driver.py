@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_benchmarks import Contestant, draw_picture
+from edge_benchmarks import Contestant
 from edge_benchmarks.measure.worker_driver import Worker
+from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.models.engines import Setup
 from edge_runtime import Accuracy, ImageError, ModelError, Sample, UsageError
 from tiny_model import write_tiny_model

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge_benchmarks import Contestant, draw_picture
+from edge_benchmarks import Contestant
+from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.models.engines import Setup
 from edge_runtime import ModelError, UsageError
 from tiny_model import write_tiny_model

@@ -31,7 +31,7 @@ def test_any_other_graph_runs_on_random_numbers_alone(tmp_path: Path) -> None:
     assert not contestant.takes_images
     with pytest.raises(UsageError, match="takes no pictures") as caught:
         contestant.setup(threads=1, batch=2, images=(tmp_path / "x.png",))
-    assert "--random-input" in caught.value.hint
+    assert "`random_input`" in caught.value.hint
     engine = open_engine(contestant.setup(threads=1, batch=2, images=()))
     assert engine.run(np.stack(random_pixels(None, 4))).shape == (4, 7)
 

@@ -38,7 +38,7 @@ def test_precisions_by_name() -> None:
     assert choose_precisions("int8, FP32") == ("fp32", "int8")
     assert choose_precisions("int8") == ("int8",)
     for wrong in ("", "int4", "fp32,half"):
-        with pytest.raises(UsageError, match="--precision"):
+        with pytest.raises(UsageError, match="`precision`"):
             choose_precisions(wrong)
 
 

@@ -16,7 +16,7 @@ def test_engines_by_name() -> None:
     assert choose_engines("torch, OpenVINO,torch") == ("torch", "openvino")
     assert choose_engines("all") == ("torch", "torchscript", "openvino")
     for wrong in ("", "tensorrt", "onnxruntime"):
-        with pytest.raises(UsageError, match="--against"):
+        with pytest.raises(UsageError, match="`against`"):
             choose_engines(wrong)
 
 

@@ -24,7 +24,7 @@ from edge_benchmarks import (
 )
 from edge_benchmarks.machine.other_load import Busyness
 from edge_benchmarks.measure.sustained import Bucket, Sustained
-from edge_benchmarks.models.accuracy import SourcedAccuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import Failure, Report
 from edge_runtime import OutputError, Timings, UsageError
 

@@ -47,7 +47,7 @@ def test_names_stand_beside_their_marks_and_not_on_each_other(tmp_path: Path, mo
     from matplotlib.figure import Figure
 
     figures: list[Figure] = []
-    monkeypatch.setattr(plots, "_save", lambda figure, _: figures.append(figure))
+    monkeypatch.setattr(plots, "save_png", lambda figure, _: figures.append(figure))
     # Three that are nearly the same, and others around them.
     places = [(10.0, 0.80), (10.2, 0.803), (10.4, 0.798), (9.0, 0.75), (20.0, 0.85), (40.0, 0.86), (35.0, 0.70)]
     rows = [make_row(f"model-{i}.onnx", ms, accuracy=accuracy) for i, (ms, accuracy) in enumerate(places)]
@@ -98,6 +98,13 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, 
         with pytest.raises(MissingExtraError) as caught:
             draw()
         assert "edge-vision[bench]" in caught.value.hint
+
+
+@needs_matplotlib
+def test_letters_and_signs_of_any_name_are_drawn(tmp_path: Path) -> None:
+    rows = [make_row(name, accuracy=0.9) for name in ("木.onnx", "$\\alpha$.onnx", "two\nlines.onnx", "\udcff.onnx")]
+    draw_latency(make_report(rows), tmp_path / "x.png")
+    assert draw_tradeoff(make_report(rows), tmp_path / "y.png") == ""
 
 
 @needs_matplotlib

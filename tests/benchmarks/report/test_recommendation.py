@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from bench_reports import make_report, make_row, noisy_timings
 from edge_benchmarks import Limits, recommend
-from edge_benchmarks.models.accuracy import SourcedAccuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_runtime import Timings
 
@@ -54,7 +54,7 @@ def test_where_none_keeps_the_limits_the_nearest_is_named() -> None:
 def test_without_accuracy_the_fastest_is_taken_and_that_is_said() -> None:
     found = recommend(make_report([make_row("slow", 9.0), make_row("fast", 3.0)]), Limits())
     assert found.row is not None and found.row.model == "fast"
-    assert any("--data" in reason for reason in found.reasons)
+    assert any("`data`" in reason for reason in found.reasons)
 
 
 def test_of_equally_accurate_ones_the_fastest() -> None:

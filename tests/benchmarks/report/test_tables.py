@@ -6,7 +6,7 @@ import pytest
 
 from bench_reports import make_report, make_row, noisy_timings
 from edge_benchmarks import cost_table, describe_conditions, latency_table, milliseconds, short_names, sustained_table
-from edge_benchmarks.machine.temperature import Conditions, Reading, Series
+from edge_benchmarks.machine.thermal import Conditions, Reading, Series
 from edge_benchmarks.measure.sustained import Bucket, Sustained
 from edge_benchmarks.report.markdown import markdown_text
 from edge_runtime import Timings

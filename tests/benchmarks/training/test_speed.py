@@ -25,9 +25,9 @@ from edge_runtime import DataError, EdgeError, UsageError, scan
 from edge_train import build, find_backbone
 
 
-def training_speed(*words: str | Path, module: str = "training_speed") -> subprocess.CompletedProcess[str]:
+def training_speed(*words: str | Path, module: str = "speed") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", f"edge_benchmarks.{module}", *map(str, words)],
+        [sys.executable, "-m", f"edge_benchmarks.training.{module}", *map(str, words)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

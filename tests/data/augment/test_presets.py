@@ -305,7 +305,7 @@ def test_strong_makes_two_changes_of_thirteen() -> None:
 
 
 def test_an_unknown_preset_is_answered_with_the_known() -> None:
-    with pytest.raises(UsageError, match=r"--augment stong is not known .*light, standard.*strong"):
+    with pytest.raises(UsageError, match=r"`augment` stong is not known .*light, standard.*strong"):
         find_augmentation("stong")
 
 

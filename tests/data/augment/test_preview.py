@@ -120,7 +120,7 @@ def test_the_contract_is_the_one_training_chooses(
     from edge_data import find_data
     from edge_runtime import scan
     from edge_train import find_backbone
-    from edge_train.network.input_size import choose_preprocessing
+    from edge_train.network.input_preprocessing import choose_preprocessing
 
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
     for path in [tmp_path / "data" / label / f"{n}.png" for label in "ab" for n in range(2)]:
@@ -168,7 +168,7 @@ def test_it_replaces_a_png_and_refuses_anything_else(data: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"augment": "stong"}, "--augment stong is not known"),
+        ({"augment": "stong"}, "`augment` stong is not known"),
         ({"draws": 0, "augment": "light"}, "0 draws"),
         ({"images": 0}, "0 images"),
         ({"seed": -1}, "seed -1"),

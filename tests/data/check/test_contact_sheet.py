@@ -71,7 +71,7 @@ def test_no_sheet_is_drawn_into_the_data_and_wrong_settings_are_refused(data: Pa
     with pytest.raises(UsageError, match=r"notes\.png is there and is not a PNG"):
         check_data(data, sheet=tmp_path / "notes.png")
     assert (tmp_path / "notes.png").read_text(encoding="utf-8") == "precious"
-    with pytest.raises(UsageError, match="threads -1"):
+    with pytest.raises(UsageError, match="`threads` -1"):
         check_data(data, threads=-1)
     with pytest.raises(OutputError, match="gone"):
         check_data(data, sheet=tmp_path / "gone/sheet.png")

@@ -86,7 +86,7 @@ def test_without_a_network_it_is_one_clear_error_and_nothing_is_left(
     monkeypatch.setattr("edge_data.sets.cifar10.URL", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1:9") as caught:
         cifar10_folder()
-    assert "--data" in caught.value.hint
+    assert "`data`" in caught.value.hint
     assert not list((tmp_path / "cache").glob("*")) if (tmp_path / "cache").exists() else True
 
 

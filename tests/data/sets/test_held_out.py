@@ -87,7 +87,7 @@ def test_another_flat_folder_is_taken_whole(tmp_path: Path) -> None:
         assert (chosen.split, len(chosen.samples)) == ("all", 3)
     with pytest.raises(DataError, match="no split test") as caught:
         choose_evaluation(card, None, other, "test")
-    assert "--split all" in caught.value.hint
+    assert "`split` all" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_labels_are_the_models_and_unknown_ones_are_refused(tmp_path: Path) -> N
 def test_without_run_and_folder_one_is_asked_for() -> None:
     with pytest.raises(UsageError) as caught:
         choose_evaluation(CARD, None, None, None)
-    assert "--data" in caught.value.hint
+    assert "`data`" in caught.value.hint
 
 
 def test_a_data_folder_that_is_gone_is_asked_for(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_data_folder_that_is_gone_is_asked_for(tmp_path: Path) -> None:
     data.rename(tmp_path / "moved")
     with pytest.raises(DataError, match=f"{data}.*is gone") as caught:
         choose_evaluation(CARD, run, None, None)
-    assert "--data" in caught.value.hint
+    assert "`data`" in caught.value.hint
 
 
 @pytest.mark.parametrize("data_root", [None, "", 3, ["x"]])
@@ -144,7 +144,7 @@ def test_a_run_that_does_not_say_its_folder_never_means_the_current_one(
     run = make_run(tmp_path / "run", data_root)
     with pytest.raises(DataError, match="does not say") as caught:
         choose_evaluation(CARD, run, None, None)
-    assert "config.json" in caught.value.message and "--data" in caught.value.hint
+    assert "config.json" in caught.value.message and "`data`" in caught.value.hint
 
 
 def test_a_run_without_its_split_is_named(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_members_without_a_common_validation_image_are_refused(runs: Path) -> No
     members = read_members([Run(runs / "first"), Run(runs / "second")])
     with pytest.raises(UsageError, match="no image is in the validation split of all 2 runs") as caught:
         common_validation(members, None, lambda _: None)
-    assert "--seed" in caught.value.hint
+    assert "`seed`" in caught.value.hint
 
 
 def test_other_data_of_the_same_names_is_not_common(runs: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_what_cannot_be_averaged_is_refused_with_the_way_out(runs: Path) -> None
     first, second = Run(runs / "first"), Run(runs / "second")
     with pytest.raises(UsageError, match=r"takes 48×48 pixels.*56×56") as caught:
         read_members([first, Run(runs / "larger")])
-    assert "--image-size 48" in caught.value.hint
+    assert "`image_size` 48" in caught.value.hint
     with pytest.raises(UsageError, match="twice"):
         read_members([first, Run(runs / "second" / ".." / "first")])
     with pytest.raises(UsageError, match="no one embedding"):

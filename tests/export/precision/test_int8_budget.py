@@ -85,7 +85,7 @@ def test_over_budget_the_export_is_refused_and_nothing_is_left(tmp_path: Path) -
     with pytest.raises(ParityError, match=r"int8 loses \d+\.\d points.*1 are allowed.*of 48") as caught:
         fit_budget(net, out, [colours(8)[0]], batches(), 1.0, threads=1)
     assert caught.value.exit_code == 1
-    assert "--max-drop" in caught.value.hint
+    assert "`max_drop_points`" in caught.value.hint
     assert "conv0" in caught.value.message
     assert not out.exists()
     with pytest.raises(ParityError):

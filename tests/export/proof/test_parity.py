@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 
 from edge_export.proof.answers import Answers, Model, Pixels
 from edge_export.proof.parity import Parity, check_parity, expect
-from edge_export.proof.pictures import HOSTILE, Picture, hostile_pictures, spread
+from edge_export.proof.sample_images import HOSTILE, Picture, hostile_pictures, spread
 from edge_runtime import ParityError, Preprocessing, Sample
 
 CONTRACT = Preprocessing(resize_px=40, height_px=32, width_px=32, interpolation="bilinear")

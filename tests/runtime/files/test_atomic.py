@@ -136,7 +136,7 @@ def test_a_folder_that_is_not_there_is_an_output_error(tmp_path: Path, place: st
     (tmp_path / "file").write_text("I am no folder", encoding="utf-8")
     with pytest.raises(OutputError, match=said) as caught:
         write_json(tmp_path / place, {})
-    assert str(tmp_path / place) in caught.value.message and "--out" in caught.value.hint
+    assert str(tmp_path / place) in caught.value.message and "`out`" in caught.value.hint
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="nothing is closed to root")

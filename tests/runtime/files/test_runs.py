@@ -106,7 +106,7 @@ def test_a_damaged_config_is_named(tmp_path: Path, content: bytes) -> None:
     run.config.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"config\.json") as caught:
         run.read_config()
-    assert str(run.path) in caught.value.message and "--run" in caught.value.hint
+    assert str(run.path) in caught.value.message and "`run`" in caught.value.hint
 
 
 def test_a_missing_config_means_no_run_folder(tmp_path: Path) -> None:

@@ -124,6 +124,15 @@ def test_half_a_photo_is_refused_by_name(tmp_path: Path, reduce_to_px: int | Non
             decode(path.read_bytes())
 
 
+def test_an_image_is_called_what_the_caller_says_and_no_address_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.tif").write_bytes(encode(Image.new("RGB", (9, 9)), "TIFF")[:40])
+    for source in (tmp_path / "x.tif", (tmp_path / "x.tif").read_bytes(), tmp_path / "gone", b""):
+        with pytest.raises(ImageError) as refused:
+            decode(source, name="a photo\nof image bytes")
+        assert refused.value.message.startswith("a photo\\nof image bytes ")
+        assert " at 0x" not in refused.value.message and str(tmp_path) not in refused.value.message
+
+
 @given(name=st.sampled_from(sorted(WHOLE)), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12))
 @settings(max_examples=400, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -274,7 +274,7 @@ def test_settings_that_make_no_sense_are_refused_at_the_call(classifier: Classif
     with pytest.raises(UsageError, match="skip"):
         classifier.predict_many([], on_error="skip")  # type: ignore[call-overload]
     for threads in (0, -1):
-        with pytest.raises(UsageError, match=f"--threads {threads}"):
+        with pytest.raises(UsageError, match=f"`threads` {threads}"):
             Classifier(model, threads=threads)
 
 

@@ -56,4 +56,4 @@ def test_a_file_without_it_says_how_to_get_it(tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=r"plain\.onnx gives no embedding") as caught:
             ask()
-        assert "--with-embedding" in caught.value.hint
+        assert "`with_embedding`" in caught.value.hint

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime import EdgeError, ForeignClassifier, ModelError, UsageError, read_labels
+from edge_runtime import Classifier, EdgeError, ForeignClassifier, ModelError, UsageError, read_labels
 
 onnx = pytest.importorskip("onnx")
 
@@ -110,7 +111,7 @@ def test_of_several_outputs_the_one_with_as_many_as_labels_is_the_answer(tmp_pat
 
 def test_a_graph_of_four_images_at_a_time_runs_once_for_four(tmp_path: Path) -> None:
     classifier = ForeignClassifier(write(tmp_path / "m.onnx", [4, 3, 32, 32]), labels=LABELS, threads=2)
-    session = classifier._session._session
+    session = classifier._graph.session
     runs = []
 
     class Counting:
@@ -118,7 +119,7 @@ def test_a_graph_of_four_images_at_a_time_runs_once_for_four(tmp_path: Path) -> 
             runs.append(words)
             return session.run(*words)
 
-    classifier._session._session = Counting()
+    classifier._graph = replace(classifier._graph, session=Counting())
     pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue") * 7]
     assert [answer.label for answer in classifier.predict_many(pictures)] == list(LABELS) * 7
     assert len(runs) == 6
@@ -129,7 +130,7 @@ def test_each_thread_runs_a_graph_of_its_own(tmp_path: Path) -> None:
     pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime", "blue") * 7]
     answers = list(classifier.predict_many(pictures))
     assert [answer.label for answer in answers] == list(LABELS) * 7
-    assert classifier._alone is not None and classifier._alone is not classifier._session
+    assert classifier._alone is not None and classifier._alone is not classifier._graph
     for picture, answer in zip(pictures, answers, strict=True):
         np.testing.assert_allclose(answer.probabilities, classifier.predict(picture).probabilities, atol=1e-6)
 
@@ -159,12 +160,25 @@ def test_labels_that_are_none(tmp_path: Path, content: bytes) -> None:
         read_labels(tmp_path / "labels.txt")
 
 
-def test_a_label_that_stands_twice_is_named_with_its_lines(tmp_path: Path) -> None:
+def test_labels_that_stand_twice_are_told_apart_by_their_lines(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("crane\nbee\ncrane \n")
-    with pytest.raises(UsageError, match=r"'crane' twice, in lines 1 and 3"):
-        read_labels(tmp_path / "labels.txt")
-    with pytest.raises(ModelError, match="the label 'b' twice"):
-        ForeignClassifier(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), labels=("a", "b", "b"), threads=1)
+    model = write(tmp_path / "m.onnx", ["n", 3, 32, 32])
+    classifier = ForeignClassifier(model, labels=read_labels(tmp_path / "labels.txt"), threads=1)
+    assert classifier.labels == classifier.card.labels == ("crane (1)", "bee", "crane (3)")
+    assert "2 labels stand twice and have their line, as in 'crane (1)'" in classifier.note
+    again = pickle.loads(pickle.dumps(classifier))
+    assert (again.labels, again.note.partition(": ")[2]) == (classifier.labels, classifier.note.partition(": ")[2])
+    assert again.predict(Image.new("RGB", (9, 9), "blue")).label == "crane (3)"
+    with pytest.raises(ModelError, match=r"the label 'a \(2\)' twice"):
+        ForeignClassifier(model, labels=("a (2)", "a", "a"), threads=1)
+
+
+def test_it_is_a_sibling_of_the_classifier(tmp_path: Path) -> None:
+    classifier = ForeignClassifier(write(tmp_path / "m.onnx", ["n", 3, 32, 32]), labels=LABELS, threads=1)
+    assert not isinstance(classifier, Classifier)
+    assert repr(classifier) == f"ForeignClassifier({str(tmp_path / 'm.onnx')!r}, 3 labels, foreign)"
+    with pytest.raises(ModelError, match="no embedding"):
+        classifier.embedding(Image.new("RGB", (9, 9), "blue"))
 
 
 def test_labels_are_lines(tmp_path: Path) -> None:

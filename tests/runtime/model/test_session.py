@@ -51,10 +51,6 @@ def test_a_model_opens_with_the_threads_it_is_given(model: Path) -> None:
     assert open_session(str(model)).run(None, {"image": np.zeros((2, 32, 32, 3), np.uint8)})[0].shape == (2, 3)
 
 
-def test_telemetry_is_switched_off() -> None:
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [

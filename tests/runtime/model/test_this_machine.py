@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from edge_runtime import Classifier, write_json
+from edge_runtime import Classifier, open_quick_load, write_json
 from edge_runtime.model.this_machine import (
     NOTE_FORMAT,
     describe_file,
@@ -117,6 +117,7 @@ def test_labels_are_the_portable_files_to_say(model: Path) -> None:
     quick, _ = quick_load_paths(model)
     write_tiny_model(quick, labels=("c", "b", "a"), sharpness=0.0)
     write_quick_load_note(model, onnxruntime.__version__)
+    assert open_quick_load(model) is None
     assert not quick_answers(model) and Classifier(model).labels == ("a", "b", "c")
 
 
@@ -145,6 +146,15 @@ def test_what_another_user_owns_is_silently_passed_over(
     else:
         pytest.skip("needs root")
     assert not is_quick(model)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_what_the_owner_of_the_portable_file_owns_is_opened(model: Path) -> None:
+    for path in quick_load_paths(model):
+        os.chown(path, 65534, -1)
+    assert not is_quick(model)
+    os.chown(model, 65534, -1)
+    assert is_quick(model)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
@@ -184,6 +194,7 @@ def test_an_optimised_form_that_onnxruntime_refuses_is_silently_passed_over(
     value = json.loads(note.read_text())
     write_json(note, {**value, "optimized": describe_file(quick)})
     assert find_quick_load(model, onnxruntime.__version__) == quick
+    assert open_quick_load(model) is None
     assert Classifier(model).labels == ("a", "b", "c")
     assert capfd.readouterr() == ("", "")
 

@@ -56,7 +56,7 @@ def test_unreadable_images_are_named_and_not_counted(classifier: Classifier, tmp
 def test_no_samples_are_a_data_error(classifier: Classifier, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no image to evaluate on") as caught:
         evaluate(classifier, tmp_path, [])
-    assert str(tmp_path) in caught.value.message and "--data" in caught.value.hint
+    assert str(tmp_path) in caught.value.message and "`data`" in caught.value.hint
 
 
 def test_where_none_can_be_read_the_first_is_named(classifier: Classifier, tmp_path: Path) -> None:

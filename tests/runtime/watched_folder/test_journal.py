@@ -76,7 +76,7 @@ def test_another_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
 def test_a_folder_a_pipe_and_a_place_that_is_not_there_are_one_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name, kind in (("pipe", UsageError), (".", UsageError), ("gone/journal", OutputError)):
-        with pytest.raises(kind, match="--state"):
+        with pytest.raises(kind, match="`state`"):
             Journal(tmp_path / name, tmp_path)
 
 

@@ -59,8 +59,17 @@ def test_two_labels_never_share_a_folder(tmp_path: Path, labels: list[str]) -> N
 def test_nor_do_any_two(some: set[str], more: set[str]) -> None:
     labels = sorted(some | more)
     sorter = Sorter("{label}", labels)
-    names = {unicodedata.normalize("NFC", sorter.folder(label).name).casefold() for label in labels}
-    assert len(names) == len(labels)
+    names = {unicodedata.normalize("NFC", sorter.folder(label).name).casefold() for label in (*labels, None)}
+    assert len(names) == len(labels) + 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "name"), [(["a"], "unknown"), (["unknown"], "%5Funknown"), (["Unknown", "_unknown"], "%5Funknown")]
+)
+def test_what_has_no_label_shares_no_folder_with_a_label_of_that_name(labels: list[str], name: str) -> None:
+    sorter = Sorter("{label}", labels)
+    assert sorter.folder(None).name == name
+    assert [sorter.folder(label).name for label in labels] == labels
 
 
 @pytest.mark.parametrize(

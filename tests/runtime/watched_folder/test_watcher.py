@@ -53,9 +53,11 @@ def watched(
     *,
     looks: int = 8,
     sorter: Sorter | None = None,
+    min_confidence: float = 0.0,
 ) -> Iterator[Sighting | ImageError]:
     with Journal(folder / ".journal", folder) as journal:
-        yield from watch(classifier, folder, journal, sorter=sorter, stop=Looks(monkeypatch, looks))
+        stop = Looks(monkeypatch, looks)
+        yield from watch(classifier, folder, journal, sorter=sorter, min_confidence=min_confidence, stop=stop)
 
 
 def test_what_may_not_be_read_is_said_once_and_answered_once_it_may(
@@ -110,6 +112,19 @@ def test_a_sorted_picture_is_told_with_its_place_and_not_found_again(
     assert isinstance(seen, Sighting) and seen.moved_to == str(root / "red" / "x.bmp")
     assert Path(seen.moved_to).read_bytes() == picture("red") and not (folder / "x.bmp").exists()
     assert list(watched(classifier, folder, monkeypatch, looks=12, sorter=sorter)) == []
+
+
+@pytest.mark.parametrize(("min_confidence", "name"), [(0.0, "unknown"), (0.5, "%5Funknown")])
+def test_what_is_unknown_does_not_lie_with_a_class_of_that_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, min_confidence: float, name: str
+) -> None:
+    model = write_tiny_model(folder.parent / "unsure.onnx", labels=("unknown", "a", "b"), sharpness=0.0)
+    classifier = Classifier(model, threads=1)
+    (folder / "x.bmp").write_bytes(picture("red"))
+    sorter = Sorter(str(folder.parent / "sorted" / "{label}"), classifier.labels)
+    (seen,) = watched(classifier, folder, monkeypatch, sorter=sorter, min_confidence=min_confidence)
+    assert isinstance(seen, Sighting) and seen.label == "unknown"
+    assert seen.moved_to is not None and Path(seen.moved_to).parent.name == name
 
 
 def test_a_picture_taken_away_before_it_could_be_moved_is_not_told_as_moved(

@@ -39,7 +39,7 @@ def test_the_small_stem_keeps_the_resolution() -> None:
 @pytest.mark.parametrize("name", [name for name in BACKBONES if not name.startswith("resnet")])
 def test_other_backbones_have_no_small_stem(name: str) -> None:
     device = torch.device("meta" if name != "regnet_y_400mf" else "cpu")
-    with device, pytest.raises(UsageError, match=f"--stem small is for ResNets, not for {name}") as caught:
+    with device, pytest.raises(UsageError, match=f"`stem` small is for ResNets, not for {name}") as caught:
         build(find_backbone(name), classes=3, stem="small")
     assert caught.value.exit_code == 2
 
@@ -48,7 +48,7 @@ def test_a_run_with_the_small_stem_takes_images_at_their_own_size(tiny_pictures:
     ear = Ear()
     given = {"backbone": "resnet18", "stem": "small", "image_size": None, "strategy": "auto", "epochs": 1}
     result = train(quick_settings(tiny_pictures, tmp_path, **given), ear)
-    assert "input 40×40 px (the images' own, as --stem small takes them): the whole picture" in ear.lines
+    assert "input 40×40 px (the images' own, as `stem` small takes them): the whole picture" in ear.lines
     assert result.summary["strategy"] == "scratch"
     checkpoint = load_checkpoint(result.run.best)
     assert dict(checkpoint.card.architecture) == {"stem": "small"}
@@ -72,7 +72,7 @@ def test_hidden_units_make_a_head_of_two_layers(name: str, dropout: float | None
 
 
 def test_a_convolution_as_head_takes_no_hidden_units() -> None:
-    with pytest.raises(UsageError, match="--hidden-units: the head of squeezenet1_1 is a convolution"):
+    with pytest.raises(UsageError, match="`hidden_units`: the head of squeezenet1_1 is a convolution"):
         build(find_backbone("squeezenet1_1"), classes=3, hidden_units=8)
 
 

@@ -158,7 +158,7 @@ def test_the_weights_of_another_backbone_are_refused_by_key_and_by_guess(tmp_pat
     assert "does not fit shufflenet_v2_x0_5" in error.message
     assert "missing (conv1.0.weight, conv1.1.weight, conv1.1.bias, …)" in error.message
     assert "unexpected (features.0.0.weight, " in error.message
-    assert error.hint == "these look like the weights of mobilenet_v2: use --backbone mobilenet_v2"
+    assert error.hint == "these look like the weights of mobilenet_v2: use `backbone` mobilenet_v2"
 
 
 def test_the_same_names_in_other_shapes_are_refused_with_both_shapes(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_larger_relative_that_holds_all_our_keys_is_refused(tmp_path: Path) ->
     torch.save(models.resnet34(weights=None).state_dict(), tmp_path / "net.pth")
     error = refusal(build(BACKBONES["resnet18"], classes=2), tmp_path / "net.pth", "resnet18")
     assert "unexpected (layer1.2.conv1.weight, " in error.message
-    assert "--backbone" not in error.hint
+    assert "`backbone`" not in error.hint
 
 
 def test_a_single_missing_key_is_named_alone(tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_the_shared_imagenet_weights_fit(name: str) -> None:
     assert path.name in load_pretrained(model, backbone, path)
     with pytest.raises(WeightsError) as caught:
         load_pretrained(shufflenet(1), SHUFFLENET, path)
-    assert f"--backbone {name}" in caught.value.hint
+    assert f"`backbone` {name}" in caught.value.hint
 
 
 # ---- the hub
@@ -325,7 +325,7 @@ def test_without_a_network_the_error_is_quick_and_names_the_three_ways_out(hub: 
     assert time.monotonic() - began < 5
     assert "https://download.pytorch.org/models/shufflenetv2_x0.5-f707e7126e.pth" in caught.value.message
     assert "refused" in caught.value.message
-    assert "--weights FILE" in caught.value.hint
+    assert "`weights` FILE" in caught.value.hint
     assert str(hub / "shufflenetv2_x0.5-f707e7126e.pth") in caught.value.hint
-    assert "--strategy scratch" in caught.value.hint
+    assert "`strategy` scratch" in caught.value.hint
     assert not list(hub.glob("*"))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import subprocess
+import sys
 import time
+import zipfile
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -14,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 from PIL import Image
 
 from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
-from edge_train.report.page import RunReport, repeat_command, write_report
+from edge_train.report.page import RunReport, _template, repeat_command, write_report
 from edge_train.run.split_answers import SplitAnswers
 
 VOID = {"meta", "img", "br"}
@@ -193,6 +197,12 @@ def test_a_diagnosis_stands_with_its_flag(tmp_path: Path) -> None:
     assert "Nothing stands out" not in text
 
 
+def test_a_pointer_on_a_chart_is_told_what_it_is_on(tmp_path: Path) -> None:
+    text = written(tmp_path, a_report(tmp_path)).text
+    assert "<title>epoch 1: training 0.700</title>" in text and "<title>epoch 2: validation 75.0 %</title>" in text
+    assert re.search(r"<title>\d images, confidence \d\d\.\d%, right \d+\.\d%</title>", text)
+
+
 def test_it_can_be_read_without_eyes(tmp_path: Path) -> None:
     draw(tmp_path / "val/1.png")
     page = written(tmp_path, a_report(tmp_path))
@@ -264,3 +274,19 @@ def test_repeating_gives_what_differs_from_the_defaults() -> None:
     assert repeat_command(settings) == (
         "edge train --data 'my photos; rm -rf' --batch-size 8 --strategy fine-tune --ema --no-amp --lr-scale 0.5"
     )
+
+
+def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    root = Path(__file__).parents[3]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, capture_output=True, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        shipped = archive.read("edge_train/report/report.html")
+    assert shipped == (root / "train/edge_train/report/report.html").read_bytes()
+
+
+def test_nothing_that_is_missing_is_left_out_silently() -> None:
+    with pytest.raises(UndefinedError):
+        _template().render(name="only this")

@@ -155,6 +155,7 @@ def test_a_run_that_ended_in_its_first_epoch_begins_again(
     assert any(line.startswith(f"beginning {path} again") for line in ear.lines)
     for name in ("last", "best"):
         assert equal(weights(result.run, name), weights(left_alone, name))
+    assert result.summary["command"] == json.loads(left_alone.summary.read_text())["command"]
     assert result.card.created == created and [each.name for each in (tmp_path / "cut").iterdir()] == [path.name]
     config = json.loads(Run(path).config.read_text())
     config["card"]["data"]["fingerprint"] = "of other images"

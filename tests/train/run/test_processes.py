@@ -179,7 +179,7 @@ def test_a_batch_too_small_to_be_shared_is_refused(
     import edge_train.run.prepare
 
     monkeypatch.setattr(edge_train.run.prepare, "join_world", lambda device: (World(0, 4), device))
-    with pytest.raises(UsageError, match="--batch-size 7 is too small for 4 processes") as caught:
+    with pytest.raises(UsageError, match="`batch_size` 7 is too small for 4 processes") as caught:
         train(quick_settings(few_shapes, tmp_path, batch_size=7))
     assert caught.value.hint == "give at least 8"
 

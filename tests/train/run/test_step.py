@@ -127,7 +127,7 @@ def test_the_pieces_stay_so_that_memory_is_not_tried_again() -> None:
 def test_one_image_that_is_too_large_is_an_error_with_a_way_out(error: Any) -> None:
     with pytest.raises(EdgeError, match="memory does not suffice for training") as caught:
         learn(made(0, error=error), 6)
-    assert "--batch-size" in caught.value.hint and "--image-size" in caught.value.hint
+    assert "`batch_size`" in caught.value.hint and "`image_size`" in caught.value.hint
 
 
 def test_another_error_is_not_taken_for_want_of_memory() -> None:
@@ -179,4 +179,4 @@ def test_memory_that_ends_elsewhere_is_an_error_too(
     monkeypatch.setattr(Network, "forward", cramped)
     with pytest.raises(EdgeError, match="memory does not suffice for training") as caught:
         train(quick_settings(few_shapes, tmp_path))
-    assert "--batch-size" in caught.value.hint
+    assert "`batch_size`" in caught.value.hint

@@ -143,7 +143,7 @@ def test_what_no_run_changed_is_bit_for_bit_what_it_was(good: Run, made: Any) ->
 
 
 def test_its_probabilities_are_calibrated_on_validation(made: Any) -> None:
-    from edge_train.strategy.temperature import fit_temperature
+    from edge_train.strategy.calibration import fit_temperature
 
     images, labels = pixels(made.run, "val")
     with torch.no_grad():

@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, strategies as st
-from PIL import Image
+from PIL import Image, ImageColor
 
 torch = pytest.importorskip("torch")
 
 from edge_data import draw_shapes  # noqa: E402
-from edge_data.drawing.sheet import RIGHT, WRONG, plain, tint  # noqa: E402
+from edge_data.drawing.colours import RIGHT, WRONG, tint  # noqa: E402
+from edge_data.drawing.sheet import plain  # noqa: E402
 from edge_runtime import (  # noqa: E402
     EdgeError,
+    MissingExtraError,
     Run,
     Silence,
     UsageError,
@@ -26,14 +29,12 @@ from edge_runtime import (  # noqa: E402
     wilson_interval,
 )
 from edge_train import STRATEGIES, TrainSettings, build, find_backbone, train  # noqa: E402
+from edge_train.several_runs.comparing import _look, _make_folder, compare  # noqa: E402
 from edge_train.several_runs.comparison import (  # noqa: E402
     Comparison,
     StrategyRow,
     _images_to_tell_apart,
-    _look,
-    _make_folder,
     choose_best,
-    compare,
 )
 from edge_train.several_runs.comparison_pictures import (  # noqa: E402
     Answered,
@@ -105,7 +106,7 @@ def test_the_rows_say_what_the_runs_say(compared: Comparison) -> None:
         with row.run.metrics.open() as file:
             epochs = list(csv.DictReader(file))
         best = epochs[summary["best_epoch"] - 1]
-        assert row.train_accuracy == float(best["train_accuracy"]) and row.best_epoch == int(best["epoch"])
+        assert f"{row.train_accuracy:.6f}" == best["train_accuracy"] and row.best_epoch == int(best["epoch"])
         for name, accuracy, n, interval in (
             ("val", row.val_accuracy, row.val_n, row.val_interval),
             ("test", row.test_accuracy, row.test_n, row.test_interval),
@@ -151,9 +152,25 @@ def test_without_pretrained_weights_it_compares_what_it_can_and_says_so(data: Pa
     made = compare(settings(data, tmp_path, epochs=1), listener)
     assert [row.run is not None for row in made.rows] == [False, False, True] and made.best == "scratch"
     for row in made.rows[:2]:
-        assert "--weights is none" in row.reason and row.val_accuracy is None and row.to_json()["run"] is None
+        assert "`weights` is none" in row.reason and row.val_accuracy is None and row.to_json()["run"] is None
         assert any(line.startswith(f"note: {row.strategy} is not trained") for line in listener.lines)
     assert (made.folder / "comparison.png").is_file() and (made.folder / "predictions.png").is_file()
+
+
+def test_what_a_run_knows_is_not_read_back_from_its_files(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    read = Path.open
+
+    def watched(path: Path, mode: str = "r", *others: object, **more: object) -> object:
+        if "r" in mode and path.is_relative_to(tmp_path):
+            opened.append(path.name)
+        return read(path, mode, *others, **more)
+
+    monkeypatch.setattr(Path, "open", watched)
+    compare(settings(data, tmp_path, epochs=1), strategies=("scratch",))
+    assert not set(opened) & {"config.json", "metrics.csv", "split.csv", "summary.json"}
 
 
 def test_a_failed_download_is_tried_once_and_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,22 +178,31 @@ def test_a_failed_download_is_tried_once_and_named(data: Path, tmp_path: Path, m
 
     def no_network(url: str, *_: object, **__: object) -> None:
         tried.append(url)
-        raise WeightsError(f"cannot download {url}: no network", "bring a file with --weights FILE")
+        raise WeightsError(f"cannot download {url}: no network", "bring a file with `weights` FILE")
 
     monkeypatch.setattr("edge_train.network.weights.download", no_network)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     made = compare(settings(data, tmp_path / "runs", "default", epochs=1))
     assert made.best == "scratch" and len(tried) == 1
-    assert all("no network" in row.reason and "--weights FILE" in row.reason for row in made.rows[:2])
+    assert all("no network" in row.reason and "`weights` FILE" in row.reason for row in made.rows[:2])
 
 
 def test_nothing_to_compare_is_an_error(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--weights is none"):
+    with pytest.raises(UsageError, match="`weights` is none"):
         compare(settings(data, tmp_path / "runs"), strategies=("feature-extraction", "fine-tune"))
     with pytest.raises(UsageError, match="no strategy"):
         compare(settings(data, tmp_path / "runs"), strategies=())
     with pytest.raises(UsageError, match="distil"):
         compare(settings(data, tmp_path / "runs"), strategies=("distil",))  # type: ignore[arg-type]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_what_draws_the_report_nothing_is_trained(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match="matplotlib"):
+        compare(settings(data, tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
 
 
@@ -243,7 +269,7 @@ def test_images_that_can_be_read_are_shown_though_others_are_gone(data: Path, tm
     result = train(settings(mine, tmp_path / "runs", epochs=1, strategy="scratch"))
     victim = next((mine / "test").rglob("*.png"))
     victim.unlink()
-    answers = _look({"scratch": result}, "cpu", Silence())
+    answers = _look({"scratch": result}, 1)
     assert answers.split == "test" and len(answers.images) == 8 and answers.strategies == ("scratch",)
     assert all(np.isclose(given.sum(), 1, atol=1e-5) for each in answers.images for given in each.probabilities)
 
@@ -348,7 +374,7 @@ def cells(target: Path) -> tuple[int, int]:
     """How much of the picture is the ground of right and of wrong answers."""
     with Image.open(target) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    right, wrong = ((pixels == tint(colour, 0.9)).all(axis=2).sum() for colour in (RIGHT, WRONG))
+    right, wrong = ((pixels == ImageColor.getrgb(tint(colour, 0.9))).all(axis=2).sum() for colour in (RIGHT, WRONG))
     return int(right), int(wrong)
 
 

@@ -105,7 +105,7 @@ def test_a_teacher_that_learned_what_the_student_is_measured_on_is_refused(flat:
     teacher = train(quick_settings(flat, tmp_path / "teacher", seed=3, epochs=1)).run
     with pytest.raises(UsageError, match=r"was trained on \d+ of the images this run is measured on") as caught:
         train(student(flat, tmp_path / "runs", teacher, seed=4))
-    assert "--seed 3" in caught.value.hint
+    assert "`seed` 3" in caught.value.hint
     train(student(flat, tmp_path / "runs", teacher, seed=3, epochs=1))
 
 

@@ -254,7 +254,7 @@ def test_an_unknown_stage_is_answered_with_the_stages() -> None:
     backbone = find_backbone("mobilenet_v2")
     with pytest.raises(UsageError) as caught:
         make_plan(TrainSettings(strategy="fine-tune", freeze_until="layer3"), backbone, "fine-tune")
-    assert caught.value.message == "--freeze-until layer3: mobilenet_v2 has no such stage"
+    assert caught.value.message == "`freeze_until` layer3: mobilenet_v2 has no such stage"
     assert caught.value.hint == "choose stem, stage2, stage3, stage4, stage5, head"
 
 

@@ -18,8 +18,6 @@ from edge_runtime import UsageError
 from edge_train.network.backbones import Backbone, find_backbone
 from edge_train.network.checkpoint import Checkpoint
 
-__all__ = ["Explainer", "Explanation", "last_map"]
-
 _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 

@@ -12,8 +12,6 @@ from PIL import Image, PngImagePlugin
 from edge_data import SOFT, Sheet, check_png_target
 from edge_runtime import UsageError
 
-__all__ = ["check_explanation_target", "draw_explanation", "write_explanation"]
-
 _PANEL_PX = 384
 _GAP_PX = 12
 _LINE_PX = 26
@@ -31,7 +29,7 @@ def check_explanation_target(target: Path) -> None:
     """
     check_png_target(target)
     if os.path.lexists(target) and not _has_mark(target):
-        raise UsageError(f"{target} is there already, and no explanation of ours", "name another file with --out")
+        raise UsageError(f"{target} is there already, and no explanation of ours", "name another file with `out`")
 
 
 def draw_explanation(pixels: NDArray[np.uint8], heat: NDArray[np.float32], title: str, notes: str = "") -> Sheet:

@@ -12,8 +12,6 @@ from types import MappingProxyType
 
 from edge_runtime import UsageError
 
-__all__ = ["BACKBONES", "Backbone", "Stage", "find_backbone"]
-
 
 @dataclass(frozen=True)
 class Stage:

@@ -14,8 +14,6 @@ from edge_train.settings import Stem
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["build", "preprocessing", "preset"]
-
 PerChannel: TypeAlias = tuple[float, float, float]
 
 # Beyond this a single image takes gigabytes, long after accuracy has stopped to gain.
@@ -69,7 +67,7 @@ def _shrink_stem(model: nn.Module, backbone: Backbone) -> None:
     from torch import nn
 
     if not backbone.name.startswith("resnet"):
-        raise UsageError(f"--stem small is for ResNets, not for {backbone.name}", "choose --backbone resnet18")
+        raise UsageError(f"`stem` small is for ResNets, not for {backbone.name}", "choose `backbone` resnet18")
     conv = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     model.set_submodule("conv1", conv)
@@ -82,7 +80,7 @@ def _deepen_head(model: nn.Module, backbone: Backbone, units: int, dropout: floa
     last = model.get_submodule(backbone.head)
     if not isinstance(last, nn.Linear):
         raise UsageError(
-            f"--hidden-units: the head of {backbone.name} is a convolution", "choose another backbone, or drop it"
+            f"`hidden_units`: the head of {backbone.name} is a convolution", "choose another backbone, or drop it"
         )
     model.set_submodule(
         backbone.head,

@@ -16,8 +16,6 @@ from edge_train.network.building import build
 from edge_train.network.network import Network
 from edge_train.settings import Stem
 
-__all__ = ["CHECKPOINT_FORMAT", "Checkpoint", "load_checkpoint", "save_checkpoint"]
-
 CHECKPOINT_FORMAT = 1
 
 
@@ -38,22 +36,18 @@ class Checkpoint:
         """The network on the CPU in evaluation mode. Raises CheckpointError where it does not fit."""
         card = self.card
         try:
-            network = Network(
-                build(
-                    find_backbone(card.backbone),
-                    classes=len(card.labels),
-                    dropout=dropout,
-                    **architecture(card),
-                ),
-                mean=tuple(card.normalization["mean"]),
-                std=tuple(card.normalization["std"]),
-            )
+            # Weights are drawn, to be replaced; the caller's next random numbers are not to depend on that.
+            with torch.random.fork_rng(devices=[]):
+                made = build(
+                    find_backbone(card.backbone), classes=len(card.labels), dropout=dropout, **architecture(card)
+                )
+            network = Network(made, mean=tuple(card.normalization["mean"]), std=tuple(card.normalization["std"]))
             network.load_state_dict(dict(self.network))
         except (RuntimeError, KeyError, TypeError, UsageError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(
                 f"the checkpoint's weights do not fit {card.backbone} with {len(card.labels)} labels: {reason}",
-                "train again, or name another run with --run",
+                "train again, or name another run with `run`",
             ) from error
         return network.eval()
 
@@ -85,7 +79,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             torch.save(value, temporary)
     except RuntimeError as error:  # torch's zip writer reports a full disk so
         raise OutputError(
-            f"cannot write {path}: the disk is full, or failed", "make room on the disk, or use --out"
+            f"cannot write {path}: the disk is full, or failed", "make room on the disk, or use `out`"
         ) from error
 
 
@@ -104,10 +98,10 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path} may not be read: {error.strerror}", "check its permissions") from error
     except Exception as error:  # zip, pickle and torch each raise their own kind for a damaged file
         raise CheckpointError(
-            f"{path} is damaged or not a checkpoint", "train again, or name another run with --run"
+            f"{path} is damaged or not a checkpoint", "train again, or name another run with `run`"
         ) from error
     if not isinstance(value, dict) or not isinstance(value.get("edge_checkpoint"), int):
-        raise CheckpointError(f"{path} is not a checkpoint of edge", "name a run of edge train with --run")
+        raise CheckpointError(f"{path} is not a checkpoint of edge", "name a run of edge train with `run`")
     if value["edge_checkpoint"] > CHECKPOINT_FORMAT:
         raise CheckpointError(
             f"{path} has checkpoint format {value['edge_checkpoint']}; this edge reads up to {CHECKPOINT_FORMAT}",

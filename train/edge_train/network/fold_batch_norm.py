@@ -17,8 +17,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 
-__all__ = ["fold", "fold_body", "fold_frozen"]
-
 
 def fold(network: Network) -> Network:
     """A copy for evaluation alone; its logits differ from the network's by float rounding (about one in a million)."""

@@ -10,8 +10,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from edge_train.network.network import Network
 
-__all__ = ["MovingAverage"]
-
 
 class MovingAverage:
     """The average of a network's weights and statistics over its steps (Polyak and Juditsky 1992).

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["DeployedNetwork", "DropoutLinear", "Network"]
-
 
 class DropoutLinear(nn.Linear):
     """A linear layer with dropout on its input, under the parameter names of a plain one."""

@@ -20,8 +20,6 @@ from edge_runtime import UsageError, WeightsError
 from edge_train.network.backbones import BACKBONES, Backbone
 from edge_train.network.building import build
 
-__all__ = ["WeightsChoice", "load_pretrained", "parse_weights"]
-
 WeightsChoice: TypeAlias = Literal["default", "none"] | Path
 
 State: TypeAlias = dict[str, Tensor]
@@ -126,7 +124,7 @@ def _guess(state: State, asked: Backbone) -> str:
         return f"a damaged or modified {best}? take torchvision's own state dict"
     if likeness[best] < 0.9:
         return f"the nearest backbone is {best}, which it does not fit either"
-    return f"these look like the weights of {best}: use --backbone {best}"
+    return f"these look like the weights of {best}: use `backbone` {best}"
 
 
 def _blueprint(backbone: Backbone) -> State:
@@ -215,7 +213,7 @@ def _require_file(path: Path) -> None:
         raise UsageError(f"{path} cannot be opened: {error.strerror}") from None
     if not is_file:
         what = "is a folder, not a weights file" if is_folder else "does not exist"
-        raise UsageError(f"{path} {what}", "give --weights default, none or the path of a state dict")
+        raise UsageError(f"{path} {what}", "give `weights` default, none or the path of a state dict")
 
 
 def _sha256(path: Path) -> str:
@@ -238,5 +236,5 @@ def _from_hub(backbone: Backbone, progress: OnBytes | None) -> tuple[Path, str]:
 
 def _ways_out(target: Path) -> str:
     return (
-        f"download it elsewhere and pass --weights FILE, or put it at {target}, or train without it: --strategy scratch"
+        f"download it elsewhere and pass `weights` FILE, or put it at {target}, or train without it: `strategy` scratch"
     )

@@ -9,8 +9,6 @@ from typing import Literal, TypeAlias
 
 from edge_runtime import Metrics, wilson_interval
 
-__all__ = ["Diagnosis", "EpochFigures", "Kind", "diagnose"]
-
 Kind: TypeAlias = Literal[
     "rate-too-high",
     "rate-too-low",

@@ -5,43 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import Metrics, ModelCard, Run, write_text
-from edge_train.report.charts import accuracy_chart, interval_bar, loss_chart, reliability_chart
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
-from edge_train.report.pictures import (
-    MISTAKES_SHOWN,
-    RIGHT_SHOWN,
-    Answer,
-    answers,
-    gallery,
-    right_ones,
-    worst,
-)
-from edge_train.report.tables import (
-    class_table,
-    confusion,
-    count_table,
-    epoch_table,
-    fact_table,
-    heat_style,
-    percent,
-    words,
-)
+from edge_train.report.pictures import answers, mistakes, pictures, right_ones
+from edge_train.report.report_charts import curve_chart, reliability_chart
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import TrainSettings
 
-__all__ = ["REPORT_NAME", "RunReport", "repeat_command", "write_report"]
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 REPORT_NAME = "report.html"
 _TITLES = {
@@ -55,6 +35,7 @@ _TITLES = {
     "small-validation": "Few validation images",
     "calibration": "Probabilities to be doubted",
 }
+PAIRS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -81,16 +62,27 @@ class RunReport:
     git_revision: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Its first `names` columns hold names, the others numbers."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[object, ...]]
+    names: int = 1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
-    """One split with its probabilities before and after calibration."""
+    """One split with its probabilities before and after calibration, and its tables."""
 
     name: str
     answers: SplitAnswers
     raw: NDArray[np.float32]
     calibrated: NDArray[np.float32]
-    raw_error: float
     metrics: Metrics
+    by_class: _Table
+    pairs: _Table
 
 
 def write_report(run: Run, report: RunReport) -> Path:
@@ -123,80 +115,86 @@ def repeat_command(settings: Mapping[str, Any]) -> str:
 
 
 def _page(name: str, report: RunReport) -> str:
+    card = report.card
     splits = [
-        _measured(split, found, report.card)
+        _measured(split, found, report)
         for split, found in (("validation", report.val), ("test", report.test))
         if found is not None and len(found.samples)
     ]
-    sections = {
-        "Results": _headline(report, splits),
-        "Diagnosis": _diagnosis(report.diagnosis),
-        "Curves": _curves(report),
-        "Classes": _classes(report, splits),
-        "Calibration": _calibration(report.card, splits),
-        "Pictures": _pictures(report, splits),
-        "Settings": _settings(report),
-        "Data": _data(report),
-        "Repeat": _repeat(report),
-    }
-    style = Template(_template("report.css")).substitute(heat=heat_style())
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    data = str(report.card.data.get("name", "data"))
-    return Template(_template("report.html")).substitute(
-        style=style,
-        style_hash=digest,
-        title=escape(f"{data} · {report.card.backbone} · {report.card.strategy}"),
-        heading=f"{words(data)} <span>· {escape(report.card.backbone)} · {escape(report.card.strategy)}</span>",
-        subtitle=f"{words(name)} · {escape(report.card.created[:16].replace('T', ' '))} UTC",
-        contents="".join(f'<a href="#{title.lower()}">{title}</a>' for title in sections),
-        sections="\n".join(
-            f'<section id="{title.lower()}" aria-labelledby="h-{title.lower()}">'
-            f'<h2 id="h-{title.lower()}">{title}</h2>{body}</section>'
-            for title, body in sections.items()
-        ),
-        footer="This file is complete in itself: it loads nothing and runs nothing.",
-    )
-
-
-def _template(name: str) -> str:
-    return (files("edge_train") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _measured(name: str, found: SplitAnswers, card: ModelCard) -> _Measured:
-    raw, calibrated = found.probabilities(1.0), found.probabilities(card.temperature)
-    before = found.measure(card.labels, 1.0).calibration_error
-    return _Measured(name, found, raw, calibrated, before, found.measure(card.labels, card.temperature))
-
-
-def _headline(report: RunReport, splits: list[_Measured]) -> str:
-    figures = []
-    for split in splits:
-        found = split.metrics
-        low, high = found.interval
-        figures.append(
-            f'<div><dt>{split.name.capitalize()} accuracy</dt><dd><span class="big">{percent(found.accuracy)}</span>'
-            f"{interval_bar(found.accuracy, low, high)}"
-            f"<small>{found.correct} of {found.n} right; 95 % interval {percent(low)} to {percent(high)}</small>"
-            "</dd></div>"
-        )
     main = splits[-1]
-    commonest = int(main.metrics.confusion.sum(axis=1).max()) / main.metrics.n
-    share = report.parameters_trained / max(1, report.parameters)
-    plain = (
-        ("To beat", percent(commonest), f"always answering {main.name}’s commonest class"),
-        ("Calibration error", percent(main.metrics.calibration_error), f"{main.name}; confidence minus accuracy, mean"),
-        ("Time", _duration(report.seconds), f"{len(report.history)} epochs, the best was {report.best_epoch}"),
-        ("Parameters trained", _short(report.parameters_trained), f"{percent(share)} of {report.parameters:,}"),
+    truth = main.answers.labels
+    before = main.answers.measure(card.labels, 1.0).calibration_error
+    found = [each for split in splits for each in answers(split.name, split.answers.samples, split.calibrated)]
+    wrong = mistakes(found)
+    contract = card.preprocessing
+    model_input = (
+        f"{contract.width_px} × {contract.height_px} px: short side to {contract.resize_px} px "
+        f"({contract.interpolation}), then a centre crop"
     )
-    figures += [
-        f'<div><dt>{title}</dt><dd><span class="big">{value}</span><small>{note}</small></dd></div>'
-        for title, value, note in plain
-    ]
-    return f'<dl class="figures">{"".join(figures)}</dl>'
+    curves = {
+        title: _drawing(curve_chart(report.history, report.best_epoch, quantity))
+        for title, quantity in (("Loss", "loss"), ("Accuracy (%)", "accuracy"))
+        if report.history
+    }
+    reliability = {
+        title: (_drawing(reliability_chart(truth, probabilities, title)), error)
+        for title, probabilities, error in (
+            ("Before", main.raw, before),
+            (f"After (temperature {card.temperature:.2f})", main.calibrated, main.metrics.calibration_error),
+        )
+    }
+    return _template().render(
+        name=name,
+        report=report,
+        card=card,
+        splits=splits,
+        titles=_TITLES,
+        duration=_duration(report.seconds),
+        curves=curves,
+        epochs=_epochs(report),
+        reliability=reliability,
+        asked=len(found),
+        wrong=len(wrong),
+        mistakes=pictures(wrong, report.data_root, most=24),
+        recognised=pictures(right_ones(found), report.data_root, most=12),
+        images=_counted(report),
+        origin={"folder": report.data_root, **card.data, "model input": model_input},
+        command=repeat_command(report.settings),
+        versions=dict(card.versions) | {"git revision": report.git_revision or "none"},
+    )
 
 
-def _short(count: int) -> str:
-    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count:,}"
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    page = Environment(
+        loader=PackageLoader("edge_train", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.filters |= {"percent": _percent, "count": _count, "sha256": _sha256}
+    return page.get_template("report.html")
+
+
+def _drawing(svg: str) -> str:
+    """Our own SVG, which is put into the page as it is."""
+    from markupsafe import Markup
+
+    return Markup(svg)
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
 
 
 def _duration(seconds: float) -> str:
@@ -206,109 +204,52 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _diagnosis(diagnosis: tuple[Diagnosis, ...]) -> str:
-    if not diagnosis:
-        return (
-            '<p class="fine">Nothing stands out: it learned, it holds on the validation images, its probabilities can '
-            "be used, and the validation split is large enough to say so.</p>"
-        )
-    items = "".join(
-        f"<li><strong>{_TITLES[found.kind]}</strong><p>{words(found.text)}</p>"
-        f"<p>Try next: <code>{escape(found.flag)}</code></p></li>"
-        for found in diagnosis
-    )
-    return f'<ul class="findings">{items}</ul>'
-
-
-def _curves(report: RunReport) -> str:
-    if not report.history:
-        return "<p>No epoch was recorded.</p>"
-    charts = "".join(
-        f"<figure>{draw(report.history, report.best_epoch)}</figure>" for draw in (loss_chart, accuracy_chart)
-    )
-    note = "The dotted line marks the epoch kept. Training figures are measured on augmented pictures while it learns."
-    return (
-        f'<div class="pair">{charts}</div><p class="muted">{note}</p>{epoch_table(report.history, report.best_epoch)}'
-    )
-
-
-def _classes(report: RunReport, splits: list[_Measured]) -> str:
+def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
+    labels = report.card.labels
+    raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
+    metrics = found.measure(labels, report.card.temperature)
     training = report.counts.get("train", {})
-    bodies = [
-        f"{confusion(split.metrics)}<h3>Class by class ({split.name}, macro F1 {percent(split.metrics.macro_f1)})</h3>"
-        f"{class_table(split.metrics, training)}"
-        for split in splits
+    by_class = _Table(
+        "Worst F1 first. Precision: right among what it called so. Recall: found among what is so.",
+        ("class", "precision", "recall", "F1", "n", "trained on"),
+        [
+            (row.label, *map(_percent, (row.precision, row.recall, row.f1)), row.support, training.get(row.label, 0))
+            for row in sorted(metrics.per_class, key=lambda row: (row.f1 is None, row.f1 or 0.0))
+        ],
+    )
+    caption = f"The pairs most often confused, of {len(labels)} classes."
+    pairs = _Table(caption, ("picture of", "answered", "images", "of that class"), list(_pairs(metrics)), names=2)
+    return _Measured(name, found, raw, calibrated, metrics, by_class, pairs)
+
+
+def _pairs(metrics: Metrics) -> Iterable[tuple[object, ...]]:
+    wrong = metrics.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    support = metrics.confusion.sum(axis=1)
+    order = np.argsort(wrong, axis=None, kind="stable")[::-1][:PAIRS_SHOWN]
+    for truth, said in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        if count := int(wrong[truth, said]):
+            yield metrics.labels[truth], metrics.labels[said], count, _percent(count / int(support[truth]))
+
+
+def _counted(report: RunReport) -> _Table:
+    splits = report.counts.values()
+    rows = [(label, *(split.get(label, 0) for split in splits)) for label in report.card.labels]
+    sums = ("all", *(sum(split.values()) for split in splits))
+    return _Table("Images of each class.", ("class", *report.counts), [sums, *rows])
+
+
+def _epochs(report: RunReport) -> _Table:
+    rows = [
+        (
+            f"{row.epoch}{' ★' if row.epoch == report.best_epoch else ''}",
+            f"{row.train_loss:.3f}",
+            _percent(row.train_accuracy),
+            f"{row.val_loss:.3f}",
+            _percent(row.val_accuracy),
+            f"{row.seconds:.1f}",
+        )
+        for row in report.history
     ]
-    main = f"<h3>Confusion ({splits[-1].name}, {splits[-1].metrics.n} images)</h3>{bodies[-1]}"
-    others = "".join(
-        f"<details><summary>The same on {split.name} ({split.metrics.n} images)</summary>{body}</details>"
-        for split, body in zip(splits[:-1], bodies[:-1], strict=True)
-    )
-    return main + others
-
-
-def _calibration(card: ModelCard, splits: list[_Measured]) -> str:
-    main = splits[-1]
-    truth = main.answers.labels
-    charts = (
-        (main.raw, main.raw_error, "Before"),
-        (main.calibrated, main.metrics.calibration_error, f"After (temperature {card.temperature:.2f})"),
-    )
-    drawn = "".join(
-        f'<figure class="square">{reliability_chart(truth, probabilities, title)}'
-        f"<figcaption>{title}: calibration error {percent(error)}</figcaption></figure>"
-        for probabilities, error, title in charts
-    )
-    note = (
-        f"On {main.name}, {main.metrics.n} images; the temperature is fitted on validation. Where bars meet the "
-        "diagonal, “90 % sure” is right nine times in ten; a filled box is what confidence promises too much, an "
-        "empty one what it promises too little."
-    )
-    return f'<p class="muted">{note}</p><div class="pair">{drawn}</div>'
-
-
-def _pictures(report: RunReport, splits: list[_Measured]) -> str:
-    found: list[Answer] = []
-    for split in splits:
-        found += answers(split.name, split.answers.samples, split.calibrated)
-    wrong = worst(found)
-    names = " and ".join(split.name for split in splits)
-    labels, root = report.card.labels, report.data_root
-    shown = gallery(wrong, labels, root, most=MISTAKES_SHOWN)
-    if not wrong:
-        mistakes = f"<p>None of the {len(found)} {names} images was answered wrongly.</p>"
-    else:
-        note = f"{len(wrong)} of {len(found)} {names} images were answered wrongly; the most confident mistakes first. "
-        advice = "Look for wrong labels, two things in one picture, and what the training images lack."
-        mistakes = f'<p class="muted">{note}{advice}</p>{shown or _GONE}'
-    right = gallery(right_ones(found), labels, root, most=RIGHT_SHOWN)
-    samples = f"<h3>Some it got right</h3>{right}" if right else ""
-    return f"<h3>The worst mistakes</h3>{mistakes}{samples}"
-
-
-_GONE = "<p>None of their pictures can be read any more.</p>"
-
-
-def _settings(report: RunReport) -> str:
-    return fact_table("What was tried.", report.settings)
-
-
-def _data(report: RunReport) -> str:
-    contract = report.card.preprocessing
-    facts = {
-        "folder": report.data_root,
-        **report.card.data,
-        "model input": (
-            f"{contract.width_px} × {contract.height_px} px: short side to {contract.resize_px} px "
-            f"({contract.interpolation}), then a centre crop"
-        ),
-    }
-    return f"{count_table(report.card.labels, report.counts)}<h3>Where from</h3>{fact_table('The data set.', facts)}"
-
-
-def _repeat(report: RunReport) -> str:
-    made_with = dict(report.card.versions) | {"git revision": report.git_revision or "none"}
-    return (
-        "<p>The same images, the same machine and these versions give the same weights:</p>"
-        f"<pre><code>{escape(repeat_command(report.settings))}</code></pre>{fact_table('Versions.', made_with)}"
-    )
+    head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", "training s")
+    return _Table("★ the epoch kept in best.pt", head, rows)

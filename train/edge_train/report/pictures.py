@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -15,13 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_runtime import EdgeError, Sample, decode
-from edge_train.report.tables import percent, words
-
-__all__ = ["Answer", "answers", "gallery", "right_ones", "thumbnail", "worst"]
 
 SIDE_PX = 128
 QUALITY = 80
-MISTAKES_SHOWN = 24
 RIGHT_SHOWN = 12
 # Where the data folder is gone, the report must not try each of ten thousand files.
 TRIES_PER_PICTURE = 3
@@ -38,6 +33,11 @@ class Answer:
     confidence: float
     truth_probability: float
 
+    @property
+    def right(self) -> bool:
+        """Whether it is the true label."""
+        return self.said == self.truth
+
 
 def answers(split: str, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> list[Answer]:
     """One answer per sample; `probabilities` is float32 `[N, classes]` in the samples' order."""
@@ -48,9 +48,9 @@ def answers(split: str, samples: Sequence[Sample], probabilities: NDArray[np.flo
     ]
 
 
-def worst(found: Iterable[Answer]) -> list[Answer]:
+def mistakes(found: Iterable[Answer]) -> list[Answer]:
     """The wrong answers, the most confident first."""
-    wrong = (answer for answer in found if answer.said != answer.truth)
+    wrong = (answer for answer in found if not answer.right)
     return sorted(wrong, key=lambda answer: (-answer.confidence, answer.path))
 
 
@@ -61,7 +61,7 @@ def right_ones(found: Iterable[Answer]) -> list[Answer]:
     """
     by_class: dict[int, list[Answer]] = {}
     for answer in found:
-        if answer.said == answer.truth:
+        if answer.right:
             by_class.setdefault(answer.truth, []).append(answer)
     ranked: list[list[Answer]] = []
     for label in sorted(by_class):
@@ -77,18 +77,13 @@ def right_ones(found: Iterable[Answer]) -> list[Answer]:
     return list(islice(in_turn, wanted))
 
 
-def gallery(found: Sequence[Answer], labels: Sequence[str], root: Path, *, most: int) -> str:
-    """Up to `most` of `found` as a list of pictures; an image that cannot be read is left out. Empty where none can."""
-    items: list[str] = []
-    for answer in found[: most * TRIES_PER_PICTURE]:
-        if len(items) == most:
-            break
-        if data := thumbnail(root / answer.path):
-            items.append(_item(answer, labels, data))
-    return f'<ul class="pictures">{"".join(items)}</ul>' if items else ""
+def pictures(found: Sequence[Answer], root: Path, *, most: int) -> list[tuple[Answer, str]]:
+    """Up to `most` of `found`, each with its picture as a data URI; an image that cannot be read is left out."""
+    shown = ((answer, _thumbnail(root / answer.path)) for answer in found[: most * TRIES_PER_PICTURE])
+    return list(islice(((answer, data) for answer, data in shown if data), most))
 
 
-def thumbnail(path: Path) -> str:
+def _thumbnail(path: Path) -> str:
     """The image as a JPEG data URI, its longer side at most 128 px; empty where it cannot be read."""
     try:
         image = decode(path, reduce_to_px=SIDE_PX)
@@ -99,18 +94,3 @@ def thumbnail(path: Path) -> str:
     except (EdgeError, OSError, ValueError):
         return ""
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
-
-
-def _item(answer: Answer, labels: Sequence[str], data: str) -> str:
-    truth, said = labels[answer.truth], labels[answer.said]
-    if answer.said == answer.truth:
-        alt = f"a picture of {truth}, recognised"
-        lines = f'<span class="right">✓ {words(said)} {percent(answer.confidence)}</span>'
-    else:
-        alt = f"a picture of {truth}, taken for {said}"
-        lines = (
-            f'<span class="wrong">✗ {words(said)} {percent(answer.confidence)}</span>'
-            f"<span>is {words(truth)} ({percent(answer.truth_probability)})</span>"
-        )
-    file = f'<span class="file">{words(answer.path)} · {escape(answer.split)}</span>'
-    return f'<li><img src="{data}" alt="{escape(alt)}" loading="lazy">{lines}{file}</li>'

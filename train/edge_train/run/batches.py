@@ -15,8 +15,6 @@ from edge_data import Augmentation, ImageStore
 from edge_runtime import Sample
 from edge_train.run.processes import ALONE, World
 
-__all__ = ["Batch", "epoch_order", "evaluation_batches", "training_batches", "view_batches"]
-
 # uint8 [N, H, W, 3] or float32 embeddings [N, D]; int64 [N]; a teacher's logits float32 [N, classes], if there are
 Batch: TypeAlias = tuple[torch.Tensor, ...]
 

@@ -27,13 +27,11 @@ from edge_train.run.job import Job
 from edge_train.run.processes import ALONE
 from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.step import EpochResult, Learning, train_epoch
-from edge_train.strategy.bfloat16 import autocast
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation, Objective
+from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.mixup import Mixing
 from edge_train.strategy.plan import freeze, layer_groups, make_optimizer, set_mode
-
-__all__ = ["FitState", "class_weights", "count_parameters", "fit"]
 
 BATCH_NORM_IMAGES = 1024
 
@@ -152,7 +150,7 @@ def _run_epoch(
             result = _train_network(job, learning, epoch, first_step=first_step)
     except FloatingPointError as error:
         raise EdgeError(
-            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller --lr-scale"
+            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`"
         ) from error
     progress.end()
     if embeddings is not None:

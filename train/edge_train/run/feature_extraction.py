@@ -21,11 +21,9 @@ from edge_train.network.network import Network
 from edge_train.run.batches import Batch, epoch_order, evaluation_batches, view_batches
 from edge_train.run.job import Job
 from edge_train.run.split_answers import SplitAnswers, answer_split
-from edge_train.strategy.bfloat16 import autocast
 from edge_train.strategy.distillation import Teacher
+from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.plan import head_dropout
-
-__all__ = ["Embeddings", "Head", "choose_views", "embed"]
 
 # Up to so many embeddings the views of a run are as many as its epochs.
 CHEAP_EMBEDDINGS = 5000

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from edge_data import Splits
 from edge_runtime import Metrics, ModelCard, Run
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
@@ -14,21 +17,27 @@ from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.report.page import RunReport, repeat_command, write_report
 from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
-from edge_train.run.run_folder import finish_run
+from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.versions import git_revision
-
-__all__ = ["TrainResult", "finish"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainResult:
-    """A finished run: where it is, the card of its best checkpoint, what summary.json says, and what ails it."""
+    """A finished run: where it is, the card of its best checkpoint, what summary.json says, and what ails it.
+
+    `splits` are the images it used, relative to `data_root`; `history` has a row per epoch; `answers` are those of the
+    best epoch on "val" and, where there is one, on "test".
+    """
 
     run: Run
     card: ModelCard
     summary: dict[str, Any]
     diagnosis: tuple[Diagnosis, ...]
+    splits: Splits
+    data_root: Path
+    history: tuple[EpochFigures, ...]
+    answers: Mapping[str, SplitAnswers]
 
 
 def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
@@ -49,14 +58,18 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     card = replace(best.card, temperature=temperature, metrics={name: m.on_card() for name, m in metrics.items()})
     summary = _summary(job, run, state, metrics, temperature)
     summary["seconds"] = time.perf_counter() - started
+    history = tuple(
+        EpochFigures(row.epoch, row.train.loss, row.train.accuracy, row.val_loss, row.val_accuracy, row.train.seconds)
+        for row in state.history
+    )
     diagnosis: tuple[Diagnosis, ...] = ()
     if job.world.leads:
         save_checkpoint(run.best, replace(best, card=card))
-        diagnosis = _write_report(job, run, state, card, answers, summary, metrics["val"])
+        diagnosis = _write_report(job, run, history, card, answers, summary, metrics["val"])
         summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
         finish_run(run, summary)
     job.world.collect(None)
-    return TrainResult(run, card, summary, diagnosis)
+    return TrainResult(run, card, summary, diagnosis, job.splits, job.store.root, history, answers)
 
 
 def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
@@ -75,7 +88,7 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
         "training_accuracy": next(row.train.accuracy for row in state.history if row.epoch == state.best_epoch),
         "precision": job.precision,
         "cache_bound_bytes": job.store.bound_bytes * (2 if job.strategy == "feature-extraction" else 1),
-        "command": repeat_command(run.read_config()["settings"]),
+        "command": repeat_command(plain_settings(job.settings)),
         "git_revision": git_revision(),
     }
 
@@ -83,17 +96,13 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
 def _write_report(  # noqa: PLR0917 (what a report is made of)
     job: Job,
     run: Run,
-    state: FitState,
+    history: tuple[EpochFigures, ...],
     card: ModelCard,
     answers: dict[str, SplitAnswers],
     summary: dict[str, Any],
     val: Metrics,
 ) -> tuple[Diagnosis, ...]:
     settings = job.settings
-    history = tuple(
-        EpochFigures(row.epoch, row.train.loss, row.train.accuracy, row.val_loss, row.val_accuracy, row.train.seconds)
-        for row in state.history
-    )
     counts = {
         name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
         for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
@@ -114,11 +123,11 @@ def _write_report(  # noqa: PLR0917 (what a report is made of)
         RunReport(
             card=card,
             history=history,
-            best_epoch=state.best_epoch,
+            best_epoch=summary["best_epoch"],
             val=answers["val"],
             test=answers.get("test"),
             counts=counts,
-            settings=run.read_config()["settings"],
+            settings=plain_settings(settings),
             data_root=job.store.root,
             diagnosis=diagnosis,
             seconds=summary["seconds"],

@@ -18,8 +18,6 @@ from edge_train.settings import Precision, Strategy, TrainSettings
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.plan import Plan
 
-__all__ = ["Job"]
-
 
 @dataclass(slots=True, eq=False)
 class Job:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,14 @@ from edge_runtime import (
     UsageError,
     WeightsError,
     find_run,
+    is_prepared,
     scan,
     usable_cores,
 )
 from edge_train.network.backbones import Backbone, find_backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
-from edge_train.network.input_size import choose_preprocessing
+from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.job import Job
@@ -49,12 +51,10 @@ from edge_train.run.processes import World, join_world
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
-from edge_train.strategy.bfloat16 import choose_precision
-from edge_train.strategy.choose import choose_strategy
+from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
+from edge_train.strategy.mixed_precision import choose_precision
 from edge_train.strategy.plan import Plan, freeze, make_plan
-
-__all__ = ["prepare", "prepare_afresh", "prepare_again"]
 
 
 def prepare(settings: TrainSettings, progress: Progress) -> Job:
@@ -155,15 +155,15 @@ def _check_out(out: Path, root: Path) -> None:
     try:
         if out.resolve().is_relative_to(root.resolve()):
             raise UsageError(
-                f"--out {out} lies inside the data folder {root}: runs would be taken for classes of images",
-                "put runs elsewhere, for example --out ../runs",
+                f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
+                "put runs elsewhere, for example `out` ../runs",
             )
         out.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise UsageError(f"--out {out} is a file", "name a folder for runs with --out") from None
+        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`") from None
     except OSError as error:
         raise OutputError(
-            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with --out"
+            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
         ) from error
 
 
@@ -194,7 +194,7 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
         except WeightsError as error:
             if settings.strategy != "auto" or choice != "default":
                 raise
-            progress.say(f"note: {error.message}; --weights FILE brings your own")
+            progress.say(f"note: {error.message}; `weights` FILE brings your own")
     if settings.strategy == "auto":
         strategy, why = choose_strategy(
             settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
@@ -248,7 +248,7 @@ def _checked(splits: Splits, root: Path) -> Splits:
     if len(splits.train) < 2 or not splits.val:
         raise DataError(
             f"{root} leaves {len(splits.train)} images to train on and {len(splits.val)} to validate with",
-            "at least 2 and 1 are needed: add images, or raise --limit",
+            "at least 2 and 1 are needed: add images, or raise `limit`",
         )
     return splits
 
@@ -258,7 +258,7 @@ def _bad_images(bad: list[ImageError], total: int) -> EdgeError:
     more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
     return DataError(
         f"{len(bad)} of {total} images cannot be read: {shown}{more}",
-        "mend or remove them, or leave them out with --on-bad-image skip",
+        "mend or remove them, or leave them out with `on_bad_image` skip",
     )
 
 
@@ -269,7 +269,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         CheckpointError: the run's files are missing or damaged.
         DataError: its images are gone or changed.
     """
-    settings, root = _read_settings(run)
+    settings, root = _read_settings(run, run.read_config())
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
     folders = scan(root, labels=card.labels)
@@ -307,8 +307,8 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
         CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
         DataError: its images are gone or changed.
     """
-    settings, root = _read_settings(run)
     config = run.read_config()
+    settings, root = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
@@ -321,13 +321,13 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # What `auto` came to must not depend on whether the weights can be had now.
     job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
     _require_same_images(run, job.card.data["fingerprint"], card)
-    job.card = card
+    # The run goes on as it was asked for, and says so.
+    job.settings, job.card = settings, card
     return job
 
 
-def _read_settings(run: Run) -> tuple[TrainSettings, Path]:
-    """The settings in a run's config.json and the folder of its images."""
-    config = run.read_config()
+def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, Path]:
+    """The settings in `config`, what config.json of `run` says, and the folder of its images."""
     try:
         return TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])}), Path(
             config["data_root"]
@@ -350,12 +350,12 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
     world, device = join_world(choose_device(settings.device))
     if settings.batch_size < 2 * world.size:
         raise UsageError(
-            f"--batch-size {settings.batch_size} is too small for {world.size} processes",
+            f"`batch_size` {settings.batch_size} is too small for {world.size} processes",
             f"give at least {2 * world.size}",
         )
     threads = settings.threads or max(1, usable_cores() // _processes_here(world))
     torch.set_num_threads(threads)
-    if device.type == "cpu":
+    if device.type == "cpu" and is_prepared():
         keep_freed_memory()
     return world, device, threads
 

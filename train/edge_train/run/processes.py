@@ -15,8 +15,6 @@ from torch import Tensor, distributed as dist, nn
 
 from edge_runtime import UsageError
 
-__all__ = ["ALONE", "World", "join_world"]
-
 T = TypeVar("T")
 
 

@@ -17,8 +17,6 @@ from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
 from edge_train.settings import TrainSettings
 
-__all__ = ["EpochRow", "create_run", "finish_run", "write_metrics"]
-
 COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
 
 
@@ -79,12 +77,12 @@ def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data
     except OSError as error:
         raise OutputError(
             f"cannot make a run folder in {settings.out}: {error.strerror}",
-            "choose another folder with --out",
+            "choose another folder with `out`",
         ) from error
     write_split(run.split, splits, card.labels)
     config = {
         "created": card.created,
-        "settings": {**asdict(settings), "out": str(settings.out)},
+        "settings": plain_settings(settings),
         "strategy": card.strategy,
         "data_root": str(data_root.resolve()),
         "card": card.to_json(),
@@ -92,6 +90,11 @@ def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data
     }
     write_json(run.config, config)
     return run
+
+
+def plain_settings(settings: TrainSettings) -> dict[str, Any]:
+    """The settings as config.json holds them."""
+    return {**asdict(settings), "out": str(settings.out)}
 
 
 def write_metrics(run: Run, history: Sequence[EpochRow]) -> None:

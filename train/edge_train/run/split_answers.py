@@ -15,10 +15,8 @@ from edge_runtime import Accuracy, Metrics, Sample, measure
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
 from edge_train.settings import Precision
-from edge_train.strategy.bfloat16 import autocast
-from edge_train.strategy.temperature import fit_temperature
-
-__all__ = ["SplitAnswers", "answer_split"]
+from edge_train.strategy.calibration import fit_temperature
+from edge_train.strategy.mixed_precision import autocast
 
 
 @dataclass(frozen=True, slots=True, eq=False)

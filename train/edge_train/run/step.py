@@ -16,13 +16,11 @@ from edge_train.network.network import Network
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
 from edge_train.settings import Precision
-from edge_train.strategy.bfloat16 import autocast
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Objective
+from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.mixup import Mixing
-
-__all__ = ["EpochResult", "Learning", "is_out_of_memory", "out_of_memory", "train_epoch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,7 @@ def out_of_memory() -> EdgeError:
     """What a user is told when memory does not suffice, and halving the batch does not help."""
     return EdgeError(
         "memory does not suffice for training",
-        "try a smaller --batch-size, a smaller --image-size or a smaller backbone",
+        "try a smaller `batch_size`, a smaller `image_size` or a smaller backbone",
     )
 
 

@@ -10,8 +10,6 @@ import ctypes
 import sys
 from contextlib import suppress
 
-__all__ = ["keep_freed_memory"]
-
 # <malloc.h>
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER_TRIM = 2**31 - 1

@@ -6,7 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from edge_data import require_matplotlib
 from edge_runtime import Progress, Run, Silence
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.epochs import fit
 from edge_train.run.finish import TrainResult, finish
 from edge_train.run.job import Job
@@ -15,21 +17,24 @@ from edge_train.run.run_folder import create_run
 from edge_train.run.step import is_out_of_memory, out_of_memory
 from edge_train.settings import TrainSettings
 
-__all__ = ["TrainResult", "resume", "train"]
 
-
+@borrowed_torch()
 def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:
     """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
 
-    Under torchrun each process calls it; they train together, and the first one writes.
+    Under torchrun each process calls it; they train together, and the first one writes. Torch's threads and random
+    numbers are the caller's again when it returns; `edge_runtime.prepare_process` makes it as fast as the command.
 
     Raises:
         DataError: the data folder is not as it must be, or has unreadable images (exit 2).
         UsageError: settings that do not go together (exit 2).
         WeightsError: pretrained weights asked for by name cannot be had.
         OutputError: the run folder cannot be written.
+        MissingExtraError: there is nothing to draw the report with.
     """
     started = time.perf_counter()
+    # The report is drawn at the end of what may take hours.
+    require_matplotlib("train")
     progress = progress or Silence()
     job = prepare(settings, progress)
     made = None
@@ -40,6 +45,7 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     return _run(job, run, None, started)
 
 
+@borrowed_torch()
 def resume(run: Run, progress: Progress | None = None) -> TrainResult:
     """Go on with a run that was interrupted, as if it never had been.
 
@@ -51,6 +57,7 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
         DataError: the run's images are gone or changed.
     """
     started = time.perf_counter()
+    require_matplotlib("train")
     progress = progress or Silence()
     # metrics.csv is written last: where it is, last.pt was there, too.
     if not run.last.is_file() and not run.metrics.is_file():

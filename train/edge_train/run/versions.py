@@ -11,8 +11,6 @@ import torch
 
 from edge_runtime import UsageError
 
-__all__ = ["choose_device", "git_revision", "now", "versions"]
-
 
 def now() -> str:
     """The time as ISO 8601 in UTC, to the microsecond so that runs sort."""
@@ -44,9 +42,9 @@ def choose_device(choice: str) -> torch.device:
     if choice == "auto":
         choice = next(name for name in ("cuda", "mps", "cpu") if there[name])
     if choice not in there:
-        raise UsageError(f"--device {choice} is not known", "choose auto, cpu, cuda or mps")
+        raise UsageError(f"`device` {choice} is not known", "choose auto, cpu, cuda or mps")
     if not there[choice]:
-        raise UsageError(f"--device {choice}: this machine has none that torch can use", "use --device auto")
+        raise UsageError(f"`device` {choice}: this machine has none that torch can use", "use `device` auto")
     return torch.device(choice)
 
 

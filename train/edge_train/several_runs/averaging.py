@@ -38,12 +38,11 @@ from edge_runtime import (
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches, training_batches
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.run_folder import create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.versions import choose_device, git_revision, now, versions
 from edge_train.settings import TrainSettings
-
-__all__ = ["AverageResult", "AverageStep", "Score", "average"]
 
 STRATEGY = "average"
 BATCH_SIZE = 64
@@ -101,6 +100,7 @@ class AverageResult:
     steps: tuple[AverageStep, ...]
 
 
+@borrowed_torch()
 def average(
     runs: Sequence[Run], *, out: Path = RUNS_FOLDER, threads: int | None = None, progress: Progress | None = None
 ) -> AverageResult:
@@ -119,7 +119,7 @@ def average(
     started = time.perf_counter()
     progress = progress or Silence()
     if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads}: at least 1 is needed")
+        raise UsageError(f"`threads` {threads}: at least 1 is needed")
     torch.set_num_threads(threads := threads or usable_cores())
     first, splits = _check_runs(runs)
     root = _find_images(runs, first.card)
@@ -277,7 +277,7 @@ def _check_runs(runs: Sequence[Run]) -> tuple[Checkpoint, Splits]:
             raise UsageError(
                 f"{run.path} and {runs[0].path} were split differently: images that one validates with, "
                 "the other was trained on, so no average of them can be judged",
-                "train them with the same --seed and --limit, or on a folder that brings its own train/ and val/",
+                "train them with the same `seed` and `limit`, or on a folder that brings its own train/ and val/",
             )
     return first, splits
 
@@ -288,7 +288,7 @@ def _check_pair(one: Run, first: Checkpoint, two: Run, other: Checkpoint) -> Non
         if value != theirs.get(name):
             raise UsageError(
                 f"{one.path} and {two.path} cannot be averaged, their {name} differs: {value} and {theirs.get(name)}",
-                "name runs of the same --data, --backbone, --image-size and --stem",
+                "name runs of the same `data`, `backbone`, `image_size` and `stem`",
             )
     shapes, others = ({name: w.shape for name, w in found.network.items()} for found in (first, other))
     if shapes != others:
@@ -326,11 +326,11 @@ def _find_images(runs: Sequence[Run], card: ModelCard) -> Path:
 def _check_out(out: Path, root: Path) -> None:
     if out.resolve().is_relative_to(root.resolve()):
         raise UsageError(
-            f"--out {out} lies inside the data folder {root}: runs would be taken for classes of images",
-            "put runs elsewhere, for example --out ../runs",
+            f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
+            "put runs elsewhere, for example `out` ../runs",
         )
     if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {out} is a file", "name a folder for runs with --out")
+        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`")
 
 
 def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, dict[str, Metrics]]:

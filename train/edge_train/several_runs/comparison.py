@@ -1,57 +1,17 @@
-"""The three strategies of transfer learning trained one after another on the same split, and compared."""
+"""The strategies of transfer learning side by side: what each came to, and which to export."""
 
 from __future__ import annotations
 
-import csv
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from edge_data import ImageStore, default_cache_bytes, read_split
-from edge_runtime import (
-    EdgeError,
-    OutputError,
-    Preprocessing,
-    Progress,
-    Run,
-    Sample,
-    Silence,
-    UsageError,
-    WeightsError,
-    wilson_interval,
-    write_json,
-)
-from edge_train.network.checkpoint import load_checkpoint
-from edge_train.network.network import DeployedNetwork
-from edge_train.network.weights import parse_weights
-from edge_train.run.finish import TrainResult
-from edge_train.run.training import train
-from edge_train.run.versions import choose_device, now
-from edge_train.settings import STRATEGIES, Strategy, TrainSettings, find_strategy
-from edge_train.several_runs.comparison_pictures import (
-    SHOWN,
-    Answered,
-    Answers,
-    Curve,
-    draw_comparison,
-    draw_predictions,
-)
-
-__all__ = ["Comparison", "StrategyRow", "choose_best", "compare"]
+from edge_runtime import Run, wilson_interval
+from edge_train.settings import Strategy
 
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
 HALF_POINT: Final = 0.005
-# Enough to find four on which strategies of 98 % disagree, and asked of three networks in seconds.
-LOOKED_AT: Final = 200
-NO_WEIGHTS: Final = "it needs pretrained weights, but --weights is none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,53 +70,6 @@ class Comparison:
             "why": self.why,
             "strategies": [row.to_json() for row in self.rows],
         }
-
-
-def compare(
-    settings: TrainSettings, progress: Progress | None = None, *, strategies: Sequence[Strategy] = STRATEGIES
-) -> Comparison:
-    """Train each of `strategies` as `settings` say, whatever strategy they name, and compare the runs.
-
-    The runs are ordinary ones in `settings.out`, beside a new folder with comparison.json, comparison.png and
-    predictions.png. A strategy that fails, or has no pretrained weights to start from, is a row with its `reason`,
-    and the others are still trained. What is wrong for every strategy alike ends the comparison. An interruption
-    leaves the runs that are finished.
-
-    Raises:
-        UsageError: settings, data or a weights file that no strategy can use (exit 2).
-        WeightsError: a weights file that does not fit.
-        OutputError: a folder cannot be written.
-        EdgeError: no strategy could be trained, or the images changed between two runs.
-    """
-    progress = progress or Silence()
-    wanted = tuple(dict.fromkeys(find_strategy(name) for name in strategies))
-    if not wanted:
-        raise UsageError("no strategy is named to compare", f"there are {', '.join(STRATEGIES)}")
-    results, reasons, failures = _train_all(settings, wanted, progress)
-    if not results:
-        if failures:
-            raise failures[0]
-        raise UsageError(f"none of {', '.join(wanted)} can be trained: {NO_WEIGHTS}", "drop --weights none")
-    rows = tuple(
-        _row(name, results[name]) if name in results else StrategyRow(strategy=name, reason=reasons[name])
-        for name in wanted
-    )
-    best, why = choose_best(rows)
-    card = next(iter(results.values())).card
-    folder = _make_folder(settings.out, str(card.data["name"]), card.backbone)
-    comparison = Comparison(folder, rows, best, why)
-    write_json(folder / "comparison.json", {"created": now(), **comparison.to_json()})
-    curves: dict[str, Curve] = {
-        name: [(epoch, val) for epoch, _, val in _epochs(result.run)] for name, result in results.items()
-    }
-    draw_comparison(folder / "comparison.png", comparison, curves, title=f"{card.backbone} on {card.data['name']}")
-    answers = _look(results, settings.device, progress)
-    if answers.images:
-        draw_predictions(folder / "predictions.png", answers)
-    else:
-        progress.say(f"note: no predictions.png: no {answers.split} image can be read any more")
-    progress.say(f"comparison {folder}")
-    return comparison
 
 
 def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
@@ -244,160 +157,3 @@ def _val(row: StrategyRow) -> float:
 def _interval(row: StrategyRow) -> tuple[float, float]:
     assert row.val_interval is not None, f"{row.strategy} was not trained"
     return row.val_interval
-
-
-def _train_all(
-    settings: TrainSettings, strategies: Sequence[Strategy], progress: Progress
-) -> tuple[dict[Strategy, TrainResult], dict[Strategy, str], list[EdgeError]]:
-    """The finished runs, why the others are not, and the errors that ended those that began."""
-    choice = parse_weights(settings.weights)
-    no_weights = NO_WEIGHTS if choice == "none" else None
-    results: dict[Strategy, TrainResult] = {}
-    reasons: dict[Strategy, str] = {}
-    failures: list[EdgeError] = []
-    for number, strategy in enumerate(strategies, start=1):
-        if strategy != "scratch" and no_weights:
-            reasons[strategy] = no_weights
-            progress.say(f"note: {strategy} is not trained: {no_weights}")
-            continue
-        progress.say(f"strategy {number} of {len(strategies)}: {strategy}")
-        try:
-            result = train(settings.for_strategy(strategy), progress)
-        except (UsageError, OutputError):
-            raise
-        except EdgeError as error:
-            if isinstance(error, WeightsError):
-                if choice != "default":
-                    raise
-                no_weights = str(error)
-            progress.end()
-            progress.say(f"note: {strategy} is not trained: {error}")
-            reasons[strategy] = str(error)
-            failures.append(error)
-            continue
-        for other in list(results.values())[:1]:
-            _require_same_split(other.run, result.run)
-        results[strategy] = result
-    return results, reasons, failures
-
-
-def _require_same_split(one: Run, two: Run) -> None:
-    if one.split.read_bytes() != two.split.read_bytes():
-        raise EdgeError(
-            f"{one.path} and {two.path} were not trained on the same split: the data changed between the runs",
-            "leave the data folder alone while strategies are compared, and compare again",
-        )
-
-
-def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
-    summary = result.summary
-    val, test = summary["metrics"]["val"], summary["metrics"].get("test")
-    return StrategyRow(
-        strategy=strategy,
-        run=result.run,
-        train_accuracy=next((t for epoch, t, _ in _epochs(result.run) if epoch == summary["best_epoch"]), None),
-        val_accuracy=val["accuracy"],
-        val_n=val["n"],
-        val_interval=tuple(val["accuracy_interval_95"]),
-        test_accuracy=test["accuracy"] if test else None,
-        test_n=test["n"] if test else None,
-        test_interval=tuple(test["accuracy_interval_95"]) if test else None,
-        seconds=summary["seconds"],
-        parameters_trained=summary["parameters_trained"],
-        parameters=summary["parameters"],
-        parameters_share=summary["parameters_trained"] / summary["parameters"],
-        best_epoch=summary["best_epoch"],
-    )
-
-
-def _epochs(run: Run) -> list[tuple[int, float | None, float | None]]:
-    """Epoch, training and validation accuracy (0..1), one per row of metrics.csv; None where it is no number."""
-
-    def number(cell: str | None) -> float | None:
-        try:
-            value = float(cell or "nan")
-        except ValueError:
-            return None
-        return value if math.isfinite(value) else None
-
-    with run.metrics.open(encoding="utf-8", newline="") as file:
-        return [
-            (int(row["epoch"]), number(row.get("train_accuracy")), number(row.get("val_accuracy")))
-            for row in csv.DictReader(file)
-        ]
-
-
-def _make_folder(out: Path, data: str, backbone: str) -> Path:
-    """A new folder in `out`, named as runs are; one that exists is never used again. Raises OutputError."""
-    data = re.sub(r"[^\w.-]+", "_", data).strip("._") or "data"
-    name = f"comparison-{data}-{backbone}-{datetime.now():%Y%m%d-%H%M%S}"
-    for number in range(1, 1000):
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise OutputError(
-                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with --out"
-            ) from error
-        return folder
-    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with --out")
-
-
-def _look(results: Mapping[Strategy, TrainResult], device: str, progress: Progress) -> Answers:
-    """What the best checkpoints answer on test images, the classes taking turns; where those are few, validation too.
-
-    Images that cannot be read any more are left out.
-    """
-    runs = [result.run for result in results.values()]
-    checkpoints = [load_checkpoint(run.best) for run in runs]
-    labels = checkpoints[0].card.labels
-    splits = read_split(runs[0].split, labels)
-    enough = len(splits.test) >= SHOWN
-    chosen = _in_turn(splits.test if enough else (*splits.val, *splits.test))[:LOOKED_AT]
-    name = "test" if enough else "validation and test" if splits.test else "validation"
-    root, where = Path(runs[0].read_config()["data_root"]), choose_device(device)
-    stores: dict[Preprocessing, ImageStore] = {}
-    found = []
-    for strategy, checkpoint in zip(results, checkpoints, strict=True):
-        contract = checkpoint.card.preprocessing
-        if contract not in stores:
-            threads = torch.get_num_threads()
-            stores[contract] = ImageStore(root, contract, cache_bytes=default_cache_bytes(), threads=threads)
-            bad = stores[contract].read_all((), chosen)
-            chosen = [sample for sample in chosen if sample.path not in bad]
-        network = DeployedNetwork(checkpoint.build(), checkpoint.card.temperature).to(where)
-        progress.begin(f"asking {strategy}", len(chosen))
-        found.append(_ask(network, stores[contract], chosen, where, progress))
-        progress.end()
-    store = stores[checkpoints[0].card.preprocessing]
-    images = [Answered(each.label, store.pixels(each), tuple(given[each.path] for given in found)) for each in chosen]
-    return Answers(name, labels, tuple(results), tuple(images))
-
-
-def _ask(
-    network: DeployedNetwork, store: ImageStore, samples: Sequence[Sample], device: torch.device, progress: Progress
-) -> dict[str, NDArray[np.float32]]:
-    """The network's probabilities, float32 `[classes]`, by path."""
-    found: dict[str, NDArray[np.float32]] = {}
-    with torch.inference_mode():
-        for start in range(0, len(samples), 32):
-            batch = samples[start : start + 32]
-            images = torch.from_numpy(np.stack([store.pixels(sample) for sample in batch]))
-            rows = network(images.to(device)).float().cpu().numpy()
-            found |= {sample.path: row for sample, row in zip(batch, rows, strict=True)}
-            progress.advance(len(batch))
-    return found
-
-
-def _in_turn(samples: Sequence[Sample]) -> list[Sample]:
-    """All of `samples` in an order of chance that is always the same: the first of each class, the second of each …"""
-    turns: dict[int, int] = {}
-    ranked = []
-    for index in np.random.default_rng(0).permutation(len(samples)).tolist():
-        label = samples[index].label
-        turns[label] = turns.get(label, 0) + 1
-        ranked.append((turns[label], index))
-    order = np.random.default_rng(1).permutation(len(samples)).tolist()
-    return [samples[index] for _, _, index in sorted((turn, order[index], index) for turn, index in ranked)]

@@ -3,173 +3,156 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from edge_data import (
-    GRID,
     INK,
-    PAPER,
     RIGHT,
     SCALE,
     SOFT,
     STRATEGY_COLOURS,
     TRACK,
     WRONG,
-    Panel,
     Sheet,
+    chart_style,
+    lettered,
+    new_figure,
+    save_png,
     tint,
-    wrapped,
 )
+from edge_train.several_runs.comparison import Comparison, StrategyRow
 
 if TYPE_CHECKING:
-    from edge_train.several_runs.comparison import Comparison, StrategyRow
-
-__all__ = ["SHOWN", "Answered", "Answers", "Curve", "draw_comparison", "draw_predictions"]
+    from matplotlib.axes import Axes
 
 Curve = Sequence[tuple[int, float | None]]
 
 WIDTH, MARGIN = 1240, 28
 SHOWN, ACROSS = 8, 4
 PICTURE_PX, CELL_PX, HEAD_PX = 208, 256, 160
-DOTS_UP_TO, TINY_PX = 40, 40
+TINY_PX = 40
+MARKS = {"feature-extraction": "o", "fine-tune": "s", "scratch": "^"}
+DOTS_UP_TO, LETTERS, LINE_PX = 40, 150, 20
 
 
+@chart_style()
 def draw_comparison(target: Path, comparison: Comparison, curves: Mapping[str, Curve], *, title: str) -> None:
     """Draw comparison.png: accuracies with their 95 % intervals, validation by epoch, time, parameters trained.
 
     `curves` holds validation accuracy (0..1) by epoch for each trained strategy. Raises OutputError.
     """
     rows = comparison.rows
-    said = wrapped(comparison.why, 14, WIDTH - 2 * MARGIN)
-    untrained = [
-        line
-        for row in rows
-        if row.reason
-        for line in wrapped(f"{row.strategy} was not trained: {row.reason}", 14, WIDTH - 2 * MARGIN)
-    ]
-    half = (WIDTH - 3 * MARGIN) // 2
-    top, tall, low = 100 + 20 * len(said), 360, 34 + 62 * len(rows)
-    sheet = Sheet(WIDTH, top + tall + low + 20 * len(untrained) + MARGIN // 2)
-    sheet.text(MARGIN, 18, sheet.fitted(f"{title}: strategies compared", 24, WIDTH - 2 * MARGIN), size=24)
-    sheet.text(MARGIN, 54, f"Best for export: {comparison.best}", size=17)
+    said = textwrap.wrap(comparison.why, LETTERS)
+    reasons = (f"{row.strategy} was not trained: {row.reason}" for row in rows if row.reason)
+    untrained = [line for reason in reasons for line in textwrap.wrap(lettered(reason), LETTERS)]
+    above, tall, low, below = 130 + LINE_PX * len(said), 270, 40 + 58 * len(rows), 18 + LINE_PX * len(untrained)
+    height = above + tall + 94 + low + below
+    figure = new_figure(WIDTH, height, layout="none")
+
+    def write(y: float, text: str, points: float, colour: str = INK) -> None:
+        figure.text(MARGIN / WIDTH, 1 - y / height, text, va="top", fontsize=points, color=colour)
+
+    title = lettered(title)
+    write(18, f"{title if len(title) < 60 else f'{title[:57]}...'}: strategies compared", 17)
+    write(52, f"Best for export: {comparison.best}", 12)
     for number, line in enumerate(said):
-        sheet.text(MARGIN, 80 + 20 * number, line, size=14)
-    right = 2 * MARGIN + half
-    _draw_accuracies(sheet, Panel(MARGIN, top, half, tall), comparison)
-    _draw_curves(sheet, Panel(right, top, half, tall), rows, curves)
-    longest = max(row.seconds or 0.0 for row in rows)
-    times = [((row.seconds or 0.0) / longest, _duration(row.seconds or 0.0)) for row in rows]
-    _draw_costs(sheet, Panel(MARGIN, top + tall, half, low), "Time of the whole run", rows, times)
+        write(80 + LINE_PX * number, line, 10)
+    for number, line in enumerate(untrained):
+        write(height - below + LINE_PX * number, line, 10, SOFT)
+    half = (WIDTH - 3 * MARGIN) / 2 / WIDTH
+    places = {"left": MARGIN / WIDTH, "right": 2 * MARGIN / WIDTH + half}
+    upper, lower = 1 - (above + tall) / height, below / height
+    inset = 34 / WIDTH
+    accuracies, epochs = (figure.add_axes((x + inset, upper, half - inset, tall / height)) for x in places.values())
+    times, parameters = (figure.add_axes((x, lower, half, (low - 30) / height)) for x in places.values())
+    _draw_accuracies(accuracies, comparison)
+    _draw_curves(epochs, rows, curves)
+    seconds = [row.seconds or 0.0 for row in rows]
+    _draw_costs(times, "Time of the whole run", rows, [(s / max(seconds), _duration(s)) for s in seconds])
     shares = [
-        (share, f"{row.parameters_trained:,} of {row.parameters:,} ({_share(share)})")
-        if (share := row.parameters_share) is not None
+        (row.parameters_share or 0.0, f"{row.parameters_trained:,} of {row.parameters:,} ({_share(row)})")
+        if row.run
         else (0.0, "")
         for row in rows
     ]
-    _draw_costs(sheet, Panel(right, top + tall, half, low), "Parameters trained", rows, shares)
-    for number, line in enumerate(untrained):
-        sheet.text(MARGIN, top + tall + low + 20 * number, line, size=14, colour=SOFT)
-    sheet.save(target)
+    _draw_costs(parameters, "Parameters trained", rows, shares)
+    save_png(figure, target)
 
 
-def _draw_accuracies(sheet: Sheet, panel: Panel, comparison: Comparison) -> None:
-    x, y, width, rows = panel.x, panel.y, panel.width, comparison.rows
-    sheet.text(x, y, "Accuracy (%)", size=17)
-    sheet.text(x + width, y + 3, "whiskers: 95 % interval", size=12, colour=SOFT, at=1)
-    left, floor = x + 34, y + panel.tall - 84
-    scale = (floor - y - 50) / 100
-    for value in range(0, 101, 20):
-        sheet.line([(left, floor - value * scale), (x + width, floor - value * scale)], GRID)
-        sheet.text(left - 6, floor - value * scale - 8, f"{value}", size=12, colour=SOFT, at=1)
-    slot = (x + width - left) / len(rows)
-    for number, row in enumerate(rows):
-        middle = left + (number + 0.5) * slot
+def _name(axes: Axes, title: str, note: str = "") -> None:
+    axes.set_title(title, fontsize=12, pad=20)
+    axes.set_title(note, fontsize=9, pad=20, loc="right", color=SOFT)
+
+
+def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
+    _name(axes, "Accuracy (%)", "whiskers: 95 % interval")
+    axes.grid(axis="y")
+    under = []
+    for number, row in enumerate(comparison.rows):
         bars = [
             ("train", row.train_accuracy, None, 0.65),
             ("val", row.val_accuracy, row.val_interval, 0.0),
             ("test", row.test_accuracy, row.test_interval, 0.35),
         ]
-        there = [bar for bar in bars if bar[1] is not None]
-        for place, (name, accuracy, interval, white) in enumerate(there):
-            share = 100 * (accuracy or 0.0)
-            centre = middle + (place - (len(there) - 1) / 2) * 52
-            sheet.box(
-                centre - 21, floor - share * scale, 42, share * scale, tint(STRATEGY_COLOURS[row.strategy], white)
-            )
-            low, high = interval or (share / 100, share / 100)
-            if interval:
-                ends = floor - 100 * low * scale, floor - 100 * high * scale
-                sheet.line([(centre, end) for end in ends], INK, 1.5)
-                for end in ends:
-                    sheet.line([(centre - 6, end), (centre + 6, end)], INK, 1.5)
-            above = floor - 100 * high * scale - 20
-            sheet.box(centre - 17, above + 1, 34, 14, PAPER)
-            sheet.text(centre, above, f"{share:.1f}", size=13, at=0.5)
-            sheet.text(centre, floor + 5, name, size=12, colour=SOFT, at=0.5)
+        there = [(name, 100 * share, interval, white) for name, share, interval, white in bars if share is not None]
+        for place, (name, share, interval, white) in enumerate(there):
+            at = number + 0.28 * (place - (len(there) - 1) / 2)
+            around = [[share - 100 * interval[0]], [100 * interval[1] - share]] if interval else None
+            colour = tint(STRATEGY_COLOURS[row.strategy], white)
+            drawn = axes.bar(at, share, 0.23, color=colour, yerr=around, capsize=4, ecolor=INK)
+            axes.bar_label(drawn, fmt="%.1f", padding=2, fontsize=9)
+            under.append((at, name))
         if not there:
-            sheet.text(middle, floor - 24, "not trained", size=13, colour=SOFT, at=0.5)
-        sheet.text(middle, floor + 24, row.strategy, size=15, at=0.5)
-        if row.strategy == comparison.best:
-            sheet.text(middle, floor + 44, "best for export", size=12, colour=SOFT, at=0.5)
-    sheet.line([(left, floor), (x + width, floor)], INK)
+            axes.text(number, 5, "not trained", ha="center", color=SOFT)
+    best = "\nbest for export"
+    names = [f"\n{row.strategy}{best if row.strategy == comparison.best else ''}" for row in comparison.rows]
+    axes.set_xticks(range(len(names)), names, color=INK, fontsize=11)
+    axes.set_xticks([at for at, _ in under], [name for _, name in under], minor=True)
+    axes.tick_params(axis="x", which="minor", bottom=False, labelsize=9)
+    axes.xaxis.remove_overlapping_locs = False
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(0, 100), yticks=range(0, 101, 20))
+    axes.spines["left"].set_visible(False)
 
 
-def _draw_curves(sheet: Sheet, panel: Panel, rows: Sequence[StrategyRow], curves: Mapping[str, Curve]) -> None:
-    x, y, width = panel.x, panel.y, panel.width
-    sheet.text(x, y, "Validation accuracy (%) by epoch", size=17)
-    sheet.text(x + width, y + 3, "outlined: best epoch", size=12, colour=SOFT, at=1)
-    points = {name: [(epoch, 100 * v) for epoch, v in curve if v is not None] for name, curve in curves.items()}
-    every = [point for curve in points.values() for point in curve] or [(1, 100.0)]
-    first, last = min(epoch for epoch, _ in every), max(epoch for epoch, _ in every)
-    span = max(100 - min(value for _, value in every), 4.0)
-    step = next(s for s in (1, 2, 5, 10, 20) if span / s <= 6)
-    base = 100 - step * math.ceil(span / step)
-    left, floor = x + 34, y + panel.tall - 84
-
-    def place(epoch: int, value: float) -> tuple[float, float]:
-        across = (epoch - first) / (last - first) if last > first else 0.5
-        return left + 16 + across * (x + width - left - 32), floor - (value - base) * (floor - y - 50) / (100 - base)
-
-    for value in range(base, 101, step):
-        level = place(first, value)[1]
-        sheet.line([(left, level), (x + width, level)], GRID)
-        sheet.text(left - 6, level - 8, f"{value}", size=12, colour=SOFT, at=1)
-    for epoch in range(first, last + 1, max(1, math.ceil((last - first + 1) / 10))):
-        sheet.text(place(epoch, base)[0], floor + 5, f"{epoch}", size=12, colour=SOFT, at=0.5)
-    sheet.line([(left, floor), (x + width, floor)], INK)
-    slot = (x + width - left) / len(rows)
-    for number, row in enumerate(rows):
-        spots = [(epoch, place(epoch, value)) for epoch, value in points.get(row.strategy, [])]
-        if len(spots) > 1:
-            sheet.line([spot for _, spot in spots], STRATEGY_COLOURS[row.strategy], 2.5)
-        for epoch, spot in spots:
-            if epoch == row.best_epoch or len(spots) <= DOTS_UP_TO:
-                sheet.marker(*spot, row.strategy, ringed=epoch == row.best_epoch)
-        if spots:
-            sheet.marker(left + number * slot + 8, floor + 42, row.strategy)
-            sheet.text(left + number * slot + 22, floor + 33, row.strategy, size=14)
+def _draw_curves(axes: Axes, rows: Sequence[StrategyRow], curves: Mapping[str, Curve]) -> None:
+    _name(axes, "Validation accuracy (%) by epoch", "outlined: best epoch")
+    axes.grid(axis="y")
+    for row in rows:
+        points = {epoch: 100 * share for epoch, share in curves.get(row.strategy, ()) if share is not None}
+        look: dict[str, Any] = {"color": STRATEGY_COLOURS[row.strategy], "marker": MARKS[row.strategy]}
+        if points:
+            size = 7 if len(points) <= DOTS_UP_TO else 0
+            axes.plot(list(points), list(points.values()), **look, lw=2.5, markersize=size, clip_on=False)
+            axes.plot([], [], **look, lw=2.5, markersize=7, label=row.strategy)
+        if row.best_epoch in points:
+            ring: dict[str, Any] = {"markeredgecolor": INK, "markersize": 9, "markeredgewidth": 1.4}
+            axes.plot(row.best_epoch, points[row.best_epoch], **look, **ring, clip_on=False, zorder=3)
+    lowest, _ = axes.get_ylim()
+    axes.set_ylim(min(lowest, 96), 100)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=len(rows), fontsize=11, handlelength=1.2)
+    axes.spines["left"].set_visible(False)
 
 
-def _draw_costs(
-    sheet: Sheet, panel: Panel, title: str, rows: Sequence[StrategyRow], bars: Sequence[tuple[float, str]]
-) -> None:
+def _draw_costs(axes: Axes, title: str, rows: Sequence[StrategyRow], bars: Sequence[tuple[float, str]]) -> None:
     """Horizontal bars: for each row the part of the full width (0..1) and the text that goes with it."""
-    x, y, width = panel.x, panel.y, panel.width
-    sheet.text(x, y, title, size=17)
+    axes.set_title(title, fontsize=12)
+    axes.set_axis_off()
+    axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6))
     for number, (row, (part, text)) in enumerate(zip(rows, bars, strict=True)):
-        top = y + 36 + 62 * number
-        sheet.marker(x + 7, top + 9, row.strategy)
-        sheet.text(x + 22, top, row.strategy, size=15)
-        sheet.text(x + width, top, text if row.run else "not trained", size=14, colour=INK if row.run else SOFT, at=1)
-        sheet.box(x, top + 25, width, 14, TRACK)
-        sheet.box(x, top + 25, max(2.0, width * part) if row.run else 0, 14, STRATEGY_COLOURS[row.strategy])
+        axes.barh(number, 1, 0.26, color=TRACK)
+        axes.barh(number, max(0.004, part) if row.run else 0, 0.26, color=STRATEGY_COLOURS[row.strategy])
+        axes.text(0, number - 0.2, row.strategy, fontsize=11, va="bottom")
+        shown, colour = (text, INK) if row.run else ("not trained", SOFT)
+        axes.text(1, number - 0.2, shown, va="bottom", ha="right", color=colour)
 
 
 def _duration(seconds: float) -> str:
@@ -179,7 +162,8 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _share(part: float) -> str:
+def _share(row: StrategyRow) -> str:
+    part = row.parameters_share or 0.0
     return "< 0.01 %" if 0 < part < 0.0001 else f"{100 * part:.{2 if part < 0.01 else 1}f} %"
 
 

@@ -14,9 +14,7 @@ from edge_runtime import DataError, Run, UsageError
 from edge_train.network.checkpoint import load_checkpoint
 from edge_train.network.network import Network
 from edge_train.settings import Precision
-from edge_train.strategy.bfloat16 import autocast
-
-__all__ = ["Teacher", "load_teacher"]
+from edge_train.strategy.mixed_precision import autocast
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,5 +76,5 @@ def _check_unseen(run: Run, labels: Sequence[str], splits: Splits) -> None:
     if seen:
         raise UsageError(
             f"the teacher {run.path} was trained on {seen} of the images this run is measured on",
-            f"split alike: --seed {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's --limit",
+            f"split alike: `seed` {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's `limit`",
         )

@@ -13,8 +13,6 @@ import torch
 
 from edge_train.settings import ScheduleName
 
-__all__ = ["Schedule"]
-
 STEP_AT = (0.5, 0.75)
 STEP_FACTOR = 0.1
 PLATEAU_PATIENCE = 2

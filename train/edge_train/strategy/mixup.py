@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["Mixing"]
-
 
 class Mixing:
     """Blends each image of a batch with another one of it.

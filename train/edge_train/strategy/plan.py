@@ -19,8 +19,6 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 from edge_train.settings import FINE_TUNING, BatchNormMode, OptimizerName, Strategy, TrainSettings
 
-__all__ = ["LayerGroup", "Plan", "freeze", "head_dropout", "layer_groups", "make_optimizer", "make_plan", "set_mode"]
-
 HEAD = "head"
 HEAD_RATE = 1e-3
 LAST_STAGE_RATE = 1e-4
@@ -104,13 +102,13 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
     if strategy != "fine-tune" and shaped is not None:
         # `auto` came to another strategy: frozen stages of random weights would stay random.
         raise UsageError(
-            f"--{shaped.replace('_', '-')} is for fine-tuning, but the strategy is {strategy}",
-            "drop it, or choose --strategy fine-tune with pretrained weights",
+            f"`{shaped}` is for fine-tuning, but the strategy is {strategy}",
+            "drop it, or choose `strategy` fine-tune with pretrained weights",
         )
     names = [*(stage.name for stage in backbone.stages), HEAD]
     if settings.freeze_until is not None and settings.freeze_until not in names:
         raise UsageError(
-            f"--freeze-until {settings.freeze_until}: {backbone.name} has no such stage", f"choose {', '.join(names)}"
+            f"`freeze_until` {settings.freeze_until}: {backbone.name} has no such stage", f"choose {', '.join(names)}"
         )
     return Plan(
         backbone,

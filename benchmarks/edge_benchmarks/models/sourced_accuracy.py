@@ -1,0 +1,72 @@
+"""How often a model is right, and where that figure comes from: figures of different sources are not compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+from edge_runtime import Accuracy, ModelCard, Sample
+
+AccuracySource: TypeAlias = Literal["measured", "recorded", "published"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImages:
+    """Labelled images below `root`; `split` names them."""
+
+    root: Path
+    samples: tuple[Sample, ...]
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedAccuracy:
+    """Top-1 accuracy in 0..1 on `n` images of `where`; None for `n` where the source does not say.
+
+    `source` is measured in this benchmark, recorded in the model's card by its export, or published with the
+    backbone's pretrained weights.
+    """
+
+    value: float
+    n: int | None
+    source: AccuracySource
+    where: str
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % Wilson interval, None where n is not known."""
+        return None if self.n is None else Accuracy.near(self.value, self.n).interval
+
+    def describe_source(self) -> str:
+        """Where the figure comes from, in words."""
+        return f"{self.source}, {self.where}{f', n {self.n:,}' if self.n else ''}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As the report carries it."""
+        interval = self.interval
+        return {
+            "value": self.value,
+            "n": self.n,
+            "interval_95": None if interval is None else list(interval),
+            "source": self.source,
+            "where": self.where,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
+        if value["source"] not in get_args(AccuracySource) or not 0 <= value["value"] <= 1:
+            raise ValueError(f"an accuracy of {value['value']}, {value['source']}")
+        return cls(float(value["value"]), value["n"], value["source"], str(value["where"]))
+
+
+def recorded_accuracy(card: ModelCard) -> SourcedAccuracy | None:
+    """What the export recorded: of the test split, or; None without either."""
+    for split in ("test", "val"):
+        figures = card.metrics.get(split, {})
+        value, n = figures.get("accuracy"), figures.get("n")
+        if isinstance(value, float | int) and isinstance(n, int) and n > 0 and 0 <= value <= 1:
+            return SourcedAccuracy(float(value), n, "recorded", f"{card.data.get('name') or 'its data'}, {split}")
+    return None

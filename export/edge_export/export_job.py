@@ -1,0 +1,95 @@
+"""Everything an export needs before it writes: the network, its card, and the proof it is held to."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from edge_data import read_split
+from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, common_validation, read_members
+from edge_export.networks.with_embedding import EmbeddingNetwork
+from edge_export.proof.answers import torch_model
+from edge_export.proof.parity import Expected, expect
+from edge_export.proof.sample_images import Picture, hostile_pictures, spread
+from edge_export.proof.whole_split import SplitReference
+from edge_export.settings import ExportSettings
+from edge_runtime import ModelCard, ParityError, Progress, Run, Sample
+from edge_train import find_backbone
+
+PARITY_IMAGES = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExportJob:
+    """The network of `runs` (one, or the members of an ensemble) and what its files are compared with.
+
+    `training` are the images below `root` that int8 is calibrated on.
+    """
+
+    runs: tuple[Run, ...]
+    card: ModelCard
+    network: nn.Module
+    expected: Expected
+    split: SplitReference
+    root: Path
+    training: tuple[Sample, ...]
+    settings: ExportSettings
+    progress: Progress
+
+
+def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, progress: Progress) -> ExportJob:
+    """Load the checkpoints and run them on the pictures of the proof.
+
+    Raises:
+        UsageError: runs that cannot be averaged.
+        CheckpointError: there is no usable checkpoint.
+        ParityError: no validation image can be read.
+    """
+    members = read_members(runs)
+    for run in runs:
+        if not run.summary.is_file():
+            progress.say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated")
+    network, card = _build(members, settings)
+    root, samples = common_validation(members, data, progress.say)
+    recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
+    model = torch_model(network, card)
+    pictures = [Picture(sample.path, root / sample.path) for sample in spread(samples, PARITY_IMAGES)]
+    expected = expect(model, [*pictures, *hostile_pictures(card.preprocessing)])
+    if all(picture.hostile for picture in expected.pictures):
+        raise ParityError(
+            f"none of the validation images of {runs[0].path} can be read in {root}, so nothing can be proven",
+            "name the folder they are in now with `data`",
+        )
+    return ExportJob(
+        runs=tuple(runs),
+        card=card,
+        network=network,
+        expected=expected,
+        split=SplitReference(model, root, samples, recorded),
+        root=root,
+        training=read_split(runs[0].split, card.labels).train,
+        settings=settings,
+        progress=progress,
+    )
+
+
+def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:
+    deployed = [member.deploy() for member in members]
+    card = members[0].card if len(members) == 1 else average_cards(members)
+    card = replace(card, versions={**card.versions, **_versions()})
+    if len(members) > 1:
+        return EnsembleNetwork(deployed), card
+    if settings.with_embedding:
+        network = EmbeddingNetwork(deployed[0], find_backbone(card.backbone).head)
+        size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
+        return network, replace(card, embedding_size=size)
+    return deployed[0], card
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("onnx", "onnxruntime", "torch")}

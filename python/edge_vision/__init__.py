@@ -1,0 +1,86 @@
+"""Image classifiers for small machines: train, export, classify, measure, serve. docs/python.md has the promise.
+
+    from edge_vision import Classifier
+    print(Classifier("model.onnx").predict("x.jpg").label)
+
+Names are loaded on first use: what needs no torch works without it. What the install lacks an extra for is
+neither in `dir()` nor brought by a star import; asking for it by name raises MissingExtraError, which says what to
+install.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge_runtime import lazy_door, missing_package, require_extra
+
+if TYPE_CHECKING:
+    from edge_benchmarks import (
+        BenchSettings as BenchSettings,
+        Contestant as Contestant,
+        Report as Report,
+        bench as bench,
+    )
+    from edge_data import (
+        DataReport as DataReport,
+        EvaluationData as EvaluationData,
+        check_data as check_data,
+        choose_evaluation as choose_evaluation,
+    )
+    from edge_export import Exported as Exported, ExportSettings as ExportSettings, export as export
+    from edge_runtime import (
+        CheckpointError as CheckpointError,
+        Classifier as Classifier,
+        DataError as DataError,
+        EdgeError as EdgeError,
+        Evaluation as Evaluation,
+        ForeignClassifier as ForeignClassifier,
+        ImageError as ImageError,
+        Metrics as Metrics,
+        MissingExtraError as MissingExtraError,
+        ModelCard as ModelCard,
+        ModelError as ModelError,
+        OutputError as OutputError,
+        ParityError as ParityError,
+        Prediction as Prediction,
+        Preprocessing as Preprocessing,
+        Progress as Progress,
+        Run as Run,
+        UsageError as UsageError,
+        WeightsError as WeightsError,
+        decode as decode,
+        evaluate as evaluate,
+        find_run as find_run,
+        newest_run as newest_run,
+        read_labels as read_labels,
+    )
+    from edge_serve import ServeSettings as ServeSettings, serve as serve
+    from edge_train import (
+        AverageResult as AverageResult,
+        Comparison as Comparison,
+        TrainResult as TrainResult,
+        TrainSettings as TrainSettings,
+        average as average,
+        compare as compare,
+        resume as resume,
+        train as train,
+    )
+else:
+    _names, _load, _ = lazy_door(__name__)
+    _EXTRA_OF = {
+        **dict.fromkeys(
+            ("AverageResult", "Comparison", "TrainResult", "average", "compare", "resume", "train"), "train"
+        ),
+        **dict.fromkeys(("Exported", "export"), "export"),
+        "serve": "serve",
+    }
+
+    def __getattr__(name):
+        if name in _EXTRA_OF:
+            require_extra(_EXTRA_OF[name])
+        return _load(name)
+
+    def __dir__():
+        return [name for name in _names if name not in _EXTRA_OF or missing_package(_EXTRA_OF[name]) is None]
+
+    __all__ = list(__dir__())

@@ -1,0 +1,30 @@
+"""The extras of the distribution: what each brings beyond the base install, and whether it is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from types import MappingProxyType
+
+from edge_runtime.errors import MissingExtraError
+
+_TRAIN = ("torch", "torchvision")
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "train": _TRAIN,
+        "export": (*_TRAIN, "onnx", "onnxscript"),
+        "bench": ("matplotlib",),
+        "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
+    }
+)
+
+
+def missing_package(extra: str) -> str | None:
+    """The first package of `extra` that is not installed, None where all are; nothing is imported."""
+    return next((package for package in EXTRAS[extra] if find_spec(package) is None), None)
+
+
+def require_extra(extra: str) -> None:
+    """Raise MissingExtraError where a package of `extra` is not installed."""
+    if package := missing_package(extra):
+        raise MissingExtraError(extra, package)

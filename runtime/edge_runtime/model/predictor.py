@@ -1,0 +1,273 @@
+"""What both kinds of classifiers do with an open graph: one image, or a stream of them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal, Self, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Image import Image
+
+from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
+from edge_runtime.images.decoder import ImageSource
+from edge_runtime.machine.resources import usable_cores
+from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
+from edge_runtime.model.image_classifier import ImageClassifier
+from edge_runtime.model.prediction import Prediction
+from edge_runtime.model.session import open_session, plain_reason
+
+_T = TypeVar("_T")
+
+AGAIN = "export it again with edge export"
+# Two in work and two waiting for each pair of threads: enough that none idles while the caller handles an answer.
+AHEAD_PER_THREAD = 2
+# A second copy of so much is no burden, and of a larger file one image alone reads more weights than it computes with.
+SMALL_MODEL_BYTES = 64_000_000
+LARGE_MODEL_BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number."""
+
+    path: Path
+    session: Any
+    card: ModelCard
+    embedding_size: int
+    batch: int
+
+    def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The graph's `output` for uint8 pixels `[N, height, width, 3]`, float32 with a row for each image."""
+        result: NDArray[np.float32] = self.session.run([output], {INPUT_NAME: pixels})[0]
+        return result
+
+    def alone(self) -> Self:
+        """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
+        return replace(self, session=open_session(self.path, threads=1))
+
+
+class Predictor(ImageClassifier):
+    """An `ImageClassifier` over an open graph; `file` is what `identify_file` said before it was opened."""
+
+    def __init__(self, graph: Graph, threads: int | None, file: tuple[int, ...] | None) -> None:
+        self.path, self.card, self.embedding_size = graph.path, graph.card, graph.embedding_size
+        self.labels, self.preprocessing = graph.card.labels, graph.card.preprocessing
+        self.threads = threads or usable_cores()
+        self._graph = graph
+        self._file = file
+        self._alone: Graph | None = None
+        self._lock = Lock()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}, {len(self.labels)} labels, {self.card.backbone})"
+
+    def predict(self, image: ImageSource) -> Prediction:
+        probabilities = self.probabilities(self.preprocessing(image)[np.newaxis])[0]
+        return Prediction(describe_source(image), self.labels, probabilities)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._probabilities(pixels, self._graph)
+
+    def _probabilities(self, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
+        result = self._run(OUTPUT_NAME, pixels, graph)
+        if result.shape != (len(pixels), len(self.labels)):
+            raise ModelError(f"{self.path} answers {len(pixels)} images with an array of {list(result.shape)}", AGAIN)
+        if not np.isfinite(result).all():
+            raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
+        return result
+
+    def embedding(self, image: ImageSource) -> NDArray[np.float32]:
+        self._needs_embedding()
+        vector: NDArray[np.float32] = self.embeddings(self.preprocessing(image)[np.newaxis])[0]
+        return vector
+
+    def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self._needs_embedding()
+        return self._run(EMBEDDING_NAME, pixels, self._graph)
+
+    def _needs_embedding(self) -> None:
+        if not self.embedding_size:
+            raise ModelError(f"{self.path} gives no embedding", "export it again with `with_embedding`")
+
+    def _run(self, output: str, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
+        pixels = np.asarray(pixels)
+        expected = (self.preprocessing.height_px, self.preprocessing.width_px, 3)
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
+            raise UsageError(
+                f"pixels are {pixels.dtype} {list(pixels.shape)}; {self.path} takes uint8 [N, {expected[0]}, "
+                f"{expected[1]}, 3]",
+                "make them with classifier.preprocessing(image)",
+            )
+        try:
+            return graph.run(output, pixels)
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            reason = plain_reason(str(error))
+            images = f"{len(pixels)} image{'' if len(pixels) == 1 else 's'}"
+            raise ModelError(f"{self.path} fails on {images}: {reason}", AGAIN) from error
+
+    @overload
+    def predict_many(
+        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["raise"] = "raise"
+    ) -> Generator[Prediction, None, None]: ...
+
+    @overload
+    def predict_many(
+        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["return"]
+    ) -> Generator[Prediction | ImageError, None, None]: ...
+
+    def predict_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> Generator[Prediction | ImageError, None, None]:
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
+        if on_error not in ("raise", "return"):
+            raise UsageError(f"on_error {on_error!r} is not known", "give 'raise' or 'return'")
+        if batch_size is None:
+            batch_size = self._best_batch_size()
+        if batch_size is None:
+            return self._one_by_one(images, on_error)
+        return self._in_batches(iter(images), batch_size, on_error)
+
+    def _one_by_one(
+        self, images: Iterable[ImageSource], on_error: str
+    ) -> Generator[Prediction | ImageError, None, None]:
+        ahead = AHEAD_PER_THREAD * self.threads
+        waiting: deque[Future[Prediction]] = deque()
+        graph = self._graph
+        with _workers(self.threads) as pool:
+            for count, image in enumerate(images):
+                # For a few images, opening a second graph takes longer than it saves.
+                if count == ahead:
+                    graph = self._graph_alone()
+                waiting.append(pool.submit(self._answer, describe_source(image), self._decoding(image), graph))
+                # What is ready is given before a slow source, a camera, is asked for its next.
+                if len(waiting) == ahead or waiting[0].done():
+                    yield _outcome(waiting.popleft().result, on_error)
+            while waiting:
+                yield _outcome(waiting.popleft().result, on_error)
+
+    def _answer(self, name: str, decode: Callable[[], NDArray[np.uint8]], graph: Graph) -> Prediction:
+        return Prediction(name, self.labels, self._probabilities(decode()[np.newaxis], graph)[0])
+
+    def _in_batches(
+        self, images: Iterator[ImageSource], batch_size: int, on_error: str
+    ) -> Generator[Prediction | ImageError, None, None]:
+        ahead = AHEAD_PER_THREAD * self.threads + batch_size
+        waiting: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        with _workers(self.threads) as pool:
+            while True:
+                for image in islice(images, ahead - len(waiting)):
+                    waiting.append((describe_source(image), pool.submit(self._decoding(image))))
+                if not waiting:
+                    return
+                batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
+                yield from self._answer_batch(batch, on_error)
+
+    def _answer_batch(
+        self, batch: list[tuple[str, Future[NDArray[np.uint8]]]], on_error: str
+    ) -> Generator[Prediction | ImageError, None, None]:
+        decoded = [(name, _outcome(future.result, "return")) for name, future in batch]
+        good = [pixels for _, pixels in decoded if not isinstance(pixels, ImageError)]
+        rows = iter(self.probabilities(np.stack(good)) if good else ())
+        for name, pixels in decoded:
+            if not isinstance(pixels, ImageError):
+                yield Prediction(name, self.labels, next(rows))
+            elif on_error == "raise":
+                raise pixels
+            else:
+                yield pixels
+
+    def _decoding(self, image: ImageSource) -> Callable[[], NDArray[np.uint8]]:
+        """What a worker has to call for the model's input of `image`, [height, width, 3] uint8 RGB."""
+        # The frames of an animation are one object, and a camera fills one buffer again and again.
+        if isinstance(image, (bytearray, memoryview)):
+            return partial(self.preprocessing, bytes(image))
+        if isinstance(image, Image):
+            now: Future[NDArray[np.uint8]] = Future()
+            try:
+                now.set_result(self.preprocessing(image))
+            except ImageError as error:
+                now.set_exception(error)
+            return now.result
+        return partial(self.preprocessing, image)
+
+    def _best_batch_size(self) -> int | None:
+        """How many images the model runs on at once, by itself; None where each thread runs it on its own image."""
+        # A graph that takes four images at a time computes four, however many there are.
+        if self._graph.batch > 1:
+            return self._graph.batch
+        large = self._file is not None and self._file[0] > SMALL_MODEL_BYTES
+        return LARGE_MODEL_BATCH if large else None
+
+    def _graph_alone(self) -> Graph:
+        """The graph that each thread runs for itself; the first one where that cannot be had."""
+        with self._lock:
+            if self._alone is None:
+                self._alone = self._graph
+                if self.threads > 1:
+                    with suppress(EdgeError):
+                        alone = self._graph.alone()
+                        # A newer export may lie there by now.
+                        if identify_file(self.path) == self._file:
+                            self._alone = alone
+            return self._alone
+
+
+@contextmanager
+def _workers(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool that is gone when the block is left, however that happens; what has not begun is dropped."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="edge-worker")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(result: Callable[[], _T], on_error: str) -> _T | ImageError:
+    """What a future's `result` gives, or with `on_error` "return" its ImageError."""
+    try:
+        return result()
+    except ImageError as error:
+        if on_error == "raise":
+            raise
+        # A traceback holds the frames it went through, and those the picture: errors kept would fill the memory.
+        link: BaseException | None = error
+        while link is not None:
+            link.__traceback__ = None
+            link = link.__cause__ or link.__context__
+        return error
+    finally:
+        # A frame that holds the exception that holds the frame is freed by the collector alone.
+        del result
+
+
+def identify_file(path: Path) -> tuple[int, ...] | None:
+    """Size in bytes, then what tells a file from its successor under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def describe_source(image: ImageSource) -> str:
+    """A name for an image in answers: its path, or what kind of thing it is."""
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return "image bytes"
+    return str(getattr(image, "filename", "") or "PIL image")

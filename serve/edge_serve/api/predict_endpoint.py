@@ -1,0 +1,172 @@
+"""POST /predict: pictures in, labels and probabilities out. GET /model: what is served."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge_runtime import UNKNOWN, ImageError
+from edge_serve.http.body import BodyBudget, read_chunks, read_whole
+from edge_serve.http.multipart import FILE_NAME_HINT, no_file_name, read_form
+from edge_serve.http.refusal import Refusal, short
+from edge_serve.model.engine import Answer, Engine
+from edge_serve.settings import ServeSettings
+
+DEFAULT_TOP = 5
+_MOST_TOP = 10_000
+_OPTIONS = ("top", "min_confidence", "input")
+_PATH = re.compile(r"^(~?[/\\]|[A-Za-z]:[/\\])")
+_WHOLE = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How an answer is to look, from the query or a form's fields."""
+
+    top: int = DEFAULT_TOP
+    min_confidence: float = 0.0
+    input: bool = False
+
+
+class Predicting:
+    """The endpoints of edge's own interface."""
+
+    def __init__(self, settings: ServeSettings, engine: Engine, budget: BodyBudget) -> None:
+        self._settings = settings
+        self._limits = settings.limits
+        self._engine = engine
+        self._budget = budget
+
+    async def predict(self, request: Request) -> Response:
+        """Classify the picture that is the body, or the files of a form."""
+        options = _options(dict(request.query_params))
+        # Before megabytes are read for nothing.
+        self._engine.check_room()
+        with self._budget.share() as share:
+            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if kind == "multipart/form-data":
+                chunks = read_chunks(request.receive, request.headers, share, self._limits)
+                form = await read_form(chunks, request.headers["content-type"], self._limits)
+                for name in form.fields:
+                    if name not in _OPTIONS:
+                        raise Refusal(422, "option", f"{no_file_name(name)} and is no option", FILE_NAME_HINT)
+                options = _options({**request.query_params, **form.fields})
+                images = [(upload.name, upload.data) for upload in form.files]
+                if not images:
+                    raise Refusal(422, "empty", "the form has no file", "curl -F file=@photo.jpg")
+            elif not kind or kind.startswith("image/") or kind == "application/octet-stream":
+                body = await read_whole(request.receive, request.headers, share, self._limits)
+                if not body:
+                    raise Refusal(422, "empty", "the body is empty", "curl --data-binary @photo.jpg")
+                images = [("picture", body)]
+            else:
+                raise Refusal(
+                    415,
+                    "type",
+                    f"{short(kind)} is not read",
+                    "send image/jpeg or another image type, application/octet-stream or multipart/form-data",
+                )
+            answers = await self._engine.classify(images, show=options.input)
+        return self._respond(request, [name for name, _ in images], answers, options)
+
+    async def model(self, _: Request) -> Response:
+        """The model card, the limits, and how the model is run."""
+        model = self._engine.model
+        limits = self._limits
+        return JSONResponse(
+            {
+                "name": self._settings.model_name,
+                "loaded": model.loaded,
+                "card": card_json(model.wide.card.to_json()),
+                "limits": {
+                    "body_bytes": limits.body_bytes,
+                    "pixels": limits.pixels,
+                    "files": limits.files,
+                    "queue": limits.queue,
+                    "timeout_s": limits.timeout_s,
+                },
+                "batching": {"on": model.choice.on, "reason": model.choice.reason},
+            }
+        )
+
+    def _respond(
+        self, request: Request, names: list[str], answers: list[Answer | ImageError], options: _Options
+    ) -> Response:
+        exchange = request.scope["edge"]
+        good = [answer for answer in answers if isinstance(answer, Answer)]
+        timings = _timings(good)
+        exchange.figures = {"images": len(answers), **{f"{step}_ms": value for step, value in timings.items()}}
+        if len(good) < len(answers):
+            exchange.kind = "image"
+            exchange.figures["undecodable"] = len(answers) - len(good)
+        if len(answers) == 1 and isinstance(answers[0], ImageError):
+            raise Refusal(422, "image", answers[0].message, answers[0].hint)
+        results = [
+            _answer_json(answer, options) if isinstance(answer, Answer) else _error_json(answer, name)
+            for name, answer in zip(names, answers, strict=True)
+        ]
+        return JSONResponse(
+            {"model": self._settings.model_name, "predictions": results, "timing_ms": timings},
+            status_code=200 if good else 422,
+        )
+
+
+def card_json(card: Any) -> Any:
+    """A card as strangers may see it: of a path that training noted, only the last part."""
+    if isinstance(card, Mapping):
+        return {key: card_json(value) for key, value in card.items()}
+    if isinstance(card, list):
+        return [card_json(value) for value in card]
+    if isinstance(card, str) and _PATH.match(card):
+        return re.split(r"[/\\]", card.rstrip("/\\"))[-1]
+    return card
+
+
+def _options(given: Mapping[str, str]) -> _Options:
+    """Raises Refusal (422) for a name or a value that means nothing here."""
+    for name in given:
+        if name not in _OPTIONS:
+            raise Refusal(422, "option", f"there is no option {short(name)!r}", f"there are {', '.join(_OPTIONS)}")
+    top = given.get("top", str(DEFAULT_TOP))
+    if not _WHOLE.fullmatch(top) or not 1 <= int(top) <= _MOST_TOP:
+        raise Refusal(422, "option", f"top {short(top)!r} is no whole number from 1 to {_MOST_TOP}")
+    confidence = given.get("min_confidence", "0")
+    try:
+        least = float(confidence)
+    except ValueError:
+        least = math.nan
+    if not 0 <= least <= 1:
+        raise Refusal(422, "option", f"min_confidence {short(confidence)!r} is no number from 0 to 1")
+    show = given.get("input", "false")
+    if show not in ("true", "false"):
+        raise Refusal(422, "option", f"input {short(show)!r} is neither true nor false")
+    return _Options(int(top), least, show == "true")
+
+
+def _answer_json(answer: Answer, options: _Options) -> dict[str, Any]:
+    value = answer.prediction.to_json(options.top)
+    if value["probability"] < options.min_confidence:
+        value["label"] = UNKNOWN
+    if answer.shown is not None:
+        value["input"] = answer.shown
+    return value
+
+
+def _error_json(error: ImageError, name: str) -> dict[str, str]:
+    return {"image": name, "error": error.message, "hint": error.hint}
+
+
+def _timings(answers: list[Answer]) -> dict[str, float]:
+    """Milliseconds of the slowest picture in each step."""
+    steps = {
+        "queue": [answer.queue_s for answer in answers],
+        "decode": [answer.decode_s for answer in answers],
+        "inference": [answer.inference_s for answer in answers],
+    }
+    return {step: round(max(seconds, default=0.0) * 1e3, 3) for step, seconds in steps.items()}

@@ -1,0 +1,149 @@
+"""edge info: what a file says of itself, whether it is still what was exported, and any other ONNX file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_runtime import METADATA_KEY, ModelCard, Preprocessing, quick_load_paths, write_quick_load_note
+from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
+from tiny_model import write_tiny_model
+
+CARD = ModelCard(
+    labels=("ant", "bee", "crane fly"),
+    preprocessing=Preprocessing(resize_px=36, height_px=32, width_px=32, interpolation="bicubic"),
+    backbone="tiny",
+    strategy="fine-tune",
+    precision="int8",
+    temperature=1.5,
+    metrics={"val": {"accuracy": 0.875, "n": 16, "expected_calibration_error": 0.04}},
+    parity={
+        "images": 16,
+        "hostile_images": 5,
+        "max_difference": 2.5e-6,
+        "top1_agreement": 1.0,
+        "batch_sizes": [1, 2, 5],
+        "validation": {"n": 16, "accuracy": 0.875, "checkpoint": {"n": 16, "accuracy": 0.8125}},
+    },
+    data={"name": "insects"},
+    versions={"torch": "2.15.0", "edge-vision": "0.1.0"},
+    created="2026-01-01T00:00:00+00:00",
+    quantization={"calibration": {"method": "entropy", "images": 64}, "drop_points": 0.5},
+    members=({"run": "insects-1", "backbone": "tiny", "metrics": {"val": {"accuracy": 0.75, "n": 16}}},),
+)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model with all that a card can hold, as an export leaves it."""
+    path = write_tiny_model(tmp_path / "model.onnx", card=CARD)
+    card = replace(CARD, graph_sha256=graph_sha256(path))
+    path.write_bytes(with_metadata(path.read_bytes(), {METADATA_KEY: card.dumps()}, where=path))
+    return path
+
+
+def test_a_person_sees_what_matters(edge: Any, model: Path) -> None:
+    done = edge("info", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = done.stdout
+    for said in (
+        "3: ant, bee, crane fly",
+        "int8, drop points 0.5",
+        "short side to 36 px (bicubic), centre crop 32×32",
+        "accuracy 0.875, n 16",
+        "images 16, hostile images 5, max difference 2.5e-06",
+        "checkpoint n 16, accuracy 0.8125",
+        "insects-1: tiny, val accuracy 0.75",
+        "torch 2.15.0",
+        "IR 10, opset ai.onnx 18",
+        graph_sha256(model),
+        "2026-01-01",
+    ):
+        assert said in text, said
+
+
+def test_a_program_gets_one_document(edge: Any, model: Path) -> None:
+    done = edge("info", model, "--json", "--verify")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert found["made_by_edge"] is found["verified"] is True
+    assert found["card"] == json.loads(onnx.load(model).metadata_props[0].value)
+    assert found["opsets"] == {"ai.onnx": 18} and found["ir_version"] == 10 and found["quick_load"] is None
+    assert found["inputs"] == [{"name": "image", "type": "tensor(uint8)", "shape": ["batch", 32, 32, 3]}]
+
+
+def test_an_optimised_form_is_named_where_it_is_opened_and_only_there(edge: Any, model: Path) -> None:
+    quick, _ = quick_load_paths(model)
+    shutil.copyfile(model, quick)
+    write_quick_load_note(model, onnxruntime.__version__)
+    assert json.loads(edge("info", model, "--json").stdout)["quick_load"] == str(quick)
+    assert f"{quick} fits this machine and is opened in its place" in edge("info", model).stdout
+    quick.write_bytes(b"no model")
+    write_quick_load_note(model, onnxruntime.__version__)
+    assert json.loads(edge("info", model, "--json").stdout)["quick_load"] is None
+
+
+def test_a_file_as_exported_is_verified_and_another_card_changes_nothing(edge: Any, model: Path) -> None:
+    done = edge("info", model, "--verify")
+    assert done.returncode == 0 and "are those that were exported" in done.stdout
+    assert "verified" not in edge("info", model).stdout
+
+
+def test_a_changed_weight_is_found_and_ends_with_1(edge: Any, model: Path) -> None:
+    proto = onnx.load(model)
+    weights = next(each for each in proto.graph.initializer if each.name == "weights")
+    values = numpy_helper.to_array(weights).copy()
+    values[0, 0] = np.nextafter(values[0, 0], np.float32(1))
+    weights.CopyFrom(numpy_helper.from_array(values, "weights"))
+    onnx.save(proto, model)
+    done = edge("info", model, "--verify")
+    assert done.returncode == 1
+    assert "model.onnx is not as it was exported" in done.stderr and "export it again" in done.stderr
+    done = edge("info", model, "--verify", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["verified"] is False
+    assert edge("info", model).returncode == 0
+
+
+def test_an_older_file_without_a_hash_cannot_be_verified(edge: Any, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "old.onnx")
+    assert edge("info", "old.onnx").returncode == 0
+    done = edge("info", "old.onnx", "--verify")
+    assert done.returncode == 1 and "holds no hash" in done.stderr
+
+
+def test_a_foreign_file_is_described_and_named_as_such(edge: Any, tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["data"], ["out"])],
+        "foreign",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["N", 3, 224, 224])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 3, 224, 224])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name="pytorch")
+    onnx.save(model, tmp_path / "foreign.onnx")
+    done = edge("info", "foreign.onnx")
+    assert done.returncode == 0
+    assert "edge export did not make this file" in done.stdout
+    assert "data  tensor(float) ['N', 3, 224, 224]" in done.stdout
+    assert "IR 8, opset ai.onnx 13, producer pytorch" in done.stdout
+    found = json.loads(edge("info", "foreign.onnx", "--json").stdout)
+    assert found["made_by_edge"] is False and found["card"] is None
+    done = edge("info", "foreign.onnx", "--verify")
+    assert done.returncode == 1 and "cannot be verified" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04 a zip"])
+def test_what_is_no_onnx_file_is_one_line(edge: Any, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.onnx").write_bytes(content)
+    for words in ((), ("--verify",), ("--json",)):
+        done = edge("info", "x.onnx", *words)
+        assert done.returncode == 1 and "x.onnx" in done.stderr and "Traceback" not in done.stderr
+        assert done.stdout == ""

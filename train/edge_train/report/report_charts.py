@@ -1,0 +1,92 @@
+"""The charts of the report, as SVG whose colours come from the page's style: one drawing, light and dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_data import as_svg, chart_style, new_figure
+from edge_train.report.diagnosis import EpochFigures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DOTS_UP_TO = 40
+# The bins of `edge_runtime.expected_calibration_error`, so that the picture shows what the number sums.
+BINS = 15
+# The page's light scheme, and what its style sheet calls the colours.
+INK, SOFT, LINE, CARD, TRAIN, VAL = "#16202b", "#52606d", "#d9dfe5", "#ffffff", "#0072b2", "#c14f00"
+VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", CARD: "--card", TRAIN: "--train", VAL: "--val"}
+
+
+@chart_style(12)
+def curve_chart(history: Sequence[EpochFigures], best_epoch: int, quantity: str) -> str:
+    """Training and validation "loss", or "accuracy" in per cent, by epoch; what is not a finite number is left out."""
+    figure = new_figure(480, 250, dpi=72)
+    axes = _axes(figure.subplots())
+    axes.set_xlabel("epoch")
+    factor, unit = (100, " %") if quantity == "accuracy" else (1, "")
+    epochs = [row.epoch for row in history]
+    if best_epoch in epochs:
+        axes.axvline(best_epoch, color=SOFT, linestyle=":")
+    told = []
+    for name, column, colour, dashes in (("training", "train", TRAIN, "-"), ("validation", "val", VAL, "--")):
+        shown = [(row.epoch, factor * float(getattr(row, f"{column}_{quantity}"))) for row in history]
+        points = {epoch: value for epoch, value in shown if math.isfinite(value)}
+        said = {epoch: f"{value:.{1 if unit else 3}f}{unit}" for epoch, value in points.items()}
+        axes.plot(list(points), list(points.values()), dashes, color=colour, linewidth=2.5, label=name, clip_on=False)
+        if points:
+            told.append(f"{name} from {said[min(said)]} to {said[max(said)]}")
+        for epoch, value in points.items() if len(points) <= DOTS_UP_TO else ():
+            dot: dict[str, Any] = {"color": colour, "markerfacecolor": CARD, "markeredgewidth": 2, "markersize": 6.5}
+            axes.plot(epoch, value, "o", **dot, clip_on=False, gid=f"epoch {epoch}: {name} {said[epoch]}")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, labelcolor="linecolor", borderpad=0)
+    axes.set_ylim(*((None, 100) if unit else (0, None)))
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    label = f"{quantity} by epoch: {'; '.join(told) or 'no finite values'}. Best epoch {best_epoch}."
+    return as_svg(figure, label.capitalize(), VARIABLES)
+
+
+@chart_style(12)
+def reliability_chart(truth: NDArray[np.int64], probabilities: NDArray[np.float32], title: str) -> str:
+    """Accuracy against confidence in 15 bins (Guo et al. 2017, figure 1), with the share of images below.
+
+    `truth` is int64 `[N]`, `probabilities` float32 `[N, classes]`.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    correct = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    counts = np.bincount(place, minlength=BINS)
+    hits, sureness = (np.bincount(place, weights=w, minlength=BINS) for w in (correct, confidence))
+    figure = new_figure(340, 390, dpi=72)
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(6, 1))
+    for index in np.flatnonzero(counts):
+        n, x, width = int(counts[index]), 100 * (index + 0.5) / BINS, 94 / BINS
+        accuracy, sure = 100 * hits[index] / n, 100 * sureness[index] / n
+        told = f"{n} images, confidence {sure:.1f}%, right {accuracy:.1f}%"
+        upper.bar(x, accuracy, width, color=TRAIN, alpha=0.65, gid=told)
+        filled = (
+            {"color": VAL, "alpha": 0.3} if sure > accuracy else {"fill": False, "edgecolor": VAL, "linestyle": ":"}
+        )
+        upper.bar(x, abs(sure - accuracy), width, bottom=min(sure, accuracy), **filled, gid=told)
+        lower.bar(x, -n, width, color=SOFT, alpha=0.55, gid=told)
+    upper.plot([0, 100], [0, 100], "--", color=INK)
+    _axes(upper).set(ylim=(0, 100), yticks=range(0, 101, 25), ylabel="accuracy (%)", box_aspect=1)
+    _axes(lower).set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[], xlabel="confidence (%)", ylabel="images")
+    label = f"{title}: mean confidence {confidence.mean():.1%}, accuracy {correct.mean():.1%}"
+    return as_svg(figure, label, VARIABLES)
+
+
+def _axes(axes: Axes) -> Axes:
+    """The axes without a frame, in the page's colours."""
+    axes.grid(axis="y", color=LINE)
+    axes.tick_params(labelcolor=SOFT)
+    axes.xaxis.label.set_color(SOFT)
+    axes.yaxis.label.set_color(SOFT)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return axes

@@ -1,0 +1,29 @@
+"""Torch is the application's: what training sets of it is put back when training ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def borrowed_torch() -> Iterator[None]:
+    """When the block is left, torch has the threads and draws the random numbers that it had and would have drawn."""
+    threads, seed, state = torch.get_num_threads(), torch.initial_seed(), torch.get_rng_state()
+    # Asking for its state would start it, on every GPU.
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(state)
+        if cuda is None:
+            # Not started, a GPU takes the seed of the CPU.
+            torch.cuda.manual_seed_all(seed)
+        else:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)

@@ -1,0 +1,211 @@
+"""Trains the three strategies of transfer learning one after another on the same split, and compares them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_data import ImageStore, default_cache_bytes
+from edge_runtime import (
+    EdgeError,
+    OutputError,
+    Progress,
+    Sample,
+    Silence,
+    UsageError,
+    WeightsError,
+    usable_cores,
+    write_json,
+)
+from edge_train.network.weights import parse_weights
+from edge_train.run.finish import TrainResult
+from edge_train.run.training import train
+from edge_train.run.versions import now
+from edge_train.settings import STRATEGIES, Strategy, TrainSettings, find_strategy
+from edge_train.several_runs.comparison import Comparison, StrategyRow, choose_best
+from edge_train.several_runs.comparison_pictures import (
+    SHOWN,
+    Answered,
+    Answers,
+    Curve,
+    draw_comparison,
+    draw_predictions,
+)
+
+# Enough to find four on which strategies of 98 % disagree, and read in seconds.
+LOOKED_AT: Final = 200
+NO_WEIGHTS: Final = "it needs pretrained weights, but `weights` is none"
+
+
+def compare(
+    settings: TrainSettings, progress: Progress | None = None, *, strategies: Sequence[Strategy] = STRATEGIES
+) -> Comparison:
+    """Train each of `strategies` as `settings` say, whatever strategy they name, and compare the runs.
+
+    The runs are ordinary ones in `settings.out`, beside a new folder with comparison.json, comparison.png and
+    predictions.png. A strategy that fails, or has no pretrained weights to start from, is a row with its `reason`,
+    and the others are still trained. What is wrong for every strategy alike ends the comparison. An interruption
+    leaves the runs that are finished.
+
+    Raises:
+        UsageError: settings, data or a weights file that no strategy can use (exit 2).
+        WeightsError: a weights file that does not fit.
+        OutputError: a folder cannot be written.
+        EdgeError: no strategy could be trained, or the images changed between two runs.
+    """
+    progress = progress or Silence()
+    wanted = tuple(dict.fromkeys(find_strategy(name) for name in strategies))
+    if not wanted:
+        raise UsageError("no strategy is named to compare", f"there are {', '.join(STRATEGIES)}")
+    results, reasons, failures = _train_all(settings, wanted, progress)
+    if not results:
+        if failures:
+            raise failures[0]
+        raise UsageError(f"none of {', '.join(wanted)} can be trained: {NO_WEIGHTS}", "drop `weights` none")
+    rows = tuple(
+        _row(name, results[name]) if name in results else StrategyRow(strategy=name, reason=reasons[name])
+        for name in wanted
+    )
+    best, why = choose_best(rows)
+    card = next(iter(results.values())).card
+    folder = _make_folder(settings.out, str(card.data["name"]), card.backbone)
+    comparison = Comparison(folder, rows, best, why)
+    write_json(folder / "comparison.json", {"created": now(), **comparison.to_json()})
+    curves: dict[str, Curve] = {
+        name: [(row.epoch, row.val_accuracy) for row in result.history] for name, result in results.items()
+    }
+    draw_comparison(folder / "comparison.png", comparison, curves, title=f"{card.backbone} on {card.data['name']}")
+    answers = _look(results, settings.threads or usable_cores())
+    if answers.images:
+        draw_predictions(folder / "predictions.png", answers)
+    else:
+        progress.say(f"note: no predictions.png: no {answers.split} image can be read any more")
+    progress.say(f"comparison {folder}")
+    return comparison
+
+
+def _train_all(
+    settings: TrainSettings, strategies: Sequence[Strategy], progress: Progress
+) -> tuple[dict[Strategy, TrainResult], dict[Strategy, str], list[EdgeError]]:
+    """The finished runs, why the others are not, and the errors that ended those that began."""
+    choice = parse_weights(settings.weights)
+    no_weights = NO_WEIGHTS if choice == "none" else None
+    results: dict[Strategy, TrainResult] = {}
+    reasons: dict[Strategy, str] = {}
+    failures: list[EdgeError] = []
+    for number, strategy in enumerate(strategies, start=1):
+        if strategy != "scratch" and no_weights:
+            reasons[strategy] = no_weights
+            progress.say(f"note: {strategy} is not trained: {no_weights}")
+            continue
+        progress.say(f"strategy {number} of {len(strategies)}: {strategy}")
+        try:
+            result = train(settings.for_strategy(strategy), progress)
+        except (UsageError, OutputError):
+            raise
+        except EdgeError as error:
+            if isinstance(error, WeightsError):
+                if choice != "default":
+                    raise
+                no_weights = str(error)
+            progress.end()
+            progress.say(f"note: {strategy} is not trained: {error}")
+            reasons[strategy] = str(error)
+            failures.append(error)
+            continue
+        for other in list(results.values())[:1]:
+            _require_same_split(other, result)
+        results[strategy] = result
+    return results, reasons, failures
+
+
+def _require_same_split(one: TrainResult, two: TrainResult) -> None:
+    if any(getattr(one.splits, part) != getattr(two.splits, part) for part in ("train", "val", "test")):
+        raise EdgeError(
+            f"{one.run.path} and {two.run.path} were not trained on the same split: the data changed between the runs",
+            "leave the data folder alone while strategies are compared, and compare again",
+        )
+
+
+def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
+    summary = result.summary
+    val, test = summary["metrics"]["val"], summary["metrics"].get("test")
+    return StrategyRow(
+        strategy=strategy,
+        run=result.run,
+        train_accuracy=summary["training_accuracy"],
+        val_accuracy=val["accuracy"],
+        val_n=val["n"],
+        val_interval=tuple(val["accuracy_interval_95"]),
+        test_accuracy=test["accuracy"] if test else None,
+        test_n=test["n"] if test else None,
+        test_interval=tuple(test["accuracy_interval_95"]) if test else None,
+        seconds=summary["seconds"],
+        parameters_trained=summary["parameters_trained"],
+        parameters=summary["parameters"],
+        parameters_share=summary["parameters_trained"] / summary["parameters"],
+        best_epoch=summary["best_epoch"],
+    )
+
+
+def _make_folder(out: Path, data: str, backbone: str) -> Path:
+    """A new folder in `out`, named as runs are; one that exists is never used again. Raises OutputError."""
+    data = re.sub(r"[^\w.-]+", "_", data).strip("._") or "data"
+    name = f"comparison-{data}-{backbone}-{datetime.now():%Y%m%d-%H%M%S}"
+    for number in range(1, 1000):
+        folder = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(
+                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with `out`"
+            ) from error
+        return folder
+    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with `out`")
+
+
+def _look(results: Mapping[Strategy, TrainResult], threads: int) -> Answers:
+    """What the runs answered on test images, the classes taking turns; where those are few, on validation too.
+
+    Images that cannot be read any more are left out.
+    """
+    first = next(iter(results.values()))
+    test = first.splits.test
+    enough = len(test) >= SHOWN
+    chosen = _in_turn(test if enough else (*first.splits.val, *test))[:LOOKED_AT]
+    name = "test" if enough else "validation and test" if test else "validation"
+    store = ImageStore(first.data_root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
+    bad = store.read_all((), chosen)
+    given = [
+        {
+            sample.path: row
+            for found in result.answers.values()
+            for sample, row in zip(found.samples, found.probabilities(result.card.temperature), strict=True)
+        }
+        for result in results.values()
+    ]
+    images = [
+        Answered(sample.label, store.pixels(sample), tuple(rows[sample.path] for rows in given))
+        for sample in chosen
+        if sample.path not in bad
+    ]
+    return Answers(name, first.card.labels, tuple(results), tuple(images))
+
+
+def _in_turn(samples: Sequence[Sample]) -> list[Sample]:
+    """All of `samples` in an order of chance that is always the same: the first of each class, the second of each …"""
+    turns: dict[int, int] = {}
+    ranked = []
+    for index in np.random.default_rng(0).permutation(len(samples)).tolist():
+        label = samples[index].label
+        turns[label] = turns.get(label, 0) + 1
+        ranked.append((turns[label], index))
+    order = np.random.default_rng(1).permutation(len(samples)).tolist()
+    return [samples[index] for _, _, index in sorted((turn, order[index], index) for turn, index in ranked)]
