@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         TRADEOFF_FILE as TRADEOFF_FILE,
         draw_latency as draw_latency,
         draw_tradeoff as draw_tradeoff,
-        require_matplotlib as require_matplotlib,
     )
     from edge_benchmarks.report.recommendation import (
         Limits as Limits,

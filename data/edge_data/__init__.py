@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         chart_style as chart_style,
         lettered as lettered,
         new_figure as new_figure,
-        require_matplotlib as require_matplotlib,
         save_png as save_png,
     )
     from edge_data.drawing.colours import (

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from edge_runtime.errors import MissingExtraError
 
-_TRAIN = ("torch", "torchvision")
+_TRAIN = ("torch", "torchvision", "matplotlib", "jinja2")
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "train": _TRAIN,

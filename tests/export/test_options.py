@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from edge_export import export, read_torchscript
-from edge_export.formats import this_machine as quick_load_module
+from edge_export.formats import quick_load as quick_load_module
 from edge_export.settings import ExportSettings
 from edge_runtime import Classifier, ParityError, Run, UsageError
 from edge_runtime.model.this_machine import quick_load_paths
@@ -67,7 +67,7 @@ def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
 
 
 def test_a_precision_over_its_budget_is_refused_and_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edge_export.precision import choose as lower_precision
+    from edge_export.precision import lowering as lower_precision
     from edge_runtime import ModelCard
 
     def ruin(source: Path, target: Path) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from edge_runtime import Seed, Setting, Threads, UsageError, check_settings, plain_flag, setting_fields, to_words
+from edge_runtime import Seed, Setting, Threads, UsageError, check_settings, setting_fields, to_words
+from edge_runtime.settings import plain_flag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

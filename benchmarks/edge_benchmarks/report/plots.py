@@ -28,9 +28,9 @@ from edge_data import (
     chart_style,
     lettered,
     new_figure,
-    require_matplotlib as require,
     save_png,
 )
+from edge_runtime import require_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,11 +54,6 @@ LEGEND_MARK_POINTS = 18.0
 LONGEST_NAME = 36
 
 
-def require_matplotlib() -> None:
-    """Raises MissingExtraError where pictures cannot be drawn."""
-    require("bench")
-
-
 def draw_latency(report: Report, path: Path) -> None:
     """Draw how the calls of each row are distributed, fastest first, as a PNG at `path`.
 
@@ -69,7 +64,7 @@ def draw_latency(report: Report, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         OutputError: `path` cannot be written.
     """
-    require_matplotlib()
+    require_extra("bench")
     with chart_style():
         save_png(_latency(report), path)
 
@@ -104,7 +99,7 @@ def draw_tradeoff(report: Report, path: Path) -> str:
         MissingExtraError: matplotlib is not installed.
         OutputError: `path` cannot be written.
     """
-    require_matplotlib()
+    require_extra("bench")
     rows = comparable_rows(report.rows)
     if not rows:
         return "no model's accuracy is known: name labelled images with --data"

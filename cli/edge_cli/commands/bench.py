@@ -14,7 +14,7 @@ from edge_cli.console import Console
 from edge_cli.flags import Options, settings_command
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
-from edge_runtime import UsageError
+from edge_runtime import UsageError, require_extra
 
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, Report
@@ -135,9 +135,7 @@ def command(
     choice = options.make(Choice, models=tuple(map(Path, names)), run=run)
     settings = options.make(BenchSettings)
     if out is not None:
-        from edge_benchmarks import require_matplotlib
-
-        require_matplotlib()
+        require_extra("bench")
     from edge_cli.bench.results import show_report, write_report
 
     with console:

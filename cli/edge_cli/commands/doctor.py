@@ -30,8 +30,10 @@ PACKAGES = (
     "onnx",
     "onnxscript",
     "matplotlib",
+    "jinja2",
     "starlette",
     "uvicorn",
+    "h11",
     "python-multipart",
     "prometheus-client",
 )

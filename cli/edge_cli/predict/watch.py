@@ -6,8 +6,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edge_cli.console import json_text
 from edge_cli.flags import said_as_flags
@@ -65,16 +66,7 @@ def watch_folder(
 
 def _line(sighting: Sighting, *, jsonl: bool) -> str:
     if jsonl:
-        top = [{"label": label, "probability": probability} for label, probability in sighting.top]
-        value: dict[str, Any] = {
-            "image": sighting.image,
-            "label": sighting.label,
-            "probability": sighting.probability,
-            "top": top,
-            "moved_to": sighting.moved_to,
-            "again": sighting.again,
-        }
-        return json_text(value)
+        return json_text({**asdict(sighting), "top": [row._asdict() for row in sighting.top]})
     moved = f"  moved to {sighting.moved_to}" if sighting.moved_to else ""
     again = "  (after a restart, perhaps told before)" if sighting.again else ""
     return one_line(f"{sighting.image}  {sighting.label}  {sighting.probability:.2%}{moved}{again}")

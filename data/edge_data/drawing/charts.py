@@ -9,13 +9,12 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from html import escape
-from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_data.drawing.colours import GRID, INK, SOFT
-from edge_runtime import MissingExtraError, atomic_path
+from edge_runtime import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,12 +38,6 @@ STYLE: Any = {
     "ytick.labelcolor": SOFT,
     "ytick.left": False,
 }
-
-
-def require_matplotlib(extra: str) -> None:
-    """Raises MissingExtraError, which names `extra`, where charts cannot be drawn."""
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError(extra, "matplotlib")
 
 
 @contextmanager

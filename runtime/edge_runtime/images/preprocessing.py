@@ -61,20 +61,17 @@ class Preprocessing:
             if wanted := _fault(name, value):
                 raise UsageError(f"{name} is {value!r}", f"give {wanted}")
 
-    def __call__(self, source: ImageSource) -> NDArray[np.uint8]:
+    def __call__(
+        self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None
+    ) -> NDArray[np.uint8]:
         """Anything `decode` takes -> the model's input, [height, width, 3] uint8 RGB, C-contiguous and writable.
 
         Raises ImageError.
         """
-        return np.array(self.crop(self.resize(self.decode(source))), dtype=np.uint8, order="C")
+        image = self.decode(source, max_pixels=max_pixels, name=name)
+        return np.array(self.crop(self.resize(image)), dtype=np.uint8, order="C")
 
-    def decode(
-        self,
-        source: ImageSource,
-        *,
-        max_pixels: int = MAX_PIXELS,
-        name: str | None = None,
-    ) -> Image.Image:
+    def decode(self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
         """`images.decode` with this contract's background and JPEG scale; raises ImageError."""
         return images.decode(
             source,

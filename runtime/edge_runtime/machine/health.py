@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_runtime.machine.resources import available_memory_bytes, instruction_sets, read_meminfo, usable_cores
+
 HOT_C = 80
 LOW_MEMORY_BYTES = 300_000_000
 MUCH_SWAP_BYTES = 50_000_000
@@ -68,9 +70,7 @@ class Health:
 
 def read_health(root: Path = Path("/")) -> Health:
     """Look at this machine, or at the one whose files lie below `root`."""
-    from edge_runtime.machine.resources import available_memory_bytes, instruction_sets, usable_cores
-
-    memory = _meminfo(root)
+    memory = read_meminfo(root / "proc/meminfo")
     frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"
     swap = (memory["SwapTotal"] - memory["SwapFree"]) if {"SwapTotal", "SwapFree"} <= memory.keys() else None
     return Health(
@@ -188,17 +188,6 @@ def _load(root: Path) -> float | None:
         return float((_text(root / "proc/loadavg") or "").split()[0])
     except (ValueError, IndexError):
         return None
-
-
-def _meminfo(root: Path) -> dict[str, int]:
-    """Bytes by the names of /proc/meminfo."""
-    found = {}
-    for line in (_text(root / "proc/meminfo") or "").splitlines():
-        name, _, value = line.partition(":")
-        fields = value.split()
-        if len(fields) == 2 and fields[1] == "kB" and fields[0].isdigit():
-            found[name] = int(fields[0]) * 1024
-    return found
 
 
 def _temperatures(root: Path) -> dict[str, float]:

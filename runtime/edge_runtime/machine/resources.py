@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -87,13 +88,21 @@ def _free_bytes(group: Path) -> float:
     return math.inf
 
 
+def read_meminfo(path: Path = Path("/proc/meminfo")) -> dict[str, int]:
+    """Bytes by the names of /proc/meminfo; empty where there is no such file."""
+    found = {}
+    with suppress(OSError, ValueError):
+        for line in path.read_text(encoding="ascii").splitlines():
+            name, _, value = line.partition(":")
+            fields = value.split()
+            if len(fields) == 2 and fields[1] == "kB" and fields[0].isdigit():
+                found[name] = int(fields[0]) * 1024
+    return found
+
+
 def _system_memory_bytes() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
+    if (available := read_meminfo().get("MemAvailable")) is not None:
+        return available
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):

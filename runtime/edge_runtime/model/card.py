@@ -102,9 +102,9 @@ class ModelCard:
             value = json.loads(text, parse_float=_finite, parse_constant=_finite)
         # RecursionError: brackets nested a thousand deep.
         except (ValueError, RecursionError) as error:
-            raise ModelError(f"{where}: its 'edge' metadata is not JSON ({error})", _AGAIN) from error
+            raise ModelError(f"{where}: its 'edge' metadata is not JSON ({error})", AGAIN) from error
         if not isinstance(value, dict):
-            raise ModelError(f"{where}: its 'edge' metadata is not a JSON object", _AGAIN)
+            raise ModelError(f"{where}: its 'edge' metadata is not a JSON object", AGAIN)
         return cls.from_json(value, where=where)
 
     @classmethod
@@ -120,7 +120,7 @@ class ModelCard:
             )
         labels = _take(value, "labels", list, where)
         if not labels or not all(isinstance(label, str) for label in labels):
-            raise ModelError(f"{where}: 'labels' must be a list of one or more strings", _AGAIN)
+            raise ModelError(f"{where}: 'labels' must be a list of one or more strings", AGAIN)
         _check_once(labels, where)
         try:
             preprocessing = Preprocessing.from_json(_take(value, "preprocessing", dict, where))
@@ -156,7 +156,7 @@ class ModelCard:
         )
 
 
-_AGAIN = "export it again with edge export"
+AGAIN = "export it again with edge export"
 
 
 def _check_once(labels: Sequence[str], where: str) -> None:
@@ -169,14 +169,14 @@ def _take(value: Mapping[str, Any], key: str, kind: Any, where: str, default: An
     if key not in value:
         if default is not None:
             return default
-        raise ModelError(f"{where}: its 'edge' metadata lacks {key!r}", _AGAIN)
+        raise ModelError(f"{where}: its 'edge' metadata lacks {key!r}", AGAIN)
     if not isinstance(value[key], kind) or isinstance(value[key], bool):
         raise _malformed(key, where)
     return value[key]
 
 
 def _malformed(key: str, where: str) -> ModelError:
-    return ModelError(f"{where}: {key!r} in its 'edge' metadata is malformed", _AGAIN)
+    return ModelError(f"{where}: {key!r} in its 'edge' metadata is malformed", AGAIN)
 
 
 def _finite(text: str) -> float:

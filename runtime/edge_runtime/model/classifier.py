@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ModelError
-from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
-from edge_runtime.model.predictor import AGAIN, Graph, Predictor, identify_file
+from edge_runtime.model.card import AGAIN, EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+from edge_runtime.model.predictor import Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session
 
 

@@ -60,14 +60,9 @@ def read_header(path: Path) -> ModelHeader:
             if field.tag == _IR_VERSION:
                 ir_version = field.number
             elif field.tag == _OPSET_IMPORT:
-                domain, version = "", 0
-                inside = data[field.value : field.stop]
-                for part in _walk(inside, path):
-                    if part.tag == _DOMAIN:
-                        domain = bytes(inside[part.value : part.stop]).decode("utf-8", "replace")
-                    elif part.tag == _VERSION:
-                        version = part.number
-                opsets[domain] = version
+                parts = {part.tag: part for part in _walk(data, path, field.value, field.stop)}
+                domain = _read_text(data, parts[_DOMAIN]) if _DOMAIN in parts else ""
+                opsets[domain] = parts[_VERSION].number if _VERSION in parts else 0
         return ModelHeader(ir_version, opsets)
 
 

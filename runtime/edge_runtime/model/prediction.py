@@ -44,5 +44,5 @@ class Prediction:
 
     def to_json(self, k: int = 5) -> dict[str, Any]:
         """The answer as `edge predict --json` prints it, with the `k` most probable labels."""
-        top = [{"label": label, "probability": probability} for label, probability in self.top(k)]
+        top = [row._asdict() for row in self.top(k)]
         return {"image": self.image, "label": self.label, "probability": self.probability, "top": top}

@@ -21,14 +21,13 @@ from PIL.Image import Image
 from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
 from edge_runtime.images.decoder import ImageSource
 from edge_runtime.machine.resources import usable_cores
-from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
+from edge_runtime.model.card import AGAIN, EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.session import open_session, plain_reason
 
 _T = TypeVar("_T")
 
-AGAIN = "export it again with edge export"
 # Two in work and two waiting for each pair of threads: enough that none idles while the caller handles an answer.
 AHEAD_PER_THREAD = 2
 # A second copy of so much is no burden, and of a larger file one image alone reads more weights than it computes with.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import ImageClassifier, ImageError, Prediction
+from edge_runtime import ImageError, Prediction, Preprocessing
 from edge_serve.http.refusal import Refusal
 from edge_serve.model.batching import Batcher
 from edge_serve.model.loaded_model import LoadedModel
@@ -123,7 +123,7 @@ class Engine:
             with self._lock:
                 self._decoding += 1
             try:
-                pixels = self._decode(model.wide, name, data)
+                pixels = self._decode(model.wide.preprocessing, name, data)
             except ImageError as error:
                 return error.with_traceback(None)
             finally:
@@ -138,15 +138,15 @@ class Engine:
         self._pace_s += ((time.perf_counter() - begun) / model.threads - self._pace_s) / 16
         return Answer(Prediction(name, model.wide.labels, row), begun - since, decoded - begun, inference_s, shown)
 
-    def _decode(self, classifier: ImageClassifier, name: str, data: bytes) -> NDArray[np.uint8]:
+    def _decode(self, steps: Preprocessing, name: str, data: bytes) -> NDArray[np.uint8]:
         limit = self._limits.pixels
         try:
-            return _pixels(classifier, name, data, min(limit, _USUAL_PIXELS))
+            return steps(data, max_pixels=min(limit, _USUAL_PIXELS), name=name)
         except ImageError as error:
             if limit <= _USUAL_PIXELS or error.kind not in ("too-large", "no-memory"):
                 raise
         with self._large:
-            return _pixels(classifier, name, data, limit)
+            return steps(data, max_pixels=limit, name=name)
 
     def _infer(self, model: LoadedModel, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities of one picture, and the seconds of the run."""
@@ -168,13 +168,6 @@ class Engine:
     def _ran(self, seconds: float, count: int) -> None:
         self._metrics.inference_seconds.observe(seconds)
         self._metrics.batch_images.observe(count)
-
-
-def _pixels(classifier: ImageClassifier, name: str, data: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """The model's input, as `Preprocessing.__call__` makes it, within another limit."""
-    steps = classifier.preprocessing
-    image = steps.crop(steps.resize(steps.decode(data, max_pixels=max_pixels, name=name)))
-    return np.array(image, dtype=np.uint8, order="C")
 
 
 def _data_url(pixels: NDArray[np.uint8]) -> str:

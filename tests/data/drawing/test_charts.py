@@ -12,8 +12,7 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib")
 
-from edge_data import as_svg, chart_style, lettered, new_figure, require_matplotlib, save_png  # noqa: E402
-from edge_runtime import MissingExtraError  # noqa: E402
+from edge_data import as_svg, chart_style, lettered, new_figure, save_png  # noqa: E402
 
 
 def chart() -> str:
@@ -64,10 +63,3 @@ def test_nothing_is_loaded_before_a_chart_is_drawn() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert done.stdout.strip() == b"False"
-
-
-def test_the_extra_that_brings_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match="matplotlib") as caught:
-        require_matplotlib("train")
-    assert "edge-vision[train]" in caught.value.hint

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import available_memory_bytes, cpu_model, usable_cores
-from edge_runtime.machine import limits as machine
+from edge_runtime.machine import resources as machine
 from edge_runtime.machine.resources import _cgroup_cores, _cgroup_memory_bytes
 
 

@@ -6,8 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from edge_data import require_matplotlib
-from edge_runtime import Progress, Run, Silence
+from edge_runtime import Progress, Run, Silence, require_extra
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.epochs import fit
 from edge_train.run.finish import TrainResult, finish
@@ -34,7 +33,7 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     """
     started = time.perf_counter()
     # The report is drawn at the end of what may take hours.
-    require_matplotlib("train")
+    require_extra("train")
     progress = progress or Silence()
     job = prepare(settings, progress)
     made = None
@@ -57,7 +56,7 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
         DataError: the run's images are gone or changed.
     """
     started = time.perf_counter()
-    require_matplotlib("train")
+    require_extra("train")
     progress = progress or Silence()
     # metrics.csv is written last: where it is, last.pt was there, too.
     if not run.last.is_file() and not run.metrics.is_file():
