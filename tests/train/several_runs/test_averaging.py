@@ -259,7 +259,7 @@ def test_runs_that_do_not_go_together_are_refused(good: Run, tmp_path: Path) -> 
     refused("stem differs: standard and small", good, other_card(good, tmp_path / "e", architecture=small), out=out)
     wide = changed(good, tmp_path / "f", lambda w: w | {"backbone.fc.weight": torch.zeros(3, 7)})
     refused(r"layers differ, backbone\.fc\.weight", good, wide, out=out)
-    refused("threads 0", good, wide, out=out, threads=0)
+    refused("`threads` 0", good, wide, out=out, threads=0)
 
 
 def test_a_run_split_otherwise_or_without_a_checkpoint_is_refused(good: Run, tmp_path: Path) -> None:
