@@ -91,7 +91,10 @@ def test_turns_at_each_task(setup: Setup, task: str) -> None:
 def test_end_to_end_is_decoding_and_inference(tmp_path: Path) -> None:
     large = write_tiny_model(tmp_path / "large.onnx", size=512)
     with Worker(Setup(str(large), threads=1, images=(str(draw_picture(tmp_path / "x.jpg")),))) as worker:
-        found = {task: float(np.min(worker.turn(task)(0.0, 20))) for task in ("preprocess", "latency", "end_to_end")}
+        found: dict[str, float] = {}
+        # By turns: the machine may be busier at one task than at the next.
+        for task in ("preprocess", "latency", "end_to_end") * 8:
+            found[task] = min(found.get(task, np.inf), *worker.turn(task)(0.0, 10))
     assert found["end_to_end"] > max(found["preprocess"], found["latency"])
 
 
