@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         EdgeError as EdgeError,
         Evaluation as Evaluation,
         ForeignClassifier as ForeignClassifier,
+        ImageClassifier as ImageClassifier,
         ImageError as ImageError,
         Metrics as Metrics,
         MissingExtraError as MissingExtraError,
