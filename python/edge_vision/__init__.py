@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         evaluate as evaluate,
         find_run as find_run,
         newest_run as newest_run,
+        prepare_process as prepare_process,
         read_labels as read_labels,
     )
     from edge_serve import ServeSettings as ServeSettings, serve as serve
