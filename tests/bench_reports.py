@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_benchmarks import BenchSettings, Report
 from edge_benchmarks.machine.environment import read_environment
-from edge_benchmarks.machine.thermal import Conditions, Reading
+from edge_benchmarks.machine.thermal import Conditions, Meanwhile, Reading
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import ColdStart, Row, Throughput
 from edge_runtime import Timings
@@ -42,7 +42,7 @@ def make_row(model: str = "a.onnx", median_ms: float = 10.0, *, accuracy: float 
         sha256="0" * 64,
         size_bytes=5_000_000,
         parameters=1_250_000,
-        multiply_adds=300_000_000,
+        gflops=0.3,
         accuracy=None if accuracy is None else SourcedAccuracy(accuracy, 1000, "measured", "photos, val"),
         cold_start=ColdStart(
             Timings.of([300.0, 310.0]), Timings.of([20.0, 21.0]), Timings.of([15.0, 16.0]), 90_000_000
@@ -61,6 +61,6 @@ def make_report(rows: Sequence[Row], **environment: Any) -> Report:
         created="2026-01-01T00:00:00+00:00",
         settings=BenchSettings(images_from="a drawn picture").how(),
         environment=replace(read_environment(threads=1), **environment),
-        conditions=Conditions(Reading(), Reading()),
+        conditions=Conditions(Reading(), Meanwhile(), Reading()),
         rows=tuple(sorted(rows, key=lambda row: row.latency.p90_ms)),
     )

@@ -286,7 +286,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry], settings: BenchSettings) -> R
         sha256=file.sha256,
         size_bytes=contestant.opened.stat().st_size,
         parameters=file.parameters,
-        multiply_adds=file.multiply_adds,
+        gflops=None if file.multiply_adds is None else file.multiply_adds / 1e9,
         accuracy=entry.accuracy,
         cold_start=ColdStart.of(entry.starts),
         latency=entry.timings["latency"],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
+from edge_benchmarks.plain_data import PlainData
 from edge_runtime import Setting, UsageError, check_settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _WHAT, _HOW = "What to measure", "How"
 
 
 @dataclass(frozen=True, slots=True)
-class HowMeasured:
+class HowMeasured(PlainData):
     """How a report was measured; `input` says where the pictures come from and `images` how many they were."""
 
     duration_s: float
@@ -32,24 +32,6 @@ class HowMeasured:
     cooldown_s: float
     input: str
     images: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
-        return cls(
-            duration_s=float(value["duration_s"]),
-            least_runs=int(value["least_runs"]),
-            batch=int(value["batch"]),
-            cold_starts=int(value["cold_starts"]),
-            sustained_s=float(value["sustained_s"]),
-            cooldown_s=float(value["cooldown_s"]),
-            input=str(value["input"]),
-            images=int(value["images"]),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,14 +98,18 @@ if TYPE_CHECKING:
         write_quick_load_note as write_quick_load_note,
     )
     from edge_runtime.progress import Progress as Progress, Silence as Silence
-    from edge_runtime.scores.accuracy import Accuracy as Accuracy, wilson_interval as wilson_interval
+    from edge_runtime.scores.accuracy import Accuracy as Accuracy
     from edge_runtime.scores.evaluation import (
         Evaluation as Evaluation,
         evaluate as evaluate,
         evaluate_batches as evaluate_batches,
     )
     from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
-    from edge_runtime.scores.metrics import Metrics as Metrics, measure as measure
+    from edge_runtime.scores.metrics import (
+        Metrics as Metrics,
+        calibration_bins as calibration_bins,
+        measure as measure,
+    )
     from edge_runtime.settings import (
         Seed as Seed,
         Setting as Setting,

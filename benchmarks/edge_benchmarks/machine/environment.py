@@ -6,9 +6,9 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass
 
+from edge_benchmarks.plain_data import PlainData
 from edge_runtime import cpu_model, read_health, usable_cores
 
 # Of the hundred names Linux gives, those that decide which of an engine's kernels run.
@@ -31,7 +31,7 @@ TELLING = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(PlainData):
     """The machine and the software; None is what the system does not say.
 
     `threads` is what one inference may use, None where that differs between rows. `load` is the load average of the
@@ -56,16 +56,6 @@ class Environment:
     edge: str | None
     versions: Mapping[str, str]
     load: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return {**asdict(self), "instruction_sets": list(self.instruction_sets)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave. Raises KeyError or TypeError where `value` is nothing like it."""
-        known = {field.name: value[field.name] for field in fields(cls)}
-        return cls(**{**known, "instruction_sets": tuple(value["instruction_sets"])})
 
     def __str__(self) -> str:
         memory = f", {self.memory_bytes / 2**30:.1f} GiB" if self.memory_bytes else ""

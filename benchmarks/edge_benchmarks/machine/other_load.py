@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar
+
+from edge_benchmarks.plain_data import PlainData
 
 _STAT = Path("/proc/stat")
 # The columns of its first line: user nice system idle iowait irq softirq steal; guests are in user and nice already.
@@ -18,12 +20,14 @@ _IDLE, _STEAL, _COLUMNS = (3, 4), 7, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Busyness:
+class Busyness(PlainData):
     """Core-seconds of a stretch of time: all there were, those other programs used, those the hypervisor took away.
 
     All are of the whole machine, also where this process may use a part of it alone. The last two are None where the
     system does not say.
     """
+
+    computed: ClassVar = {"others_share": "others_share", "stolen_share": "stolen_share"}
 
     capacity_s: float
     others_s: float | None
@@ -53,15 +57,6 @@ class Busyness:
         return cls(
             sum(each.capacity_s for each in stretches), sum(others) if known else None, sum(stolen) if known else None
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return {**asdict(self), "others_share": self.others_share, "stolen_share": self.stolen_share}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(value["capacity_s"], value["others_s"], value["stolen_s"])
 
 
 UNKNOWN_BUSYNESS = Busyness(0.0, None, None)

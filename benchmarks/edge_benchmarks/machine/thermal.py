@@ -5,38 +5,28 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from edge_benchmarks.plain_data import PlainData
 from edge_runtime import Sensors, read_sensors, read_throttling
 
 INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(PlainData):
     """One look at the machine; `throttled` is what its firmware says holds it back now, empty for nothing."""
 
     temperature_c: float | None = None
     clock_mhz: int | None = None
     throttled: tuple[str, ...] | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return {**asdict(self), "throttled": None if self.throttled is None else list(self.throttled)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        throttled = value["throttled"]
-        return cls(value["temperature_c"], value["clock_mhz"], None if throttled is None else tuple(throttled))
-
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Series(PlainData):
     """What many looks at one sensor saw."""
 
     min: float
@@ -52,35 +42,20 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """The machine before, while and after it was measured; sensors are read once a second meanwhile."""
+class Meanwhile(PlainData):
+    """What one look a second saw."""
 
-    before: Reading
-    after: Reading
     temperature_c: Series | None = None
     clock_mhz: Series | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return {
-            "before": self.before.to_json(),
-            "during": {
-                "temperature_c": None if self.temperature_c is None else asdict(self.temperature_c),
-                "clock_mhz": None if self.clock_mhz is None else asdict(self.clock_mhz),
-            },
-            "after": self.after.to_json(),
-        }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        temperature, clock = (value["during"][name] for name in ("temperature_c", "clock_mhz"))
-        return cls(
-            Reading.from_json(value["before"]),
-            Reading.from_json(value["after"]),
-            None if temperature is None else Series(**temperature),
-            None if clock is None else Series(**clock),
-        )
+@dataclass(frozen=True, slots=True)
+class Conditions(PlainData):
+    """The machine before, while and after it was measured."""
+
+    before: Reading
+    during: Meanwhile
+    after: Reading
 
 
 class Monitor:
@@ -107,9 +82,7 @@ class Monitor:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
         self._after = self._read()
@@ -132,12 +105,9 @@ class Monitor:
     def conditions(self) -> Conditions:
         """What was seen; to be called after the end."""
         assert self._before is not None and self._after is not None
-        return Conditions(
-            self._before,
-            self._after,
-            Series.of([seen.temperature_c for seen in self._seen]),
-            Series.of([seen.clock_mhz for seen in self._seen]),
-        )
+        temperature = Series.of([seen.temperature_c for seen in self._seen])
+        clock = Series.of([seen.clock_mhz for seen in self._seen])
+        return Conditions(self._before, Meanwhile(temperature, clock), self._after)
 
     def _read_throttling(self) -> tuple[str, ...] | None:
         throttling = read_throttling(self._root)

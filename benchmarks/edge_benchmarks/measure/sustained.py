@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from edge_benchmarks.machine.thermal import Series
+from edge_benchmarks.plain_data import PlainData
 from edge_runtime import Sensors, Turn
 
 MINUTE_S = 60.0
@@ -19,7 +20,7 @@ TURN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(PlainData):
     """A minute, or what is left of it: from `start_s` on, `seconds` long; sensors as seen meanwhile."""
 
     start_s: float
@@ -30,17 +31,13 @@ class Bucket:
     temperature_c: float | None
     clock_mhz: float | None
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `asdict` gave."""
-        return cls(**value)
-
 
 @dataclass(frozen=True, slots=True)
-class Sustained:
+class Sustained(PlainData):
     """One model's minutes, in order."""
 
     buckets: tuple[Bucket, ...]
+    computed: ClassVar = {"slowdown": "slowdown", "p90_slowdown": "p90_slowdown"}
 
     @property
     def slowdown(self) -> float:
@@ -51,19 +48,6 @@ class Sustained:
     def p90_slowdown(self) -> float:
         """The same of the 90th percentile."""
         return self.buckets[-1].p90_ms / self.buckets[0].p90_ms - 1
-
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return {
-            "slowdown": self.slowdown,
-            "p90_slowdown": self.p90_slowdown,
-            "buckets": [asdict(bucket) for bucket in self.buckets],
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(tuple(Bucket.from_json(bucket) for bucket in value["buckets"]))
 
 
 def bucket_length_s(sustained_s: float) -> float:

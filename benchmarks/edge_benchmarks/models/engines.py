@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 import edge_export
 import edge_runtime
+from edge_benchmarks.plain_data import PlainData
 from edge_runtime import (
     INPUT_NAME,
     OUTPUT_NAME,
@@ -44,7 +45,7 @@ ENGINE_PACKAGES: Mapping[EngineName, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(PlainData):
     """What a worker opens: `path` with `engine`, on `threads` threads (None: the usable cores).
 
     `images` are the pictures it takes in turn; with none, its input is random. `classes` is given for a classifier
@@ -60,15 +61,6 @@ class Setup:
     classes: int | None = None
     is_classifier: bool = True
     preprocessing: Mapping[str, Any] | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """For the worker's command line."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(**{**value, "images": tuple(value["images"])})
 
 
 class Engine:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias
 
+from edge_benchmarks.plain_data import PlainData
 from edge_runtime import Accuracy, ModelCard, Sample
 
 AccuracySource: TypeAlias = Literal["measured", "recorded", "published"]
@@ -22,7 +22,7 @@ class LabelledImages:
 
 
 @dataclass(frozen=True, slots=True)
-class SourcedAccuracy:
+class SourcedAccuracy(PlainData):
     """Top-1 accuracy in 0..1 on `n` images of `where`; None for `n` where the source does not say.
 
     `source` is measured in this benchmark, recorded in the model's card by its export, or published with the
@@ -33,6 +33,7 @@ class SourcedAccuracy:
     n: int | None
     source: AccuracySource
     where: str
+    computed: ClassVar = {"interval_95": "interval"}
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -43,23 +44,9 @@ class SourcedAccuracy:
         """Where the figure comes from, in words."""
         return f"{self.source}, {self.where}{f', n {self.n:,}' if self.n else ''}"
 
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        interval = self.interval
-        return {
-            "value": self.value,
-            "n": self.n,
-            "interval_95": None if interval is None else list(interval),
-            "source": self.source,
-            "where": self.where,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
-        if value["source"] not in get_args(AccuracySource) or not 0 <= value["value"] <= 1:
-            raise ValueError(f"an accuracy of {value['value']}, {value['source']}")
-        return cls(float(value["value"]), value["n"], value["source"], str(value["where"]))
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise ValueError(f"an accuracy of {self.value}")
 
 
 def recorded_accuracy(card: ModelCard) -> SourcedAccuracy | None:

@@ -102,7 +102,7 @@ def _flat(row: Row) -> dict[str, Any]:
         "peak_bytes": row.cold_start.peak_bytes,
         "size_bytes": row.size_bytes,
         "parameters": row.parameters,
-        "gflops": None if row.multiply_adds is None else row.multiply_adds / 1e9,
+        "gflops": row.gflops,
         "accuracy": None if accuracy is None else accuracy.value,
         "accuracy_n": None if accuracy is None else accuracy.n,
         "accuracy_source": None if accuracy is None else accuracy.source,

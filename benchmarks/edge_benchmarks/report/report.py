@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self
 
 from edge_benchmarks.machine.environment import Environment
 from edge_benchmarks.machine.other_load import UNKNOWN_BUSYNESS, Busyness
@@ -14,6 +14,7 @@ from edge_benchmarks.measure.sustained import Sustained
 from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.engines import EngineName
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.settings import HowMeasured
 from edge_runtime import Timings
 
@@ -46,7 +47,7 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class ColdStart:
+class ColdStart(PlainData):
     """Fresh processes, from nothing to the first answer; each is one run of the three timings.
 
     `peak_bytes` is the most resident memory one of them took, interpreter and engine included, None where the system
@@ -69,24 +70,9 @@ class ColdStart:
             max(peaks) if len(peaks) == len(answers) else None,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it."""
-        return {
-            "process": self.process.to_json(),
-            "load": self.load.to_json(),
-            "first": self.first.to_json(),
-            "peak_bytes": self.peak_bytes,
-        }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        process, load, first = (Timings.from_json(value[part]) for part in ("process", "load", "first"))
-        return cls(process, load, first, value["peak_bytes"])
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row(PlainData):
     """What one model costs, run by one engine on so many threads.
 
     `latency` is inference alone, one image at a time; `preprocess` is decoding and resizing, apart; `end_to_end` both,
@@ -109,19 +95,20 @@ class Row:
     sha256: str
     size_bytes: int
     parameters: int
-    multiply_adds: int | None
+    gflops: float | None
     accuracy: SourcedAccuracy | None
     cold_start: ColdStart
-    latency: Timings
-    throughput: Throughput
     preprocess: Timings | None = None
+    latency: Timings
     end_to_end: Timings | None = None
+    throughput: Throughput
     sustained: Sustained | None = None
     max_difference: float | None = None
     stable: bool = True
-    busyness: Busyness = UNKNOWN_BUSYNESS
     throttled: tuple[str, ...] | None = None
+    busyness: Busyness = UNKNOWN_BUSYNESS
     group: int = 0
+    computed: ClassVar = {"spread": "latency.spread", "noisy": "noisy"}
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -155,76 +142,9 @@ class Row:
             marks.append("unstable")
         return tuple(marks)
 
-    def to_json(self) -> dict[str, Any]:
-        """As the report carries it; docs/bench-format.md says what each key means."""
-        return {
-            "model": self.model,
-            "path": self.path,
-            "fresh": self.fresh,
-            "backbone": self.backbone,
-            "precision": self.precision,
-            "engine": self.engine,
-            "threads": self.threads,
-            "input_px": self.input_px,
-            "sha256": self.sha256,
-            "size_bytes": self.size_bytes,
-            "parameters": self.parameters,
-            "gflops": None if self.multiply_adds is None else self.multiply_adds / 1e9,
-            "accuracy": None if self.accuracy is None else self.accuracy.to_json(),
-            "cold_start": self.cold_start.to_json(),
-            "preprocess": None if self.preprocess is None else self.preprocess.to_json(),
-            "latency": self.latency.to_json(),
-            "end_to_end": None if self.end_to_end is None else self.end_to_end.to_json(),
-            "throughput": self.throughput.to_json(),
-            "sustained": None if self.sustained is None else self.sustained.to_json(),
-            "max_difference": self.max_difference,
-            "spread": self.latency.spread,
-            "stable": self.stable,
-            "throttled": None if self.throttled is None else list(self.throttled),
-            "noisy": self.noisy,
-            "busyness": self.busyness.to_json(),
-            "group": self.group,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
-        if value["engine"] not in get_args(EngineName):
-            raise ValueError(f"engine {value['engine']!r}")
-        preprocess, end_to_end = (
-            None if value[name] is None else Timings.from_json(value[name]) for name in ("preprocess", "end_to_end")
-        )
-        gflops, throttled = value["gflops"], value["throttled"]
-        return cls(
-            model=str(value["model"]),
-            path=value["path"],
-            fresh=bool(value["fresh"]),
-            backbone=str(value["backbone"]),
-            precision=str(value["precision"]),
-            engine=value["engine"],
-            threads=int(value["threads"]),
-            input_px=str(value["input_px"]),
-            sha256=str(value["sha256"]),
-            size_bytes=int(value["size_bytes"]),
-            parameters=int(value["parameters"]),
-            multiply_adds=None if gflops is None else round(gflops * 1e9),
-            accuracy=None if value["accuracy"] is None else SourcedAccuracy.from_json(value["accuracy"]),
-            cold_start=ColdStart.from_json(value["cold_start"]),
-            latency=Timings.from_json(value["latency"]),
-            throughput=Throughput.from_json(value["throughput"]),
-            preprocess=preprocess,
-            end_to_end=end_to_end,
-            sustained=None if value["sustained"] is None else Sustained.from_json(value["sustained"]),
-            max_difference=value["max_difference"],
-            stable=bool(value["stable"]),
-            busyness=Busyness.from_json(value["busyness"]),
-            throttled=None if throttled is None else tuple(throttled),
-            group=int(value["group"]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(PlainData):
     """A model that could not be measured here, and why."""
 
     model: str
@@ -260,7 +180,7 @@ class Report:
             "environment": self.environment.to_json(),
             "conditions": self.conditions.to_json(),
             "results": [row.to_json() for row in self.rows],
-            "failures": [{"model": failure.model, "message": failure.message} for failure in self.failures],
+            "failures": [failure.to_json() for failure in self.failures],
         }
 
     @classmethod
@@ -271,6 +191,6 @@ class Report:
             settings=HowMeasured.from_json(value["settings"]),
             environment=Environment.from_json(value["environment"]),
             conditions=Conditions.from_json(value["conditions"]),
-            rows=tuple(Row.from_json(row) for row in value["results"]),
-            failures=tuple(Failure(str(each["model"]), str(each["message"])) for each in value["failures"]),
+            rows=tuple(map(Row.from_json, value["results"])),
+            failures=tuple(map(Failure.from_json, value["failures"])),
         )

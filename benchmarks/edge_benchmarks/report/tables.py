@@ -51,7 +51,7 @@ def cost_table(report: Report) -> Table:
             ("peak\nMB", lambda row: _or_dash(row.cold_start.peak_bytes, lambda peak: f"{peak / 1e6:.0f}"), False),
             ("file\nMB", lambda row: f"{row.size_bytes / 1e6:.1f}", False),
             ("M\nparams", lambda row: f"{row.parameters / 1e6:.2f}", False),
-            ("GFLOPs", lambda row: _or_dash(row.multiply_adds, lambda count: f"{count / 1e9:.3f}"), False),
+            ("GFLOPs", lambda row: _or_dash(row.gflops, lambda value: f"{value:.3f}"), False),
         ],
     )
 
@@ -80,14 +80,14 @@ def describe_conditions(conditions: Conditions) -> list[str]:
     """Temperature and clock before, during and after, as far as the machine says, in words."""
     before, after, said = conditions.before, conditions.after, []
     if before.temperature_c is not None and after.temperature_c is not None:
-        hottest = max(before.temperature_c, after.temperature_c, *_seen(conditions.temperature_c, "max"))
+        hottest = max(before.temperature_c, after.temperature_c, *_seen(conditions.during.temperature_c, "max"))
         said.append(f"{before.temperature_c:.0f} °C before, up to {hottest:.0f} °C, {after.temperature_c:.0f} °C after")
     if before.clock_mhz is not None and after.clock_mhz is not None:
         seen = (
             before.clock_mhz,
             after.clock_mhz,
-            *_seen(conditions.clock_mhz, "min"),
-            *_seen(conditions.clock_mhz, "max"),
+            *_seen(conditions.during.clock_mhz, "min"),
+            *_seen(conditions.during.clock_mhz, "max"),
         )
         said.append(
             f"clock {before.clock_mhz} MHz before, {min(seen):.0f} to {max(seen):.0f} MHz, {after.clock_mhz} MHz after"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.int8 import Quantizer
-from edge_export.precision.int8_budget import Int8Result, fit_quantizer
+from edge_export.precision.int8_budget import Int8Result, fit_budget
 from edge_runtime import (
     Accuracy,
     Call,
@@ -198,7 +198,7 @@ def _build(
                 continue
             target = folder / f"{precision}.onnx"
             try:
-                results[precision] = fit_quantizer(
+                results[precision] = fit_budget(
                     quantizer, target, images, max_drop_points, mixed=mixed, fp32=fp32, progress=progress
                 )
             except (ParityError, ModelError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -86,33 +86,6 @@ class Int8Result:
 
 
 def fit_budget(
-    fp32_path: Path,
-    out_path: Path,
-    calibration_pixels: Iterable[NDArray[np.uint8]],
-    images: LabelledImages,
-    max_drop_points: float,
-    *,
-    mixed: bool = False,
-    fp32: Accuracy | None = None,
-    progress: Progress | None = None,
-    threads: int | None = None,
-) -> Int8Result:
-    """Write `fp32_path` as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
-
-    The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
-    first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
-    the same images where it is known already.
-
-    Raises:
-        ParityError: no such file fits the budget; nothing is left at `out_path`.
-        UsageError: there is no calibration image, or no validation image.
-        ModelError: onnxruntime cannot quantise this graph.
-    """
-    with Quantizer(fp32_path, calibration_pixels, threads=threads) as quantizer:
-        return fit_quantizer(quantizer, out_path, images, max_drop_points, mixed=mixed, fp32=fp32, progress=progress)
-
-
-def fit_quantizer(
     quantizer: Quantizer,
     out_path: Path,
     images: LabelledImages,
@@ -122,7 +95,17 @@ def fit_quantizer(
     fp32: Accuracy | None = None,
     progress: Progress | None = None,
 ) -> Int8Result:
-    """As `fit_budget`, with a quantizer that was prepared already."""
+    """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
+
+    The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
+    first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
+    the same images where it is known already.
+
+    Raises:
+        ParityError: no such file fits the budget; nothing is left at `out_path`.
+        UsageError: there is no validation image.
+        ModelError: onnxruntime cannot quantise this graph.
+    """
     progress = progress or Silence()
     if fp32 is None:
         what = "validation accuracy of fp32"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge_export.export_job import ExportJob
 from edge_export.precision.auto import choose
 from edge_export.precision.fp16 import to_fp16
+from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import fit_budget
 from edge_export.proof.answers import onnx_model
 from edge_export.proof.prove import Proof, prove
@@ -67,7 +68,8 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
     images = _Labelled(job.card.preprocessing, job.root, job.split.samples)
     if settings.precision == "int8":
         made = folder / "int8.onnx"
-        result = fit_budget(source, made, calibration, images, settings.max_drop_points, progress=job.progress)
+        with Quantizer(source, calibration) as quantizer:
+            result = fit_budget(quantizer, made, images, settings.max_drop_points, progress=job.progress)
         return made, result.precision, _for_card(result.to_json()), result.table()
     choice = choose(source, folder, calibration, images, settings.max_drop_points, progress=job.progress)
     how = {"candidates": choice.to_json()["candidates"]}

@@ -116,7 +116,7 @@ def check_parity(
         difference = _differences(expected.answers, found, what)
         if temperature > 1:
             sharp = (_sharpen(each.probabilities, temperature) for each in (expected.answers, found))
-            difference = np.maximum(difference, _absolute(*sharp))
+            difference = np.maximum(difference, absolute_difference(*sharp))
         worst = np.maximum(worst, difference.max(axis=1))
         total += float(difference.mean())
         agreement = min(agreement, float(same_top1(expected.answers.probabilities, found.probabilities).mean()))
@@ -169,7 +169,7 @@ def _differences(expected: Answers, found: Answers, what: str) -> NDArray[np.flo
     if found.probabilities.shape != expected.probabilities.shape:
         shapes = f"{found.probabilities.shape} probabilities, the checkpoint {expected.probabilities.shape}"
         raise ParityError(f"{what} gives {shapes}", _HINT)
-    return _absolute(expected.probabilities, found.probabilities)
+    return absolute_difference(expected.probabilities, found.probabilities)
 
 
 def _embedding_difference(expected: Answers, found: Answers, what: str) -> float:
@@ -178,10 +178,10 @@ def _embedding_difference(expected: Answers, found: Answers, what: str) -> float
     if found.embeddings is None or found.embeddings.shape != expected.embeddings.shape:
         raise ParityError(f"{what} lacks the embedding that was asked for", _HINT)
     scale = max(1.0, float(np.abs(expected.embeddings).max()))
-    return float(_absolute(expected.embeddings / scale, found.embeddings / scale).max())
+    return float(absolute_difference(expected.embeddings / scale, found.embeddings / scale).max())
 
 
-def _absolute(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+def absolute_difference(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
     """|Δ|; NaN counts as the largest difference there is, never as none."""
     difference: NDArray[np.float64] = np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=1.0)
     return difference

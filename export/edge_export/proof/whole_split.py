@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.proof.answers import Model, Pixels
-from edge_export.proof.parity import MAX_DIFFERENCE, same_top1
+from edge_export.proof.parity import MAX_DIFFERENCE, absolute_difference, same_top1
 from edge_export.proof.sample_images import spread
 from edge_runtime import Accuracy, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
 
@@ -120,7 +120,7 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
     names = [found.samples[at].path for at in places]
     truth = np.array([found.samples[at].label for at in places], np.int64)
     expected, rows = np.stack([reference.known[name] for name in names]), found.probabilities[places]
-    difference = np.nan_to_num(np.abs(rows.astype(np.float64) - expected), nan=1.0).max(axis=1)
+    difference = absolute_difference(expected, rows).max(axis=1)
     worst = np.argsort(-difference)[:3]
     return SplitAccuracy(
         whole=found.metrics,

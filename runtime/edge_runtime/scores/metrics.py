@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from edge_runtime.scores.accuracy import Accuracy
 
+CALIBRATION_BINS = 15
+
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
@@ -105,15 +107,23 @@ def measure(labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: ND
     return Metrics(labels, confusion, expected_calibration_error(truth, probabilities))
 
 
+def calibration_bins(
+    truth: NDArray[np.int64], probabilities: NDArray[np.float32], *, bins: int = CALIBRATION_BINS
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """By equal bins of confidence, each `[bins]`: images, the sum of their confidences, and how many are right."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = (probabilities.argmax(axis=1) == truth).astype(np.float64)
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    sure, hits = (np.bincount(place, weights=weights, minlength=bins) for weights in (confidence, right))
+    return np.bincount(place, minlength=bins), sure, hits
+
+
 def expected_calibration_error(
-    truth: NDArray[np.int64], probabilities: NDArray[np.float32], *, bins: int = 15
+    truth: NDArray[np.int64], probabilities: NDArray[np.float32], *, bins: int = CALIBRATION_BINS
 ) -> float:
     """The mean gap between confidence and accuracy over `bins` equal bins (Guo et al. 2017, section 2)."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == truth
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(place, weights=confidence - correct, minlength=bins)
-    return float(np.abs(gaps).sum() / len(truth))
+    _, sure, hits = calibration_bins(truth, probabilities, bins=bins)
+    return float(np.abs(sure - hits).sum() / len(truth))
 
 
 def _class_metrics(label: str, hits: int, predicted: int, support: int) -> ClassMetrics:

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from edge_benchmarks.machine.thermal import Conditions, Monitor, Reading, Series
+from edge_benchmarks.machine.thermal import Conditions, Meanwhile, Monitor, Reading, Series
 
 TEMPERATURE = "sys/class/thermal/thermal_zone0/temp"
 CLOCK = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
@@ -35,8 +35,8 @@ def test_before_during_and_after(tmp_path: Path) -> None:
     found = monitor.conditions()
     assert found.before == Reading(50.0, 1800, ())
     assert found.after == Reading(60.0, 1500, ())
-    assert found.temperature_c is not None and found.temperature_c.max == 80.0
-    assert found.clock_mhz is not None and found.clock_mhz.min == 1000 and found.clock_mhz.n >= 3
+    assert found.during.temperature_c is not None and found.during.temperature_c.max == 80.0
+    assert found.during.clock_mhz is not None and found.during.clock_mhz.min == 1000 and found.during.clock_mhz.n >= 3
     assert Conditions.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path) -> None:
         assert monitor.throttled() is None
         time.sleep(0.05)
     found = monitor.conditions()
-    assert found == Conditions(Reading(), Reading())
+    assert found == Conditions(Reading(), Meanwhile(), Reading())
     assert Conditions.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 

@@ -45,7 +45,7 @@ def full_report() -> Report:
         throttled=("under-voltage",),
         engine="torch",
     )
-    bare = make_row("b", 1.0, path=None, fresh=True, multiply_adds=None, preprocess=None, end_to_end=None)
+    bare = make_row("b", 1.0, path=None, fresh=True, gflops=None, preprocess=None, end_to_end=None)
     report = make_report([full, bare])
     return Report(
         report.created,

@@ -6,7 +6,7 @@ import pytest
 
 from bench_reports import make_report, make_row, noisy_timings
 from edge_benchmarks import cost_table, describe_conditions, latency_table, milliseconds, short_names, sustained_table
-from edge_benchmarks.machine.thermal import Conditions, Reading, Series
+from edge_benchmarks.machine.thermal import Conditions, Meanwhile, Reading, Series
 from edge_benchmarks.measure.sustained import Bucket, Sustained
 from edge_benchmarks.report.markdown import markdown_text
 from edge_runtime import Timings
@@ -30,9 +30,7 @@ def test_columns_that_say_the_same_everywhere_are_left_out() -> None:
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    report = make_report(
-        [make_row("a", preprocess=None, end_to_end=None, multiply_adds=None, latency=Timings.of([1.0]))]
-    )
+    report = make_report([make_row("a", preprocess=None, end_to_end=None, gflops=None, latency=Timings.of([1.0]))])
     columns, (cells,) = cost_table(report).columns, cost_table(report).rows
     assert cells[columns.index("GFLOPs")] == "–"
     assert "decode +\nresize ms" not in columns
@@ -81,16 +79,18 @@ def test_milliseconds_keep_three_digits(value: float, text: str) -> None:
 
 
 def test_conditions_are_said_as_far_as_they_are_known() -> None:
-    assert describe_conditions(Conditions(Reading(), Reading())) == []
+    assert describe_conditions(Conditions(Reading(), Meanwhile(), Reading())) == []
     hot = Conditions(
-        Reading(50.0, 1800), Reading(62.0, 1500), Series(50.0, 70.0, 81.6, 9), Series(1000.0, 1400.0, 1800.0, 9)
+        Reading(50.0, 1800),
+        Meanwhile(Series(50.0, 70.0, 81.6, 9), Series(1000.0, 1400.0, 1800.0, 9)),
+        Reading(62.0, 1500),
     )
     assert describe_conditions(hot) == [
         "50 °C before, up to 82 °C, 62 °C after",
         "clock 1800 MHz before, 1000 to 1800 MHz, 1500 MHz after",
     ]
     # A run shorter than the first look.
-    assert describe_conditions(Conditions(Reading(50.0, None), Reading(62.0, None))) == [
+    assert describe_conditions(Conditions(Reading(50.0, None), Meanwhile(), Reading(62.0, None))) == [
         "50 °C before, up to 62 °C, 62 °C after"
     ]
 

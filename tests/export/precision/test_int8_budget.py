@@ -12,9 +12,9 @@ pytest.importorskip("torch")
 
 from edge_export.precision.count_right import measure_accuracy
 from edge_export.precision.int8 import Quantizer, to_int8
-from edge_export.precision.int8_budget import fit_budget
+from edge_export.precision.int8_budget import Int8Result, fit_budget
 from edge_export.precision.int8_sensitivity import rank_layers
-from edge_runtime import Accuracy, Classifier, ParityError, Silence, UsageError
+from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError
 from quantized_nets import batches, colours, write_easy, write_hopeless
 
 
@@ -36,6 +36,12 @@ class Notes(Silence):
         self.advanced += count
 
 
+def fit(net: Path, out: Path, max_drop_points: float, progress: Progress | None = None) -> Int8Result:
+    """Calibrated on eight images, measured on 48."""
+    with Quantizer(net, [colours(8)[0]], threads=1) as quantizer:
+        return fit_budget(quantizer, out, batches(), max_drop_points, progress=progress)
+
+
 def test_accuracy_is_a_count(tmp_path: Path) -> None:
     easy = write_easy(tmp_path / "easy.onnx")
     pixels, labels = colours(30)
@@ -49,7 +55,7 @@ def test_accuracy_is_a_count(tmp_path: Path) -> None:
 
 def test_an_easy_net_is_int8_at_the_first_try(tmp_path: Path) -> None:
     easy, notes = write_easy(tmp_path / "easy.onnx"), Notes()
-    result = fit_budget(easy, tmp_path / "int8.onnx", [colours(8)[0]], batches(), 0, progress=notes, threads=1)
+    result = fit(easy, tmp_path / "int8.onnx", 0, notes)
     assert (result.precision, result.method, result.kept_float) == ("int8", "minmax", ())
     assert result.fp32 == result.int8 == Accuracy(48, 48)
     assert result.drop_points == 0
@@ -63,7 +69,7 @@ def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) ->
     net, out, notes = write_hopeless(tmp_path / "net.onnx", layers_after=4), tmp_path / "int8.onnx", Notes()
     to_int8(net, out, [colours(8)[0]], threads=1)
     assert measure_accuracy(out, batches(), threads=1).percent < 50
-    result = fit_budget(net, out, [colours(8)[0]], batches(), 1.0, progress=notes, threads=1)
+    result = fit(net, out, 1.0, notes)
     assert set(result.kept_float) == {"conv0", "conv1"}
     assert result.int8 == measure_accuracy(out, batches(), threads=1) == Accuracy(48, 48)
     kept, rest = result.harms[:2], result.harms[2:]
@@ -83,13 +89,13 @@ def test_over_budget_the_export_is_refused_and_nothing_is_left(tmp_path: Path) -
     out = tmp_path / "int8.onnx"
     net = write_hopeless(tmp_path / "net.onnx", layers_after=0)
     with pytest.raises(ParityError, match=r"int8 loses \d+\.\d points.*1 are allowed.*of 48") as caught:
-        fit_budget(net, out, [colours(8)[0]], batches(), 1.0, threads=1)
+        fit(net, out, 1.0)
     assert caught.value.exit_code == 1
     assert "`max_drop_points`" in caught.value.hint
     assert "conv0" in caught.value.message
     assert not out.exists()
     with pytest.raises(ParityError):
-        fit_budget(write_easy(tmp_path / "easy.onnx"), out, [colours(8)[0]], batches(), -1, threads=1)
+        fit(write_easy(tmp_path / "easy.onnx"), out, -1)
     assert not out.exists()
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from edge_runtime import Accuracy, wilson_interval
+from edge_runtime import Accuracy
+from edge_runtime.scores.accuracy import wilson_interval
 
 
 def test_right_answers_are_counted_and_counts_add_up() -> None:

@@ -20,13 +20,13 @@ from edge_data import draw_shapes  # noqa: E402
 from edge_data.drawing.colours import RIGHT, WRONG, tint  # noqa: E402
 from edge_data.drawing.sheet import plain  # noqa: E402
 from edge_runtime import (  # noqa: E402
+    Accuracy,
     EdgeError,
     MissingExtraError,
     Run,
     Silence,
     UsageError,
     WeightsError,
-    wilson_interval,
 )
 from edge_train import STRATEGIES, TrainSettings, build, find_backbone, train  # noqa: E402
 from edge_train.several_runs.comparing import _look, _make_folder, compare  # noqa: E402
@@ -288,7 +288,7 @@ def row(strategy: str, right: int, n: int = 1000, trained: int = 1_000_000, test
         train_accuracy=0.5,
         val_accuracy=right / n,
         val_n=n,
-        val_interval=wilson_interval(right, n),
+        val_interval=Accuracy(right, n).interval,
         test_accuracy=test,
         test_n=None if test is None else n,
         test_interval=None if test is None else (max(0, test - 0.1), min(1, test + 0.1)),
@@ -359,7 +359,7 @@ def test_the_number_of_images_needed_is_enough_and_not_far_too_many(one: int, tw
     needed = _images_to_tell_apart(low, high)
 
     def parted(n: int) -> bool:
-        return wilson_interval(round(low * n), n)[1] < wilson_interval(round(high * n), n)[0]
+        return Accuracy.near(low, n).interval[1] < Accuracy.near(high, n).interval[0]
 
     assert needed is not None and parted(100 * needed) and not parted(needed // 3 or 1)
     assert _images_to_tell_apart(low, low) is None

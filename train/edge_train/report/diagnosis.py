@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from edge_runtime import Metrics, wilson_interval
+from edge_runtime import Accuracy, Metrics
 
 Kind: TypeAlias = Literal[
     "rate-too-high",
@@ -179,7 +179,7 @@ def _upper(accuracy: float, n: int) -> float:
     """The upper end of the 95 % interval of `accuracy` measured on `n` images; the accuracy itself where n is 0."""
     if n < 1 or not 0 <= accuracy <= 1:
         return accuracy
-    return wilson_interval(round(accuracy * n), n)[1]
+    return Accuracy.near(accuracy, n).interval[1]
 
 
 def _more_epochs(history: Sequence[EpochFigures], epochs: int) -> Diagnosis | None:

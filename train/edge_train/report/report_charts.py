@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_data import as_svg, chart_style, new_figure
+from edge_runtime import calibration_bins
 from edge_train.report.diagnosis import EpochFigures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DOTS_UP_TO = 40
-# The bins of `edge_runtime.expected_calibration_error`, so that the picture shows what the number sums.
-BINS = 15
 # The page's light scheme, and what its style sheet calls the colours.
 INK, SOFT, LINE, CARD, TRAIN, VAL = "#16202b", "#52606d", "#d9dfe5", "#ffffff", "#0072b2", "#c14f00"
 VARIABLES = {INK: "--ink", SOFT: "--soft", LINE: "--line", CARD: "--card", TRAIN: "--train", VAL: "--val"}
@@ -57,15 +56,13 @@ def reliability_chart(truth: NDArray[np.int64], probabilities: NDArray[np.float3
 
     `truth` is int64 `[N]`, `probabilities` float32 `[N, classes]`.
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = (probabilities.argmax(axis=1) == truth).astype(np.float64)
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(place, minlength=BINS)
-    hits, sureness = (np.bincount(place, weights=w, minlength=BINS) for w in (correct, confidence))
+    # Those of the calibration error, so that the picture shows what the number sums.
+    counts, sureness, hits = calibration_bins(truth, probabilities)
+    bins, images = len(counts), len(truth)
     figure = new_figure(340, 390, dpi=72)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(6, 1))
     for index in np.flatnonzero(counts):
-        n, x, width = int(counts[index]), 100 * (index + 0.5) / BINS, 94 / BINS
+        n, x, width = int(counts[index]), 100 * (index + 0.5) / bins, 94 / bins
         accuracy, sure = 100 * hits[index] / n, 100 * sureness[index] / n
         told = f"{n} images, confidence {sure:.1f}%, right {accuracy:.1f}%"
         upper.bar(x, accuracy, width, color=TRAIN, alpha=0.65, gid=told)
@@ -77,7 +74,7 @@ def reliability_chart(truth: NDArray[np.int64], probabilities: NDArray[np.float3
     upper.plot([0, 100], [0, 100], "--", color=INK)
     _axes(upper).set(ylim=(0, 100), yticks=range(0, 101, 25), ylabel="accuracy (%)", box_aspect=1)
     _axes(lower).set(xlim=(0, 100), xticks=range(0, 101, 25), yticks=[], xlabel="confidence (%)", ylabel="images")
-    label = f"{title}: mean confidence {confidence.mean():.1%}, accuracy {correct.mean():.1%}"
+    label = f"{title}: mean confidence {sureness.sum() / images:.1%}, accuracy {hits.sum() / images:.1%}"
     return as_svg(figure, label, VARIABLES)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_runtime import Run, wilson_interval
+from edge_runtime import Accuracy, Run
 from edge_train.settings import Strategy
 
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
@@ -132,7 +132,7 @@ def _images_to_tell_apart(low: float, high: float) -> int | None:
         return None
 
     def parted(n: int) -> bool:
-        return wilson_interval(round(low * n), n)[1] < wilson_interval(round(high * n), n)[0]
+        return Accuracy.near(low, n).interval[1] < Accuracy.near(high, n).interval[0]
 
     enough = 2
     while not parted(enough):
