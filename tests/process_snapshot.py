@@ -81,7 +81,10 @@ class _Mallinfo2(ctypes.Structure):
 
 
 def large_blocks_are_mapped() -> bool | None:
-    """Whether glibc takes a block of 64 MB from the system, as it does if left alone; None elsewhere."""
+    """Whether glibc takes a block of 1 GiB from the system, as it does if left alone; None elsewhere.
+
+    So large that what was freed before cannot hold it. It is never touched, so it takes no memory.
+    """
     libc = ctypes.CDLL(None)
     if not hasattr(libc, "mallinfo2"):
         return None
@@ -92,7 +95,7 @@ def large_blocks_are_mapped() -> bool | None:
         [ctypes.c_void_p],
     )
     before = libc.mallinfo2().hblks
-    block = libc.malloc(64 << 20)
+    block = libc.malloc(1 << 30)
     mapped = libc.mallinfo2().hblks > before
     libc.free(block)
     return mapped
