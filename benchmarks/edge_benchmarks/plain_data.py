@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
 from types import UnionType
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
@@ -25,9 +25,13 @@ class PlainData:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
+        """What `to_json` gave; a field that has a default may be absent, as it is from what was written before it came.
+
+        Raises KeyError, TypeError or ValueError where `value` is nothing like it.
+        """
         kinds = get_type_hints(cls)
-        return cls(**{field.name: _read(kinds[field.name], value[field.name]) for field in fields(cls)})
+        there = [each for each in fields(cls) if each.name in value or each.default is MISSING]
+        return cls(**{each.name: _read(kinds[each.name], value[each.name]) for each in there})
 
 
 def _plain(value: Any) -> Any:

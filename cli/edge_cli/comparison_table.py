@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge_cli.console import Console, print_json, print_table
@@ -16,7 +17,8 @@ COLUMNS = ("strategy", "train", "validation", "test", "time", "parameters traine
 def print_comparison(comparison: Comparison, console: Console, *, as_json: bool) -> int:
     """Print a comparison, as a table or as JSON, and say what is next; gives the exit code."""
     if as_json:
-        print_json(comparison.to_json())
+        rows = tuple(replace(row, reason=row.reason and said_as_flags(row.reason)) for row in comparison.rows)
+        print_json(replace(comparison, rows=rows).to_json())
         return 0
     print_table(COLUMNS, [_cells(row, best=row.strategy == comparison.best) for row in comparison.rows])
     for row in comparison.rows:

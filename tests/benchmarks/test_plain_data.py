@@ -47,6 +47,13 @@ def test_what_is_written_is_read_again_and_figures_stand_beside_it() -> None:
     assert Outer.from_json({**bare.to_json(), "of a later schema": 1}) == bare
 
 
+def test_a_field_that_came_later_has_its_default_and_one_without_is_missed() -> None:
+    value = {key: each for key, each in FULL.to_json().items() if key not in ("kind", "many")}
+    assert Outer.from_json(value) == replace(FULL, kind="a", many=())
+    with pytest.raises(KeyError, match="name"):
+        Outer.from_json({key: each for key, each in value.items() if key != "name"})
+
+
 @pytest.mark.parametrize(
     "damage",
     [

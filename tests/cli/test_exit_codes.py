@@ -174,7 +174,10 @@ def test_help_is_0_and_every_default_is_in_it(edge: Any, verb: str) -> None:
 def test_the_list_of_verbs_and_the_version(edge: Any) -> None:
     from importlib.metadata import version
 
+    from edge_cli.main import COMMANDS
+
     done = edge("--help")
+    assert list(COMMANDS) == VERBS
     assert all(verb in done.stdout for verb in VERBS)
     assert edge("--version").stdout == f"edge {version('edge-vision')}\n"
 

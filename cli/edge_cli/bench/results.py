@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ def show_report(report: Report, console: Console, *, limits: Limits | None, as_j
     from edge_benchmarks import cost_table, csv_text, json_text, latency_table, recommend, sustained_table
 
     chosen = None if limits is None else recommend(report, limits)
+    if chosen is not None:
+        chosen = replace(chosen, reasons=tuple(map(said_as_flags, chosen.reasons)))
     for line in _conditions(report):
         console.say(line)
     if as_json:
@@ -130,7 +133,7 @@ def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> 
     if row is not None:
         engine = "" if row.engine == "onnxruntime" else f", run by {row.engine}"
         lines.append(f"take {row.name}{engine}, {row.threads} {'thread' if row.threads == 1 else 'threads'}")
-    lines += [f"  {said_as_flags(reason)}" for reason in chosen.reasons]
+    lines += [f"  {reason}" for reason in chosen.reasons]
     for line in lines:
         print(line) if on_stdout else console.say(line)
 

@@ -9,6 +9,7 @@ import typer
 
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
+from edge_data import AugmentationName
 
 if TYPE_CHECKING:
     from edge_data import DataReport
@@ -88,7 +89,7 @@ def preview(
         typer.Option("--data", metavar="DIR", help="Folder of class folders or of train/ and val/; shapes, cifar10."),
     ] = "shapes",
     augment: Annotated[
-        Literal["all", "none", "light", "standard", "document", "medical", "strong"],
+        Literal["all", AugmentationName],
         typer.Option("--augment", help="Preset to draw six times, or all of them once each."),
     ] = "all",
     image_size: Annotated[
