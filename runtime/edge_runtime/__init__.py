@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
     from edge_runtime.scores.metrics import (
+        ClassMetrics as ClassMetrics,
         Metrics as Metrics,
         calibration_bins as calibration_bins,
         measure as measure,

@@ -9,6 +9,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
+from edge_cli.split_scores import calibration_error, other_figures, print_classes
 
 if TYPE_CHECKING:
     from edge_runtime import Metrics
@@ -67,17 +68,13 @@ def evaluate_(
 
 def _draw(metrics: Metrics, split: str) -> None:
     low, high = metrics.interval
+    figures = metrics.to_json()
     print(
         f"{split} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; 95 % interval {low:.1%} to "
-        f"{high:.1%}), macro F1 {metrics.macro_f1:.3f}, calibration error {metrics.calibration_error:.3f}"
+        f"{high:.1%}), {calibration_error(figures)}"
     )
-    print_table(
-        ("class", "precision", "recall", "F1", "images"),
-        [
-            (row.label, _share(row.precision), _share(row.recall), _share(row.f1), str(row.support))
-            for row in metrics.per_class
-        ],
-    )
+    print(other_figures(figures))
+    print_classes(figures)
     if len(metrics.labels) > WIDEST_CONFUSION:
         print(f"confusion matrix of {len(metrics.labels)} classes: --json has it")
         return
@@ -88,7 +85,3 @@ def _draw(metrics: Metrics, split: str) -> None:
             for label, row in zip(metrics.labels, metrics.confusion.tolist(), strict=True)
         ],
     )
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -129,6 +129,18 @@ def test_its_policy_admits_its_own_style_alone(tmp_path: Path) -> None:
     assert "default-src 'none'" in policy and f"style-src 'sha256-{digest}'" in policy
 
 
+def test_every_class_has_its_figures_with_intervals_and_absent_ones_are_named(tmp_path: Path) -> None:
+    labels = ("ants", "bees", "wasps")
+    text = written(tmp_path, a_report(tmp_path, labels)).text
+    row = re.sub("<[^>]+>", " ", text[text.index("Class by class") :]).split("bees")[1].split("\n")[0].split()
+    # Truth 0 0 1 1, answers 0 1 0 1: of two bees one is found, and of two others one is taken for it.
+    assert row[:9] == ["50.0%", "50.0%", "9.5%", "to", "90.5%", "50.0%", "9.5%", "to", "90.5%"]
+    assert row[9] == "50.0%" and row[-2:] == ["2", "17"]
+    for figure in ("balanced accuracy", "AUROC", "average precision", "log loss", "Brier score"):
+        assert f"<bdi>{figure}" in text, figure
+    assert "No validation image is of <bdi>wasps</bdi>" in text
+
+
 def test_what_comes_from_the_data_is_escaped(tmp_path: Path) -> None:
     label = HOSTILE + "$title{}"
     name = "<img src=x onerror=alert(1)>\udce9.png"  # and a file name that is not UTF-8

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import Metrics, ModelCard, Run, write_text
+from edge_runtime import ClassMetrics, Metrics, ModelCard, Run, write_text
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
@@ -36,6 +36,19 @@ _TITLES = {
     "calibration": "Probabilities to be doubted",
 }
 PAIRS_SHOWN = 20
+_CLASS_HEAD = (
+    "class",
+    "precision",
+    "sensitivity",
+    "interval",
+    "specificity",
+    "interval",
+    "F1",
+    "AUROC",
+    "avg. precision",
+    "n",
+    "trained on",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -148,6 +161,7 @@ def _page(name: str, report: RunReport) -> str:
         report=report,
         card=card,
         splits=splits,
+        figures=_all_figures(splits),
         titles=_TITLES,
         duration=_duration(report.seconds),
         curves=curves,
@@ -193,6 +207,14 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "–" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
+
+
+def _decimal(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def _count(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
 
@@ -210,16 +232,33 @@ def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     metrics = found.measure(labels, report.card.temperature)
     training = report.counts.get("train", {})
     by_class = _Table(
-        "Worst F1 first. Precision: right among what it called so. Recall: found among what is so.",
-        ("class", "precision", "recall", "F1", "n", "trained on"),
+        "Worst F1 first. Precision: right among what it called so. Sensitivity (recall): found among what is so. "
+        "Specificity: left alone among all others. AUROC and average precision: that class against the rest, at any "
+        "threshold. Intervals are 95 %.",
+        _CLASS_HEAD,
         [
-            (row.label, *map(_percent, (row.precision, row.recall, row.f1)), row.support, training.get(row.label, 0))
+            (*_class_cells(row), training.get(row.label, 0))
             for row in sorted(metrics.per_class, key=lambda row: (row.f1 is None, row.f1 or 0.0))
         ],
     )
     caption = f"The pairs most often confused, of {len(labels)} classes."
     pairs = _Table(caption, ("picture of", "answered", "images", "of that class"), list(_pairs(metrics)), names=2)
     return _Measured(name, found, raw, calibrated, metrics, by_class, pairs)
+
+
+def _class_cells(row: ClassMetrics) -> tuple[object, ...]:
+    return (
+        row.label,
+        _percent(row.precision),
+        _percent(row.recall),
+        _interval(row.recall_interval_95),
+        _percent(row.specificity),
+        _interval(row.specificity_interval_95),
+        _percent(row.f1),
+        _decimal(row.auroc),
+        _decimal(row.average_precision),
+        row.support,
+    )
 
 
 def _pairs(metrics: Metrics) -> Iterable[tuple[object, ...]]:
@@ -230,6 +269,24 @@ def _pairs(metrics: Metrics) -> Iterable[tuple[object, ...]]:
     for truth, said in zip(*np.unravel_index(order, wrong.shape), strict=True):
         if count := int(wrong[truth, said]):
             yield metrics.labels[truth], metrics.labels[said], count, _percent(count / int(support[truth]))
+
+
+def _all_figures(splits: Sequence[_Measured]) -> _Table:
+    """What is reported of a classifier in one field or another, a column per split."""
+    found = [split.metrics for split in splits]
+    rows: list[tuple[object, ...]] = [
+        ("accuracy", *(_percent(each.accuracy) for each in found)),
+        ("balanced accuracy", *(_percent(each.balanced_accuracy) for each in found)),
+        ("macro F1", *(_decimal(each.macro_f1) for each in found)),
+        ("AUROC", *(_decimal(each.auroc) for each in found)),
+        ("average precision", *(_decimal(each.average_precision) for each in found)),
+        ("log loss (nats)", *(_decimal(each.log_loss) for each in found)),
+        ("Brier score", *(_decimal(each.brier) for each in found)),
+        ("calibration error", *(_percent(each.calibration_error) for each in found)),
+        ("images", *(each.n for each in found)),
+    ]
+    caption = "Balanced accuracy is the mean sensitivity; AUROC and average precision are means over the classes."
+    return _Table(caption, ("figure", *(split.name for split in splits)), rows)
 
 
 def _counted(report: RunReport) -> _Table:
