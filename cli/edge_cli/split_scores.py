@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edge_runtime import headline
+
 MOST_CLASSES = 20
 _FIGURES = {
     "balanced_accuracy": "balanced accuracy",
@@ -29,7 +31,7 @@ _COLUMNS = (
 
 
 def print_scores(summary: Mapping[str, Any]) -> None:
-    """Print the metrics of a run's summary, the headline's last and with its classes."""
+    """Print the metrics of a run's summary, and the classes of the headline's split."""
     for split, figures in summary["metrics"].items():
         low, high = figures["accuracy_interval_95"]
         print(
@@ -37,7 +39,16 @@ def print_scores(summary: Mapping[str, Any]) -> None:
             f"{calibration_error(figures)}"
         )
         print(f"  {other_figures(figures)}")
-    print_classes(figures)
+    print_classes(summary["metrics"][summary["headline"]])
+
+
+def headline_text(metrics: Mapping[str, Any]) -> str:
+    """The accuracy to quote, of the split that nothing was chosen on where there is one; "" where none is known."""
+    figures = metrics.get(split := headline(metrics), {})
+    accuracy, n = figures.get("accuracy"), figures.get("n")
+    if not isinstance(accuracy, int | float) or not isinstance(n, int):
+        return ""
+    return f"{split} accuracy {accuracy:.1%} (n {n})"
 
 
 def calibration_error(figures: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_cli.split_scores import class_line, other_figures, print_classes, print_scores
+from edge_cli.split_scores import class_line, headline_text, other_figures, print_classes, print_scores
 from edge_runtime import measure
 
 TRUTH = np.array([0, 0, 1, 1])
@@ -18,7 +18,7 @@ FOUND = measure(("ant", "bee", "wasp"), TRUTH, PROBABILITIES)
 
 def test_the_headlines_classes_come_last_with_intervals_and_what_is_absent_is_named(capsys: Any) -> None:
     val = replace(FOUND, calibration_folds=5)
-    print_scores({"metrics": {"val": val.to_json(), "test": FOUND.to_json()}})
+    print_scores({"metrics": {"val": val.to_json(), "test": FOUND.to_json()}, "headline": "test"})
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert lines[0].startswith("val accuracy 75.0% (n 4, 95 % interval 30.1% to 95.4%)")
@@ -29,6 +29,13 @@ def test_the_headlines_classes_come_last_with_intervals_and_what_is_absent_is_na
     (ant,) = [" ".join(line.split()) for line in lines if line.split()[:1] == ["ant"]]
     assert ant == "ant 1.000 0.500 0.095 to 0.905 1.000 0.342 to 1.000 0.667 1.000 1.000 2"
     assert lines[-1].startswith("no image of wasp")
+
+
+def test_the_headline_is_the_test_split_where_there_is_one() -> None:
+    val, test = {"accuracy": 0.9, "n": 30}, {"accuracy": 0.8, "n": 20}
+    assert headline_text({"val": val, "test": test}) == "test accuracy 80.0% (n 20)"
+    assert headline_text({"val": val}) == "val accuracy 90.0% (n 30)"
+    assert not headline_text({}) and not headline_text({"val": {"accuracy": "x"}})
 
 
 def test_older_figures_say_what_they_have() -> None:

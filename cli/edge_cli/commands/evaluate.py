@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -49,6 +50,8 @@ def evaluate_(
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         result = evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance)
+    if chosen.had_a_part:
+        console.say(_flattering(chosen.split, classifier.card.metrics))
     for error in result.unreadable:
         console.say(f"left out: {error}")
     if json_:
@@ -57,6 +60,7 @@ def evaluate_(
                 "model": str(path),
                 "data": str(chosen.root),
                 "split": chosen.split,
+                "had_a_part_in_training": chosen.had_a_part,
                 "unreadable": [error.message for error in result.unreadable],
                 **result.metrics.to_json(),
             }
@@ -64,6 +68,16 @@ def evaluate_(
     else:
         _draw(result.metrics, chosen.split)
     return 1 if result.unreadable else 0
+
+
+def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is to be said of images that the model is not new to."""
+    if split != "val":
+        return f"note: the model learned from {split} images: these figures flatter it"
+    note = "note: training chose by these images and fitted its temperature on them: these figures flatter the model"
+    figures = recorded.get("val", {})
+    known = figures.get("calibration_folds") and isinstance(figures.get("expected_calibration_error"), float)
+    return f"{note}; training's was {calibration_error(figures)}" if known else note
 
 
 def _draw(metrics: Metrics, split: str) -> None:

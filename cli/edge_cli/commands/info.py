@@ -12,7 +12,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
-from edge_cli.split_scores import class_line
+from edge_cli.split_scores import class_line, headline_text
 from edge_runtime import one_line
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     for member in card.members:
         figures = member.get("metrics", {}).get("val", {})
         lines.append(("member", f"{member.get('run')}: {member.get('backbone')}, val {_figures(figures) or 'unknown'}"))
+    if quoted := headline_text(card.metrics):
+        lines.append(("headline", quoted))
     for split, figures in card.metrics.items():
         lines.append((split, _figures(figures)))
         rows = figures.get("per_class")

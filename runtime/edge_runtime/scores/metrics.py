@@ -177,7 +177,8 @@ def measure(labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: ND
     answers = probabilities.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(confusion, (truth, answers), 1)
-    columns = [(truth == place, probabilities[:, place]) for place in range(len(labels))]
+    # Of a thousand classes, a row is sorted much faster than a column.
+    columns = [(truth == place, scores) for place, scores in enumerate(np.ascontiguousarray(probabilities.T))]
     return Metrics(
         labels,
         confusion,

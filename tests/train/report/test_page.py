@@ -20,7 +20,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample
+from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample, expected_calibration_error
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.page import RunReport, _template, repeat_command, write_report
 from edge_train.run.split_answers import SplitAnswers
@@ -139,6 +139,27 @@ def test_every_class_has_its_figures_with_intervals_and_absent_ones_are_named(tm
     for figure in ("balanced accuracy", "AUROC", "average precision", "log loss", "Brier score"):
         assert f"<bdi>{figure}" in text, figure
     assert "No validation image is of <bdi>wasps</bdi>" in text
+
+
+def test_the_test_split_is_the_headline_and_validation_is_judged_by_cross_fitting(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    truth = draws.integers(0, 2, 40)
+    logits = (draws.normal(size=(40, 2)) * 4 + 2 * np.eye(2)[truth]).astype(np.float32)
+    val = SplitAnswers(tuple(Sample(f"{n}.png", int(label)) for n, label in enumerate(truth)), logits, truth)
+    report = a_report(tmp_path, val=val)
+    report = replace(report, card=replace(report.card, temperature=val.fit_temperature()))
+    alone = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", written(tmp_path, report).text))
+    crossed, parts = val.cross_fitted()
+    error = expected_calibration_error(truth, crossed)
+    fitted = expected_calibration_error(truth, val.probabilities(report.card.temperature))
+    assert parts == 5 and f"{error:.1%}" != f"{fitted:.1%}"
+    assert f"Calibration error {error:.1%} validation; cross-fitted" in alone
+    assert "judged by cross-fitting: each of 5 parts" in alone and "which chose the epoch" not in alone
+    (tmp_path / "more").mkdir()
+    page = written(tmp_path / "more", replace(report, test=split_answers(["a", "b"], [0, 1], [0, 1], [0.9, 0.8], 2)))
+    both = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text))
+    assert both.index("Test accuracy 100.0%") < both.index("Validation accuracy, which chose the epoch")
+    assert "cross-fitted" not in both
 
 
 def test_what_comes_from_the_data_is_escaped(tmp_path: Path) -> None:

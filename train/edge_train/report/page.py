@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import ClassMetrics, Metrics, ModelCard, Run, write_text
+from edge_runtime import ClassMetrics, Metrics, ModelCard, Run, expected_calibration_error, write_text
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
@@ -87,12 +87,16 @@ class _Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
-    """One split with its probabilities before and after calibration, and its tables."""
+    """One split with its probabilities before and after calibration, and its tables.
+
+    `judged` are those that the calibration is judged by: cross-fitted where the temperature was fitted on the split.
+    """
 
     name: str
     answers: SplitAnswers
     raw: NDArray[np.float32]
     calibrated: NDArray[np.float32]
+    judged: NDArray[np.float32]
     metrics: Metrics
     by_class: _Table
     pairs: _Table
@@ -136,7 +140,7 @@ def _page(name: str, report: RunReport) -> str:
     ]
     main = splits[-1]
     truth = main.answers.labels
-    before = main.answers.measure(card.labels, 1.0).calibration_error
+    before = expected_calibration_error(truth, main.raw)
     found = [each for split in splits for each in answers(split.name, split.answers.samples, split.calibrated)]
     wrong = mistakes(found)
     contract = card.preprocessing
@@ -153,7 +157,7 @@ def _page(name: str, report: RunReport) -> str:
         title: (_drawing(reliability_chart(truth, probabilities, title)), error)
         for title, probabilities, error in (
             ("Before", main.raw, before),
-            (f"After (temperature {card.temperature:.2f})", main.calibrated, main.metrics.calibration_error),
+            (f"After (temperature {card.temperature:.2f})", main.judged, main.metrics.calibration_error),
         )
     }
     return _template().render(
@@ -229,7 +233,9 @@ def _duration(seconds: float) -> str:
 def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     labels = report.card.labels
     raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
-    metrics = found.measure(labels, report.card.temperature)
+    crossed = found.cross_fitted() if name == "validation" else None
+    judged = calibrated if crossed is None else crossed[0]
+    metrics = found.measure(labels, report.card.temperature, judged=crossed)
     training = report.counts.get("train", {})
     by_class = _Table(
         "Worst F1 first. Precision: right among what it called so. Sensitivity (recall): found among what is so. "
@@ -243,7 +249,7 @@ def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     )
     caption = f"The pairs most often confused, of {len(labels)} classes."
     pairs = _Table(caption, ("picture of", "answered", "images", "of that class"), list(_pairs(metrics)), names=2)
-    return _Measured(name, found, raw, calibrated, metrics, by_class, pairs)
+    return _Measured(name, found, raw, calibrated, judged, metrics, by_class, pairs)
 
 
 def _class_cells(row: ClassMetrics) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import Metrics, ModelCard, Run
+from edge_runtime import Metrics, ModelCard, Run, headline
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
@@ -54,7 +54,10 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         if samples
     }
     temperature = answers["val"].fit_temperature()
-    metrics = {name: given.measure(job.card.labels, temperature) for name, given in answers.items()}
+    metrics = {
+        name: given.measure(job.card.labels, temperature, judged=given.cross_fitted() if name == "val" else None)
+        for name, given in answers.items()
+    }
     card = replace(best.card, temperature=temperature, metrics={name: m.on_card() for name, m in metrics.items()})
     summary = _summary(job, run, state, metrics, temperature)
     summary["seconds"] = time.perf_counter() - started
@@ -81,6 +84,7 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
         "best_epoch": state.best_epoch,
         "epochs": state.epoch,
         "temperature": temperature,
+        "headline": headline(metrics),
         "metrics": {name: found.to_json() for name, found in metrics.items()},
         "parameters": total,
         "parameters_trained": trained,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from edge_runtime import Accuracy, Metrics, Sample, measure
+from edge_runtime import (
+    Accuracy,
+    Metrics,
+    Sample,
+    brier_score,
+    expected_calibration_error,
+    log_loss,
+    measure,
+)
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
 from edge_train.settings import Precision
-from edge_train.strategy.calibration import fit_temperature
+from edge_train.strategy.calibration import cross_fitted_temperatures, fit_temperature
 from edge_train.strategy.mixed_precision import autocast
 
 
@@ -41,15 +49,39 @@ class SplitAnswers:
         """The temperature that makes these probabilities mean what they say."""
         return fit_temperature(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
 
-    def probabilities(self, temperature: float) -> NDArray[np.float32]:
-        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0."""
+    def probabilities(self, temperature: float | NDArray[np.float64]) -> NDArray[np.float32]:
+        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0.
+
+        The temperature may be one for each image, `[N, 1]`.
+        """
         scaled = np.nan_to_num(self.logits.astype(np.float64), posinf=1e30, neginf=-1e30) / temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
-    def measure(self, names: tuple[str, ...], temperature: float) -> Metrics:
-        """All figures of merit at that temperature; `names` are the classes'."""
-        return measure(names, self.labels, self.probabilities(temperature))
+    def cross_fitted(self) -> tuple[NDArray[np.float32], int]:
+        """The probabilities at temperatures that were fitted without the image's own part, and how many parts."""
+        temperatures, parts = cross_fitted_temperatures(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
+        return self.probabilities(temperatures.numpy()[:, np.newaxis]), parts
+
+    def measure(
+        self, names: tuple[str, ...], temperature: float, *, judged: tuple[NDArray[np.float32], int] | None = None
+    ) -> Metrics:
+        """All figures of merit at that temperature; `names` are the classes'.
+
+        Where it was fitted on these very images, those that judge the probabilities are to be of `judged`, which
+        `cross_fitted` gives.
+        """
+        found = measure(names, self.labels, self.probabilities(temperature))
+        if judged is None:
+            return found
+        probabilities, parts = judged
+        return replace(
+            found,
+            calibration_error=expected_calibration_error(self.labels, probabilities),
+            log_loss=log_loss(self.labels, probabilities),
+            brier=brier_score(self.labels, probabilities),
+            calibration_folds=parts,
+        )
 
 
 def answer_split(

@@ -31,6 +31,7 @@ from edge_runtime import (
     Sample,
     Silence,
     UsageError,
+    headline,
     scan,
     usable_cores,
     write_json,
@@ -339,7 +340,10 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
     parts = (("val", judge.splits.val), ("test", judge.splits.test))
     answers = {name: judge.answers(samples, f"measuring {name}") for name, samples in parts if samples}
     temperature = answers["val"].fit_temperature()
-    metrics = {name: found.measure(best.labels, temperature) for name, found in answers.items()}
+    metrics = {
+        name: found.measure(best.labels, temperature, judged=found.cross_fitted() if name == "val" else None)
+        for name, found in answers.items()
+    }
     card = replace(
         best,
         strategy=STRATEGY,
@@ -370,6 +374,7 @@ def _summary(
         "best_epoch": 0,
         "epochs": 0,
         "temperature": card.temperature,
+        "headline": headline(metrics),
         "metrics": {name: found.to_json() for name, found in metrics.items()},
         "parameters": sum(p.numel() for p in network.parameters()),
         "parameters_trained": 0,
