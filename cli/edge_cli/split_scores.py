@@ -40,6 +40,8 @@ def print_scores(summary: Mapping[str, Any]) -> None:
         )
         print(f"  {other_figures(figures)}")
     print_classes(summary["metrics"][summary["headline"]])
+    if optimism := summary.get("optimism"):
+        print(optimism["text"])
 
 
 def headline_text(metrics: Mapping[str, Any]) -> str:

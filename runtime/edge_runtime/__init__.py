@@ -115,6 +115,7 @@ if TYPE_CHECKING:
         log_loss as log_loss,
         measure as measure,
     )
+    from edge_runtime.scores.ranking import auroc as auroc
     from edge_runtime.settings import (
         Seed as Seed,
         Setting as Setting,

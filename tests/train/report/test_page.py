@@ -141,6 +141,17 @@ def test_every_class_has_its_figures_with_intervals_and_absent_ones_are_named(tm
     assert "No validation image is of <bdi>wasps</bdi>" in text
 
 
+def test_the_luck_and_the_figure_of_the_best_epoch_are_told(tmp_path: Path) -> None:
+    history = (EpochFigures(1, 0.7, 0.6, 0.5, 0.7, 3.0, 0.812), EpochFigures(2, 0.4, 0.8, 0.3, 0.75, 3.0, None))
+    report = a_report(tmp_path, history=history, best_by="auroc", best_epoch=1, optimism="the accuracy is <too good>")
+    text = written(tmp_path, report).text
+    assert "<p>The accuracy is &lt;too good&gt; (a bootstrap" in text
+    assert "the one with the highest validation AUROC" in text and ">val AUROC<" in text and ">0.812<" in text
+    (tmp_path / "plain").mkdir()
+    plain = written(tmp_path / "plain", a_report(tmp_path)).text
+    assert "bootstrap" not in plain and "val AUROC" not in plain and "highest validation accuracy" in plain
+
+
 def test_the_test_split_is_the_headline_and_validation_is_judged_by_cross_fitting(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
     truth = draws.integers(0, 2, 40)

@@ -17,8 +17,9 @@ from edge_runtime import ClassMetrics, Metrics, ModelCard, Run, expected_calibra
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
+from edge_train.run.criterion import NAMES
 from edge_train.run.split_answers import SplitAnswers
-from edge_train.settings import TrainSettings
+from edge_train.settings import Criterion, TrainSettings
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -55,14 +56,17 @@ _CLASS_HEAD = (
 class RunReport:
     """What a report tells.
 
-    `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to images; `settings`
-    are those of config.json; `data_root` is the folder that the samples' paths are relative to; `val` has at
-    least one image, `test` may be None or empty.
+    `best_by` is what the best epoch was chosen by, and `optimism` a sentence on what the choice does to validation's
+    accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
+    images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
+    `val` has at least one image, `test` may be None or empty.
     """
 
     card: ModelCard
     history: tuple[EpochFigures, ...]
     best_epoch: int
+    best_by: Criterion = "accuracy"
+    optimism: str = ""
     val: SplitAnswers
     test: SplitAnswers | None
     counts: Mapping[str, Mapping[str, int]]
@@ -303,6 +307,7 @@ def _counted(report: RunReport) -> _Table:
 
 
 def _epochs(report: RunReport) -> _Table:
+    plain = report.best_by in ("accuracy", "loss")
     rows = [
         (
             f"{row.epoch}{' ★' if row.epoch == report.best_epoch else ''}",
@@ -310,9 +315,13 @@ def _epochs(report: RunReport) -> _Table:
             _percent(row.train_accuracy),
             f"{row.val_loss:.3f}",
             _percent(row.val_accuracy),
+            *(() if plain else (_decimal(row.chosen_by),)),
             f"{row.seconds:.1f}",
         )
         for row in report.history
     ]
-    head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", "training s")
-    return _Table("★ the epoch kept in best.pt", head, rows)
+    name = NAMES[report.best_by]
+    more = () if plain else (f"val {name}",)
+    head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", *more, "training s")
+    best = "lowest" if report.best_by == "loss" else "highest"
+    return _Table(f"★ the epoch kept in best.pt, the one with the {best} validation {name}", head, rows)

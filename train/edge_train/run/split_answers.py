@@ -15,6 +15,7 @@ from edge_runtime import (
     Accuracy,
     Metrics,
     Sample,
+    auroc,
     brier_score,
     expected_calibration_error,
     log_loss,
@@ -44,6 +45,19 @@ class SplitAnswers:
     def accuracy(self) -> Accuracy:
         """Top-1 accuracy."""
         return Accuracy.of(self.labels, self.logits)
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean accuracy of the classes that have images."""
+        right = self.logits.argmax(axis=1) == self.labels
+        return float(np.mean([right[self.labels == label].mean() for label in np.unique(self.labels)]))
+
+    @property
+    def auroc(self) -> float | None:
+        """The mean AUROC of the classes, one against rest; None where all images are of one class."""
+        scores = np.ascontiguousarray(self.probabilities(1.0).T)
+        areas = [area for label, row in enumerate(scores) if (area := auroc(self.labels == label, row)) is not None]
+        return sum(areas) / len(areas) if areas else None
 
     def fit_temperature(self) -> float:
         """The temperature that makes these probabilities mean what they say."""
