@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         METADATA_KEY as METADATA_KEY,
         OUTPUT_NAME as OUTPUT_NAME,
         ModelCard as ModelCard,
+        OperatingPoint as OperatingPoint,
         headline as headline,
     )
     from edge_runtime.model.classifier import Classifier as Classifier
@@ -116,6 +117,12 @@ if TYPE_CHECKING:
         measure as measure,
     )
     from edge_runtime.scores.ranking import auroc as auroc
+    from edge_runtime.scores.thresholds import (
+        MIN_SENSITIVITY as MIN_SENSITIVITY,
+        check_positive as check_positive,
+        choose_operating_point as choose_operating_point,
+        measure_at as measure_at,
+    )
     from edge_runtime.settings import (
         Seed as Seed,
         Setting as Setting,

@@ -10,7 +10,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
-from edge_cli.split_scores import calibration_error, other_figures, print_classes
+from edge_cli.split_scores import at_threshold_line, calibration_error, other_figures, print_classes, threshold_line
 
 if TYPE_CHECKING:
     from edge_runtime import Metrics
@@ -41,7 +41,7 @@ def evaluate_(
 ) -> int:
     """Evaluate and print."""
     from edge_data import choose_evaluation, find_data
-    from edge_runtime import Classifier, evaluate
+    from edge_runtime import Classifier, evaluate, measure_at
 
     with Console(quiet=quiet) as console:
         path, beside = choose_model(model, run, console)
@@ -54,7 +54,12 @@ def evaluate_(
         console.say(_flattering(chosen.split, classifier.card.metrics))
     for error in result.unreadable:
         console.say(f"left out: {error}")
+    point = classifier.card.operating_point
+    at_threshold = None if point is None else measure_at(point, classifier.labels, result.truth, result.probabilities)
     if json_:
+        more = {}
+        if point is not None and at_threshold is not None:
+            more = {"operating_point": point.to_json(), "at_threshold": at_threshold.to_json()}
         print_json(
             {
                 "model": str(path),
@@ -63,10 +68,14 @@ def evaluate_(
                 "had_a_part_in_training": chosen.had_a_part,
                 "unreadable": [error.message for error in result.unreadable],
                 **result.metrics.to_json(),
+                **more,
             }
         )
     else:
         _draw(result.metrics, chosen.split)
+        if point is not None and at_threshold is not None:
+            print(threshold_line(point.to_json()))
+            print(f"  {chosen.split}: {at_threshold_line(at_threshold.to_json())}")
     return 1 if result.unreadable else 0
 
 

@@ -12,7 +12,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
-from edge_cli.split_scores import class_line, headline_text
+from edge_cli.split_scores import at_threshold_line, class_line, headline_text, threshold_line
 from edge_runtime import one_line
 
 if TYPE_CHECKING:
@@ -145,6 +145,11 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         lines.append((split, _figures(figures)))
         rows = figures.get("per_class")
         lines += [("", class_line(row)) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if card.operating_point is not None:
+        lines.append(("threshold", threshold_line(card.operating_point.to_json())))
+        for split, figures in card.metrics.items():
+            shown = figures.get("at_threshold")
+            lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []
     if card.parity:
         lines.append(("parity", _figures(card.parity)))
         whole = card.parity.get("validation")

@@ -35,6 +35,7 @@ from edge_runtime import (
     Silence,
     UsageError,
     WeightsError,
+    check_positive,
     find_run,
     is_prepared,
     scan,
@@ -76,6 +77,7 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     splits = split(folders, seed=settings.seed, limit=settings.limit)
     for note in splits.notes:
         progress.say(f"note: {note}")
+    _check_positive(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
     strategy, network, origin = _start_network(
@@ -124,6 +126,17 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
         teacher=teacher,
         world=world,
     )
+
+
+def _check_positive(positive: str | None, labels: tuple[str, ...], splits: Splits) -> None:
+    """Refuse, before anything takes time, a class that no threshold can be chosen for."""
+    if positive is None:
+        return
+    check_positive(positive, labels)
+    if not any(labels[sample.label] == positive for sample in splits.val):
+        raise UsageError(
+            f"no validation image is of {positive}, so no threshold can be chosen", "add some, or drop `positive`"
+        )
 
 
 def _architecture(settings: TrainSettings) -> dict[str, Any]:
