@@ -222,7 +222,7 @@ def decided(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = Path(shutil.copytree(shapes, tmp_path_factory.mktemp("two") / "shapes"))
     for split in ("train", "val", "test"):
         shutil.rmtree(folder / split / "triangle")
-    others = {"epochs": 1, "positive": "square", "min_sensitivity": 0.7}
+    others = {"backbone": "squeezenet1_1", "image_size": 48, "positive": "square", "min_sensitivity": 0.7}
     return train(quick_settings(folder, folder.parent / "runs", **others)).run
 
 
