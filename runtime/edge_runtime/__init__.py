@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         find_run as find_run,
         newest_run as newest_run,
     )
-    from edge_runtime.files.walk import is_image as is_image, walk_folder as walk_folder
+    from edge_runtime.files.walk import is_image as is_image, natural_key as natural_key, walk_folder as walk_folder
     from edge_runtime.images.decoder import decode as decode
     from edge_runtime.images.kind import (
         FORMAT_OF_SUFFIX as FORMAT_OF_SUFFIX,
