@@ -69,6 +69,18 @@ def flowers() -> Path:
 
 
 @pytest.fixture(scope="session")
+def xrays() -> Path:
+    """Chest X-rays of three kinds: 251 to train on and 66 to validate with, some of them on both sides."""
+    return unpacked("chest_xray")
+
+
+@pytest.fixture(scope="session")
+def recyclables() -> Path:
+    """Things on white in six classes, flat."""
+    return unpacked("recyclables")
+
+
+@pytest.fixture(scope="session")
 def mobilenet_weights() -> Path:
     """ImageNet weights of MobileNetV2."""
     return material("weights/mobilenet_v2-imagenet.pth")

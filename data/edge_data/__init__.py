@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from edge_data.sets.cache import cache_folder as cache_folder
     from edge_data.sets.downloading import OnBytes as OnBytes, download as download, promised_hash as promised_hash
     from edge_data.sets.find import DATA_SETS as DATA_SETS, DataSource as DataSource, find_data as find_data
+    from edge_data.sets.group_by import check_group_by as check_group_by
+    from edge_data.sets.grouped_split import is_found as is_found, split_data as split_data
     from edge_data.sets.held_out import EvaluationData as EvaluationData, choose_evaluation as choose_evaluation
     from edge_data.sets.image_store import ImageStore as ImageStore, default_cache_bytes as default_cache_bytes
+    from edge_data.sets.leaks import find_leaks as find_leaks
+    from edge_data.sets.looks import LookBook as LookBook
     from edge_data.sets.picture_size import input_size as input_size, typical_short_side_px as typical_short_side_px
     from edge_data.sets.shapes import draw_shapes as draw_shapes, shapes_folder as shapes_folder
     from edge_data.sets.splits import (

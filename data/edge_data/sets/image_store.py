@@ -42,6 +42,7 @@ class ImageStore:
         self._lock = threading.Lock()
         self._pictures: dict[str, NDArray[np.uint8]] = {}
         self._pixels: dict[str, NDArray[np.uint8]] = {}
+        self._on_decoded: Callable[[str, Image.Image], object] = lambda *_: None
 
     @property
     def bound_bytes(self) -> int:
@@ -54,8 +55,13 @@ class ImageStore:
         evaluation: Sequence[Sample],
         *,
         on_image: Callable[[], object] = lambda: None,
+        on_decoded: Callable[[str, Image.Image], object] = lambda *_: None,
     ) -> dict[str, ImageError]:
-        """Decode every image once, keep what fits, and return the errors of the unreadable by path."""
+        """Decode every image once, keep what fits, and return the errors of the unreadable by path.
+
+        `on_decoded` is given each path and upright RGB image, before it is resized, by several threads.
+        """
+        self._on_decoded = on_decoded
 
         def read(job: tuple[Callable[[Sample], object], Sample]) -> tuple[str, ImageError] | None:
             load, sample = job
@@ -76,6 +82,8 @@ class ImageStore:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+            finally:
+                self._on_decoded = lambda *_: None
         return bad
 
     def picture(self, sample: Sample) -> Image.Image:
@@ -83,8 +91,7 @@ class ImageStore:
         kept = self._pictures.get(sample.path)
         if kept is not None:
             return Image.fromarray(kept)
-        image = _cut_strip(self.preprocessing.decode(self.root / sample.path))
-        image = self.preprocessing.resize(image)
+        image = self.preprocessing.resize(_cut_strip(self._decode(sample)))
         self._keep(self._pictures, sample, np.asarray(image))
         return image
 
@@ -93,9 +100,14 @@ class ImageStore:
         kept = self._pixels.get(sample.path)
         if kept is not None:
             return kept
-        pixels = self.preprocessing(self.root / sample.path)
+        pixels = self.preprocessing.fit(self._decode(sample))
         self._keep(self._pixels, sample, pixels)
         return pixels
+
+    def _decode(self, sample: Sample) -> Image.Image:
+        image = self.preprocessing.decode(self.root / sample.path)
+        self._on_decoded(sample.path, image)
+        return image
 
     def _keep(self, shelf: dict[str, NDArray[np.uint8]], sample: Sample, pixels: NDArray[np.uint8]) -> None:
         with self._lock:

@@ -36,6 +36,27 @@ class Looks:
     chroma: NDArray[np.uint8]
 
 
+class LookBook:
+    """Looks of pictures that something else decodes, by path; threads may share it. It knows nothing of their files."""
+
+    def __init__(self) -> None:
+        self._small: dict[str, NDArray[np.uint8]] = {}
+
+    def add(self, path: str, picture: Image.Image) -> None:
+        """Keep what the upright RGB `picture` looks like."""
+        self._small[path] = _shrink(picture)
+
+    def update(self, other: LookBook) -> None:
+        """Take over all that another book has."""
+        self._small.update(other._small)
+
+    def looks(self, paths: Sequence[str]) -> Looks:
+        """The looks of `paths`, in order; those that were never added match nothing."""
+        none = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
+        luma, chroma = _channels(np.stack([self._small.get(path, none) for path in paths]))
+        return Looks((b"",) * len(paths), luma, chroma)
+
+
 def look_at(root: Path, paths: Sequence[str], progress: Progress, *, threads: int) -> Looks:
     """The looks of the files at `paths`, posix and relative to `root`, in order; none raises."""
     digests: list[bytes] = []
@@ -71,7 +92,11 @@ def _see(root: Path, path: str) -> _Seen:
         picture = decode(data, reduce_to_px=SIDE_PX)
     except ImageError:
         return digest, None
-    return digest, np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))
+    return digest, _shrink(picture)
+
+
+def _shrink(picture: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))
 
 
 def _channels(small: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
