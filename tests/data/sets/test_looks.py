@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_data.sets import look_cache, look_records
 from edge_data.sets.looks import LookBook, look_at
 from edge_runtime import Silence, decode
 
@@ -49,3 +50,45 @@ def test_a_book_sees_nearly_what_the_files_say(tmp_path: Path, pictures: list[st
     looks, files = book.looks(pictures), look_at(tmp_path, pictures, Silence(), threads=1)
     assert np.abs(looks.luma.astype(int) - files.luma).mean(axis=(1, 2)).max() <= 2
     assert not looks.luma[6].any() and set(looks.digests) == {b""}
+
+
+def test_nothing_is_looked_at_twice_until_it_changes(
+    tmp_path: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(look_cache, "_WORTH_KEEPING", 1)
+    looked: list[str] = []
+    plain = look_records.see
+    monkeypatch.setattr(look_records, "see", lambda root, paths: looked.extend(paths) or plain(root, paths))
+    first = look_at(tmp_path, pictures, Silence(), threads=1)
+    assert looked == pictures
+    looked.clear()
+    again = look_at(tmp_path, ["3.jpg", *pictures[:2]], Silence(), threads=1)
+    assert looked == [] and again.digests == tuple(first.digests[n] for n in (3, 0, 1))
+    assert np.array_equal(again.luma, first.luma[[3, 0, 1]]) and np.array_equal(again.chroma, first.chroma[[3, 0, 1]])
+    Image.new("RGB", (30, 30), "red").save(tmp_path / "0.png")
+    (tmp_path / "1.jpg").unlink()
+    look_at(tmp_path, pictures, Silence(), threads=1)
+    assert looked == ["0.png", "1.jpg"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", b"\x80\x04pickle"])
+def test_a_damaged_cache_is_made_again_and_one_that_cannot_be_written_is_done_without(
+    tmp_path: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(look_cache, "_WORTH_KEEPING", 1)
+    first = look_at(tmp_path, pictures, Silence(), threads=1)
+    (file,) = (tmp_path / "cache/looks").iterdir()
+    file.write_bytes(damage)
+    assert look_at(tmp_path, pictures, Silence(), threads=1).digests == first.digests
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "0.png/cache"))
+    assert look_at(tmp_path, pictures, Silence(), threads=1).digests == first.digests
+
+
+def test_small_folders_leave_nothing_in_the_cache(
+    tmp_path: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    look_at(tmp_path, pictures, Silence(), threads=1)
+    assert not (tmp_path / "cache").exists()
