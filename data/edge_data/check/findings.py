@@ -23,8 +23,10 @@ MEANINGS = {
     "near-two-splits": "one picture, saved differently, in two splits: the accuracy measured there is too good",
     "empty-class": "a class without images",
     "too-small": "a class with too few usable images to train on and validate with",
-    "copies": "exact copies within a class and split: they count several times",
-    "near-copies": "one picture saved differently within a class and split: it counts several times",
+    "copies": "exact copies within a class and split: they count several times, "
+    "together on one side of a split made here",
+    "near-copies": "one picture saved differently within a class and split: it counts several times, "
+    "together on one side of a split made here",
     "few-images": "few usable images in a class: expect accuracy to vary from run to run",
     "imbalance": "some classes have far more images than others",
     "wrong-suffix": "the name says one format, the content another: read by content",

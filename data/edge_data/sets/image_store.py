@@ -42,7 +42,7 @@ class ImageStore:
         self._lock = threading.Lock()
         self._pictures: dict[str, NDArray[np.uint8]] = {}
         self._pixels: dict[str, NDArray[np.uint8]] = {}
-        self._on_decoded: Callable[[str, Image.Image], object] = lambda *_: None
+        self._on_resized: Callable[[str, Image.Image], object] = lambda *_: None
 
     @property
     def bound_bytes(self) -> int:
@@ -55,13 +55,13 @@ class ImageStore:
         evaluation: Sequence[Sample],
         *,
         on_image: Callable[[], object] = lambda: None,
-        on_decoded: Callable[[str, Image.Image], object] = lambda *_: None,
+        on_resized: Callable[[str, Image.Image], object] = lambda *_: None,
     ) -> dict[str, ImageError]:
         """Decode every image once, keep what fits, and return the errors of the unreadable by path.
 
-        `on_decoded` is given each path and upright RGB image, before it is resized, by several threads.
+        `on_resized` is given each path and RGB image, its short side resized, by several threads.
         """
-        self._on_decoded = on_decoded
+        self._on_resized = on_resized
 
         def read(job: tuple[Callable[[Sample], object], Sample]) -> tuple[str, ImageError] | None:
             load, sample = job
@@ -83,7 +83,7 @@ class ImageStore:
                 pool.shutdown(cancel_futures=True)
                 raise
             finally:
-                self._on_decoded = lambda *_: None
+                self._on_resized = lambda *_: None
         return bad
 
     def picture(self, sample: Sample) -> Image.Image:
@@ -91,7 +91,7 @@ class ImageStore:
         kept = self._pictures.get(sample.path)
         if kept is not None:
             return Image.fromarray(kept)
-        image = self.preprocessing.resize(_cut_strip(self._decode(sample)))
+        image = self._resized(sample, _cut_strip)
         self._keep(self._pictures, sample, np.asarray(image))
         return image
 
@@ -100,13 +100,13 @@ class ImageStore:
         kept = self._pixels.get(sample.path)
         if kept is not None:
             return kept
-        pixels = self.preprocessing.fit(self._decode(sample))
+        pixels = np.array(self.preprocessing.crop(self._resized(sample)), dtype=np.uint8, order="C")
         self._keep(self._pixels, sample, pixels)
         return pixels
 
-    def _decode(self, sample: Sample) -> Image.Image:
-        image = self.preprocessing.decode(self.root / sample.path)
-        self._on_decoded(sample.path, image)
+    def _resized(self, sample: Sample, cut: Callable[[Image.Image], Image.Image] = lambda image: image) -> Image.Image:
+        image = self.preprocessing.resize(cut(self.preprocessing.decode(self.root / sample.path)))
+        self._on_resized(sample.path, image)
         return image
 
     def _keep(self, shelf: dict[str, NDArray[np.uint8]], sample: Sample, pixels: NDArray[np.uint8]) -> None:

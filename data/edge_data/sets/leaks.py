@@ -33,13 +33,17 @@ class Leak:
         one, other = self.example
         have = "image stands" if self.images == 1 else "images stand"
         return (
-            f"{self.images:,} of {self.of:,} {self.split} {have} in training, too ({self.share:.0%}), {self.why}: "
+            f"{self.images:,} of {self.of:,} {self.split} {have} in training, too ({self.share:.1%}), {self.why}: "
             f"{one} and {other} for one; the {self.split} accuracy is too good"
         )
 
 
 def find_leaks(folders: ClassFolders, splits: Splits, book: LookBook, group_by: str = AUTO) -> tuple[Leak, ...]:
-    """What val and test share with training: near copies by what `book` saw, and the groups that `group_by` names."""
+    """What the val and test that a folder brings share with training: near copies by what `book` saw, and named groups.
+
+    Raises:
+        DataError: `group_by` finds nothing in the path of a picture.
+    """
     samples = [sample for split in ("train", *HELD) for sample in getattr(splits, split)]
     paths = [sample.path for sample in samples]
     if group_by == NONE or not paths:
@@ -51,7 +55,7 @@ def find_leaks(folders: ClassFolders, splits: Splits, book: LookBook, group_by: 
         learned.setdefault(group_of[sample.path], sample.path)
     why = "the same or nearly" if group_by == AUTO else f"the same, nearly, or of one group by {group_by}"
     leaks = []
-    for split in HELD:
+    for split in (split for split in HELD if split in folders.splits):
         held = getattr(splits, split)
         twice = [sample.path for sample in held if group_of[sample.path] in learned]
         if twice:

@@ -68,10 +68,7 @@ class Preprocessing:
 
         Raises ImageError.
         """
-        return self.fit(self.decode(source, max_pixels=max_pixels, name=name))
-
-    def fit(self, image: Image.Image) -> NDArray[np.uint8]:
-        """What `decode` gave -> the model's input, [height, width, 3] uint8 RGB, C-contiguous and writable."""
+        image = self.decode(source, max_pixels=max_pixels, name=name)
         return np.array(self.crop(self.resize(image)), dtype=np.uint8, order="C")
 
     def decode(self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:

@@ -20,7 +20,7 @@ def leaks_of(root: Path, by: str = "auto") -> tuple[Leak, ...]:
     folders = scan(root)
     splits, book = split(folders, seed=0), LookBook()
     store = ImageStore(root, SMALL, cache_bytes=1 << 30, threads=2)
-    assert not store.read_all(splits.train, (*splits.val, *splits.test), on_decoded=book.add)
+    assert not store.read_all(splits.train, (*splits.val, *splits.test), on_resized=book.add)
     return find_leaks(folders, splits, book, by)
 
 
@@ -28,7 +28,7 @@ def test_x_rays_that_validate_and_train(xrays: Path) -> None:
     (leak,) = leaks_of(xrays)
     # Four are byte for byte the same, under the same names; the others were saved in another brightness and size.
     assert leak.split == "val" and leak.of == 66 and 8 <= leak.images <= 12
-    assert f"{leak.images} of 66 val images stand in training, too ({leak.images / 66:.0%})" in leak.text
+    assert f"{leak.images} of 66 val images stand in training, too ({leak.images / 66:.1%})" in leak.text
     assert all(name in leak.text for name in leak.example)
     assert leak.example[0].startswith("val/") and leak.example[1].startswith("train/")
     assert leaks_of(xrays, "none") == ()

@@ -257,7 +257,7 @@ def _read_images(  # noqa: PLR0917 (what reading takes)
         world.shard(splits.train),
         world.shard((*splits.val, *splits.test)),
         on_image=lambda: progress.advance(world.size),
-        on_decoded=book.add if found is not None else lambda *_: None,
+        on_resized=book.add if found is not None else lambda *_: None,
     )
     progress.end()
     bad = {path: error for part in world.collect(refused) for path, error in part.items()}
