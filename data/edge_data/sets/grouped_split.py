@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_data.sets.group_by import AUTO, NONE
+from edge_data.sets.group_by import AUTO, NONE, name_groups
 from edge_data.sets.groups import group_pictures
 from edge_data.sets.splits import Splits, split
 from edge_runtime import ClassFolders, Progress
@@ -22,7 +22,11 @@ def split_data(
     A folder that brings its own validation is taken as it is, and no picture is looked at. Raises what they raise.
     """
     found = folders.splits
-    if group_by == NONE or ("train" in found and "val" in found):
+    if "train" in found and "val" in found:
+        # Names that are not there are better refused before the images are read than when they are compared.
+        name_groups(folders, [sample.path for samples in found.values() for sample in samples], group_by)
+        return split(folders, seed=seed, limit=limit)
+    if group_by == NONE:
         return split(folders, seed=seed, limit=limit)
     samples = found.get("all") or found.get("train", ())
     names = group_pictures(folders, samples, group_by, progress=progress, threads=threads)

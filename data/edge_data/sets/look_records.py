@@ -89,7 +89,7 @@ def unpack(records: Records) -> tuple[tuple[bytes, ...], NDArray[np.uint8], NDAr
 def see_all(root: Path, paths: Sequence[str], *, threads: int) -> Iterator[tuple[slice, Records]]:
     """The records of `paths` by portions, in any order, each with its place; as fast as `threads` allow."""
     places = [slice(start, min(start + _PORTION, len(paths))) for start in range(0, len(paths), _PORTION)]
-    if threads > 1 and len(paths) >= _WORTH_PROCESSES:
+    if threads > 1 and len(paths) >= _WORTH_PROCESSES and sys.executable:
         missing = set(range(len(places)))
         for number, records in _by_processes(root, paths, places, min(threads, _MOST_PROCESSES)):
             missing.discard(number)

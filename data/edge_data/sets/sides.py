@@ -37,22 +37,25 @@ def assign(
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(names.get(sample.path, sample.path), []).append(sample)
-    sizes = {name: Counter(sample.label for sample in members) for name, members in groups.items()}
-    totals, several = Counter[int](), Counter[int]()
-    for size in sizes.values():
-        totals.update(size)
-        several.update(size.keys())
+    alone = {sample.label: Counter({sample.label: 1}) for members in groups.values() for sample in members}
+    sizes = {
+        name: alone[members[0].label] if len(members) == 1 else Counter(sample.label for sample in members)
+        for name, members in groups.items()
+    }
+    totals = Counter(sample.label for members in groups.values() for sample in members)
+    several = Counter(label for size in sizes.values() for label in size)
     wanted = {
         side: {label: tenth(count) if several[label] > least else 0 for label, count in totals.items()}
         for least, side in enumerate(HELD, start=1)
         if side in held
     }
-    have = {side: Counter[int]() for side in SIDES}
+    have = {side: dict.fromkeys(totals, 0) for side in SIDES}
     where: dict[str, str] = {}
     for name in sorted(groups, key=lambda name: order_hash(seed, "split", name)):
-        side = next((side for side in wanted if _nearer(have[side], sizes[name], wanted[side])), "train")
+        side = next((side for side, share in wanted.items() if _nearer(have[side], sizes[name], share)), "train")
         where[name] = side
-        have[side].update(sizes[name])
+        for label, more in sizes[name].items():
+            have[side][label] += more
     _fill(where, sizes, have, wanted)
     sides: dict[str, list[Sample]] = {side: [] for side in SIDES}
     for name, members in groups.items():
@@ -60,15 +63,19 @@ def assign(
     return sides
 
 
-def _nearer(have: Counter[int], size: Counter[int], wanted: Mapping[int, int]) -> bool:
+def _nearer(have: Mapping[int, int], size: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
     """Whether a group of that `size` brings the classes it has nearer to what is wanted of them, or as near."""
-    return sum(abs(have[n] + more - wanted[n]) - abs(have[n] - wanted[n]) for n, more in size.items()) <= 0
+    farther = 0
+    for label, more in size.items():
+        missing = wanted[label] - have[label]
+        farther += abs(missing - more) - abs(missing)
+    return farther <= 0
 
 
 def _fill(
     where: dict[str, str],
     sizes: Mapping[str, Counter[int]],
-    have: Mapping[str, Counter[int]],
+    have: Mapping[str, dict[int, int]],
     wanted: Mapping[str, Mapping[int, int]],
 ) -> None:
     """Move groups, the smallest first, to where a class has nothing but should; first of all to training."""
@@ -80,8 +87,9 @@ def _fill(
         if able:
             name = min(able, key=lambda name: sizes[name].total())
             where[name] = target
-            have[source].subtract(sizes[name])
-            have[target].update(sizes[name])
+            for each, more in sizes[name].items():
+                have[source][each] -= more
+                have[target][each] += more
 
     for label in list(next(iter(wanted.values()), {})):
         for side in [*wanted][::-1]:

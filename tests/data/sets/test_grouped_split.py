@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_data import split_data
 from edge_data.sets.splits import Splits
-from edge_runtime import Sample, decode, scan
+from edge_runtime import DataError, Sample, decode, scan
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,8 @@ def test_folders_with_val_are_taken_as_they_are_without_a_look(tmp_path: Path) -
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"the same, and no picture")
     assert split_data(scan(tmp_path), seed=0).how == "train/ and val/ as found; no test split"
+    with pytest.raises(DataError, match="4 of 4 images"):
+        split_data(scan(tmp_path), seed=0, group_by="patient")
 
 
 def test_val_that_is_set_aside_is_grouped_and_test_stays(bursts: Path, tmp_path: Path) -> None:
