@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         scan as scan,
     )
     from edge_runtime.files.csv_cells import csv_cell as csv_cell
+    from edge_runtime.files.mjpeg import read_frames as read_frames
     from edge_runtime.files.named import (
         STANDARD_INPUT as STANDARD_INPUT,
         Source as Source,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         newest_run as newest_run,
     )
     from edge_runtime.files.walk import is_image as is_image, walk_folder as walk_folder
+    from edge_runtime.images.arrays import Colour as Colour
     from edge_runtime.images.decoder import decode as decode
     from edge_runtime.images.kind import (
         FORMAT_OF_SUFFIX as FORMAT_OF_SUFFIX,
