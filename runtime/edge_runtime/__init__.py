@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         newest_run as newest_run,
     )
     from edge_runtime.files.walk import is_image as is_image, walk_folder as walk_folder
-    from edge_runtime.images.arrays import Colour as Colour
     from edge_runtime.images.decoder import decode as decode
     from edge_runtime.images.kind import (
         FORMAT_OF_SUFFIX as FORMAT_OF_SUFFIX,
