@@ -14,6 +14,8 @@ import pytest
 
 # Read when onnxruntime loads: the suite, too, tells nobody of itself.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# As an installed package, which is compiled once: without its bytecode each process started here compiles 100 modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         scan as scan,
     )
     from edge_runtime.files.csv_cells import csv_cell as csv_cell
+    from edge_runtime.files.mjpeg import read_frames as read_frames
     from edge_runtime.files.named import (
         STANDARD_INPUT as STANDARD_INPUT,
         Source as Source,

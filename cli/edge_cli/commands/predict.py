@@ -83,6 +83,19 @@ def predict(
         float | None,
         typer.Option("--interval", metavar="S", help="With --watch: seconds between looks.", show_default="1"),
     ] = None,
+    mjpeg: Annotated[
+        Path | None,
+        typer.Option(
+            "--mjpeg", metavar="FILE", help="A stream of JPEGs, - on stdin: a JSON line for each frame as it comes."
+        ),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option("--every", metavar="N", min=1, help="With --mjpeg: of N frames the first.", show_default="1"),
+    ] = None,
+    latest: Annotated[
+        bool, typer.Option("--latest", help="With --mjpeg: the newest frame next, what came before it is passed over.")
+    ] = False,
     explain: Annotated[
         Path | None,
         typer.Option(
@@ -117,11 +130,11 @@ def predict(
     if out is not None and explain is None:
         raise UsageError("--out goes with --explain", "edge predict --explain x.png")
     if explain is not None:
-        if names or files_from or watch or labels or preprocess or save_input:
+        if names or files_from or watch or mjpeg or labels or preprocess or save_input:
             raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
         return _explain(explain, model, run, out, threads, console, _Format(top, min_confidence, json_, jsonl, csv_))
     if watch is not None:
-        if names or files_from or json_ or csv_ or save_input:
+        if names or files_from or mjpeg or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
         if interval is not None and not SHORTEST_S <= interval <= LONGEST_S:
             raise UsageError(f"--interval {interval}: from {SHORTEST_S} to {LONGEST_S} seconds", "--interval 1")
@@ -138,8 +151,19 @@ def predict(
             min_confidence=min_confidence,
             jsonl=jsonl,
         )
-    if move_to is not None or state is not None or interval is not None:
-        raise UsageError("--move-to, --state and --interval go with --watch", "edge predict --watch DIR")
+    if mjpeg is not None:
+        if names or files_from or json_ or csv_ or save_input:
+            raise UsageError("--mjpeg takes no other pictures, --json, --csv or --save-input", "it prints JSON lines")
+        from edge_cli.predict.mjpeg_stream import classify_stream
+
+        classifier = _open(model, run, labels, preprocess, threads, console)
+        return classify_stream(
+            classifier, mjpeg, every=every or 1, latest=latest, top=top or TOP, min_confidence=min_confidence
+        )
+    _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
+    _refuse_alone(
+        "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
+    )
     from edge_cli.predict.classify import Pictures, classify
 
     pictures = Pictures(names, files_from)
@@ -148,6 +172,12 @@ def predict(
     classifier = _open(model, run, labels, preprocess, threads, console)
     output = _output(classifier.path, _Format(top, min_confidence, json_, jsonl, csv_))
     return classify(classifier, pictures, output, console, save_input=save_input)
+
+
+def _refuse_alone(message: str, hint: str, *given: object) -> None:
+    """Raise UsageError where one of `given`, options of another way to work, is there."""
+    if any(value is not None for value in given):
+        raise UsageError(message, hint)
 
 
 def _explain(
