@@ -38,6 +38,8 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
+# The verbs that are not called like their extra.
+_EXTRA_OF_VERB = {"compare": "train", "average": "train"}
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",
@@ -172,7 +174,9 @@ def _unloadable(error: Exception, module: str) -> int:
     package = module.partition(".")[0]
     extras = [extra for extra, packages in EXTRAS.items() if package in packages]
     if isinstance(error, ModuleNotFoundError) and extras:
-        missing = MissingExtraError(extras[-1], module)
+        verb = " ".join(sys.argv[1:2])
+        own = _EXTRA_OF_VERB.get(verb, verb)
+        missing = MissingExtraError(own if own in extras else extras[-1], module)
         return fail(missing.message, missing.hint, missing.exit_code)
     if package.startswith("edge_"):
         raise error
