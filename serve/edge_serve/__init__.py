@@ -14,7 +14,7 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_serve.deployment import containerfile as containerfile, systemd_unit as systemd_unit
-    from edge_serve.http.limits import Limits as Limits
+    from edge_serve.http.limits import ServeLimits as ServeLimits
     from edge_serve.http.tokens import read_token as read_token
     from edge_serve.server import serve as serve
     from edge_serve.settings import ServeSettings as ServeSettings

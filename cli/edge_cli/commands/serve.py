@@ -13,7 +13,7 @@ from edge_cli.console import Console
 from edge_cli.flags import Options, settings_command
 from edge_cli.options import ModelOption, QuietFlag, RunOption
 from edge_runtime import UsageError
-from edge_serve import Limits, ServeSettings
+from edge_serve import ServeLimits, ServeSettings
 
 app = typer.Typer(add_completion=False)
 
@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False)
     app,
     "serve",
     ServeSettings,
-    Limits,
+    ServeLimits,
     help="Serve an exported model over HTTP: a page at /, POST /predict, the Open Inference Protocol at /v2.",
     epilog="Needs the extra serve. SIGTERM answers what was accepted and ends; SIGHUP reads the model file again.",
 )
@@ -54,7 +54,7 @@ def serve(
         ServeSettings,
         model=choose_model(model, run, console)[0],
         token=read_token(token, token_file),
-        limits=options.make(Limits),
+        limits=options.make(ServeLimits),
         log_requests=not quiet,
     )
     if systemd or container:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from starlette.types import Receive
 
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.refusal import Refusal
 
 
@@ -19,7 +19,7 @@ class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
 class BodyBudget:
     """Memory for the bodies of all requests together."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServeLimits) -> None:
         self.limits = limits
         self._left_bytes = limits.all_bodies_bytes
 
@@ -63,7 +63,7 @@ def too_large(limit_bytes: int) -> Refusal:
 
 
 async def read_chunks(
-    receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits
+    receive: Receive, headers: Mapping[str, str], share: Share, limits: ServeLimits
 ) -> AsyncIterator[bytes]:
     """The body piece by piece, as it comes.
 
@@ -92,6 +92,6 @@ async def read_chunks(
         yield message["body"]
 
 
-async def read_whole(receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits) -> bytes:
+async def read_whole(receive: Receive, headers: Mapping[str, str], share: Share, limits: ServeLimits) -> bytes:
     """The whole body. Raises as `read_chunks` does."""
     return b"".join([chunk async for chunk in read_chunks(receive, headers, share, limits)])
