@@ -95,6 +95,22 @@ def option(name: str, annotated: Any) -> Any:
     return _option(SettingField(name, kind, None, setting))
 
 
+def flag(
+    name: str,
+    help: str,
+    metavar: str | None = None,
+    *,
+    panel: str | None = None,
+    default: str | None = None,
+    min: float | None = None,
+    max: float | None = None,
+) -> Any:
+    """The typer option `name`; `default` is what its help says of a parameter that is None without it."""
+    return typer.Option(
+        name, metavar=metavar, help=help, show_default=default or True, rich_help_panel=panel, min=min, max=max
+    )
+
+
 def said_as_flags(text: str) -> str:
     """`text` of the library, in which parameters stand in backticks, as the commands say it."""
     return as_flags(text, _flags)
@@ -138,13 +154,7 @@ def _parameter(field: SettingField) -> Parameter:
 
 def _option(field: SettingField) -> Any:
     setting = field.setting
-    return typer.Option(
-        field.flag,
-        metavar=setting.metavar,
-        help=setting.help,
-        show_default=setting.shown_default or True,
-        rich_help_panel=setting.panel,
-    )
+    return flag(field.flag, setting.help, setting.metavar, panel=setting.panel, default=setting.shown_default)
 
 
 def _parsed(field: SettingField, value: Any) -> Any:

@@ -11,7 +11,7 @@ import typer
 from edge_benchmarks import BenchSettings
 from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console
-from edge_cli.flags import Options, settings_command
+from edge_cli.flags import Options, flag, settings_command
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
 from edge_runtime import UsageError, require_extra
@@ -43,66 +43,33 @@ def command(
     run: RunOption = None,
     options: Options,
     recommend: Annotated[
-        bool,
-        typer.Option(
-            "--recommend",
-            help="Say which model to take, and why; exit 1 if none keeps the limits.",
-            rich_help_panel=RESULT,
-        ),
+        bool, flag("--recommend", "Say which model to take, and why; exit 1 if none keeps the limits.", panel=RESULT)
     ] = False,
     max_latency: Annotated[
-        str | None,
-        typer.Option(
-            "--max-latency",
-            metavar="TIME",
-            help="Recommend none slower than this end to end (p90).",
-            rich_help_panel=RESULT,
-        ),
+        str | None, flag("--max-latency", "Recommend none slower than this end to end (p90).", "TIME", panel=RESULT)
     ] = None,
     max_size: Annotated[
-        str | None,
-        typer.Option("--max-size", metavar="SIZE", help="Recommend no file larger than this.", rich_help_panel=RESULT),
+        str | None, flag("--max-size", "Recommend no file larger than this.", "SIZE", panel=RESULT)
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Write bench.json, bench.csv, bench.md and two pictures there.",
-            rich_help_panel=RESULT,
-        ),
+        Path | None, flag("--out", "Write bench.json, bench.csv, bench.md and two pictures there.", "DIR", panel=RESULT)
     ] = None,
     from_: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="FILE", help="Show an earlier report instead of measuring.", rich_help_panel=INSTEAD
-        ),
+        Path | None, flag("--from", "Show an earlier report instead of measuring.", "FILE", panel=INSTEAD)
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
-            "--compare", metavar="OLD NEW", help="Compare two reports instead of measuring.", rich_help_panel=INSTEAD
-        ),
+        flag("--compare", "Compare two reports instead of measuring.", "OLD NEW", panel=INSTEAD),
     ] = None,
     fail_over: Annotated[
-        str | None,
-        typer.Option(
-            "--fail-over",
-            metavar="N%",
-            help="With --compare: exit 1 if a model is slower by more.",
-            rich_help_panel=INSTEAD,
-        ),
+        str | None, flag("--fail-over", "With --compare: exit 1 if a model is slower by more.", "N%", panel=INSTEAD)
     ] = None,
     train: Annotated[
         bool,
-        typer.Option(
-            "--train",
-            help="Measure training instead: MODEL is then speed, listing, precision or cifar10.",
-            rich_help_panel=INSTEAD,
-        ),
+        flag("--train", "Measure training instead: MODEL is then speed, listing, precision or cifar10.", panel=INSTEAD),
     ] = False,
     json_: JsonFlag = False,
-    csv_: Annotated[bool, typer.Option("--csv", help="Print a header and a row per model.")] = False,
+    csv_: Annotated[bool, flag("--csv", "Print a header and a row per model.")] = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Measure side by side, print tables sorted by the 90th percentile."""

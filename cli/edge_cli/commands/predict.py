@@ -9,6 +9,7 @@ import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
+from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_runtime import UsageError
 
@@ -43,67 +44,41 @@ def predict(
             metavar="IMAGE", help="Pictures, folders, quoted patterns such as '**/*.jpg', or - for bytes on stdin."
         ),
     ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option("--image", metavar="IMAGE", help="The same; may be repeated.")
-    ] = None,
+    image: Annotated[list[str] | None, flag("--image", "The same; may be repeated.", "IMAGE")] = None,
     files_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--files-from", metavar="FILE", help="A list of more names, - on stdin; they end in a newline or NUL."
-        ),
+        Path | None, flag("--files-from", "A list of more names, - on stdin; they end in a newline or NUL.", "FILE")
     ] = None,
     model: ModelOption = None,
     run: RunOption = None,
-    top: Annotated[
-        int | None,
-        typer.Option("--top", metavar="K", min=1, help="Labels to print per picture.", show_default="5; --csv: 0"),
-    ] = None,
-    min_confidence: Annotated[
-        float,
-        typer.Option("--min-confidence", metavar="P", help="Below it the label is unknown."),
-    ] = 0.0,
+    top: Annotated[int | None, flag("--top", "Labels to print per picture.", "K", default="5; --csv: 0", min=1)] = None,
+    min_confidence: Annotated[float, flag("--min-confidence", "Below it the label is unknown.", "P")] = 0.0,
     json_: JsonFlag = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per picture and line.")] = False,
-    csv_: Annotated[bool, typer.Option("--csv", help="Print a header and a row per picture.")] = False,
+    jsonl: Annotated[bool, flag("--jsonl", "Print one JSON object per picture and line.")] = False,
+    csv_: Annotated[bool, flag("--csv", "Print a header and a row per picture.")] = False,
     watch: Annotated[
-        Path | None,
-        typer.Option("--watch", metavar="DIR", help="Classify pictures as they land in DIR, once each, until stopped."),
+        Path | None, flag("--watch", "Classify pictures as they land in DIR, once each, until stopped.", "DIR")
     ] = None,
     move_to: Annotated[
-        str | None,
-        typer.Option("--move-to", metavar="DIR", help="With --watch: move them there, as in 'sorted/{label}'."),
+        str | None, flag("--move-to", "With --watch: move them there, as in 'sorted/{label}'.", "DIR")
     ] = None,
     state: Annotated[
-        Path | None,
-        typer.Option(
-            "--state", metavar="FILE", help="With --watch: the journal.", show_default="DIR/.edge-watch.jsonl"
-        ),
+        Path | None, flag("--state", "With --watch: the journal.", "FILE", default="DIR/.edge-watch.jsonl")
     ] = None,
     interval: Annotated[
-        float | None,
-        typer.Option("--interval", metavar="S", help="With --watch: seconds between looks.", show_default="1"),
+        float | None, flag("--interval", "With --watch: seconds between looks.", "S", default="1")
     ] = None,
     explain: Annotated[
         Path | None,
-        typer.Option(
-            "--explain", metavar="IMAGE", help="Draw where the answer comes from (Grad-CAM); needs edge-vision[train]."
-        ),
+        flag("--explain", "Draw where the answer comes from (Grad-CAM); needs edge-vision[train].", "IMAGE"),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="With --explain: where to.", show_default="IMAGE.explained.png"),
+        Path | None, flag("--out", "With --explain: where to.", "FILE", default="IMAGE.explained.png")
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option("--labels", metavar="FILE", help="For an ONNX file not made by edge export: a label a line."),
+        Path | None, flag("--labels", "For an ONNX file not made by edge export: a label a line.", "FILE")
     ] = None,
-    preprocess: Annotated[
-        str | None, typer.Option("--preprocess", metavar="NAME", help="For such a file, how it is fed: imagenet.")
-    ] = None,
-    save_input: Annotated[
-        Path | None,
-        typer.Option("--save-input", metavar="FILE", help="Save what the model sees of one picture."),
-    ] = None,
+    preprocess: Annotated[str | None, flag("--preprocess", "For such a file, how it is fed: imagenet.", "NAME")] = None,
+    save_input: Annotated[Path | None, flag("--save-input", "Save what the model sees of one picture.", "FILE")] = None,
     threads: ThreadsOption = None,
     quiet: QuietFlag = False,
 ) -> int:

@@ -10,7 +10,7 @@ import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_cli.flags import Options, settings_command
+from edge_cli.flags import Options, flag, settings_command
 from edge_cli.options import ModelOption, QuietFlag, RunOption
 from edge_runtime import UsageError
 from edge_serve import ServeLimits, ServeSettings
@@ -32,15 +32,10 @@ def serve(
     run: RunOption = None,
     options: Options,
     token_file: Annotated[
-        Path | None,
-        typer.Option("--token-file", metavar="FILE", help="The token in a file; EDGE_SERVE_TOKEN in the environment."),
+        Path | None, flag("--token-file", "The token in a file; EDGE_SERVE_TOKEN in the environment.", "FILE")
     ] = None,
-    systemd: Annotated[
-        bool, typer.Option("--systemd", help="Print a hardened systemd unit for these options, and end.")
-    ] = False,
-    container: Annotated[
-        bool, typer.Option("--container", help="Print a Containerfile for these options, and end.")
-    ] = False,
+    systemd: Annotated[bool, flag("--systemd", "Print a hardened systemd unit for these options, and end.")] = False,
+    container: Annotated[bool, flag("--container", "Print a Containerfile for these options, and end.")] = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Check the options, then serve until told to end."""
