@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,16 +22,6 @@ app = typer.Typer(add_completion=False)
 
 TOP = 5
 INTERVAL_S, SHORTEST_S, LONGEST_S = 1.0, 0.05, 86_400
-
-
-class _Format(NamedTuple):
-    """How answers are printed."""
-
-    top: int | None
-    min_confidence: float
-    json: bool
-    jsonl: bool
-    csv: bool
 
 
 @app.command(
@@ -89,12 +80,22 @@ def predict(
         raise UsageError(f"--min-confidence {min_confidence}: a probability is from 0 to 1", "--min-confidence 0.8")
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
+    open_classifier = partial(_open, model, run, labels, preprocess, threads, console)
+    output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
     if out is not None and explain is None:
         raise UsageError("--out goes with --explain", "edge predict --explain x.png")
     if explain is not None:
         if names or files_from or watch or labels or preprocess or save_input:
             raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
-        return _explain(explain, model, run, out, threads, console, _Format(top, min_confidence, json_, jsonl, csv_))
+        from edge_cli.predict.explain import explain_picture
+
+        path, found = choose_model(model, run, console)
+        answer, target = explain_picture(explain, path, found, out, threads)
+        printed = output(path)
+        printed.write(answer)
+        printed.end()
+        console.say(f"explained in {target}")
+        return 0
     if watch is not None:
         if names or files_from or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
@@ -104,7 +105,7 @@ def predict(
 
         return watch_folder(
             watch,
-            lambda: _open(model, run, labels, preprocess, threads, console),
+            open_classifier,
             console,
             move_to=move_to,
             state=state,
@@ -120,29 +121,8 @@ def predict(
     pictures = Pictures(names, files_from)
     if save_input is not None and pictures.count != 1:
         raise UsageError("--save-input shows one picture", "name one")
-    classifier = _open(model, run, labels, preprocess, threads, console)
-    output = _output(classifier.path, _Format(top, min_confidence, json_, jsonl, csv_))
-    return classify(classifier, pictures, output, console, save_input=save_input)
-
-
-def _explain(
-    image: Path,
-    model: Path | None,
-    run: str | None,
-    out: Path | None,
-    threads: int | None,
-    console: Console,
-    how: _Format,
-) -> int:
-    from edge_cli.predict.explain import explain_picture
-
-    path, found = choose_model(model, run, console)
-    answer, target = explain_picture(image, path, found, out, threads)
-    output = _output(path, how)
-    output.write(answer)
-    output.end()
-    console.say(f"explained in {target}")
-    return 0
+    classifier = open_classifier()
+    return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
 
 
 def _open(
@@ -170,11 +150,11 @@ def _open(
     return classifier
 
 
-def _output(model: Path, how: _Format) -> Output:
+def _output(top: int | None, min_confidence: float, model: Path, *, json_: bool, jsonl: bool, csv_: bool) -> Output:
     from edge_cli.predict.output import Csv, JsonDocument, JsonLines, Table
 
-    if how.csv:
-        return Csv(how.top or 0, how.min_confidence)
-    if how.json:
-        return JsonDocument(str(model), how.top or TOP, how.min_confidence)
-    return (JsonLines if how.jsonl else Table)(how.top or TOP, how.min_confidence)
+    if csv_:
+        return Csv(top or 0, min_confidence)
+    if json_:
+        return JsonDocument(str(model), top or TOP, min_confidence)
+    return (JsonLines if jsonl else Table)(top or TOP, min_confidence)
