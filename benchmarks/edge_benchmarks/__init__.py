@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from edge_benchmarks.report.files import csv_text, json_text, make_folder, read_report, write_results
     from edge_benchmarks.report.plots import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff
     from edge_benchmarks.report.recommendation import Limits, Recommendation, recommend
-    from edge_benchmarks.report.regression import ModelChange, ReportComparison, compare_reports
+    from edge_benchmarks.report.regression import compare_reports
     from edge_benchmarks.report.report import NOISY_SPREAD, Report
     from edge_benchmarks.report.tables import (
+        comparison_table,
         cost_table,
         describe_conditions,
         latency_table,
         milliseconds,
-        short_names,
         sustained_table,
     )
     from edge_benchmarks.report.text_table import Table

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.report.report import Report, Row
 from edge_runtime import Timings, UsageError
 
@@ -101,7 +102,7 @@ class ModelChange:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportComparison:
+class ReportComparison(PlainData):
     """What became of each model that is in both reports; `only_old` and `only_new` are in one alone.
 
     `differences` says in words where the two machines or ways of measuring differ.
@@ -118,15 +119,6 @@ class ReportComparison:
         The median, not the 90th percentile: that moves with whatever else the machine does.
         """
         return tuple(change for change in self.changes if change.p50.exceeds(limit))
-
-    def to_json(self) -> dict[str, Any]:
-        """As `edge bench --compare --json` prints it."""
-        return {
-            "changes": [change.to_json() for change in self.changes],
-            "only_old": list(self.only_old),
-            "only_new": list(self.only_new),
-            "differences": list(self.differences),
-        }
 
 
 def compare_reports(old: Report, new: Report) -> ReportComparison:
