@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from edge_benchmarks.models.engines import Engine, Setup, import_engine, open_engine, random_pixels
-from edge_runtime import EdgeError, Sample, prepare_process
+from edge_runtime import EdgeError, Sample, prepare_process, read_meminfo
 
 if TYPE_CHECKING:
     from edge_runtime import Call
@@ -60,12 +60,8 @@ def main(text: str) -> None:
 def peak_bytes() -> int | None:
     """The most memory this process has had resident, in bytes; None where the system does not say (Windows)."""
     # Not getrusage where there is a choice: on Linux its maximum survives exec, so a child starts with its parent's.
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    if (most := read_meminfo(Path("/proc/self/status")).get("VmHWM")) is not None:
+        return most
     if sys.platform == "win32":
         return None
     import resource

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.program import INTERRUPTED, python_module
 from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, newest_run, write_json
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(PlainData):
     """What a finished run came to: accuracies in 0..1, None where it has no such split.
 
     `seconds` is the wall time of its processes, all invocations together; None where one of them was killed and took
@@ -28,7 +29,6 @@ class Outcome:
 
     strategy: str
     seed: int
-    run: Path
     train_accuracy: float | None
     val_accuracy: float
     test_accuracy: float | None
@@ -37,10 +37,7 @@ class Outcome:
     invocations: int
     parameters: int
     parameters_trained: int
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it as one JSON object."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "run"} | {"run": str(self.run)}
+    run: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,6 @@ class Trial:
             return Outcome(
                 strategy=self.strategy,
                 seed=self.seed,
-                run=run.path,
                 train_accuracy=_train_accuracy(run, summary),
                 val_accuracy=metrics["val"]["accuracy"],
                 test_accuracy=metrics["test"]["accuracy"] if "test" in metrics else None,
@@ -86,6 +82,7 @@ class Trial:
                 invocations=len(times),
                 parameters=summary["parameters"],
                 parameters_trained=summary["parameters_trained"],
+                run=run.path,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(

@@ -31,6 +31,8 @@ from edge_benchmarks.training.plain_loop import PlainSettings
 from edge_benchmarks.training.speed_comparison import REQUIRED_SPEEDUP, SpeedComparison, TrainingRun
 from edge_benchmarks.training.subset import Subset, draw_subset
 from edge_data import find_data
+from edge_runtime import to_words
+from edge_train import TrainSettings
 
 LISTING_LIMIT_S = 10.0
 # Torch's threads wait for each other by spinning: beside other work, a loop on all cores gets several times slower.
@@ -172,34 +174,14 @@ def _run_plain(settings: PlainSettings) -> TrainingRun:
 
 def _run_edge(settings: PlainSettings, augment: str, out: Path) -> tuple[TrainingRun, int | None]:
     """A run of `edge train`, and the bound of its caches where it states one."""
-    options = {
-        "data": settings.data,
-        "backbone": settings.backbone,
-        "weights": settings.weights,
-        "strategy": settings.strategy,
-        "epochs": settings.epochs,
-        "batch-size": settings.batch_size,
-        "image-size": settings.image_size,
-        "augment": augment,
-        "seed": settings.seed,
-        "out": out,
-    }
-    if settings.threads is not None:
-        options["threads"] = settings.threads
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words = to_words(TrainSettings(**{**asdict(settings), "augment": augment, "out": out}))
     done = watch(python_module("edge_cli", "train", *words, "--quiet", "--json"))
     summary = json.loads(done.stdout)
     val = summary["metrics"]["val"]
-    epochs = _epoch_seconds(out / summary["run"] / "metrics.csv")
+    with (out / summary["run"] / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        epochs = tuple(float(row["seconds"]) for row in csv.DictReader(file) if row["seconds"])
     run = TrainingRun(done.seconds, done.cpu_seconds, done.peak_bytes, val["accuracy"], val["n"], epochs)
     return run, summary.get("cache_bound_bytes")
-
-
-def _epoch_seconds(path: Path) -> tuple[float, ...]:
-    if not path.is_file():
-        return ()
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(float(row["seconds"]) for row in csv.DictReader(file) if row.get("seconds"))
 
 
 def measure_listing(folder: Path, given: argparse.Namespace) -> tuple[dict[str, Any], list[str], list[str]]:

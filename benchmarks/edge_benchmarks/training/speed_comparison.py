@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.report.text_table import Table
 from edge_runtime import Accuracy
 
@@ -15,7 +16,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRun:
+class TrainingRun(PlainData):
     """One training in a fresh process: its wall and processor time, peak memory, best epoch's validation accuracy.
 
     `accuracy` is in 0..1 over `n` images; `epoch_seconds` is empty where a run has no epochs to time.
@@ -27,15 +28,12 @@ class TrainingRun:
     accuracy: float
     n: int
     epoch_seconds: tuple[float, ...] = ()
+    computed: ClassVar = {"accuracy_interval_95": "interval"}
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the accuracy."""
         return Accuracy.near(self.accuracy, self.n).interval
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, with the interval."""
-        return {**asdict(self), "accuracy_interval_95": list(self.interval)}
 
     def cells(self) -> tuple[str, ...]:
         """Seconds, processor seconds, peak memory, accuracy and seconds per epoch as text."""

@@ -89,10 +89,10 @@ def _free_bytes(group: Path) -> float:
 
 
 def read_meminfo(path: Path = Path("/proc/meminfo")) -> dict[str, int]:
-    """Bytes by the names of /proc/meminfo; empty where there is no such file."""
+    """Bytes by the names of /proc/meminfo, or of a process's file like it; empty where there is no such file."""
     found = {}
     with suppress(OSError, ValueError):
-        for line in path.read_text(encoding="ascii").splitlines():
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
             name, _, value = line.partition(":")
             fields = value.split()
             if len(fields) == 2 and fields[1] == "kB" and fields[0].isdigit():
