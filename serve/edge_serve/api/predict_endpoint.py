@@ -78,19 +78,13 @@ class Predicting:
     async def model(self, _: Request) -> Response:
         """The model card, the limits, and how the model is run."""
         model = self._engine.model
-        limits = self._limits
+        shown = ("body_bytes", "pixels", "files", "queue", "timeout_s")
         return JSONResponse(
             {
                 "name": self._settings.model_name,
                 "loaded": model.loaded,
                 "card": card_json(model.wide.card.to_json()),
-                "limits": {
-                    "body_bytes": limits.body_bytes,
-                    "pixels": limits.pixels,
-                    "files": limits.files,
-                    "queue": limits.queue,
-                    "timeout_s": limits.timeout_s,
-                },
+                "limits": {name: getattr(self._limits, name) for name in shown},
                 "batching": {"on": model.choice.on, "reason": model.choice.reason},
             }
         )
@@ -108,7 +102,9 @@ class Predicting:
         if len(answers) == 1 and isinstance(answers[0], ImageError):
             raise Refusal(422, "image", answers[0].message, answers[0].hint)
         results = [
-            _answer_json(answer, options) if isinstance(answer, Answer) else _error_json(answer, name)
+            _answer_json(answer, options)
+            if isinstance(answer, Answer)
+            else {"image": name, "error": answer.message, "hint": answer.hint}
             for name, answer in zip(names, answers, strict=True)
         ]
         return JSONResponse(
@@ -158,15 +154,10 @@ def _answer_json(answer: Answer, options: _Options) -> dict[str, Any]:
     return value
 
 
-def _error_json(error: ImageError, name: str) -> dict[str, str]:
-    return {"image": name, "error": error.message, "hint": error.hint}
-
-
 def _timings(answers: list[Answer]) -> dict[str, float]:
     """Milliseconds of the slowest picture in each step."""
-    steps = {
-        "queue": [answer.queue_s for answer in answers],
-        "decode": [answer.decode_s for answer in answers],
-        "inference": [answer.inference_s for answer in answers],
+    slowest_s = {
+        step: max((getattr(answer, f"{step}_s") for answer in answers), default=0.0)
+        for step in ("queue", "decode", "inference")
     }
-    return {step: round(max(seconds, default=0.0) * 1e3, 3) for step, seconds in steps.items()}
+    return {step: round(seconds * 1e3, 3) for step, seconds in slowest_s.items()}
