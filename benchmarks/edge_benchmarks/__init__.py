@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from edge_benchmarks.models.contestant import Contestant
     from edge_benchmarks.models.fresh_backbones import build_fresh, build_int8, choose_backbones, choose_precisions
     from edge_benchmarks.models.other_engines import choose_engines, find_rivals
-    from edge_benchmarks.models.sourced_accuracy import LabelledImages
     from edge_benchmarks.report.files import csv_text, json_text, make_folder, read_report, write_results
     from edge_benchmarks.report.plots import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff
     from edge_benchmarks.report.recommendation import Limits, Recommendation, recommend

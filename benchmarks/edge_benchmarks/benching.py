@@ -22,9 +22,10 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
-from edge_benchmarks.models.sourced_accuracy import LabelledImages, SourcedAccuracy, recorded_accuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, recorded_accuracy
 from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
 from edge_benchmarks.settings import BenchSettings
+from edge_data import EvaluationData
 from edge_runtime import (
     CheckpointError,
     EdgeError,
@@ -118,12 +119,7 @@ def bench(
     )
 
 
-TASKS = {
-    "preprocess": "decoding",
-    "latency": "inference",
-    "end_to_end": "end to end",
-    "throughput": "throughput",
-}
+TASKS = {"preprocess": "decoding", "latency": "inference", "end_to_end": "end to end", "throughput": "throughput"}
 
 
 def _with_images(settings: BenchSettings, folder: Path) -> BenchSettings:
@@ -241,7 +237,7 @@ class _Work:
                     found[key] = self._score(entry, images)
                 entry.accuracy = found[key]
 
-    def _score(self, entry: _Entry, images: LabelledImages) -> SourcedAccuracy:
+    def _score(self, entry: _Entry, images: EvaluationData) -> SourcedAccuracy:
         self.progress.begin(f"accuracy of {entry.contestant.name}", len(images.samples))
         with Worker(entry.setup) as worker:
             found, unreadable = worker.evaluate(str(images.root), images.samples, self.progress.advance)

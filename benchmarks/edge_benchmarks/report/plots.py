@@ -17,19 +17,7 @@ import numpy as np
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds, short_names
-from edge_data import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SOFT,
-    chart_style,
-    lettered,
-    new_figure,
-    save_png,
-)
+from edge_data import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SOFT, chart_style, lettered, new_figure, save_png
 from edge_runtime import require_extra
 
 if TYPE_CHECKING:

@@ -135,8 +135,7 @@ def compare_reports(old: Report, new: Report) -> ReportComparison:
         pairs = [(old.rows[0], new.rows[0])]
     if not pairs:
         raise UsageError(
-            "the two reports have no model in common",
-            f"the one has {_listed(old.rows)}, the other {_listed(new.rows)}",
+            "the two reports have no model in common", f"the one has {_listed(old.rows)}, the other {_listed(new.rows)}"
         )
     paired_old, paired_new = {row.key for row, _ in pairs}, {row.key for _, row in pairs}
     return ReportComparison(

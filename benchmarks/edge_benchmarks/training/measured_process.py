@@ -42,12 +42,7 @@ def watch(command: Sequence[str], *, environment: Mapping[str, str] | None = Non
     """
     start, cpu_start = time.perf_counter(), _children_cpu_seconds()
     with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
     ) as process:
         ended = threading.Event()
         peaks = [0]

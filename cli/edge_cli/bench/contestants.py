@@ -12,7 +12,8 @@ from edge_cli.console import Console
 from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, require_extra
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Contestant, LabelledImages
+    from edge_benchmarks import Contestant
+    from edge_data import EvaluationData
     from edge_train import Backbone
 
 PICTURES = 16
@@ -128,17 +129,12 @@ def _named(choice: Choice, console: Console) -> list[Contestant]:
         path, _ = choose_model(None, choice.run, console)
         # Its run is said on stderr; the whole path would take half the table's width.
         found = [Contestant(path.name, path)]
-    return [_with_checkpoint(contestant) for contestant in found]
-
-
-def _with_checkpoint(contestant: Contestant) -> Contestant:
-    best = Run(contestant.file.path.parent).best
-    return replace(contestant, checkpoint=best) if best.is_file() else contestant
+    bests = [Run(contestant.file.path.parent).best for contestant in found]
+    return [replace(each, checkpoint=best if best.is_file() else None) for each, best in zip(found, bests, strict=True)]
 
 
 def _scored(contestant: Contestant, choice: Choice) -> Contestant:
     """With the images its accuracy is measured on, chosen as `edge evaluate` does."""
-    from edge_benchmarks import LabelledImages
     from edge_data import choose_evaluation, find_data
 
     if contestant.card is None:
@@ -147,24 +143,21 @@ def _scored(contestant: Contestant, choice: Choice) -> Contestant:
         )
     root = find_data(choice.data or "").root
     run = Run(contestant.model.parent)
-    chosen = choose_evaluation(contestant.card, run if run.config.is_file() else None, root, None)
-    images = LabelledImages(chosen.root, chosen.samples, chosen.split)
+    images = choose_evaluation(contestant.card, run if run.config.is_file() else None, root, None)
     return replace(contestant, images=images)
 
 
-def _own_images(contestant: Contestant) -> LabelledImages | None:
+def _own_images(contestant: Contestant) -> EvaluationData | None:
     """What the model's run did not train on, None where it lies in no run folder or the data is gone."""
-    from edge_benchmarks import LabelledImages
     from edge_data import choose_evaluation
 
     run = Run(contestant.model.parent)
     if contestant.fresh or contestant.card is None or not run.config.is_file():
         return None
     try:
-        chosen = choose_evaluation(contestant.card, run, None, None)
+        return choose_evaluation(contestant.card, run, None, None)
     except EdgeError:
         return None
-    return LabelledImages(chosen.root, chosen.samples, chosen.split)
 
 
 def _some(paths: Sequence[Path], origin: str, console: Console) -> Pictures:

@@ -37,8 +37,7 @@ MEASURED = {"run", "backbones", "against", "sustained_s"}
 def command(
     *,
     models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's"),
+        list[str] | None, typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's")
     ] = None,
     run: RunOption = None,
     options: Options,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+COLUMNS = "file", "format", "precision", "MB", "max |Δp|", "top-1 same", "images", "val top-1", "of", "checkpoint", "of"
 TEXT = """Export the best checkpoint of a run as one self-describing file, checked against it on validation images.
 
 The file is written only if it answers as the checkpoint does: on up to 64 validation images and on hostile ones, in
@@ -66,12 +67,7 @@ def export(
         from edge_export import export as run_export
 
         done = run_export(
-            chosen,
-            FORMATS if format_ == "all" else (format_,),
-            out=out,
-            data=data,
-            settings=settings,
-            progress=console,
+            chosen, FORMATS if format_ == "all" else (format_,), out=out, data=data, settings=settings, progress=console
         )
         if json_:
             print_json([item.to_json() for item in done])
@@ -86,23 +82,7 @@ def _print(done: list[Exported]) -> None:
     for item in done:
         if item.table:
             print(item.table)
-    print_table(
-        (
-            "file",
-            "format",
-            "precision",
-            "MB",
-            "max |Δp|",
-            "top-1 same",
-            "images",
-            "val top-1",
-            "of",
-            "checkpoint",
-            "of",
-        ),
-        [_row(item) for item in done],
-        left=3,
-    )
+    print_table(COLUMNS, [_row(item) for item in done], left=3)
 
 
 def _row(item: Exported) -> tuple[str, ...]:

@@ -77,11 +77,7 @@ def write_response(head: Mapping[str, Any], outputs: Sequence[OutputTensor]) -> 
     """The body of an answer and, where a part of it is binary, the length of its JSON header."""
     described, tail = [], []
     for output in outputs:
-        shown: dict[str, Any] = {
-            "name": output.name,
-            "datatype": output.datatype,
-            "shape": list(output.values.shape),
-        }
+        shown: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": list(output.values.shape)}
         if output.binary:
             data = _binary(output)
             tail.append(data)
