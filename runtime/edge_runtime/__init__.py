@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.atomic import atomic_path, write_json, write_text
     from edge_runtime.files.class_folders import ClassFolders, Sample, find_images, scan
     from edge_runtime.files.csv_cells import csv_cell
+    from edge_runtime.files.mjpeg import read_frames
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
     from edge_runtime.files.walk import is_image, walk_folder

@@ -58,6 +58,15 @@ def predict(
     interval: Annotated[
         float | None, flag("--interval", "With --watch: seconds between looks.", "S", default="1")
     ] = None,
+    mjpeg: Annotated[
+        Path | None, flag("--mjpeg", "A stream of JPEGs, - on stdin: a JSON line for each frame as it comes.", "FILE")
+    ] = None,
+    every: Annotated[
+        int | None, flag("--every", "With --mjpeg: of N frames the first.", "N", default="1", min=1)
+    ] = None,
+    latest: Annotated[
+        bool, flag("--latest", "With --mjpeg: the newest frame next, what came before it is passed over.")
+    ] = False,
     explain: Annotated[
         Path | None,
         flag("--explain", "Draw where the answer comes from (Grad-CAM); needs edge-vision[train].", "IMAGE"),
@@ -85,7 +94,7 @@ def predict(
     if out is not None and explain is None:
         raise UsageError("--out goes with --explain", "edge predict --explain x.png")
     if explain is not None:
-        if names or files_from or watch or labels or preprocess or save_input:
+        if names or files_from or watch or mjpeg or labels or preprocess or save_input:
             raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
         from edge_cli.predict.explain import explain_picture
 
@@ -97,7 +106,7 @@ def predict(
         console.say(f"explained in {target}")
         return 0
     if watch is not None:
-        if names or files_from or json_ or csv_ or save_input:
+        if names or files_from or mjpeg or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
         if interval is not None and not SHORTEST_S <= interval <= LONGEST_S:
             raise UsageError(f"--interval {interval}: from {SHORTEST_S} to {LONGEST_S} seconds", "--interval 1")
@@ -114,8 +123,18 @@ def predict(
             min_confidence=min_confidence,
             jsonl=jsonl,
         )
-    if move_to is not None or state is not None or interval is not None:
-        raise UsageError("--move-to, --state and --interval go with --watch", "edge predict --watch DIR")
+    if mjpeg is not None:
+        if names or files_from or json_ or csv_ or save_input:
+            raise UsageError("--mjpeg takes no other pictures, --json, --csv or --save-input", "it prints JSON lines")
+        from edge_cli.predict.mjpeg_stream import classify_stream
+
+        return classify_stream(
+            open_classifier(), mjpeg, every=every or 1, latest=latest, top=top or TOP, min_confidence=min_confidence
+        )
+    _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
+    _refuse_alone(
+        "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
+    )
     from edge_cli.predict.classify import Pictures, classify
 
     pictures = Pictures(names, files_from)
@@ -123,6 +142,12 @@ def predict(
         raise UsageError("--save-input shows one picture", "name one")
     classifier = open_classifier()
     return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
+
+
+def _refuse_alone(message: str, hint: str, *given: object) -> None:
+    """Raise UsageError where one of `given`, options of another way to work, is there."""
+    if any(value is not None for value in given):
+        raise UsageError(message, hint)
 
 
 def _open(

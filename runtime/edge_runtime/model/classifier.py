@@ -18,7 +18,7 @@ class Classifier(Predictor):
 
         classifier = Classifier("model.onnx")
 
-        # One image: a path, an encoded file's bytes or a PIL image.
+        # One image: a path, an encoded file's bytes, a PIL image or an array.
         print(classifier.predict("x.jpg").label)
 
         # Many: answered in order while the next are worked on, in constant memory.
@@ -27,8 +27,7 @@ class Classifier(Predictor):
 
         # A camera: the newest frame, answered before the next is taken.
         while True:
-            frame = camera.capture_image()
-            print(classifier.predict(frame).top(1))
+            print(classifier.predict(camera.capture_array(), colour="bgr").top(1))
 
         # A thread pool, of a web server say: all threads share one classifier.
         with ThreadPoolExecutor(8) as pool:
