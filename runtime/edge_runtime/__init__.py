@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
     from edge_runtime.files.walk import is_image, walk_folder
     from edge_runtime.images.decoder import decode
-    from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of
+    from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind
     from edge_runtime.images.memory import MAX_PIXELS
     from edge_runtime.images.preprocessing import Preprocessing
     from edge_runtime.machine.health import (
