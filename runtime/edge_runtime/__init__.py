@@ -49,7 +49,13 @@ if TYPE_CHECKING:
     )
     from edge_runtime.machine.probe import run_probe
     from edge_runtime.machine.process import is_prepared, prepare_process
-    from edge_runtime.machine.resources import available_memory_bytes, cpu_model, read_meminfo, usable_cores
+    from edge_runtime.machine.resources import (
+        available_memory_bytes,
+        cpu_model,
+        installed_memory_bytes,
+        read_meminfo,
+        usable_cores,
+    )
     from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
     from edge_runtime.model.classifier import Classifier
     from edge_runtime.model.image_classifier import ImageClassifier

@@ -9,8 +9,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -216,7 +215,10 @@ def time_calls(call: Call, turn_s: float, least_runs: int = 1) -> list[float]:
     call()
     made: list[float] = []
     clock = time.perf_counter_ns
-    with _no_collection():
+    # A collection walks every object in the process, torch's hundred thousands included: not the model's time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
         until = clock() + int(turn_s * 1e9)
         while True:
             start = clock()
@@ -225,15 +227,6 @@ def time_calls(call: Call, turn_s: float, least_runs: int = 1) -> list[float]:
             made.append((end - start) / 1e6)
             if end >= until and len(made) >= least_runs:
                 return made
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    # A collection walks every object in the process, torch's hundred thousands included: not the model's time.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
         if was_enabled:
             gc.enable()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_benchmarks.plain_data import PlainData
-from edge_runtime import cpu_model, read_health, usable_cores
+from edge_runtime import cpu_model, installed_memory_bytes, read_health, usable_cores
 
 # Of the hundred names Linux gives, those that decide which of an engine's kernels run.
 TELLING = frozenset(
@@ -96,7 +95,7 @@ def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = 
         cores=health.cores,
         usable_cores=health.usable_cores,
         threads=threads or usable_cores(),
-        memory_bytes=health.memory_bytes or _memory_bytes(),
+        memory_bytes=health.memory_bytes or installed_memory_bytes(),
         os=_os_name(),
         kernel=platform.release(),
         python=platform.python_version(),
@@ -105,13 +104,6 @@ def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = 
         versions=versions,
         load=health.load,
     )
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def _os_name() -> str:

@@ -101,8 +101,12 @@ def read_meminfo(path: Path = Path("/proc/meminfo")) -> dict[str, int]:
 
 
 def _system_memory_bytes() -> int | None:
-    if (available := read_meminfo().get("MemAvailable")) is not None:
-        return available
+    available = read_meminfo().get("MemAvailable")
+    return installed_memory_bytes() if available is None else available
+
+
+def installed_memory_bytes() -> int | None:
+    """All memory of the machine, None where the system does not say."""
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):
