@@ -68,11 +68,6 @@ class _Entry:
         except (ModelError, CheckpointError) as error:
             self.error = error
 
-    def saw(self, throttled: tuple[str, ...] | None) -> None:
-        """Note what held the machine back after a turn."""
-        if throttled is not None:
-            self.throttled = tuple(dict.fromkeys((*(self.throttled or ()), *throttled)))
-
 
 def bench(
     contestants: Sequence[Contestant], settings: BenchSettings | None = None, *, progress: Progress | None = None
@@ -220,7 +215,8 @@ class _Work:
         return take
 
     def _saw(self, entry: _Entry) -> None:
-        entry.saw(self.monitor.throttled())
+        if (throttled := self.monitor.throttled()) is not None:
+            entry.throttled = tuple(dict.fromkeys((*(entry.throttled or ()), *throttled)))
 
     def evaluate(self, entries: Sequence[_Entry]) -> None:
         """The accuracy of each file by each engine, once: threads do not change it."""

@@ -12,19 +12,8 @@ from edge_runtime import cpu_model, installed_memory_bytes, read_health, usable_
 
 # Of the hundred names Linux gives, those that decide which of an engine's kernels run.
 TELLING = frozenset(
-    {
-        "sse4_1",
-        "avx",
-        "avx2",
-        "fma",
-        "f16c",
-        "avx512f",
-        "avx512_vnni",
-        "avx_vnni",
-        "avx512_bf16",
-        "amx_int8",
-        "amx_bf16",
-    }
+    {"sse4_1", "avx", "avx2", "fma", "f16c"}
+    | {"avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16"}
     | {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
 )
 

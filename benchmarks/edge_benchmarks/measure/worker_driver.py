@@ -61,9 +61,7 @@ class Worker:
             self.close()
             raise
         process_ms = (time.perf_counter() - start) * 1000
-        self.first = FirstAnswer(
-            process_ms, ready["load_ms"], ready["first_ms"], ready["peak_bytes"], tuple(ready["answer"])
-        )
+        self.first = FirstAnswer(process_ms, **{**ready, "answer": tuple(ready["answer"])})
 
     def __enter__(self) -> Self:
         return self

@@ -105,7 +105,12 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
     front = pareto_front(rows)
     figure = new_figure(WIDTH_PX, 975, dpi=DPI)
     axes = figure.subplots()
-    area = _areas(rows)
+    largest = max(row.size_bytes for row in rows)
+
+    def area(size_bytes: float) -> float:
+        """The mark's square points for a file of so many bytes: in proportion, but never too small to see."""
+        return max(SMALLEST_AREA, LARGEST_AREA * size_bytes / largest)
+
     for row in rows:
         colour, _, mark = LOOKS.get(row.precision, OTHER)
         face, edge = (colour, INK) if row in front else ("none", colour)
@@ -169,12 +174,6 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     if len({each.threads for each in rows}) > 1:
         parts.append(f"{row.threads} {'thread' if row.threads == 1 else 'threads'}")
     return ", ".join(parts)
-
-
-def _areas(rows: Sequence[Row]) -> Callable[[float], float]:
-    """The area in square points of the mark of a file of so many bytes: in proportion, but never too small to see."""
-    largest = max(row.size_bytes for row in rows)
-    return lambda size_bytes: max(SMALLEST_AREA, LARGEST_AREA * size_bytes / largest)
 
 
 def _widen(axes: Axes, rows: Sequence[Row]) -> None:

@@ -215,5 +215,4 @@ def _listed(rows: Sequence[Row]) -> str:
 
 
 def _describe(row: Row) -> str:
-    engine = "" if row.engine == "onnxruntime" else f", {row.engine}"
-    return f"{row.name}{engine}, {row.threads} threads"
+    return f"{row.title}, {row.threads} threads"

@@ -121,6 +121,11 @@ class Row(PlainData):
         return f"{self.model} {self.precision}" if self.fresh else self.model
 
     @property
+    def title(self) -> str:
+        """The model, and what runs it where that is not onnxruntime."""
+        return self.name if self.engine == "onnxruntime" else f"{self.name}, {self.engine}"
+
+    @property
     def answer(self) -> Timings:
         """What a user waits for: end to end, or inference where nothing was decoded."""
         return self.end_to_end or self.latency

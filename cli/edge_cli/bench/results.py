@@ -38,7 +38,13 @@ def show_report(report: Report, console: Console, *, limits: Limits | None, as_j
         sustained = sustained_table(report)
         if sustained.rows:
             _print(sustained)
-            _print_slowdowns(report)
+        for row in report.rows:
+            if row.sustained is not None:
+                first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
+                print(
+                    f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
+                    f"{row.sustained.slowdown:+.1%} by the median, {row.sustained.p90_slowdown:+.1%} by p90"
+                )
     for failure in report.failures:
         console.say(f"not measured: {failure.message}")
     if chosen is not None:
@@ -80,16 +86,6 @@ def compare_files(old: Path, new: Path, console: Console, *, limit: float | None
 
 def _print(table: Table) -> None:
     print_table(table.columns, table.rows, left=table.left)
-
-
-def _print_slowdowns(report: Report) -> None:
-    for row in report.rows:
-        if row.sustained is not None:
-            first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
-            print(
-                f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
-                f"{row.sustained.slowdown:+.1%} by the median, {row.sustained.p90_slowdown:+.1%} by p90"
-            )
 
 
 def _conditions(report: Report) -> list[str]:

@@ -17,7 +17,7 @@ from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
 from edge_runtime import UsageError, require_extra
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Limits, Report
+    from edge_benchmarks import Report
 
 app = typer.Typer(add_completion=False)
 
@@ -95,18 +95,24 @@ def command(
             )
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
-    limits = _limits(max_latency, max_size) if asks else None
+    from edge_benchmarks import Limits, make_folder, read_report
+    from edge_cli.bench.results import show_report, write_report
+
+    limits = Limits(
+        None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
+        None if max_size is None else parse_bytes("--max-size", max_size),
+    )
     if from_ is not None and (names or given & (MEASURED | {"data", "keep_models"})):
         raise UsageError("--from shows a report and measures nothing", "leave out what is to be measured")
     choice = options.make(Choice, models=tuple(map(Path, names)), run=run)
     settings = options.make(BenchSettings)
     if out is not None:
         require_extra("bench")
-    from edge_cli.bench.results import show_report, write_report
-
     with console:
-        report = _measure(choice, settings, out, console) if from_ is None else _read(from_, out)
-    code = show_report(report, console, limits=limits, as_json=json_, as_csv=csv_)
+        report = _measure(choice, settings, out, console) if from_ is None else read_report(from_)
+    if out is not None:
+        make_folder(out)
+    code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_)
     if out is not None:
         write_report(report, out, console)
     return code
@@ -115,7 +121,7 @@ def command(
 def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console: Console) -> Report:
     from dataclasses import replace
 
-    from edge_benchmarks import bench
+    from edge_benchmarks import bench, make_folder
     from edge_cli.bench.contestants import choose_contestants, choose_pictures
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
@@ -123,30 +129,7 @@ def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console:
         if not settings.random_input:
             pictures = choose_pictures(settings.images, choice.data, contestants, console)
             settings = replace(settings, images=pictures.paths, images_from=pictures.origin)
-        _make_folder(out)
+        if out is not None:
+            # Once it is known what to measure, and before minutes go into that.
+            make_folder(out)
         return bench(contestants, settings, progress=console)
-
-
-def _read(path: Path, out: Path | None) -> Report:
-    from edge_benchmarks import read_report
-
-    report = read_report(path)
-    _make_folder(out)
-    return report
-
-
-def _make_folder(out: Path | None) -> None:
-    """Once it is known what to measure, and before minutes go into that."""
-    from edge_benchmarks import make_folder
-
-    if out is not None:
-        make_folder(out)
-
-
-def _limits(max_latency: str | None, max_size: str | None) -> Limits:
-    from edge_benchmarks import Limits
-
-    return Limits(
-        None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
-        None if max_size is None else parse_bytes("--max-size", max_size),
-    )
