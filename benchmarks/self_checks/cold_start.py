@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -100,32 +100,24 @@ def compare(folder: Path, model: Path, image: Path, runs: int, *, verbose: bool)
         cpu, peak = (statistics.median(getattr(one, what) for one in each) for what in ("cpu_s", "peak_mb"))
         rows.append((name, *(f"{value:.3f}" for value in (*row, cpu)), f"{peak:.1f}"))
     say(Table(("", "median", "min", "max", "stdev", "cpu", "peak MB"), tuple(rows), left=1).text())
-    time_ratio, least_ratio, cpu_ratio, memory_ratio = (
-        _ratio([[getattr(one, what) for one in each] for each in taken.values()], of)
-        for what, of in (("wall_s", statistics.median), ("wall_s", min), ("cpu_s", statistics.median),
-                         ("peak_mb", statistics.median))
-    )  # fmt: skip
+
+    def ratio(what: str, of: Callable[[Iterable[float]], float] = statistics.median) -> float:
+        edge, bare = (of(getattr(one, what) for one in each) for each in taken.values())
+        return edge / bare if bare else 0.0
+
     say(
-        f"ratio of medians {time_ratio:.2f}, of minima {least_ratio:.2f}, of processor time {cpu_ratio:.2f}, "
-        f"of memory {memory_ratio:.2f}; the targets are {TIME_TARGET} for time and {MEMORY_TARGET} for memory"
+        f"ratio of medians {ratio('wall_s'):.2f}, of minima {ratio('wall_s', min):.2f}, of processor time "
+        f"{ratio('cpu_s'):.2f}, of memory {ratio('peak_mb'):.2f}; the targets are {TIME_TARGET} for time and "
+        f"{MEMORY_TARGET} for memory"
     )
     if verbose:
-        programs["edge predict"] = _as_python(programs["edge predict"])
+        words = programs["edge predict"][len(edge_command()) :]
+        programs["edge predict"] = [sys.executable, "-m", "edge_cli", *words]
         for title, command in programs.items():
             say(f"\nimports of {title}, own time by package (with -X importtime, which slows them)")
             for package, own_ms in _imports(command, environment)[:12]:
                 say(f"{own_ms:8.1f} ms  {package}")
-    return time_ratio, memory_ratio
-
-
-def _ratio(columns: list[list[float]], of: Callable[[list[float]], float]) -> float:
-    edge, bare = map(of, columns)
-    return edge / bare if bare else 0.0
-
-
-def _as_python(command: list[str]) -> list[str]:
-    start = len(edge_command())
-    return [sys.executable, "-m", "edge_cli", *command[start:]]
+    return ratio("wall_s"), ratio("peak_mb")
 
 
 def with_bytecode(folder: Path) -> dict[str, str]:

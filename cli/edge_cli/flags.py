@@ -147,7 +147,8 @@ def _parameter(field: SettingField) -> Parameter:
         case "several":
             kind, default = list[get_args(kind)[0]], None  # type: ignore[misc]
         case "scaled":
-            kind, default = float, _whole(default / field.setting.unit)
+            number = default / field.setting.unit
+            kind, default = float, int(number) if number.is_integer() else number
     kind = kind | None if default is None else kind
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, _option(field)])
 
@@ -175,7 +176,3 @@ def _parsed(field: SettingField, value: Any) -> Any:
             field.check(value, field.flag, unit=field.setting.unit)
             return round(value * field.setting.unit) if field.kind is int else value * field.setting.unit
     return value
-
-
-def _whole(number: float) -> float:
-    return int(number) if number.is_integer() else number

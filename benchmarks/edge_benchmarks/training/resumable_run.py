@@ -85,9 +85,7 @@ class Trial:
                 run=run.path,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{run.summary} is damaged: {error!r}", f"remove {self.folder} to train again"
-            ) from None
+            raise self._damaged(run.summary, error) from None
 
     def train(self, *, quiet: bool) -> None:
         """Run `edge train`, or go on with the run that was interrupted; what it says goes to stderr.
@@ -136,9 +134,10 @@ class Trial:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.folder / 'trial.json'} is damaged: {error!r}", f"remove {self.folder} to train again"
-            ) from None
+            raise self._damaged(self.folder / "trial.json", error) from None
+
+    def _damaged(self, path: Path, error: Exception) -> CheckpointError:
+        return CheckpointError(f"{path} is damaged: {error!r}", f"remove {self.folder} to train again")
 
     def _keep(self, seconds: Sequence[float | None]) -> None:
         trial = {"strategy": self.strategy, "seed": self.seed, "flags": self.flags, "seconds": list(seconds)}

@@ -29,7 +29,7 @@ from edge_benchmarks.training import listing, plain_loop
 from edge_benchmarks.training.measured_process import watch
 from edge_benchmarks.training.plain_loop import PlainSettings
 from edge_benchmarks.training.speed_comparison import REQUIRED_SPEEDUP, SpeedComparison, TrainingRun
-from edge_benchmarks.training.subset import Subset, draw_subset
+from edge_benchmarks.training.subset import draw_subset
 from edge_data import find_data
 from edge_runtime import to_words
 from edge_train import TrainSettings
@@ -126,16 +126,13 @@ def measure_training(folder: Path, given: argparse.Namespace) -> tuple[dict[str,
         "settings": {**shown, "augment": given.augment, "plain_augment": "mirror"},
         "strategies": [comparison.to_json() for comparison in comparisons],
     }
-    lines = [_describe(subset, settings, given.augment), *map(str, comparisons)]
-    return report, lines, [phrase for comparison in comparisons for phrase in comparison.unmet()]
-
-
-def _describe(subset: Subset, settings: PlainSettings, augment: str) -> str:
-    return (
+    described = (
         f"{subset.train:,} train and {subset.val:,} val images, {subset.classes} classes; {settings.backbone} at "
         f"{settings.image_size} px, {settings.epochs} epochs, batches of {settings.batch_size}; "
-        f"plain loop: mirror, edge: --augment {augment}; whole processes, start-up included"
+        f"plain loop: mirror, edge: --augment {given.augment}; whole processes, start-up included"
     )
+    unmet = [phrase for comparison in comparisons for phrase in comparison.unmet()]
+    return report, [described, *map(str, comparisons)], unmet
 
 
 def _compare(settings: PlainSettings, augment: str, runs: int, out: Path) -> SpeedComparison:
