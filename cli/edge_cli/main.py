@@ -118,11 +118,8 @@ def main() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except BrokenPipeError:
-        _forget_output()
     except OSError as error:
-        _forget_output()
-        code = fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
+        code = _unwritable(error) or code
     if "torch" not in sys.modules or os.environ.get("WORLD_SIZE", "1") != "1":
         # Taking the interpreter down costs a tenth of `edge predict`'s time and gives nothing back; beside the threads
         # of torch's process group it now and then aborts.
@@ -142,17 +139,12 @@ def run() -> int:
         # typer and rich turn a broken pipe into this.
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        _forget_output()
-        return 0
-    except BrokenPipeError:
-        _forget_output()
-        return 0
+        return _unwritable(error.__context__)
     except OSError as error:
         # An error that names a file is a fault of ours; one that names none is a stream that takes no more.
         if error.filename is not None:
             raise
-        _forget_output()
-        return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
+        return _unwritable(error)
     except ImportError as error:
         return _unloadable(error, error.name or "")
     except RuntimeError as error:
@@ -195,6 +187,9 @@ def _usage(error: typer.TyperException) -> int:
     return fail(message, f"{path} --help lists what there is", getattr(error, "exit_code", 2))
 
 
-def _forget_output() -> None:
+def _unwritable(error: OSError) -> int:
     """The reader of our output has gone (`edge predict … | head`), or its disk is full: nothing is left to flush."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return 0
+    return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)

@@ -86,7 +86,7 @@ class Csv(Output):
         import csv
 
         super().__init__(top, min_confidence)
-        self._writer = csv.writer(_Lines(), lineterminator="")
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
         self._begun = False
 
     def write(self, answer: Prediction) -> None:
@@ -96,6 +96,7 @@ class Csv(Output):
         label = answer.label if answer.probability >= self._min_confidence else UNKNOWN
         ranked = [cell for name, probability in rows for cell in (csv_cell(name), f"{probability:.6f}")]
         self._writer.writerow([csv_cell(answer.image), csv_cell(label), f"{answer.probability:.6f}", *ranked])
+        sys.stdout.flush()
 
     def end(self) -> None:
         """An empty table has a header, too."""
@@ -106,14 +107,6 @@ class Csv(Output):
             columns = [f"{name}_{rank}" for rank in range(1, ranks + 1) for name in ("label", "probability")]
             self._writer.writerow(["image", "label", "probability", *columns])
             self._begun = True
-
-
-class _Lines:
-    """Takes rows from `csv` and prints them as other lines on stdout."""
-
-    def write(self, row: str) -> None:
-        """Print one row."""
-        _say(row)
 
 
 def _say(line: str) -> None:
