@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -175,11 +176,7 @@ def _is_stable(times: Sequence[float], window: int) -> bool:
 
 def take_turns(calls: Sequence[Call], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
     """Time `calls` of this process in turns, as `interleave` does."""
-
-    def turn(call: Call) -> Turn:
-        return lambda turn_s, least_runs: time_calls(call, turn_s, least_runs)
-
-    return interleave([turn(call) for call in calls], plan, after_turn=after_turn)
+    return interleave([partial(time_calls, call) for call in calls], plan, after_turn=after_turn)
 
 
 def interleave(turns: Sequence[Turn], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
