@@ -40,14 +40,19 @@ def main(text: str) -> None:
         start = time.perf_counter()
         engine = open_engine(setup)
         loaded = time.perf_counter()
-        answers = _first_answer(engine, setup)
+        answer: list[float] = []
+        if not setup.images or engine.preprocessing is None:
+            engine.run(random_pixels(engine.preprocessing, 1)[0][np.newaxis])
+        else:
+            pixels = engine.preprocessing(Path(setup.images[0]))[np.newaxis]
+            answer = [float(share) for share in engine.run(pixels)[0]]
         answered = time.perf_counter()
         say(
             {
                 "load_ms": (loaded - start) * 1000,
                 "first_ms": (answered - loaded) * 1000,
                 "peak_bytes": peak_bytes(),
-                "answer": answers,
+                "answer": answer,
             }
         )
         obey = _Obedience(engine, setup, say)
@@ -81,15 +86,6 @@ def _speaker() -> Callable[[Mapping[str, Any]], None]:
         out.flush()
 
     return say
-
-
-def _first_answer(engine: Engine, setup: Setup) -> list[float]:
-    """The probabilities of the first picture, decoded and resized here; empty where the input is random."""
-    if not setup.images or engine.preprocessing is None:
-        engine.run(random_pixels(engine.preprocessing, 1)[0][np.newaxis])
-        return []
-    pixels = engine.preprocessing(Path(setup.images[0]))[np.newaxis]
-    return [float(share) for share in engine.run(pixels)[0]]
 
 
 class _Obedience:

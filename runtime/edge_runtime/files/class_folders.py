@@ -202,7 +202,7 @@ def _read_classes(root: Path, name: str) -> _Found:
     for entry in _entries(root / name):
         if not is_folder(entry):
             continue
-        if _has_surrogates(entry.name):
+        if any("\ud800" <= character <= "\udfff" for character in entry.name):
             raise DataError(f"the class folder {entry.name!r} in {root / name} is not valid UTF-8", "rename it")
         files = found.classes.setdefault(entry.name, [])
         for place in walk_folder(entry.path):
@@ -222,18 +222,16 @@ def _read_loose(root: Path, name: str = "") -> _Found:
     return found
 
 
-def _has_surrogates(name: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in name)
-
-
 def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
     """The class names a data folder defines; raises DataError unless there are two, none of them empty."""
     if found.is_empty:
         raise _no_images(root, found)
     for name, files in found.classes.items():
         if not files and not empty_classes:
+            others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
+            instead = f", only files such as {others[0]!r}" if others else ""
             raise DataError(
-                f"the class folder {root / found.prefix / name} has no images{_instead(found, name)}",
+                f"the class folder {root / found.prefix / name} has no images{instead}",
                 "add images or remove the folder; images are jpg, jpeg, png, webp, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
@@ -244,11 +242,6 @@ def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
             f"did you mean {only}?" if deeper else _LAYOUT,
         )
     return sorted(found.classes)
-
-
-def _instead(found: _Found, name: str) -> str:
-    others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
-    return f", only files such as {others[0]!r}" if others else ""
 
 
 def _no_images(root: Path, found: _Found) -> DataError:
