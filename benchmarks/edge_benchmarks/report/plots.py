@@ -120,7 +120,12 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
         )
     line = [row.answer.p90_ms for row in front], [_percent(row) for row in front]
     axes.plot(*line, "--", color=INK, linewidth=1.2, zorder=2)
-    _widen(axes, rows)
+    # Room around the marks for themselves and their names.
+    fast, slow = min(row.answer.p90_ms for row in rows), max(row.answer.p90_ms for row in rows)
+    axes.set_xlim(fast / 1.35, slow * 1.6)
+    low, high = min(_percent(row) for row in rows), max(_percent(row) for row in rows)
+    margin = max(1.0, 0.12 * (high - low))
+    axes.set_ylim(low - margin, high + margin)
     axes.yaxis.set_major_formatter(PercentFormatter())
     what = "from picture to answer" if rows[0].end_to_end is not None else "of inference"
     _milliseconds(axes, f"90th percentile {what}")
@@ -174,15 +179,6 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     if len({each.threads for each in rows}) > 1:
         parts.append(f"{row.threads} {'thread' if row.threads == 1 else 'threads'}")
     return ", ".join(parts)
-
-
-def _widen(axes: Axes, rows: Sequence[Row]) -> None:
-    """Room around the marks for themselves and their names."""
-    fast, slow = min(row.answer.p90_ms for row in rows), max(row.answer.p90_ms for row in rows)
-    axes.set_xlim(fast / 1.35, slow * 1.6)
-    low, high = min(_percent(row) for row in rows), max(_percent(row) for row in rows)
-    margin = max(1.0, 0.12 * (high - low))
-    axes.set_ylim(low - margin, high + margin)
 
 
 def _name_points(

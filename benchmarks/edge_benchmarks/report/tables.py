@@ -1,4 +1,4 @@
-"""A report as the tables a person reads: headings and cells, rows in the report's order."""
+"""A report as the tables a person reads, alone and in Markdown: headings and cells, rows in the report's order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from edge_benchmarks.machine.thermal import Conditions, Series
 from edge_benchmarks.report.regression import ModelChange, ReportComparison
-from edge_benchmarks.report.report import Report, Row
+from edge_benchmarks.report.report import NOISY_SPREAD, Report, Row
 from edge_benchmarks.report.text_table import Table
 from edge_runtime import Timings
 
@@ -97,6 +97,20 @@ def comparison_table(comparison: ReportComparison) -> Table:
     if any(change.marks for change in changes):
         numbers.append(("note", lambda change: ", ".join(change.marks)))
     return _table(changes, text, numbers)
+
+
+def markdown_text(report: Report) -> str:
+    """The environment as a block, a sentence on the measuring, and each table that has rows."""
+    width = max(len(name) for name, _ in report.environment.lines())
+    block = [f"    {name:<{width}}  {value}" for name, value in report.environment.lines()]
+    block += [f"    {'conditions':<{width}}  {text}" for text in describe_conditions(report.conditions)]
+    how = report.settings
+    measured = (
+        f"Measured {report.created}; {how.input}; each figure from {how.duration_s:g} s and {how.least_runs} calls at "
+        f"least, {how.cold_starts} cold starts. Noisy means (p90 − p10) / p50 above {NOISY_SPREAD:.0%}."
+    )
+    tables = [latency_table(report), cost_table(report), sustained_table(report)]
+    return "\n\n".join(["\n".join(block), measured, *(table.markdown() for table in tables if table.rows)]) + "\n"
 
 
 def describe_conditions(conditions: Conditions) -> list[str]:

@@ -42,14 +42,6 @@ class Choice:
         return bool(self.models) or self.run is not None or self.backbones in (None, "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """Pictures to classify, and where they come from in words; none of them: a drawn one."""
-
-    paths: tuple[Path, ...] = ()
-    origin: str = ""
-
-
 def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[Contestant]:
     """The models named or the newest run's, fresh backbones, and their rivals; what is made goes into `folder`.
 
@@ -88,14 +80,16 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
 
 def choose_pictures(
     images: Sequence[Path], data: str | None, contestants: Sequence[Contestant], console: Console
-) -> Pictures:
-    """The pictures to classify: those named, some of `data`, or some of what the first model's run set aside.
+) -> tuple[tuple[Path, ...], str]:
+    """The pictures to classify, and where they come from: those named, some of `data` or of what a run set aside.
+
+    None of them: a drawn one.
 
     Raises:
         DataError: there is no such folder, or no picture in it.
     """
     if images:
-        return Pictures(tuple(images), ", ".join(str(image) for image in images))
+        return tuple(images), ", ".join(str(image) for image in images)
     if data is not None:
         root, found = _pictures_of(data)
         return _some(found, f"of {root}", console)
@@ -104,7 +98,7 @@ def choose_pictures(
         if own is not None:
             paths = [own.root / sample.path for sample in own.samples]
             return _some(paths, f"of the {own.split} split of {contestant.model.parent}", console)
-    return Pictures()
+    return (), ""
 
 
 def _pictures_of(data: str) -> tuple[Path, list[Path]]:
@@ -160,7 +154,7 @@ def _own_images(contestant: Contestant) -> EvaluationData | None:
         return None
 
 
-def _some(paths: Sequence[Path], origin: str, console: Console) -> Pictures:
+def _some(paths: Sequence[Path], origin: str, console: Console) -> tuple[tuple[Path, ...], str]:
     """Up to 16 pictures, evenly spread, that can be read."""
     from edge_runtime import ImageError, decode
 
@@ -176,7 +170,7 @@ def _some(paths: Sequence[Path], origin: str, console: Console) -> Pictures:
             chosen.append(path)
     if not chosen:
         raise DataError(f"none of {count} pictures {origin} can be read", "name one with --image")
-    return Pictures(tuple(chosen), f"{len(chosen)} {'picture' if len(chosen) == 1 else 'pictures'} {origin}")
+    return tuple(chosen), f"{len(chosen)} {'picture' if len(chosen) == 1 else 'pictures'} {origin}"
 
 
 def _build(

@@ -127,8 +127,8 @@ def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console:
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)
         if not settings.random_input:
-            pictures = choose_pictures(settings.images, choice.data, contestants, console)
-            settings = replace(settings, images=pictures.paths, images_from=pictures.origin)
+            images, origin = choose_pictures(settings.images, choice.data, contestants, console)
+            settings = replace(settings, images=images, images_from=origin)
         if out is not None:
             # Once it is known what to measure, and before minutes go into that.
             make_folder(out)
