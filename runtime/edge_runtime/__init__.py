@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         one_line,
     )
     from edge_runtime.extras import EXTRAS, missing_package, require_extra
-    from edge_runtime.files.atomic import atomic_path, write_json, write_text
+    from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
     from edge_runtime.files.class_folders import ClassFolders, Sample, find_images, scan
     from edge_runtime.files.csv_cells import csv_cell
     from edge_runtime.files.mjpeg import read_frames

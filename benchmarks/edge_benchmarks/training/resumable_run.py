@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.program import INTERRUPTED, python_module
-from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, newest_run, write_json
+from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, lock_file, newest_run, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +171,8 @@ def _alone(folder: Path) -> Iterator[tuple[int, ...]]:
 
     A benchmark killed on its own leaves its training running: without the lock, the next would train into the same run.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield ()
-        return
     with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder} is being trained by another process", "wait until it ends, or end it") from None
-        yield (file.fileno(),)
+        if not lock_file(file.fileno()):
+            raise UsageError(f"{folder} is being trained by another process", "wait until it ends, or end it")
+        # On Windows nothing is locked, and no descriptor can be handed on.
+        yield () if os.name == "nt" else (file.fileno(),)

@@ -134,7 +134,11 @@ class SpeedComparison:
         lines.append(
             f"  {self.ratio:.2f} times faster (ratio of medians; each {each}); accuracies {agree} (n {self.edge[0].n})"
         )
-        lines.append(f"  {_difference(self.extra_bytes)}; cache bound {bound}")
+        memory = "peak memory unknown"
+        if self.extra_bytes is not None:
+            side = "above" if self.extra_bytes > 0 else "below"
+            memory = f"peak memory {_mib(abs(self.extra_bytes))} {side} the plain loop's"
+        lines.append(f"  {memory}; cache bound {bound}")
         return "\n".join(lines)
 
 
@@ -149,9 +153,3 @@ def _mean_interval(runs: Sequence[TrainingRun]) -> tuple[float, float]:
 
 def _mib(size_bytes: int) -> str:
     return f"{size_bytes / MIB:,.0f} MiB"
-
-
-def _difference(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return "peak memory unknown"
-    return f"peak memory {_mib(abs(size_bytes))} {'above' if size_bytes > 0 else 'below'} the plain loop's"

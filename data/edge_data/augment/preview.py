@@ -16,17 +16,7 @@ from edge_data.sets.find import find_data
 from edge_data.sets.image_store import ImageStore
 from edge_data.sets.picture_size import input_size, typical_short_side_px
 from edge_data.sets.splits import split
-from edge_runtime import (
-    DataError,
-    ImageError,
-    Preprocessing,
-    Progress,
-    Sample,
-    Silence,
-    UsageError,
-    decode,
-    scan,
-)
+from edge_runtime import DataError, ImageError, Preprocessing, Progress, Sample, Silence, UsageError, decode, scan
 
 ALL_PRESETS = "all"
 _USUAL_PX = 224
