@@ -33,11 +33,9 @@ def show_report(report: Report, console: Console, *, limits: Limits | None, as_j
     elif as_csv:
         sys.stdout.write(csv_text(report))
     else:
-        _print(latency_table(report))
-        _print(cost_table(report))
-        sustained = sustained_table(report)
-        if sustained.rows:
-            _print(sustained)
+        for table in (latency_table(report), cost_table(report), sustained_table(report)):
+            if table.rows:
+                _print(table)
         for row in report.rows:
             if row.sustained is not None:
                 first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
