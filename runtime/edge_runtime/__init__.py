@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         WeightsError,
         one_line,
     )
-    from edge_runtime.extras import EXTRAS, missing_package, require_extra
+    from edge_runtime.extras import EXTRAS, missing_package, package_version, require_extra
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
     from edge_runtime.files.class_folders import ClassFolders, Sample, find_images, scan
     from edge_runtime.files.csv_cells import csv_cell

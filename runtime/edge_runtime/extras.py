@@ -1,4 +1,4 @@
-"""The extras of the distribution: what each brings beyond the base install, and whether it is here."""
+"""The extras of the distribution: what each brings beyond the base install, and what of it is here."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
     }
 )
+
+
+def package_version(name: str) -> str | None:
+    """The version of a distribution as it is installed, None where it is not."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def missing_package(extra: str) -> str | None:

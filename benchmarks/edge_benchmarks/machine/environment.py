@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_benchmarks.plain_data import PlainData
-from edge_runtime import cpu_model, installed_memory_bytes, read_health, usable_cores
+from edge_runtime import cpu_model, installed_memory_bytes, package_version, read_health, usable_cores
 
 # Of the hundred names Linux gives, those that decide which of an engine's kernels run.
 TELLING = frozenset(
@@ -72,7 +71,7 @@ def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = 
     """
     health = read_health()
     names = ("edge-vision", "onnxruntime", "numpy", "pillow", *packages)
-    versions = {name: version for name in names if (version := _version(name)) is not None}
+    versions = {name: version for name in names if (version := package_version(name)) is not None}
     return Environment(
         cpu=cpu_model(),
         machine=platform.machine(),
@@ -100,10 +99,3 @@ def _os_name() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return f"{platform.system()} {platform.mac_ver()[0]}".strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
