@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from types import MappingProxyType
 
 from edge_runtime.errors import MissingExtraError
 
 _TRAIN = ("torch", "torchvision", "matplotlib", "jinja2")
-EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "train": _TRAIN,
-        "export": (*_TRAIN, "onnx", "onnxscript"),
-        "bench": ("matplotlib",),
-        "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
-    }
-)
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "train": _TRAIN,
+    "export": (*_TRAIN, "onnx", "onnxscript"),
+    "bench": ("matplotlib",),
+    "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
+}
 
 
 def package_version(name: str) -> str | None:
