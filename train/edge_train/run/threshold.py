@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from edge_runtime import ModelCard, choose_operating_point, measure_at
+from edge_data import Splits
+from edge_runtime import ModelCard, UsageError, check_positive, choose_operating_point, measure_at
 from edge_train.run.split_answers import SplitAnswers
+
+
+def require_threshold(positive: str, labels: tuple[str, ...], splits: Splits) -> None:
+    """Raise UsageError, before anything takes time, where no threshold can be chosen for that class."""
+    check_positive(positive, labels)
+    if not any(labels[sample.label] == positive for sample in splits.val):
+        raise UsageError(
+            f"no validation image is of {positive}, so no threshold can be chosen", "add some, or drop `positive`"
+        )
 
 
 def with_threshold(
