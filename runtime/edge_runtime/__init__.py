@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.images.memory import MAX_PIXELS as MAX_PIXELS
     from edge_runtime.images.preprocessing import Preprocessing as Preprocessing
+    from edge_runtime.machine.arithmetic import int8_arithmetic as int8_arithmetic
     from edge_runtime.machine.health import (
         Health as Health,
         Sensors as Sensors,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.model.classifier import Classifier as Classifier
     from edge_runtime.model.image_classifier import ImageClassifier as ImageClassifier
+    from edge_runtime.model.int8_file import int8_origin as int8_origin
     from edge_runtime.model.onnx_bytes import (
         count_parameters as count_parameters,
         graph_sha256 as graph_sha256,
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.progress import Progress as Progress, Silence as Silence
     from edge_runtime.scores.accuracy import Accuracy as Accuracy
+    from edge_runtime.scores.drift import Drift as Drift
     from edge_runtime.scores.evaluation import (
         Evaluation as Evaluation,
         evaluate as evaluate,
