@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from edge_data import AugmentationName
+from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
@@ -156,6 +156,15 @@ class TrainSettings:
         Setting("auto: bfloat16 where it pays; weights, measurement and export are float32 always.", panel=_MACHINE),
     ] = "auto"
     limit: Annotated[int | None, Setting("Use at most N images in all.", "N", shown_default="all", at_least=1)] = None
+    group_by: Annotated[
+        str,
+        Setting(
+            "What stays on one side of the split beside copies and near copies: nothing more (auto), images in one "
+            "folder below the class (folder), or those for which a regular expression finds the same in their path "
+            "below the class, as patient(\\d+) does. none keeps nothing together.",
+            "auto|none|folder|REGEX",
+        ),
+    ] = "auto"
     on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
     out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
@@ -181,6 +190,7 @@ class TrainSettings:
         return replace(self, **changes)
 
     def _check_together(self) -> None:
+        check_group_by(self.group_by)
         if self.warmup_epochs > self.epochs:
             raise UsageError(
                 f"`warmup_epochs` {self.warmup_epochs:g} is more than all {self.epochs} `epochs`", "lower it"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_data.sets.splits import Splits, read_split, split
+from edge_data.sets.group_by import NONE
+from edge_data.sets.grouped_split import split_data
+from edge_data.sets.splits import Splits, read_split
 from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
 
 
@@ -25,9 +27,9 @@ def choose_evaluation(
     """The images to score a model on: those its run set aside, or those of another folder.
 
     Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was
-    trained on is split again as in training, so that no training image is scored by mistake; any other
-    folder is taken by its own splits, or whole where it has none. `wanted` is test, val, train or all; by
-    default test, or val where there is no test split.
+    trained on is split as in training, by the run's split.csv or else again, so that no training image is scored by
+    mistake; any other folder is taken by its own splits, or whole where it has none. `wanted` is test, val, train or
+    all; by default test, or val where there is no test split.
 
     Raises:
         UsageError: there is no run and no `data`.
@@ -45,8 +47,12 @@ def choose_evaluation(
         return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
     folders = scan(data, labels=card.labels)
     if folders.fingerprint == card.data.get("fingerprint"):
-        seed, limit = card.data.get("seed", 0), card.data.get("limit")
-        return _choose(data, split(folders, seed=seed, limit=limit), wanted, "split again as in training")
+        if run is not None and run.split.is_file():
+            return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
+        # A model that does not say was trained before there were groups.
+        seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
+        again = split_data(folders, seed=seed, limit=limit, group_by=by)
+        return _choose(data, again, wanted, "split again as in training")
     if "all" in folders.splits:
         if wanted not in (None, "all"):
             raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use `split` all")

@@ -101,7 +101,7 @@ def common_validation(
     if not samples:
         raise UsageError(
             f"no image is in the validation split of all {len(members)} runs, so nothing can be proven",
-            "train them on the same data with the same `seed` and `limit`",
+            "train them on the same data with the same `seed`, `limit` and `group_by`",
         )
     left_out = _all_validation(splits, keys) - len(samples)
     if left_out:

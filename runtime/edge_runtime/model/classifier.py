@@ -18,7 +18,7 @@ class Classifier(Predictor):
 
         classifier = Classifier("model.onnx")
 
-        # One image: a path, an encoded file's bytes or a PIL image.
+        # One image: a path, an encoded file's bytes, a PIL image or an array.
         print(classifier.predict("x.jpg").label)
 
         # Many: answered in order while the next are worked on, in constant memory.
@@ -27,8 +27,7 @@ class Classifier(Predictor):
 
         # A camera: the newest frame, answered before the next is taken.
         while True:
-            frame = camera.capture_image()
-            print(classifier.predict(frame).top(1))
+            print(classifier.predict(camera.capture_array(), colour="bgr").top(1))
 
         # A thread pool, of a web server say: all threads share one classifier.
         with ThreadPoolExecutor(8) as pool:
@@ -93,13 +92,11 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     batch = image.shape[0] if image.shape else None
     if image.type != "tensor(uint8)" or image.shape[1:] != expected or isinstance(batch, int):
         raise ModelError(
-            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}",
-            AGAIN,
+            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}", AGAIN
         )
     if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
         raise ModelError(
-            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]",
-            AGAIN,
+            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
         )
     classes = probabilities.shape[1]
     if classes != len(card.labels):

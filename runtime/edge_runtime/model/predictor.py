@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
+from edge_runtime.images.arrays import Colour, in_rgb
 from edge_runtime.images.decoder import ImageSource
 from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.card import AGAIN, EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
@@ -74,8 +75,8 @@ class Predictor(ImageClassifier):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {len(self.labels)} labels, {self.card.backbone})"
 
-    def predict(self, image: ImageSource) -> Prediction:
-        probabilities = self.probabilities(self.preprocessing(image)[np.newaxis])[0]
+    def predict(self, image: ImageSource, *, colour: Colour = "rgb") -> Prediction:
+        probabilities = self.probabilities(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
         return Prediction(describe_source(image), self.labels, probabilities)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -89,9 +90,9 @@ class Predictor(ImageClassifier):
             raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
         return result
 
-    def embedding(self, image: ImageSource) -> NDArray[np.float32]:
+    def embedding(self, image: ImageSource, *, colour: Colour = "rgb") -> NDArray[np.float32]:
         self._needs_embedding()
-        vector: NDArray[np.float32] = self.embeddings(self.preprocessing(image)[np.newaxis])[0]
+        vector: NDArray[np.float32] = self.embeddings(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
         return vector
 
     def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -120,12 +121,22 @@ class Predictor(ImageClassifier):
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["raise"] = "raise"
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = ...,
+        on_error: Literal["raise"] = "raise",
+        colour: Colour = ...,
     ) -> Generator[Prediction, None, None]: ...
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["return"]
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = ...,
+        on_error: Literal["return"],
+        colour: Colour = ...,
     ) -> Generator[Prediction | ImageError, None, None]: ...
 
     def predict_many(
@@ -134,16 +145,19 @@ class Predictor(ImageClassifier):
         *,
         batch_size: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
+        colour: Colour = "rgb",
     ) -> Generator[Prediction | ImageError, None, None]:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):
             raise UsageError(f"on_error {on_error!r} is not known", "give 'raise' or 'return'")
+        in_rgb(None, colour)
+        images = (in_rgb(image, colour) for image in images)
         if batch_size is None:
             batch_size = self._best_batch_size()
         if batch_size is None:
             return self._one_by_one(images, on_error)
-        return self._in_batches(iter(images), batch_size, on_error)
+        return self._in_batches(images, batch_size, on_error)
 
     def _one_by_one(
         self, images: Iterable[ImageSource], on_error: str
@@ -199,6 +213,8 @@ class Predictor(ImageClassifier):
         # The frames of an animation are one object, and a camera fills one buffer again and again.
         if isinstance(image, (bytearray, memoryview)):
             return partial(self.preprocessing, bytes(image))
+        if isinstance(image, np.ndarray):
+            return partial(self.preprocessing, image.copy())
         if isinstance(image, Image):
             now: Future[NDArray[np.uint8]] = Future()
             try:
@@ -273,4 +289,6 @@ def describe_source(image: ImageSource) -> str:
         return os.fspath(image)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return "image bytes"
+    if isinstance(image, np.ndarray):
+        return "array"
     return str(getattr(image, "filename", "") or "PIL image")

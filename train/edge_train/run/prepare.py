@@ -13,13 +13,16 @@ import torch
 from edge_data import (
     DATA_SETS,
     ImageStore,
+    LookBook,
     OnBytes,
     Splits,
     default_cache_bytes,
     find_augmentation,
     find_data,
+    find_leaks,
+    is_found,
     read_split,
-    split,
+    split_data,
     without,
 )
 from edge_runtime import (
@@ -57,8 +60,8 @@ from edge_train.strategy.mixed_precision import choose_precision
 from edge_train.strategy.plan import Plan, freeze, make_plan
 
 
-def prepare(settings: TrainSettings, progress: Progress) -> Job:
-    """Check and load everything that can go wrong before the first epoch."""
+def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None = None) -> Job:
+    """Check and load everything that can go wrong before the first epoch; `splits` are made where none are given."""
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
@@ -73,7 +76,7 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     folders = scan(source.root)
     for found in folders.notes:
         progress.say(f"note: {found.text}")
-    splits = split(folders, seed=settings.seed, limit=settings.limit)
+    splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
     for note in splits.notes:
         progress.say(f"note: {note}")
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
@@ -86,7 +89,7 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     precision = _choose_precision(settings, device, plan, progress)
     teacher = _find_teacher(settings, folders, splits, device, precision)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world), threads=threads)
-    splits = _read_images(settings, store, splits, progress, world)
+    splits = _read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{len(folders.labels)} classes ({splits.how})"
@@ -104,6 +107,7 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
             "split": splits.how,
             "seed": settings.seed,
             "limit": settings.limit,
+            "group_by": settings.group_by,
             "pretrained": origin,
         },
         versions=versions(),
@@ -123,6 +127,17 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
         precision=precision,
         teacher=teacher,
         world=world,
+    )
+
+
+def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, threads: int) -> Splits:
+    return split_data(
+        folders,
+        seed=settings.seed,
+        limit=settings.limit,
+        group_by=settings.group_by,
+        progress=progress,
+        threads=threads,
     )
 
 
@@ -222,26 +237,52 @@ def _downloading(progress: Progress) -> OnBytes:
     return on_bytes
 
 
-def _read_images(
-    settings: TrainSettings, store: ImageStore, splits: Splits, progress: Progress, world: World
+def _read_images(  # noqa: PLR0917 (what reading takes)
+    settings: TrainSettings,
+    store: ImageStore,
+    splits: Splits,
+    progress: Progress,
+    world: World,
+    found: ClassFolders | None = None,
 ) -> Splits:
-    """Decode every image once; refuse or leave out the unreadable ones, by name."""
+    """Decode every image once; refuse or leave out the unreadable ones, by name.
+
+    Of the folder `found`, which brings held-out images, it says loudly how many of them stand in training, too: what
+    was decoded is compared, which costs no second reading.
+    """
     total = len(splits.train) + len(splits.val) + len(splits.test)
+    book = LookBook()
     progress.begin("reading images", total)
-    found = store.read_all(
+    refused = store.read_all(
         world.shard(splits.train),
         world.shard((*splits.val, *splits.test)),
         on_image=lambda: progress.advance(world.size),
+        on_resized=book.add if found is not None else lambda *_: None,
     )
     progress.end()
-    bad = {path: error for part in world.collect(found) for path, error in part.items()}
-    if not bad:
-        return _checked(splits, store.root)
-    if settings.on_bad_image == "error":
+    bad = {path: error for part in world.collect(refused) for path, error in part.items()}
+    if bad and settings.on_bad_image == "error":
         raise _bad_images(list(bad.values()), total)
     for error in bad.values():
         progress.say(f"left out: {error.message}")
-    return _checked(without(splits, bad.keys()), store.root)
+    if bad:
+        splits = without(splits, bad.keys())
+    splits = _checked(splits, store.root)
+    return splits if found is None else _tell_leaks(settings, found, splits, progress, world.collect(book))
+
+
+def _tell_leaks(
+    settings: TrainSettings, folders: ClassFolders, splits: Splits, progress: Progress, books: list[LookBook]
+) -> Splits:
+    for book in books[1:]:
+        books[0].update(book)
+    leaks = find_leaks(folders, splits, books[0], settings.group_by)
+    for leak in leaks:
+        progress.say(f"WARNING: {leak.text}")
+    if not leaks:
+        return splits
+    told = " and ".join(f"{leak.images:,} of {leak.of:,} {leak.split} images" for leak in leaks)
+    return replace(splits, how=f"{splits.how}; {told} stand in training, too")
 
 
 def _checked(splits: Splits, root: Path) -> Splits:
@@ -319,7 +360,9 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
             f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
         )
     # What `auto` came to must not depend on whether the weights can be had now.
-    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
+    # Nor must the split, which a later version may make otherwise.
+    splits = read_split(run.split, card.labels) if run.split.is_file() else None
+    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits)
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card

@@ -277,7 +277,7 @@ def _check_runs(runs: Sequence[Run]) -> tuple[Checkpoint, Splits]:
             raise UsageError(
                 f"{run.path} and {runs[0].path} were split differently: images that one validates with, "
                 "the other was trained on, so no average of them can be judged",
-                "train them with the same `seed` and `limit`, or on a folder that brings its own train/ and val/",
+                "train them with the same `seed`, `limit` and `group_by`, or on a folder with its own train/ and val/",
             )
     return first, splits
 
