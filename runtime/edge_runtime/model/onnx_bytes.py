@@ -125,7 +125,7 @@ def largest_int8_weight(path: Path) -> int | None:
     Single numbers and what is all zero, as zero points are, do not count. Raises as `read_header` does.
     """
     largest = 0
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         for field in _walk(data, path):
             if field.tag != _GRAPH:
                 continue
