@@ -38,13 +38,17 @@ LARGE_MODEL_BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number."""
+    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number.
+
+    `exact` says that its session computes int8 layers in floats.
+    """
 
     path: Path
     session: Any
     card: ModelCard
     embedding_size: int
     batch: int
+    exact: bool
 
     def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The graph's `output` for uint8 pixels `[N, height, width, 3]`, float32 with a row for each image."""
@@ -53,7 +57,7 @@ class Graph:
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        return replace(self, session=open_session(self.path, threads=1))
+        return replace(self, session=open_session(self.path, threads=1, exact=self.exact))
 
 
 class Predictor(ImageClassifier):
