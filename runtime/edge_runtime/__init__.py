@@ -28,13 +28,9 @@ if TYPE_CHECKING:
     )
     from edge_runtime.extras import EXTRAS as EXTRAS, missing_package as missing_package, require_extra as require_extra
     from edge_runtime.files.atomic import atomic_path as atomic_path, write_json as write_json, write_text as write_text
-    from edge_runtime.files.class_folders import (
-        ClassFolders as ClassFolders,
-        Sample as Sample,
-        find_images as find_images,
-        scan as scan,
-    )
-    from edge_runtime.files.csv_cells import csv_cell as csv_cell
+    from edge_runtime.files.class_folders import find_images as find_images
+    from edge_runtime.files.csv_cells import csv_cell as csv_cell, quoted_text as quoted_text
+    from edge_runtime.files.manifest_rows import is_manifest as is_manifest
     from edge_runtime.files.mjpeg import read_frames as read_frames
     from edge_runtime.files.named import (
         STANDARD_INPUT as STANDARD_INPUT,
@@ -48,6 +44,8 @@ if TYPE_CHECKING:
         find_run as find_run,
         newest_run as newest_run,
     )
+    from edge_runtime.files.samples import ClassFolders as ClassFolders, LabelFrom as LabelFrom, Sample as Sample
+    from edge_runtime.files.scanning import find_all_images as find_all_images, scan as scan
     from edge_runtime.files.walk import is_image as is_image, natural_key as natural_key, walk_folder as walk_folder
     from edge_runtime.images.decoder import decode as decode
     from edge_runtime.images.kind import (
