@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from edge_data.sets.leaks import find_leaks as find_leaks
     from edge_data.sets.looks import LookBook as LookBook
     from edge_data.sets.picture_size import input_size as input_size, typical_short_side_px as typical_short_side_px
+    from edge_data.sets.run_data import run_places as run_places, scan_as_trained as scan_as_trained
     from edge_data.sets.shapes import draw_shapes as draw_shapes, shapes_folder as shapes_folder
     from edge_data.sets.splits import (
         Splits as Splits,

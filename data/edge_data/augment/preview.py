@@ -19,6 +19,7 @@ from edge_runtime import (
     ClassFolders,
     DataError,
     ImageError,
+    LabelFrom,
     Preprocessing,
     Progress,
     Sample,
@@ -54,11 +55,12 @@ class _Column:
 
 
 def write_preview(
-    data: str,
+    data: str | Sequence[str],
     out: Path,
     *,
     augment: str = ALL_PRESETS,
     image_size: int | None = None,
+    label_from: LabelFrom = "top",
     seed: int = 0,
     images: int = 4,
     draws: int = 6,
@@ -72,7 +74,7 @@ def write_preview(
 
     Raises:
         UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content.
-        DataError: `data` is no data folder.
+        DataError: `data` is no data folder, no manifest, nor several that are one set.
         ImageError: none of the training images can be read.
         OutputError: `out` cannot be written.
     """
@@ -81,11 +83,11 @@ def write_preview(
         raise UsageError(f"a preview of {images} images with seed {seed}", "give at least one image, and a seed from 0")
     check_png_target(out)
     source = find_data(data)
-    folders = scan(source.root)
+    folders = scan(source.places, label_from=label_from)
     training = split(folders, seed=seed).train
-    chosen = _choose(source.root, training, images, seed, progress or Silence())
+    chosen = _choose(folders.root, training, images, seed, progress or Silence())
     contract = _contract(source, folders, image_size)
-    store = ImageStore(source.root, contract, cache_bytes=0, threads=1)
+    store = ImageStore(folders.root, contract, cache_bytes=0, threads=1)
     rows = []
     for index in chosen:
         sample = training[index]

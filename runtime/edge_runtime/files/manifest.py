@@ -32,6 +32,7 @@ class _Image(NamedTuple):
     label: str
     split: str
     group: str
+    named: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ class FoundManifest:
             splits,
             tuple(notes),
             _fingerprint(self.images, paths),
-            groups={path: image.group for path, image in zip(paths, self.images, strict=True) if image.group},
+            groups={path: image.named for path, image in zip(paths, self.images, strict=True) if image.named},
             group_column=self.group_column,
             inside={path: path for path in paths},
         )
@@ -131,13 +132,13 @@ def _image(row: ManifestRow, base: str, faults: Faults) -> _Image | None:
     split = SPLIT_OF.get(row.split.lower()) if row.split else ""
     if split is None:
         faults.add(row.line, f"{row.split!r} is no split: train, val or test")
-    if "\0" in row.label or "\0" in row.group:
+    if "\0" in row.label + row.group + row.named:
         faults.add(row.line, "a NUL in it")
     found = _find_file(row, base, faults)
     if split is None or found is None:
         return None
     label = row.label if row.label.isascii() else unicodedata.normalize("NFC", row.label)
-    return _Image(row.line, *found, label, split, row.group)
+    return _Image(row.line, *found, label, split, row.group, row.named)
 
 
 def _find_file(row: ManifestRow, base: str, faults: Faults) -> tuple[str, int] | None:

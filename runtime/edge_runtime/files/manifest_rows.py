@@ -30,13 +30,17 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class ManifestRow(NamedTuple):
-    """One row: the line it begins on (of Parquet its number, from 1), and its cells, "" where there are none."""
+    """One row: the line it begins on (of Parquet its number, from 1), and its cells, "" where there are none.
+
+    `named` is what the column that groups are named by has, `group` the column of that name.
+    """
 
     line: int
     path: str
     label: str
     split: str
     group: str
+    named: str
 
 
 class ManifestTable(NamedTuple):
@@ -98,9 +102,9 @@ def open_manifest(path: Path, faults: Faults, group_column: str = "") -> Manifes
     wanted = group_column.strip().lower()
     header, rows = _open_parquet(path, {*COLUMNS, wanted}) if parquet else _open_text(path, faults)
     names = [name.strip().lower() for name in header]
-    group = wanted if wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
-    places = _find_columns(path, names, ("path", "label", "split", group))
-    return ManifestTable(group, _read(rows, places, len(names), faults))
+    named = wanted if wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
+    places = _find_columns(path, names, (*COLUMNS, named))
+    return ManifestTable(named, _read(rows, places, len(names), faults))
 
 
 def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
@@ -120,7 +124,7 @@ def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> li
 def _read(
     rows: Iterator[tuple[int, Sequence[str]]], places: Sequence[int | None], width: int, faults: Faults
 ) -> Iterator[ManifestRow]:
-    path, label, split, group = places
+    path, label, split, group, named = places
     assert path is not None
     assert label is not None
     for line, row in rows:
@@ -134,6 +138,7 @@ def _read(
                 plain_text(row[label].strip()),
                 "" if split is None else row[split].strip(),
                 "" if group is None else plain_text(row[group].strip()),
+                "" if named is None else plain_text(row[named].strip()),
             )
 
 
