@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,7 +11,7 @@ import typer
 
 from edge_cli.console import print_json
 from edge_cli.options import JsonFlag
-from edge_runtime import EXTRAS, cpu_model, missing_package, read_health, run_probe, slow_reasons
+from edge_runtime import EXTRAS, cpu_model, missing_package, package_version, read_health, run_probe, slow_reasons
 
 if TYPE_CHECKING:
     from edge_runtime import Health, Throttling
@@ -57,7 +56,7 @@ def doctor(json_: JsonFlag = False) -> int:
     slow = slow_reasons(health)
     error = f"{probed.fault}; {probed.hint}" if probed.fault else None
     found: dict[str, Any] = {
-        "edge": importlib.metadata.version("edge-vision"),
+        "edge": package_version("edge-vision"),
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": cpu_model(),
@@ -77,7 +76,7 @@ def doctor(json_: JsonFlag = False) -> int:
         "swap_used_bytes": health.swap_used_bytes,
         "temperatures_c": dict(health.temperatures_c),
         "throttling": None if health.throttling is None else asdict(health.throttling),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "extras": {extra: missing_package(extra) is None for extra in EXTRAS},
         "slow": [{"what": what, "advice": advice} for what, advice in slow],
         "onnxruntime_error": error,
@@ -131,10 +130,3 @@ def _held_back(throttling: Throttling | None) -> list[str]:
     now = ", ".join(throttling.now) or "no"
     earlier = ", ".join(throttling.since_start) or "never"
     return [f"throttled now: {now}", f"since it was started: {earlier}"]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

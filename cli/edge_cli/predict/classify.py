@@ -107,7 +107,14 @@ def _answers(
 ) -> Iterator[Prediction | ImageError]:
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
-        yield _one(classifier, next(next(pictures.bursts())), save_input)
+        source = next(next(pictures.bursts()))
+        try:
+            if save_input is None:
+                yield replace(classifier.predict(source.image), image=source.name)
+            else:
+                yield _predict_and_save(classifier, source, save_input)
+        except ImageError as error:
+            yield error
         return
     for burst in pictures.bursts():
         names: deque[str] = deque()
@@ -120,17 +127,6 @@ def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]
     for source in burst:
         names.append(source.name)
         yield source.image
-
-
-def _one(classifier: ImageClassifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
-    try:
-        if save_input is None:
-            answer = classifier.predict(source.image)
-        else:
-            answer = _predict_and_save(classifier, source, save_input)
-    except ImageError as error:
-        return error
-    return replace(answer, image=source.name)
 
 
 def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path) -> Prediction:

@@ -19,8 +19,6 @@ from edge_data.check.inspection import Inspection, inspect
 from edge_runtime import (
     HEAD_BYTES,
     READABLE_FORMATS,
-    ClassFolders,
-    DataError,
     LabelFrom,
     Progress,
     Silence,
@@ -114,7 +112,8 @@ def check_data(
         raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
     if sheet is not None:
         check_target(sheet, own_folders)
-    folders = _list(places, label_from)
+    # A training class without images is something to report, not to stop at.
+    folders = scan(places, label_from=label_from, empty_classes=True)
     root = folders.root
     where = {
         sample.path: Place(split, folders.labels[sample.label])
@@ -136,41 +135,6 @@ def check_data(
     if sheet is not None:
         draw_contact_sheet(sheet, root, findings, where, progress)
     return DataReport(root, folders.labels, counts, tuple(findings), sheet)
-
-
-def _list(places: Sequence[Path], label_from: LabelFrom) -> ClassFolders:
-    """The data, also where a training class of one folder is empty: that is to be reported, not to stop at."""
-    try:
-        return scan(places, label_from=label_from)
-    except DataError as error:
-        if len(places) > 1 or label_from == "parent":
-            raise
-        for labels in _class_folders(places[0]):
-            try:
-                folders = scan(places, labels=labels)
-            except DataError:
-                continue
-            if len(labels) > 1 and folders.splits.keys() & {"train", "all"}:
-                return folders
-        raise error
-
-
-def _class_folders(root: Path) -> Iterator[list[str]]:
-    """What the class names may be: the folders in train/ however it is spelt, then those in the root itself."""
-    inside = _folders(root)
-    for folder in inside:
-        if folder.name.lower() in ("train", "training"):
-            yield [each.name for each in _folders(folder)]
-    yield [each.name for each in inside]
-
-
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(
-            each for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__MACOSX"))
-        )
-    except OSError:
-        return []
 
 
 def _inspect_all(root: Path, paths: Sequence[str], progress: Progress, threads: int) -> list[Inspection]:

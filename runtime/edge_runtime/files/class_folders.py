@@ -57,7 +57,7 @@ class _Found:
 
     def add_class(self, root: Path, name: str) -> list[tuple[str, int]]:
         """The files of the class, one more where it is not known yet."""
-        if name not in self.classes and _has_surrogates(name):
+        if any("\ud800" <= character <= "\udfff" for character in name):
             raise DataError(f"the class folder {name!r} in {root / self.prefix} is not valid UTF-8", "rename it")
         return self.classes.setdefault(name, [])
 
@@ -82,15 +82,15 @@ class FoundFolders:
         parts = [self.found[split] for split in ("train", "all") if split in self.found]
         return {name for part in parts for name in part.classes}
 
-    def align(self, labels: Sequence[str] | None) -> ClassFolders:
+    def align(self, labels: Sequence[str] | None, *, empty_classes: bool = False) -> ClassFolders:
         """The images by number of their class, the folder's own or one of `labels`. Raises DataError as `scan` does."""
         root, found, notes = self.root, dict(self.found), list(self.notes)
         if labels is None:
             if not found.keys() & {"train", "all"}:
                 folders = " and ".join(each.prefix for each in found.values())
                 raise DataError(f"{root} has {folders} but no train/", _LAYOUT)
-            labels = _own_labels(root, found.get("train") or found["all"])
-            required = {"train", "val", "all"}
+            labels = _own_labels(root, found.get("train") or found["all"], empty_classes=empty_classes)
+            required = {"train", "all"} if empty_classes else {"train", "val", "all"}
         else:
             required = set()
         for split in [split for split, each in found.items() if each.is_empty]:
@@ -218,18 +218,16 @@ def _read_loose(root: Path, name: str = "") -> _Found:
     return found
 
 
-def _has_surrogates(name: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _own_labels(root: Path, found: _Found) -> list[str]:
+def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
     """The class names a data folder defines; raises DataError unless there are two, none of them empty."""
     if found.is_empty:
         raise _no_images(root, found)
     for name, files in found.classes.items():
-        if not files:
+        if not files and not empty_classes:
+            others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
+            instead = f", only files such as {others[0]!r}" if others else ""
             raise DataError(
-                f"the class folder {root / found.prefix / name} has no images{_instead(found, name)}",
+                f"the class folder {root / found.prefix / name} has no images{instead}",
                 "add images or remove the folder; images are jpg, jpeg, png, webp, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
@@ -240,11 +238,6 @@ def _own_labels(root: Path, found: _Found) -> list[str]:
             f"did you mean {only}?" if deeper else _LAYOUT,
         )
     return sorted(found.classes)
-
-
-def _instead(found: _Found, name: str) -> str:
-    others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
-    return f", only files such as {others[0]!r}" if others else ""
 
 
 def _no_images(root: Path, found: _Found) -> DataError:

@@ -55,8 +55,11 @@ class FoundManifest:
         """The classes that can be trained on."""
         return {image.label for image in self.images if image.split in ("train", "all")}
 
-    def align(self, labels: Sequence[str] | None) -> ClassFolders:
-        """The images by number of their class, its own or one of `labels`. Raises DataError as `scan` does."""
+    def align(self, labels: Sequence[str] | None, *, empty_classes: bool = False) -> ClassFolders:  # noqa: ARG002
+        """The images by number of their class, its own or one of `labels`. Raises DataError as `scan` does.
+
+        It names no class without an image, so that `empty_classes` says nothing of it.
+        """
         if labels is None:
             if "train" not in self.splits and "all" not in self.splits:
                 raise DataError(f"{self.path} has rows of {' and '.join(self.splits)}, but none of train", HINT)

@@ -23,6 +23,7 @@ def scan(
     labels: Sequence[str] | None = None,
     label_from: LabelFrom = "top",
     group_column: str = "",
+    empty_classes: bool = False,
 ) -> ClassFolders:
     """List the images of a data folder, a manifest, or several of them, by split and class, without opening any.
 
@@ -30,7 +31,8 @@ def scan(
     them by name. With `labels`, a model's, every split is aligned to those instead, and there may be val
     or test alone. Several places have one set of classes, and all have splits or none. `label_from` "parent" calls a
     class like the folder an image lies in, "top" like the first one below the data folder or its split. A manifest's
-    groups are those of its column `group_column`, or of `group` where it has none of that name.
+    groups are those of its column `group_column`, or of `group` where it has none of that name. With `empty_classes` a
+    class, and all of val, may be empty.
 
     Raises:
         DataError: a folder is missing, unreadable or not laid out as it must be, a manifest has faults, a class is
@@ -44,7 +46,9 @@ def scan(
     ]
     if not found:
         raise DataError("no data is named", "name a folder or a manifest with `data`")
-    return found[0].align(labels) if len(found) == 1 else _join(places, found, labels, label_from)
+    if len(found) == 1:
+        return found[0].align(labels, empty_classes=empty_classes)
+    return _join(places, found, labels, label_from, empty_classes=empty_classes)
 
 
 def find_all_images(places: Sequence[Path]) -> list[Path]:
@@ -60,6 +64,8 @@ def _join(
     found: Sequence[FoundFolders | FoundManifest],
     labels: Sequence[str] | None,
     label_from: LabelFrom,
+    *,
+    empty_classes: bool,
 ) -> ClassFolders:
     _require_alike(places, found)
     own = labels is None
@@ -93,7 +99,7 @@ def _join(
         if note.kind != "no-images"
     ]
     if own:
-        _require_classes(places, splits, known)
+        _require_classes(places, splits, known, empty_classes)
     for split, samples in splits.items():
         notes += note_missing("the data" if split == "all" else f"the split {split}", "", samples, known)
     return ClassFolders(
@@ -143,7 +149,9 @@ def _require_once(places: Sequence[Path], before: Sequence[str], parts: Sequence
         raise DataError("; ".join(twice[:_TWICE_SHOWN]) + more, "name each image once")
 
 
-def _require_classes(places: Sequence[Path], splits: dict[str, tuple[Sample, ...]], labels: Sequence[str]) -> None:
+def _require_classes(
+    places: Sequence[Path], splits: dict[str, tuple[Sample, ...]], labels: Sequence[str], empty_classes: bool
+) -> None:
     """Raise DataError unless there are two classes, all of which can be trained on."""
     training = splits.get("train") or splits.get("all", ())
     names = " and ".join(map(str, places))
@@ -151,7 +159,7 @@ def _require_classes(places: Sequence[Path], splits: dict[str, tuple[Sample, ...
         raise DataError(f"{names} have no image to train on", "add train/CLASS/ or rows of the split train")
     present = {sample.label for sample in training}
     empty = [label for number, label in enumerate(labels) if number not in present]
-    if empty:
+    if empty and not empty_classes:
         raise DataError(f"{names} have no training image of {empty[0]!r}", "add images, or remove the empty folder")
     if len(labels) < 2:
         raise DataError(f"{names} have one class, {labels[0]!r}; a classifier needs at least two", "add another class")

@@ -89,13 +89,11 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     batch = image.shape[0] if image.shape else None
     if image.type != "tensor(uint8)" or image.shape[1:] != expected or isinstance(batch, int):
         raise ModelError(
-            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}",
-            AGAIN,
+            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}", AGAIN
         )
     if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
         raise ModelError(
-            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]",
-            AGAIN,
+            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
         )
     classes = probabilities.shape[1]
     if classes != len(card.labels):

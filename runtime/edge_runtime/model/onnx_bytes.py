@@ -54,7 +54,7 @@ def read_header(path: Path) -> ModelHeader:
         UsageError: it cannot be read.
         ModelError: it is no ONNX file, or was cut short.
     """
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         ir_version, opsets = 0, {}
         for field in _walk(data, path):
             if field.tag == _IR_VERSION:
@@ -69,7 +69,7 @@ def read_header(path: Path) -> ModelHeader:
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of the ONNX file at `path`, where the model card is. Raises as `read_header` does."""
     entries = {}
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         for field in _walk(data, path):
             if field.tag == _METADATA:
                 texts = {part.tag: _read_text(data, part) for part in _walk(data, path, field.value, field.stop)}
@@ -83,7 +83,7 @@ def graph_sha256(path: Path) -> str:
     The metadata stays out because it holds the model card, which holds this hash. Raises as `read_header` does.
     """
     digest = hashlib.sha256()
-    with _Mapped(path) as data, memoryview(data) as view:
+    with _mapped(path) as data, memoryview(data) as view:
         for field in _walk(data, path):
             if field.tag != _METADATA:
                 digest.update(view[field.start : field.stop])
@@ -96,7 +96,7 @@ def count_parameters(path: Path) -> int:
     Scales and zero points of quantization and single numbers are not counted. Batch normalisation that was folded into
     the layer before it has gone, so this is a little less than what training counts. Raises as `read_header` does.
     """
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         sizes: dict[str, tuple[int, int]] = {}
         quantized, steps = set(), set()
         for field in _walk(data, path):
@@ -163,24 +163,15 @@ def with_metadata(data: bytes, entries: Mapping[str, str], *, where: Path) -> by
     return b"".join(parts)
 
 
-class _Mapped:
+def _mapped(path: Path) -> mmap.mmap:
     """A file mapped into memory, so that hashing a large one takes no memory of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> mmap.mmap:
-        try:
-            with self._path.open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise ModelError(f"{self._path} is empty", "export it again with edge export") from None
-        except OSError as error:
-            raise UsageError(f"{self._path} cannot be read: {error.strerror}", "name another file") from None
-        return self._data
-
-    def __exit__(self, *_: object) -> None:
-        self._data.close()
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError:
+        raise ModelError(f"{path} is empty", "export it again with edge export") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from None
 
 
 def _walk(data: _Buffer, path: Path, at: int = 0, end: int | None = None) -> Iterator[_Field]:

@@ -82,7 +82,11 @@ def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
     session = onnxruntime.InferenceSession(
         _source(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
-    _read_texts(session)
+    # Every text a caller may want: one that damage left undecodable shows only when it is read.
+    meta = session.get_modelmeta()
+    _ = meta.custom_metadata_map, meta.producer_name
+    for node in (*session.get_inputs(), *session.get_outputs()):
+        _ = node.name, node.type, node.shape
     return session
 
 
@@ -106,14 +110,6 @@ def _source(path: Path) -> str | bytes:
     except UnicodeEncodeError:
         return path.read_bytes()
     return str(path)
-
-
-def _read_texts(session: Any) -> None:
-    """Read every text a caller may want: one that damage left undecodable shows only when it is read."""
-    meta = session.get_modelmeta()
-    _ = meta.custom_metadata_map, meta.producer_name
-    for node in (*session.get_inputs(), *session.get_outputs()):
-        _ = node.name, node.type, node.shape
 
 
 def _explain(path: Path, error: Exception) -> tuple[str, str]:
