@@ -31,8 +31,9 @@ _RATES, _REGULAR, _FINE, _DISTIL, _MACHINE = "Optimisation", "Regularisation", "
 class TrainSettings:
     """The settings of one run; each field says what it does and which values it takes.
 
-    `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is `"default"` (torchvision's), `"none"` or the path of a
-    state dict; `limit` bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
+    `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
+    `"default"` (torchvision's), `"none"` or the path of a state dict; `limit` bounds the images used, all splits
+    together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
@@ -41,8 +42,8 @@ class TrainSettings:
     data: Annotated[
         str | tuple[str, ...],
         Setting(
-            "Folder of class folders, or of train/ val/ (test/); a list of labelled images (CSV or Parquet: path,label); "
-            "or shapes, cifar10. Several are one set.",
+            "Folder of class folders, or of train/ val/ (test/); a list of labelled images, CSV or Parquet; or shapes, "
+            "cifar10. Several are one set.",
             "DIR|FILE",
             shown_default="shapes",
         ),

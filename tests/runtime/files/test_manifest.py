@@ -217,9 +217,9 @@ def test_a_gigabyte_of_garbage_costs_neither_memory_nor_time(tmp_path: Path) -> 
         if text is not None:
             garbage.write_bytes(text)
         tracemalloc.start()
-        started = time.perf_counter()
+        started = time.process_time()
         message = fault(garbage)
-        assert time.perf_counter() - started < 2
+        assert time.process_time() - started < 2
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
         tracemalloc.stop()
         assert len(message) < 2_000
@@ -236,9 +236,9 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path) -> None:
         (tmp_path / f"{number}").symlink_to("x")
     text = "path,label,group\n" + "".join(f"{n % 100}/{n // 100}.jpg,{n % 7},{n % 50}\n" for n in range(100_000))
     (tmp_path / "labels.csv").write_text(text)
-    started = time.perf_counter()
+    started = time.process_time()
     folders = scan(tmp_path / "labels.csv")
-    assert time.perf_counter() - started < 6
+    assert time.process_time() - started < 5
     assert len(folders.splits["all"]) == 100_000
 
 
