@@ -42,8 +42,8 @@ def export(
     """Export the best checkpoint of a run, each file checked on real validation images before it appears.
 
     Several runs make one file that averages their probabilities. `out` names the one file to write (by default
-    they go into the run folder, the first one's); `data` is where the images are now, the folder, the manifest or all of several, if
-    they moved since training.
+    they go into the run folder, the first one's); `data` is where the images are now, the folder, the manifest or
+    all of several, if they moved since training.
 
     Raises:
         UsageError: settings, formats or runs that do not go together.

@@ -69,6 +69,8 @@ def choose_evaluation(
         return _tell_trained(EvaluationData(data, folders.splits["all"], "all", how), card, run)
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
     how = "the folder's own splits" if folders.is_one_folder else "the data's own splits"
+    if wanted == "train":
+        return _choose(data, Splits(train, val, test, how="as found"), wanted, how)
     return _tell_trained(_choose(data, Splits(train, val, test, how="as found"), wanted, how), card, run)
 
 

@@ -20,12 +20,18 @@ def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> I
         DataError: a path or a label that a manifest cannot hold.
     """
     before = _way(folders.root, base)
+    # Where `base` lies below the root, no way up is needed for what lies below it, too; "/" begins no path.
+    inside = _way(base, folders.root) if before.startswith(os.pardir) else ""
+    inside = "/" if not inside or inside.startswith(os.pardir) else inside
     split, groups = "all" not in folders.splits, folders.groups
     _require_text(folders)
     yield _line(["path", "label", *(["split"] if split else []), *(["group"] if groups else [])], delimiter)
     for name, samples in folders.splits.items():
         for sample in samples:
-            cells = [before + sample.path, folders.labels[sample.label]]
+            cells = [
+                sample.path[len(inside) :] if sample.path.startswith(inside) else before + sample.path,
+                folders.labels[sample.label],
+            ]
             cells += [name] if split else []
             cells += [groups.get(sample.path, "")] if groups else []
             yield _line([quoted_text(cell) for cell in cells], delimiter)
