@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         METADATA_KEY as METADATA_KEY,
         OUTPUT_NAME as OUTPUT_NAME,
         ModelCard as ModelCard,
+        headline as headline,
     )
     from edge_runtime.model.classifier import Classifier as Classifier
     from edge_runtime.model.image_classifier import ImageClassifier as ImageClassifier
@@ -107,10 +108,15 @@ if TYPE_CHECKING:
     )
     from edge_runtime.scores.labelled_images import LabelledBatch as LabelledBatch, read_batches as read_batches
     from edge_runtime.scores.metrics import (
+        ClassMetrics as ClassMetrics,
         Metrics as Metrics,
+        brier_score as brier_score,
         calibration_bins as calibration_bins,
+        expected_calibration_error as expected_calibration_error,
+        log_loss as log_loss,
         measure as measure,
     )
+    from edge_runtime.scores.ranking import auroc as auroc
     from edge_runtime.settings import (
         Seed as Seed,
         Setting as Setting,

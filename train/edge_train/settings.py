@@ -19,6 +19,8 @@ BatchNormMode: TypeAlias = Literal["train", "frozen"]
 Stem: TypeAlias = Literal["standard", "small"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
+Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
@@ -63,6 +65,14 @@ class TrainSettings:
     patience: Annotated[
         int | None, Setting("Stop after N epochs without a better one.", "N", _RATES, "never", at_least=1)
     ] = None
+    best_by: Annotated[
+        BestBy,
+        Setting(
+            "The validation figure that the best epoch has, and that early stopping waits for; auto: accuracy, "
+            "balanced where classes differ by more than 1:3.",
+            panel=_RATES,
+        ),
+    ] = "auto"
     weight_decay: Annotated[float, Setting("Of weights, not of biases.", "X", _REGULAR, at_least=0, at_most=1)] = 0.0
     label_smoothing: Annotated[float, Setting("From 0 to 0.9.", "X", _REGULAR, at_least=0, at_most=0.9)] = 0.0
     dropout: Annotated[

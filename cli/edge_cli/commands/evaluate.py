@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
+from edge_cli.split_scores import calibration_error, other_figures, print_classes
 
 if TYPE_CHECKING:
     from edge_runtime import Metrics
@@ -48,6 +50,8 @@ def evaluate_(
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         result = evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance)
+    if chosen.had_a_part:
+        console.say(_flattering(chosen.split, classifier.card.metrics))
     for error in result.unreadable:
         console.say(f"left out: {error}")
     if json_:
@@ -56,6 +60,7 @@ def evaluate_(
                 "model": str(path),
                 "data": str(chosen.root),
                 "split": chosen.split,
+                "had_a_part_in_training": chosen.had_a_part,
                 "unreadable": [error.message for error in result.unreadable],
                 **result.metrics.to_json(),
             }
@@ -65,19 +70,25 @@ def evaluate_(
     return 1 if result.unreadable else 0
 
 
+def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is to be said of images that the model is not new to."""
+    if split != "val":
+        return f"note: the model learned from {split} images: these figures flatter it"
+    note = "note: training chose by these images and fitted its temperature on them: these figures flatter the model"
+    figures = recorded.get("val", {})
+    known = figures.get("calibration_folds") and isinstance(figures.get("expected_calibration_error"), float)
+    return f"{note}; training's was {calibration_error(figures)}" if known else note
+
+
 def _draw(metrics: Metrics, split: str) -> None:
     low, high = metrics.interval
+    figures = metrics.to_json()
     print(
         f"{split} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; 95 % interval {low:.1%} to "
-        f"{high:.1%}), macro F1 {metrics.macro_f1:.3f}, calibration error {metrics.calibration_error:.3f}"
+        f"{high:.1%}), {calibration_error(figures)}"
     )
-    print_table(
-        ("class", "precision", "recall", "F1", "images"),
-        [
-            (row.label, _share(row.precision), _share(row.recall), _share(row.f1), str(row.support))
-            for row in metrics.per_class
-        ],
-    )
+    print(other_figures(figures))
+    print_classes(figures)
     if len(metrics.labels) > WIDEST_CONFUSION:
         print(f"confusion matrix of {len(metrics.labels)} classes: --json has it")
         return
@@ -88,7 +99,3 @@ def _draw(metrics: Metrics, split: str) -> None:
             for label, row in zip(metrics.labels, metrics.confusion.tolist(), strict=True)
         ],
     )
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

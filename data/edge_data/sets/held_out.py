@@ -13,12 +13,16 @@ from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:
-    """Samples below `root`; `split` names them and `how` says where they come from."""
+    """Samples below `root`; `split` names them and `how` says where they come from.
+
+    `had_a_part` tells that the model's own training learned from some of them, or chose by them.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
     split: str
     how: str
+    had_a_part: bool = False
 
 
 def choose_evaluation(
@@ -44,15 +48,15 @@ def choose_evaluation(
         root = Path(place)
         if not root.is_dir():
             raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with `data`")
-        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
+        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
     folders = scan(data, labels=card.labels)
     if folders.fingerprint == card.data.get("fingerprint"):
         if run is not None and run.split.is_file():
-            return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
+            return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
         # A model that does not say was trained before there were groups.
         seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
         again = split_data(folders, seed=seed, limit=limit, group_by=by)
-        return _choose(data, again, wanted, "split again as in training")
+        return _choose(data, again, wanted, "split again as in training", own=True)
     if "all" in folders.splits:
         if wanted not in (None, "all"):
             raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use `split` all")
@@ -61,7 +65,7 @@ def choose_evaluation(
     return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")
 
 
-def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> EvaluationData:
+def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bool = False) -> EvaluationData:
     parts = {"test": splits.test, "val": splits.val, "train": splits.train}
     parts["all"] = (*splits.train, *splits.val, *splits.test)
     name = wanted or next((name for name, samples in parts.items() if samples), "test")
@@ -70,4 +74,4 @@ def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> Evaluat
         raise DataError(f"{root} has no {name} images", f"there is: {there or 'nothing'}")
     if wanted is None and name != "test":
         how += f"; no test split, so {name}"
-    return EvaluationData(root, parts[name], name, how)
+    return EvaluationData(root, parts[name], name, how, had_a_part=own and name != "test")

@@ -156,6 +156,14 @@ class ModelCard:
         )
 
 
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The split of `metrics` whose figures are a model's own: test where there is one, since nothing was chosen on it.
+
+    Else val, or whatever there is; "" where nothing was measured.
+    """
+    return next((split for split in ("test", "val", *metrics) if split in metrics), "")
+
+
 AGAIN = "export it again with edge export"
 
 
