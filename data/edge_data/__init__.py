@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from edge_data.sets.cache import cache_folder as cache_folder
     from edge_data.sets.downloading import OnBytes as OnBytes, download as download, promised_hash as promised_hash
     from edge_data.sets.find import DATA_SETS as DATA_SETS, DataSource as DataSource, find_data as find_data
+    from edge_data.sets.folds import assign_folds as assign_folds, pool_data as pool_data
     from edge_data.sets.group_by import check_group_by as check_group_by
     from edge_data.sets.grouped_split import is_found as is_found, split_data as split_data
     from edge_data.sets.held_out import EvaluationData as EvaluationData, choose_evaluation as choose_evaluation
