@@ -18,7 +18,7 @@ from edge_export.proof.parity import Expected, expect
 from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
-from edge_runtime import ModelCard, ParityError, Progress, Run, Sample
+from edge_runtime import CROSS_VALIDATED, ModelCard, ParityError, Progress, Run, Sample
 from edge_train import find_backbone
 
 PARITY_IMAGES = 64
@@ -48,7 +48,7 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
     Raises:
         UsageError: runs that cannot be averaged.
         CheckpointError: there is no usable checkpoint.
-        ParityError: no validation image can be read.
+        ParityError: no image of the proof can be read.
     """
     members = read_members(runs)
     for run in runs:
@@ -57,12 +57,19 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
     network, card = _build(members, settings)
     root, samples = common_validation(members, data, progress.say)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
+    shown = "validation"
+    if len(runs) == 1 and CROSS_VALIDATED in card.metrics:
+        shown = "training"
+        progress.say(
+            "note: the model learned from all images, so its file is compared on training images; its accuracy is the "
+            "cross-validated one"
+        )
     model = torch_model(network, card)
     pictures = [Picture(sample.path, root / sample.path) for sample in spread(samples, PARITY_IMAGES)]
     expected = expect(model, [*pictures, *hostile_pictures(card.preprocessing)])
     if all(picture.hostile for picture in expected.pictures):
         raise ParityError(
-            f"none of the validation images of {runs[0].path} can be read in {root}, so nothing can be proven",
+            f"none of the {shown} images of {runs[0].path} can be read in {root}, so nothing can be proven",
             "name the folder they are in now with `data`",
         )
     return ExportJob(
@@ -70,7 +77,7 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
         card=card,
         network=network,
         expected=expected,
-        split=SplitReference(model, root, samples, recorded),
+        split=SplitReference(model, root, samples, recorded, shown),
         root=root,
         training=read_split(runs[0].split, card.labels).train,
         settings=settings,

@@ -113,7 +113,7 @@ def _remark(progress: Progress, done: Exported) -> None:
     """Say what a person would want to know and no gate refuses."""
     split = done.validation
     if split.unreadable:
-        progress.say(f"note: {split.unreadable} validation images can no longer be read")
+        progress.say(f"note: {split.unreadable} {split.shown} images can no longer be read")
     recorded, n = split.recorded.get("accuracy"), split.whole.n
     if recorded is not None and split.recorded.get("n") == n and done.card.precision == "fp32":
         # Training may have measured in bfloat16, which moves an image or two.

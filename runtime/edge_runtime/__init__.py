@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         usable_cores as usable_cores,
     )
     from edge_runtime.model.card import (
+        CROSS_VALIDATED as CROSS_VALIDATED,
         EMBEDDING_NAME as EMBEDDING_NAME,
         INPUT_NAME as INPUT_NAME,
         METADATA_KEY as METADATA_KEY,

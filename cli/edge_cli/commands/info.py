@@ -47,7 +47,7 @@ def info(
     else:
         _print(described, card)
         if verify and not fault:
-            print("  verified       graph and weights are those that were exported")
+            print("  verified        graph and weights are those that were exported")
     return fail(fault, hint, 1) if fault else 0
 
 
@@ -116,7 +116,7 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
 
 
 def _line(name: str, value: str) -> None:
-    print(f"  {name:<14} {one_line(value)}")
+    print(f"  {name:<15} {one_line(value)}")
 
 
 def _lines(card: ModelCard) -> list[tuple[str, str]]:
@@ -147,6 +147,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         lines += [("", class_line(row)) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     if card.parity:
         lines.append(("parity", _figures(card.parity)))
+        if isinstance(trained := card.parity.get("training"), dict):
+            lines.append(("on training", _figures(trained)))
         whole = card.parity.get("validation")
         if isinstance(whole, dict):
             lines.append(("whole split", _whole_split(whole)))

@@ -59,6 +59,8 @@ def train(
     """Run `edge_train.train` and print what came out."""
     if strategy == "all" and os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("--strategy all runs in one process", "compare without torchrun, or name one strategy")
+    if strategy == "all" and options.typed.get("folds") is not None:
+        raise UsageError("--strategy all compares on one split, not on --folds", "drop --folds, or name one strategy")
     settings = options.make(TrainSettings, strategy="auto" if strategy == "all" else strategy)
     from edge_train import compare as run_comparison, resume as resume_training, train as run_training
 
@@ -80,8 +82,9 @@ def train(
     print_scores(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
+    kept = "last" if "cross_validation" in result.summary else "best"
     print(
-        f"{headline_text(result.summary['metrics'])}, best epoch {result.summary['best_epoch']}, "
+        f"{headline_text(result.summary['metrics'])}, {kept} epoch {result.summary['best_epoch']}, "
         f"{result.summary['seconds']:.0f} s: {result.run.best}"
     )
     console.say(f"repeat: {result.summary['command']}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_data.sets.group_by import NONE
 from edge_data.sets.grouped_split import split_data
 from edge_data.sets.splits import Splits, read_split
-from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
+from edge_runtime import CROSS_VALIDATED, DataError, ModelCard, Run, Sample, UsageError, scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,11 @@ def choose_evaluation(
 
     Raises:
         UsageError: there is no run and no `data`.
-        DataError: the folder or the split is not there.
+        DataError: the folder or the split is not there, or the model learned from all its run's images and none are
+            named.
     """
+    if wanted is None:
+        _require_unseen(card, run, data)
     if data is None:
         if run is None:
             raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with `data`")
@@ -63,6 +66,21 @@ def choose_evaluation(
         return EvaluationData(data, folders.splits["all"], "all", "every image of the folder")
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
     return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")
+
+
+def _require_unseen(card: ModelCard, run: Run | None, data: Path | None) -> None:
+    """Refuse to score a cross-validated model on what it learned from, unless that is asked for by name."""
+    figures = card.metrics.get(CROSS_VALIDATED)
+    if figures is None or "test" in card.metrics:
+        return
+    if data is not None and scan(data, labels=card.labels).fingerprint != card.data.get("fingerprint"):
+        return
+    accuracy, n = figures.get("accuracy"), figures.get("n")
+    known = f" its cross-validated accuracy is {accuracy:.1%} (n {n})" if isinstance(accuracy, float) else ""
+    raise DataError(
+        f"{'the model' if run is None else run.path} learned from all images, none is left to score it on;{known}",
+        "name images that it has not seen with `data`, or ask for what it learned from with `split` train",
+    )
 
 
 def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bool = False) -> EvaluationData:

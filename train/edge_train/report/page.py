@@ -13,13 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import ClassMetrics, Metrics, ModelCard, Run, expected_calibration_error, write_text
+from edge_runtime import (
+    CROSS_VALIDATED,
+    ClassMetrics,
+    Metrics,
+    ModelCard,
+    Run,
+    expected_calibration_error,
+    write_text,
+)
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
 from edge_train.run.criterion import NAMES
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import Criterion, TrainSettings
+from edge_train.several_runs.cross_validation import CrossValidation
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -59,7 +68,8 @@ class RunReport:
     `best_by` is what the best epoch was chosen by, and `optimism` a sentence on what the choice does to validation's
     accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
     images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
-    `val` has at least one image, `test` may be None or empty.
+    `val` has at least one image, `test` may be None or empty. Of a cross-validation, `cross`, `val` are the answers to
+    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything.
     """
 
     card: ModelCard
@@ -77,6 +87,7 @@ class RunReport:
     parameters: int
     parameters_trained: int
     git_revision: str | None = None
+    cross: CrossValidation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +150,10 @@ def _page(name: str, report: RunReport) -> str:
     card = report.card
     splits = [
         _measured(split, found, report)
-        for split, found in (("validation", report.val), ("test", report.test))
+        for split, found in (
+            ("validation" if report.cross is None else CROSS_VALIDATED, report.val),
+            ("test", report.test),
+        )
         if found is not None and len(found.samples)
     ]
     main = splits[-1]
@@ -170,6 +184,7 @@ def _page(name: str, report: RunReport) -> str:
         card=card,
         splits=splits,
         figures=_all_figures(splits),
+        folds=None if report.cross is None else _folds(report.cross),
         titles=_TITLES,
         duration=_duration(report.seconds),
         curves=curves,
@@ -237,7 +252,7 @@ def _duration(seconds: float) -> str:
 def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     labels = report.card.labels
     raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
-    crossed = found.cross_fitted() if name == "validation" else None
+    crossed = None if name == "test" else found.cross_fitted()
     judged = calibrated if crossed is None else crossed[0]
     metrics = found.measure(labels, report.card.temperature, judged=crossed)
     training = report.counts.get("train", {})
@@ -299,6 +314,23 @@ def _all_figures(splits: Sequence[_Measured]) -> _Table:
     return _Table(caption, ("figure", *(split.name for split in splits)), rows)
 
 
+def _folds(cross: CrossValidation) -> _Table:
+    rows: list[tuple[object, ...]] = []
+    for fold, (epoch, given) in zip(cross.folds, cross.answered, strict=True):
+        found = given.accuracy
+        figures = (found.n, found.correct, _percent(found.share), _decimal(given.loss))
+        rows.append((fold.number, *figures, epoch, fold.state.best_epoch))
+    pooled, found = cross.pooled, cross.pooled.accuracy
+    mean = f"{cross.mean_accuracy:.1%} ± {100 * cross.spread:.1f}"
+    figures = (found.n, found.correct, _percent(found.share), _decimal(pooled.loss))
+    rows += [("mean", "", "", mean, "", "", ""), ("all images", *figures, "", cross.epochs)]
+    caption = (
+        "A network trained on the other folds answers each, after as many epochs as those folds say: the median of "
+        "their best. ± is the standard deviation of the folds."
+    )
+    return _Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
+
+
 def _counted(report: RunReport) -> _Table:
     splits = report.counts.values()
     rows = [(label, *(split.get(label, 0) for split in splits)) for label in report.card.labels]
@@ -324,4 +356,7 @@ def _epochs(report: RunReport) -> _Table:
     more = () if plain else (f"val {name}",)
     head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", *more, "training s")
     best = "lowest" if report.best_by == "loss" else "highest"
-    return _Table(f"★ the epoch kept in best.pt, the one with the {best} validation {name}", head, rows)
+    caption = f"★ the epoch kept in best.pt, the one with the {best} validation {name}"
+    if report.cross is not None:
+        caption = "Means over the folds. ★ how long it was trained on everything: the median of the folds' best"
+    return _Table(caption, head, rows)

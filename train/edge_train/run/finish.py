@@ -64,7 +64,7 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     if optimism is not None:
         figures["val"]["optimism_points"] = optimism.points
     card = replace(best.card, temperature=temperature, metrics=figures)
-    summary = _summary(job, run, state, metrics, temperature)
+    summary = summarize(job, run, state, metrics, temperature)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started
@@ -97,7 +97,8 @@ def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism 
     return estimate_optimism(state.answers, answers["val"].labels, state.criterion)
 
 
-def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+def summarize(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+    """What summary.json says of a run, but for its time and what ails it."""
     trained, total = count_parameters(job)
     return {
         "run": run.name,
@@ -120,6 +121,14 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
     }
 
 
+def count_images(job: Job) -> dict[str, dict[str, int]]:
+    """The images of each split and, in it, of each label."""
+    return {
+        name: {job.card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
+        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
+    }
+
+
 def _write_report(  # noqa: PLR0917 (what a report is made of)
     job: Job,
     run: Run,
@@ -130,10 +139,7 @@ def _write_report(  # noqa: PLR0917 (what a report is made of)
     val: Metrics,
 ) -> tuple[Diagnosis, ...]:
     settings = job.settings
-    counts = {
-        name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
-        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
-    }
+    counts = count_images(job)
     diagnosis = diagnose(
         history,
         strategy=job.strategy,

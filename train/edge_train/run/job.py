@@ -21,7 +21,10 @@ from edge_train.strategy.plan import Plan
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A run that is ready to start: settings resolved, images read, weights loaded."""
+    """A run that is ready to start: settings resolved, images read, weights loaded.
+
+    One whose split has no validation trains on everything. `keeps_logits` is for a fold of a cross-validation.
+    """
 
     settings: TrainSettings
     progress: Progress
@@ -35,6 +38,7 @@ class Job:
     precision: Precision = "fp32"
     teacher: Teacher | None = None
     world: World = ALONE
+    keeps_logits: bool = False
 
     @property
     def backbone(self) -> Backbone:
