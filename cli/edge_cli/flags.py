@@ -95,6 +95,22 @@ def option(name: str, annotated: Any) -> Any:
     return _option(SettingField(name, kind, None, setting))
 
 
+def flag(
+    name: str,
+    help: str,
+    metavar: str | None = None,
+    *,
+    panel: str | None = None,
+    default: str | None = None,
+    min: float | None = None,
+    max: float | None = None,
+) -> Any:
+    """The typer option `name`; `default` is what its help says of a parameter that is None without it."""
+    return typer.Option(
+        name, metavar=metavar, help=help, show_default=default or True, rich_help_panel=panel, min=min, max=max
+    )
+
+
 def said_as_flags(text: str) -> str:
     """`text` of the library, in which parameters stand in backticks, as the commands say it."""
     return as_flags(text, _flags)
@@ -131,20 +147,15 @@ def _parameter(field: SettingField) -> Parameter:
         case "several":
             kind, default = list[get_args(kind)[0]], None  # type: ignore[misc]
         case "scaled":
-            kind, default = float, _whole(default / field.setting.unit)
+            number = default / field.setting.unit
+            kind, default = float, int(number) if number.is_integer() else number
     kind = kind | None if default is None else kind
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, _option(field)])
 
 
 def _option(field: SettingField) -> Any:
     setting = field.setting
-    return typer.Option(
-        field.flag,
-        metavar=setting.metavar,
-        help=setting.help,
-        show_default=setting.shown_default or True,
-        rich_help_panel=setting.panel,
-    )
+    return flag(field.flag, setting.help, setting.metavar, panel=setting.panel, default=setting.shown_default)
 
 
 def _parsed(field: SettingField, value: Any) -> Any:
@@ -165,7 +176,3 @@ def _parsed(field: SettingField, value: Any) -> Any:
             field.check(value, field.flag, unit=field.setting.unit)
             return round(value * field.setting.unit) if field.kind is int else value * field.setting.unit
     return value
-
-
-def _whole(number: float) -> float:
-    return int(number) if number.is_integer() else number

@@ -42,6 +42,8 @@ def print_scores(summary: Mapping[str, Any]) -> None:
     if cross := summary.get("cross_validation"):
         _print_folds(cross)
     print_classes(summary["metrics"][summary["headline"]])
+    if point := summary.get("operating_point"):
+        print_threshold(point, summary["metrics"], summary["headline"])
     if optimism := summary.get("optimism"):
         print(optimism["text"])
 
@@ -103,6 +105,34 @@ def print_classes(figures: Mapping[str, Any]) -> None:
     if absent := figures["absent"]:
         names = ", ".join(absent[:MOST_CLASSES]) + (", …" if len(absent) > MOST_CLASSES else "")
         print(f"no image of {names}: no sensitivity, AUROC or average precision there, and no part in the means")
+
+
+def print_threshold(point: Mapping[str, Any], metrics: Mapping[str, Any], split: str) -> None:
+    """Print the threshold of a model of two classes, and what it does on that split."""
+    print(threshold_line(point))
+    chosen = ", which it was chosen on" if split == "val" else ""
+    print(f"  {split}{chosen}: {at_threshold_line(metrics[split]['at_threshold'])}")
+
+
+def threshold_line(point: Mapping[str, Any]) -> str:
+    """The threshold on one line, with what it stands on."""
+    return (
+        f"{point['positive']} from a probability of {point['threshold']:.3f} on, for a sensitivity of at least "
+        f"{point['min_sensitivity']:.1%}: chosen on {point['n']} validation images, {point['positives']} of them "
+        f"{point['positive']}"
+    )
+
+
+def at_threshold_line(found: Mapping[str, Any]) -> str:
+    """What a threshold does on a split, on one line."""
+    rates = ", ".join(
+        f"{name} {_number(found.get(name))} ({_interval(found.get(f'{name}_interval_95'))})"
+        for name in ("sensitivity", "specificity")
+    )
+    return (
+        f"{rates}; {found.get('found')} found and {found.get('missed')} missed, {found.get('alarmed')} of the others "
+        f"taken for it and {found.get('left')} not"
+    )
 
 
 def class_line(row: Mapping[str, Any]) -> str:

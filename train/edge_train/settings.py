@@ -73,6 +73,20 @@ class TrainSettings:
             panel=_RATES,
         ),
     ] = "auto"
+    positive: Annotated[
+        str | None,
+        Setting(
+            "Of two classes the one that must not be missed: a threshold chosen on validation decides for it.",
+            "CLASS",
+            shown_default="none; the more probable class",
+        ),
+    ] = None
+    min_sensitivity: Annotated[
+        float | None,
+        Setting(
+            "The share of the positive class's pictures that it finds, at least.", "X", None, "0.95", above=0, at_most=1
+        ),
+    ] = None
     weight_decay: Annotated[float, Setting("Of weights, not of biases.", "X", _REGULAR, at_least=0, at_most=1)] = 0.0
     label_smoothing: Annotated[float, Setting("From 0 to 0.9.", "X", _REGULAR, at_least=0, at_most=0.9)] = 0.0
     dropout: Annotated[
@@ -210,6 +224,8 @@ class TrainSettings:
         return replace(self, **changes)
 
     def _check_together(self) -> None:
+        if self.min_sensitivity is not None and self.positive is None:
+            raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         check_group_by(self.group_by)
         if self.folds is not None and self.teacher is not None:
             raise UsageError(

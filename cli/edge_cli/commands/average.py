@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.flags import paragraphs
+from edge_cli.flags import flag, paragraphs
 from edge_cli.options import JsonFlag, QuietFlag, ThreadsOption
 from edge_cli.split_scores import headline_text, print_scores
 from edge_runtime import RUNS_FOLDER, find_run
@@ -33,9 +33,7 @@ def average(
         list[str],
         typer.Argument(metavar="RUN RUN…", help="Run folders, or their names below runs/.", show_default=False),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that the new run folder is put into.")
-    ] = RUNS_FOLDER,
+    out: Annotated[Path, flag("--out", "Folder that the new run folder is put into.", "DIR")] = RUNS_FOLDER,
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,

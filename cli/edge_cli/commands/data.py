@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edge_cli.console import Console, print_json, print_table
+from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
 from edge_data import AugmentationName
 
@@ -23,8 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Check a fold
 def check(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder of class folders, or of train/ val/ (test/).")],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE.png", help="Draw a contact sheet of what was found, or of every class."),
+        Path | None, flag("--out", "Draw a contact sheet of what was found, or of every class.", "FILE.png")
     ] = None,
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
@@ -67,10 +67,8 @@ def _print_report(found: DataReport) -> None:
     name="shapes", help="Draw the synthetic set of circles, squares and triangles: 300 train, 60 val, 60 test."
 )
 def shapes(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make.")] = Path("shapes"),
-    size: Annotated[
-        int, typer.Option("--image-size", metavar="PX", min=16, max=1024, help="Side of the pictures.")
-    ] = 96,
+    out: Annotated[Path, flag("--out", "Folder to make.", "DIR")] = Path("shapes"),
+    size: Annotated[int, flag("--image-size", "Side of the pictures.", "PX", min=16, max=1024)] = 96,
     seed: SeedOption = 0,
 ) -> int:
     """Draw into `out`, which must not exist."""
@@ -85,27 +83,18 @@ def shapes(
 )
 def preview(
     data: Annotated[
-        str,
-        typer.Option("--data", metavar="DIR", help="Folder of class folders or of train/ and val/; shapes, cifar10."),
+        str, flag("--data", "Folder of class folders or of train/ and val/; shapes, cifar10.", "DIR")
     ] = "shapes",
     augment: Annotated[
-        Literal["all", AugmentationName],
-        typer.Option("--augment", help="Preset to draw six times, or all of them once each."),
+        Literal["all", AugmentationName], flag("--augment", "Preset to draw six times, or all of them once each.")
     ] = "all",
     image_size: Annotated[
         int | None,
-        typer.Option(
-            "--image-size",
-            metavar="PX",
-            min=16,
-            max=1024,
-            help="Side of the model's input.",
-            show_default="the data's, or 224",
-        ),
+        flag("--image-size", "Side of the model's input.", "PX", default="the data's, or 224", min=16, max=1024),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="PNG to write; it replaces nothing but another PNG.")
-    ] = Path("augmentation.png"),
+    out: Annotated[Path, flag("--out", "PNG to write; it replaces nothing but another PNG.", "FILE")] = Path(
+        "augmentation.png"
+    ),
     seed: SeedOption = 0,
     quiet: QuietFlag = False,
 ) -> int:

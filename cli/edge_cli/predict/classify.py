@@ -107,7 +107,14 @@ def _answers(
 ) -> Iterator[Prediction | ImageError]:
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
-        yield _one(classifier, next(next(pictures.bursts())), save_input)
+        source = next(next(pictures.bursts()))
+        try:
+            if save_input is None:
+                yield replace(classifier.predict(source.image), image=source.name)
+            else:
+                yield _predict_and_save(classifier, source, save_input)
+        except ImageError as error:
+            yield error
         return
     for burst in pictures.bursts():
         names: deque[str] = deque()
@@ -120,17 +127,6 @@ def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]
     for source in burst:
         names.append(source.name)
         yield source.image
-
-
-def _one(classifier: ImageClassifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
-    try:
-        if save_input is None:
-            answer = classifier.predict(source.image)
-        else:
-            answer = _predict_and_save(classifier, source, save_input)
-    except ImageError as error:
-        return error
-    return replace(answer, image=source.name)
 
 
 def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path) -> Prediction:
@@ -146,7 +142,8 @@ def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path)
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
     with atomic_path(target, parameter="save_input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
-    return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
+    row = classifier.probabilities(pixels[None])[0]
+    return Prediction(source.name, classifier.labels, row, classifier.card.operating_point)
 
 
 def _stdin() -> BinaryIO:

@@ -17,8 +17,6 @@ from edge_data.check.inspection import Inspection, inspect
 from edge_runtime import (
     HEAD_BYTES,
     READABLE_FORMATS,
-    ClassFolders,
-    DataError,
     Progress,
     Silence,
     UsageError,
@@ -101,7 +99,8 @@ def check_data(
         raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
     if sheet is not None:
         check_target(sheet, root)
-    folders = _list(root)
+    # A training class without images is something to report, not to stop at.
+    folders = scan(root, empty_classes=True)
     places = {
         sample.path: Place(split, folders.labels[sample.label])
         for split, samples in folders.splits.items()
@@ -122,39 +121,6 @@ def check_data(
     if sheet is not None:
         draw_contact_sheet(sheet, root, findings, places, progress)
     return DataReport(root, folders.labels, counts, tuple(findings), sheet)
-
-
-def _list(root: Path) -> ClassFolders:
-    """The data folder, also where a training class is empty: that is something to report, not to stop at."""
-    try:
-        return scan(root)
-    except DataError as error:
-        for labels in _class_folders(root):
-            try:
-                folders = scan(root, labels=labels)
-            except DataError:
-                continue
-            if len(labels) > 1 and folders.splits.keys() & {"train", "all"}:
-                return folders
-        raise error
-
-
-def _class_folders(root: Path) -> Iterator[list[str]]:
-    """What the class names may be: the folders in train/ however it is spelt, then those in the root itself."""
-    inside = _folders(root)
-    for folder in inside:
-        if folder.name.lower() in ("train", "training"):
-            yield [each.name for each in _folders(folder)]
-    yield [each.name for each in inside]
-
-
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(
-            each for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__MACOSX"))
-        )
-    except OSError:
-        return []
 
 
 def _inspect_all(root: Path, paths: Sequence[str], progress: Progress, threads: int) -> list[Inspection]:

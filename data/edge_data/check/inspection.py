@@ -10,17 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
-from edge_runtime import HEAD_BYTES, ImageError, decode, format_of
+from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, image_kind
 
 THUMBNAIL_PX = 32
 
@@ -28,18 +20,6 @@ _DECODED_SHORT_SIDE_PX = 64
 _GREY_LEVELS = 3
 _BLANK_LEVELS = 2
 _ORIENTATION_TAG = 0x0112
-# Naming the plugins imports them; `Image.open` finds only what is imported when it is told which formats to try.
-_PILLOW_FORMATS = tuple(
-    plugin.format
-    for plugin in (
-        BmpImagePlugin.BmpImageFile,
-        GifImagePlugin.GifImageFile,
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        TiffImagePlugin.TiffImageFile,
-        WebPImagePlugin.WebPImageFile,
-    )
-)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -115,7 +95,8 @@ def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _header(data: bytes, picture: Image.Image) -> tuple[tuple[int, int], tuple[str, ...]]:
     """The full size in pixels, as stored, and the oddities; of a picture that decodes, so the size is no bomb's."""
     try:
-        with Image.open(BytesIO(data), formats=_PILLOW_FORMATS) as header:
+        # It was decoded: the plugin for it, the only one that is asked, is imported.
+        with Image.open(BytesIO(data), formats=[image_kind(data) or ""]) as header:
             return header.size, tuple(_oddities(header))
     except Exception:  # Pillow raises whatever comes on headers that decoding gets along without
         return picture.size, ()

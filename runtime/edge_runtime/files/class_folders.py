@@ -101,13 +101,14 @@ def find_images(folder: Path) -> list[Path]:
     return [Path(path) for path in walk_folder(os.fspath(folder)) if is_image(path)]
 
 
-def scan(root: str | Path, *, labels: Sequence[str] | None = None) -> ClassFolders:
+def scan(root: str | Path, *, labels: Sequence[str] | None = None, empty_classes: bool = False) -> ClassFolders:
     """List a data folder's images by split and class, without opening any.
 
     Classes are the folders of train (or of the root, when flat), sorted by name; other splits are aligned to
     them by name. With `labels`, a model's, every split is aligned to those instead, and a folder may hold val
     or test alone. Raises DataError when the folder is missing, unreadable or not laid out as above, when a
-    class is unknown, when a training class is empty, and when there are fewer than two.
+    class is unknown, when a training class is empty, and when there are fewer than two. With `empty_classes` a class,
+    and all of val, may be empty.
     """
     root = Path(root)
     _check_folder(root)
@@ -120,8 +121,8 @@ def scan(root: str | Path, *, labels: Sequence[str] | None = None) -> ClassFolde
         notes += _leftovers(each)
 
     if labels is None:
-        labels = _own_labels(root, found.get("train") or found["all"])
-        required = {"train", "val", "all"}
+        labels = _own_labels(root, found.get("train") or found["all"], empty_classes=empty_classes)
+        required = {"train", "all"} if empty_classes else {"train", "val", "all"}
     else:
         required = set()
     for split in [split for split, each in found.items() if each.is_empty]:
@@ -201,7 +202,7 @@ def _read_classes(root: Path, name: str) -> _Found:
     for entry in _entries(root / name):
         if not is_folder(entry):
             continue
-        if _has_surrogates(entry.name):
+        if any("\ud800" <= character <= "\udfff" for character in entry.name):
             raise DataError(f"the class folder {entry.name!r} in {root / name} is not valid UTF-8", "rename it")
         files = found.classes.setdefault(entry.name, [])
         for place in walk_folder(entry.path):
@@ -221,18 +222,16 @@ def _read_loose(root: Path, name: str = "") -> _Found:
     return found
 
 
-def _has_surrogates(name: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _own_labels(root: Path, found: _Found) -> list[str]:
+def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
     """The class names a data folder defines; raises DataError unless there are two, none of them empty."""
     if found.is_empty:
         raise _no_images(root, found)
     for name, files in found.classes.items():
-        if not files:
+        if not files and not empty_classes:
+            others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
+            instead = f", only files such as {others[0]!r}" if others else ""
             raise DataError(
-                f"the class folder {root / found.prefix / name} has no images{_instead(found, name)}",
+                f"the class folder {root / found.prefix / name} has no images{instead}",
                 "add images or remove the folder; images are jpg, jpeg, png, webp, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
@@ -243,11 +242,6 @@ def _own_labels(root: Path, found: _Found) -> list[str]:
             f"did you mean {only}?" if deeper else _LAYOUT,
         )
     return sorted(found.classes)
-
-
-def _instead(found: _Found, name: str) -> str:
-    others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
-    return f", only files such as {others[0]!r}" if others else ""
 
 
 def _no_images(root: Path, found: _Found) -> DataError:

@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from drifting_model import write_drifting_model
 from edge_runtime import METADATA_KEY, ModelCard, Preprocessing, quick_load_paths, write_quick_load_note
 from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
 from tiny_model import write_tiny_model
@@ -167,3 +168,13 @@ def test_what_is_no_onnx_file_is_one_line(edge: Any, tmp_path: Path, content: by
         done = edge("info", "x.onnx", *words)
         assert done.returncode == 1 and "x.onnx" in done.stderr and "Traceback" not in done.stderr
         assert done.stdout == ""
+
+
+def test_int8_weights_are_told_of(edge: Any, tmp_path: Path) -> None:
+    old = write_drifting_model(tmp_path / "old.onnx")
+    assert "weights of full range, which saturate on x86-64 without VNNI" in edge("info", old).stdout
+    found = json.loads(edge("info", old, "--json").stdout)["int8"]
+    assert (found["largest_weight"], found["portable"], found["measured_on"]) == (127, False, None)
+    new = write_drifting_model(tmp_path / "new.onnx", largest=64, zero=2)
+    assert "weights of 7 bits, the same answers on every processor" in edge("info", new).stdout
+    assert json.loads(edge("info", write_tiny_model(tmp_path / "float.onnx"), "--json").stdout)["int8"] is None

@@ -7,6 +7,7 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,7 @@ def _page(name: str, report: RunReport) -> str:
         splits=splits,
         figures=_all_figures(splits),
         folds=None if report.cross is None else _folds(report.cross),
+        threshold=_threshold(card),
         titles=_TITLES,
         duration=_duration(report.seconds),
         curves=curves,
@@ -230,7 +232,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _interval(bounds: tuple[float, float] | None) -> str:
+def _interval(bounds: Sequence[float] | None) -> str:
     return "–" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
 
 
@@ -329,6 +331,32 @@ def _folds(cross: CrossValidation) -> _Table:
         "their best. ± is the standard deviation of the folds."
     )
     return _Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
+
+
+def _threshold(card: ModelCard) -> _Table | None:
+    """What the threshold does on each split; None where the more probable class is the answer."""
+    point = card.operating_point
+    if point is None:
+        return None
+    caption = (
+        f"{point.positive} is the answer from a probability of {point.threshold:.3f} on, instead of the more probable "
+        f"class. Chosen on images not learned from so that at least {point.min_sensitivity:.1%} of its pictures are found, of which "
+        f"there were {point.positives}: the fewer, the less it can promise. Intervals are 95 %."
+    )
+    rows: list[tuple[object, ...]] = []
+    for name, split in (
+        ("validation, which it was chosen on", "val"),
+        ("cross-validated, which it was chosen on", CROSS_VALIDATED),
+        ("test", "test"),
+    ):
+        found = card.metrics.get(split, {}).get("at_threshold")
+        if found is not None:
+            rates = (_percent(found[each]) for each in ("sensitivity", "specificity", "precision"))
+            intervals = (_interval(found[f"{each}_interval_95"]) for each in ("sensitivity", "specificity"))
+            mixed = [cell for pair in zip_longest(rates, intervals) for cell in pair if cell is not None]
+            rows.append((name, *mixed, *(found[each] for each in ("found", "missed", "alarmed", "left"))))
+    head = ("images", "sensitivity", "interval", "specificity", "interval", "precision")
+    return _Table(caption, (*head, "found", "missed", "others taken for it", "others left alone"), rows)
 
 
 def _counted(report: RunReport) -> _Table:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import Metrics, ModelCard, Run, headline
+from edge_runtime import MIN_SENSITIVITY, Metrics, ModelCard, Run, headline
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
@@ -20,6 +20,7 @@ from edge_train.run.job import Job
 from edge_train.run.optimism import Optimism, estimate_optimism
 from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
+from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import git_revision
 
 
@@ -64,7 +65,10 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     if optimism is not None:
         figures["val"]["optimism_points"] = optimism.points
     card = replace(best.card, temperature=temperature, metrics=figures)
+    if (positive := job.settings.positive) is not None:
+        card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, answers)
     summary = summarize(job, run, state, metrics, temperature)
+    note_threshold(summary, card)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started

@@ -53,6 +53,7 @@ from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
+from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
@@ -81,6 +82,8 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
     for note in splits.notes:
         progress.say(f"note: {note}")
+    if settings.positive is not None:
+        require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
     strategy, network, origin = _start_network(

@@ -43,6 +43,7 @@ from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.run_folder import create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
+from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import choose_device, git_revision, now, versions
 from edge_train.settings import Criterion, TrainSettings
 
@@ -149,6 +150,7 @@ def average(
     # No epoch made these weights.
     save_checkpoint(run.best, Checkpoint(card, judge.network.state_dict(), 0, {}))
     summary = _summary(run, card, metrics, steps, judge.network)
+    note_threshold(summary, card)
     summary["seconds"] = time.perf_counter() - started
     finish_run(run, summary)
     return AverageResult(run, card, summary, steps)
@@ -365,6 +367,8 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
         versions=versions(),
         created=now(),
     )
+    if (point := best.operating_point) is not None:
+        card = with_threshold(card, point.positive, point.min_sensitivity, answers)
     return card, metrics
 
 

@@ -6,7 +6,7 @@ import statistics
 import time
 from dataclasses import replace
 
-from edge_runtime import CROSS_VALIDATED, Metrics, Run
+from edge_runtime import CROSS_VALIDATED, MIN_SENSITIVITY, Metrics, Run
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold as fold_batch_norm
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
@@ -15,6 +15,7 @@ from edge_train.run.epochs import FitState
 from edge_train.run.finish import TrainResult, count_images, summarize
 from edge_train.run.job import Job
 from edge_train.run.run_folder import finish_run, plain_settings
+from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.several_runs.cross_validation import CrossValidation
 
 
@@ -35,10 +36,13 @@ def finish_cross_validated(job: Job, run: Run, state: FitState, cross: CrossVali
     figures = {name: found.on_card() for name, found in metrics.items()}
     figures[CROSS_VALIDATED] = cross.on_card(metrics[CROSS_VALIDATED])
     card = replace(best.card, temperature=cross.temperature, metrics=figures)
+    if (positive := job.settings.positive) is not None:
+        card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, answers)
     save_checkpoint(run.best, replace(best, card=card))
     history = mean_history(cross)
     diagnosis = _diagnose(job, history, metrics[CROSS_VALIDATED])
     summary = summarize(job, run, state, metrics, cross.temperature)
+    note_threshold(summary, card)
     summary |= {
         "best_by": cross.folds[0].state.criterion,
         "cross_validation": cross.to_json(),
