@@ -118,7 +118,6 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
         if settings.min_sensitivity is not None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         return card
-    check_positive(positive, card.labels)
     sensitivity = settings.min_sensitivity or (point.min_sensitivity if point else MIN_SENSITIVITY)
     if point is not None and (positive, sensitivity) == (point.positive, point.min_sensitivity):
         return card
@@ -127,6 +126,7 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
             "the model learned from all images, so its file has none to choose a threshold on",
             "train again with `positive` and `folds`: the threshold is chosen on the folds' answers",
         )
+    check_positive(positive, card.labels)
     metrics = {
         split: {name: value for name, value in figures.items() if name != "at_threshold"}
         for split, figures in card.metrics.items()

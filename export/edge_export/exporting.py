@@ -124,9 +124,10 @@ def _remark(progress: Progress, done: Exported) -> None:
                 "the images have changed since, or training measured on another device"
             )
     if (point := done.card.operating_point) is not None:
+        unseen = "cross-validated" if split.shown == "training" else "validation"
         progress.say(
             f"threshold: {point.positive} from a probability of {point.threshold:.3f} on, chosen on {point.positives} "
-            f"{'cross-validated' if split.shown == 'training' else 'validation'} images of it for a sensitivity of at least {point.min_sensitivity:.1%}"
+            f"{unseen} images of it for a sensitivity of at least {point.min_sensitivity:.1%}"
         )
     if done.quick_load is not None:
         progress.say(done.quick_load.describe())

@@ -47,7 +47,7 @@ def info(
     else:
         _print(described, card)
         if verify and not fault:
-            print("  verified        graph and weights are those that were exported")
+            print("  verified       graph and weights are those that were exported")
     return fail(fault, hint, 1) if fault else 0
 
 
@@ -119,7 +119,7 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
 
 
 def _line(name: str, value: str) -> None:
-    print(f"  {name:<15} {one_line(value)}")
+    print(f"  {name:<14} {one_line(value)}")
 
 
 def _lines(card: ModelCard) -> list[tuple[str, str]]:

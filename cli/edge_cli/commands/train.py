@@ -32,6 +32,9 @@ scratch: random weights, every layer at 1e-3. For very many images, or none of t
 auto: by the number of images, the weights at hand and the machine; it says which, and why. all: the three on the same
 split, side by side (edge compare).
 
+Small sets: --folds 5 trains five runs, each measured on a fifth that it never saw, and then one on everything, which
+carries that cross-validated figure.
+
 Augmentation, of the training images only (edge data preview shows it): light for photos, standard for a few hundred
 varied photos, document for text and signs, medical for scans, strong against overfitting, none to measure without.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_data.sets.folds import pool_data
 from edge_data.sets.group_by import NONE
 from edge_data.sets.grouped_split import split_data
 from edge_data.sets.splits import Splits, read_split
@@ -58,7 +59,8 @@ def choose_evaluation(
             return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
         # A model that does not say was trained before there were groups.
         seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
-        again = split_data(folders, seed=seed, limit=limit, group_by=by)
+        cut = pool_data if CROSS_VALIDATED in card.metrics else split_data
+        again = cut(folders, seed=seed, limit=limit, group_by=by)
         return _choose(data, again, wanted, "split again as in training", own=True)
     if "all" in folders.splits:
         if wanted not in (None, "all"):

@@ -340,8 +340,8 @@ def _threshold(card: ModelCard) -> _Table | None:
         return None
     caption = (
         f"{point.positive} is the answer from a probability of {point.threshold:.3f} on, instead of the more probable "
-        f"class. Chosen on images not learned from so that at least {point.min_sensitivity:.1%} of its pictures are found, of which "
-        f"there were {point.positives}: the fewer, the less it can promise. Intervals are 95 %."
+        f"class. Chosen on images not learned from so that at least {point.min_sensitivity:.1%} of its pictures are "
+        f"found, of which there were {point.positives}: the fewer, the less it can promise. Intervals are 95 %."
     )
     rows: list[tuple[object, ...]] = []
     for name, split in (
