@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from edge_data import read_split
+from edge_data import read_split, scan_as_trained
 from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, common_validation, read_members
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
@@ -29,6 +29,7 @@ from edge_runtime import (
     Sample,
     UsageError,
     check_positive,
+    is_manifest,
 )
 from edge_train import find_backbone
 
@@ -53,7 +54,9 @@ class ExportJob:
     progress: Progress
 
 
-def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, progress: Progress) -> ExportJob:
+def prepare(
+    runs: Sequence[Run], data: Path | Sequence[Path] | None, settings: ExportSettings, progress: Progress
+) -> ExportJob:
     """Load the checkpoints and run them on the pictures of the proof.
 
     Raises:
@@ -66,7 +69,7 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
         if not run.summary.is_file():
             progress.say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated")
     network, card = _build(members, settings)
-    root, samples = common_validation(members, data, progress.say)
+    root, samples = common_validation(members, _moved(data, card), progress.say)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
     shown = "validation"
     if len(runs) == 1 and CROSS_VALIDATED in card.metrics:
@@ -94,6 +97,16 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
         settings=settings,
         progress=progress,
     )
+
+
+def _moved(data: Path | Sequence[Path] | None, card: ModelCard) -> Path | None:
+    """The folder that the samples' paths are relative to, None where they lie where they lay in training."""
+    places = [data] if isinstance(data, Path) else list(data or ())
+    if not places:
+        return None
+    if len(places) == 1 and not is_manifest(places[0]):
+        return places[0]
+    return scan_as_trained(places, card).root
 
 
 def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:

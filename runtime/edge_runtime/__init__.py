@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     )
     from edge_runtime.extras import EXTRAS, missing_package, package_version, require_extra
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
-    from edge_runtime.files.class_folders import ClassFolders, Sample, find_images, scan
-    from edge_runtime.files.csv_cells import csv_cell
+    from edge_runtime.files.class_folders import find_images
+    from edge_runtime.files.csv_cells import csv_cell, quoted_text
+    from edge_runtime.files.manifest_rows import is_manifest
     from edge_runtime.files.mjpeg import read_frames
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
+    from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample
+    from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
     from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind

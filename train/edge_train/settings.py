@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName, check_group_by
-from edge_runtime import RUNS_FOLDER, Seed, Setting, Threads, UsageError, check_settings, setting_fields
+from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -33,16 +33,26 @@ _RATES, _REGULAR, _FINE, _DISTIL, _MACHINE = "Optimisation", "Regularisation", "
 class TrainSettings:
     """The settings of one run; each field says what it does and which values it takes.
 
-    `data` is a folder, `"shapes"` or `"cifar10"`; `weights` is `"default"` (torchvision's), `"none"` or the path of a
-    state dict; `limit` bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
+    `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
+    `"default"` (torchvision's), `"none"` or the path of a state dict; `limit` bounds the images used, all splits
+    together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
     """
 
-    data: Annotated[str, Setting("Folder of class folders, or of train/ val/ (test/); or shapes, cifar10.", "DIR")] = (
-        "shapes"
-    )
+    data: Annotated[
+        str | tuple[str, ...],
+        Setting(
+            "Folder of class folders, or of train/ val/ (test/); a list of labelled images, CSV or Parquet; or shapes, "
+            "cifar10. Several are one set.",
+            "DIR|FILE",
+            shown_default="shapes",
+        ),
+    ] = "shapes"
+    label_from: Annotated[
+        LabelFrom, Setting("Folder that names the class: the first below DIR or its split, or the image's own.")
+    ] = "top"
     backbone: Annotated[str, Setting("Backbone; edge backbones lists them.", "NAME")] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
@@ -206,6 +216,10 @@ class TrainSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data, str):
+            # As config.json and a caller may have it; one is what it is alone.
+            several = tuple(self.data)
+            object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
         check_settings(self)
         self._check_together()
 

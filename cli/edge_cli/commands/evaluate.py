@@ -9,8 +9,10 @@ import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json, print_table
+from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_cli.split_scores import at_threshold_line, calibration_error, other_figures, print_classes, threshold_line
+from edge_runtime import LabelFrom
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +32,12 @@ def evaluate_(
     model: ModelOption = None,
     run: RunOption = None,
     data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="DIR", help="Labelled images.", show_default="what the run was trained on"),
+        list[str] | None,
+        flag("--data", "Labelled images; several are one set.", "DIR|FILE", default="what the run was trained on"),
+    ] = None,
+    label_from: Annotated[
+        LabelFrom | None,
+        flag("--label-from", "Folder of --data that names the class.", default="as in training"),
     ] = None,
     split: Annotated[
         Literal["test", "val", "train", "all"] | None,
@@ -56,7 +62,8 @@ def evaluate_(
     with Console(quiet=quiet) as console:
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
-        chosen = choose_evaluation(classifier.card, beside, find_data(data).root if data is not None else None, split)
+        places = find_data(data).places if data else None
+        chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         result = evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance)

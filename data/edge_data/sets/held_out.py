@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_data.sets.folds import pool_data
 from edge_data.sets.group_by import NONE
 from edge_data.sets.grouped_split import split_data
+from edge_data.sets.run_data import scan_as_trained
 from edge_data.sets.splits import Splits, read_split
-from edge_runtime import CROSS_VALIDATED, DataError, ModelCard, Run, Sample, UsageError, scan
+from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +29,26 @@ class EvaluationData:
 
 
 def choose_evaluation(
-    card: ModelCard, run: Run | None = None, data: Path | None = None, wanted: str | None = None
+    card: ModelCard,
+    run: Run | None = None,
+    data: Path | Sequence[Path] | None = None,
+    wanted: str | None = None,
+    *,
+    label_from: LabelFrom | None = None,
 ) -> EvaluationData:
-    """The images to score a model on: those its run set aside, or those of another folder.
+    """The images to score a model on: those its run set aside, or those of another folder or manifest, or of several.
 
     Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was
     trained on is split as in training, by the run's split.csv or else again, so that no training image is scored by
-    mistake; any other folder is taken by its own splits, or whole where it has none. `wanted` is test, val, train or
-    all; by default test, or val where there is no test split.
+    mistake; any other data is taken by its own splits, or whole where it has none, and `how` says how many of its
+    images trained the run. `wanted` is test, val, train or all; by default test, or val where there is no test split.
+    `label_from` is training's by default.
 
     Raises:
         UsageError: there is no run and no `data`.
         DataError: the folder or the split is not there, or the model learned from all its run's images and none are
             named.
     """
-    if wanted is None:
-        _require_unseen(card, run, data)
     if data is None:
         if run is None:
             raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with `data`")
@@ -52,37 +58,51 @@ def choose_evaluation(
         root = Path(place)
         if not root.is_dir():
             raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with `data`")
-        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
-    folders = scan(data, labels=card.labels)
+        return _choose_own(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}", card)
+    folders = scan_as_trained(data, card, label_from=label_from)
+    data = folders.root
     if folders.fingerprint == card.data.get("fingerprint"):
         if run is not None and run.split.is_file():
-            return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
+            return _choose_own(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", card)
         # A model that does not say was trained before there were groups.
         seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
         cut = pool_data if CROSS_VALIDATED in card.metrics else split_data
         again = cut(folders, seed=seed, limit=limit, group_by=by)
-        return _choose(data, again, wanted, "split again as in training", own=True)
+        return _choose_own(data, again, wanted, "split again as in training", card)
     if "all" in folders.splits:
         if wanted not in (None, "all"):
-            raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use `split` all")
-        return EvaluationData(data, folders.splits["all"], "all", "every image of the folder")
+            raise DataError(f"{data} has no split {wanted}: nothing in it is split", "use `split` all")
+        how = "every image of the folder" if folders.is_one_folder else "every labelled image"
+        return _tell_trained(EvaluationData(data, folders.splits["all"], "all", how), card, run)
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
-    return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")
+    how = "the folder's own splits" if folders.is_one_folder else "the data's own splits"
+    if wanted == "train":
+        return _choose(data, Splits(train, val, test, how="as found"), wanted, how)
+    return _tell_trained(_choose(data, Splits(train, val, test, how="as found"), wanted, how), card, run)
 
 
-def _require_unseen(card: ModelCard, run: Run | None, data: Path | None) -> None:
-    """Refuse to score a cross-validated model on what it learned from, unless that is asked for by name."""
-    figures = card.metrics.get(CROSS_VALIDATED)
-    if figures is None or "test" in card.metrics:
-        return
-    if data is not None and scan(data, labels=card.labels).fingerprint != card.data.get("fingerprint"):
-        return
-    accuracy, n = figures.get("accuracy"), figures.get("n")
-    known = f" its cross-validated accuracy is {accuracy:.1%} (n {n})" if isinstance(accuracy, float) else ""
-    raise DataError(
-        f"{'the model' if run is None else run.path} learned from all images, none is left to score it on;{known}",
-        "name images that it has not seen with `data`, or ask for what it learned from with `split` train",
-    )
+def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> EvaluationData:
+    """`chosen`, which says how many of its images trained the run: a figure on those is memory."""
+    if run is None or not run.split.is_file():
+        return chosen
+    root = run.read_config().get("data_root")
+    learned = {Path(str(root), sample.path) for sample in read_split(run.split, card.labels).train}
+    place = chosen.root.resolve()
+    known = sum(place / sample.path in learned for sample in chosen.samples)
+    return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model") if known else chosen
+
+
+def _choose_own(root: Path, splits: Splits, wanted: str | None, how: str, card: ModelCard) -> EvaluationData:
+    """Of the images that training split; of a model that learned from all of them, none unless asked for by name."""
+    if wanted is None and not splits.val and not splits.test:
+        figures = card.metrics.get(CROSS_VALIDATED, {})
+        accuracy, n = figures.get("accuracy"), figures.get("n")
+        known = f"; its cross-validated accuracy is {accuracy:.1%} (n {n})" if isinstance(accuracy, float) else ""
+        raise DataError(
+            f"the model learned from all images of {root}, none is left to score it on{known}",
+            "name images that it has not seen with `data`, or ask for what it learned from with `split` train",
+        )
+    return _choose(root, splits, wanted, how, own=True)
 
 
 def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bool = False) -> EvaluationData:

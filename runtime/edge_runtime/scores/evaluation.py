@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import DataError, ImageError
-from edge_runtime.files.class_folders import Sample
+from edge_runtime.files.samples import Sample
 from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.labelled_images import LabelledBatch, read_batches

@@ -143,7 +143,8 @@ def repeat_command(settings: Mapping[str, Any]) -> str:
         if isinstance(value, bool):
             parts.append(flag if value else f"--no-{flag[2:]}")
         else:
-            parts += [flag, shlex.quote(str(value))]
+            for each in value if isinstance(value, list | tuple) else (value,):
+                parts += [flag, shlex.quote(str(each))]
     return " ".join(parts)
 
 

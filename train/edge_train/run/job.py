@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -23,7 +24,8 @@ from edge_train.strategy.plan import Plan
 class Job:
     """A run that is ready to start: settings resolved, images read, weights loaded.
 
-    One whose split has no validation trains on everything. `keeps_logits` is for a fold of a cross-validation.
+    `places` are the folders and manifests that name its images. One whose split has no validation
+    trains on everything. `keeps_logits` is for a fold of a cross-validation.
     """
 
     settings: TrainSettings
@@ -39,6 +41,7 @@ class Job:
     teacher: Teacher | None = None
     world: World = ALONE
     keeps_logits: bool = False
+    places: tuple[Path, ...] = ()
 
     @property
     def backbone(self) -> Backbone:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import Splits, write_split
-from edge_runtime import ModelCard, OutputError, Run, write_json, write_text
+from edge_runtime import ModelCard, OutputError, Run, UsageError, is_manifest, write_json, write_text
 from edge_train.run.criterion import written
 from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
@@ -112,22 +112,46 @@ class EpochRow:
         )
 
 
+def check_out(out: Path, places: Sequence[Path]) -> None:
+    """Raise UsageError where runs cannot be in `out`, a file, or would be in one of `places` that is a folder."""
+    for root in places:
+        if not is_manifest(root) and out.resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
+                "put runs elsewhere, for example `out` ../runs",
+            )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`")
+
+
+def make_out(out: Path) -> None:
+    """Make the folder that runs are put into, before anything takes time. Raises OutputError where it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
+        ) from error
+
+
 def create_run(
     settings: TrainSettings,
     card: ModelCard,
     splits: Splits,
     *,
     data_root: Path,
+    places: Sequence[Path],
     more: Mapping[str, Any] | None = None,
 ) -> Run:
     """A new run folder with config.json and split.csv in it; a folder that exists is never used again.
 
-    `more` is what config.json holds beside what every run's does.
+    The samples of `splits` lie below `data_root`; `places` are the folders and manifests that name them. `more` is what
+    config.json holds beside what every run's does.
 
     Raises:
         OutputError: it cannot be made.
     """
-    data = re.sub(r"[^\w.-]+", "_", str(card.data["name"])).strip("._") or "data"
+    data = re.sub(r"[^\w.+-]+", "_", str(card.data["name"])).strip("._") or "data"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{data}-{card.backbone}-{card.strategy}-{stamp}"
     try:
@@ -138,7 +162,7 @@ def create_run(
             f"cannot make a run folder in {settings.out}: {error.strerror}",
             "choose another folder with `out`",
         ) from error
-    begin_run(run, settings, card, splits, data_root=data_root, more=more)
+    begin_run(run, settings, card, splits, data_root=data_root, places=places, more=more)
     return run
 
 
@@ -149,6 +173,7 @@ def begin_run(
     splits: Splits,
     *,
     data_root: Path,
+    places: Sequence[Path],
     more: Mapping[str, Any] | None = None,
 ) -> None:
     """Write split.csv and config.json into the folder of a run, which is there. Raises OutputError."""
@@ -158,6 +183,8 @@ def begin_run(
         "settings": plain_settings(settings),
         "strategy": card.strategy,
         "data_root": str(data_root.resolve()),
+        # Not resolved: what a manifest names is relative to where it was named, be it a link.
+        "data_sources": [str(place.absolute()) for place in places],
         "card": card.to_json(),
         "git_revision": git_revision(),
         **(more or {}),

@@ -17,7 +17,15 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import update_bn
 
-from edge_data import ImageStore, Splits, default_cache_bytes, find_augmentation, read_split
+from edge_data import (
+    ImageStore,
+    Splits,
+    default_cache_bytes,
+    find_augmentation,
+    read_split,
+    run_places,
+    scan_as_trained,
+)
 from edge_runtime import (
     RUNS_FOLDER,
     Accuracy,
@@ -32,7 +40,6 @@ from edge_runtime import (
     Silence,
     UsageError,
     headline,
-    scan,
     usable_cores,
     write_json,
 )
@@ -41,7 +48,7 @@ from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches, training_batches
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.criterion import choose_criterion, rank, value_of, written
-from edge_train.run.run_folder import create_run, finish_run
+from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import choose_device, git_revision, now, versions
@@ -132,8 +139,8 @@ def average(
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     torch.set_num_threads(threads := threads or usable_cores())
     first, splits = _check_runs(runs)
-    root = _find_images(runs, first.card)
-    _check_out(out, root)
+    root, places = _find_images(runs, first.card)
+    check_out(out, places)
     store = ImageStore(root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
     criterion, why = choose_criterion(_settings(runs[0], out).best_by, splits.train, splits.val)
     judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion)
@@ -145,7 +152,7 @@ def average(
         raise _no_better(steps)
     judge.load(soup)
     card, metrics = _measure(steps, judge)
-    run = create_run(_settings(steps[0].run, out), card, splits, data_root=root)
+    run = create_run(_settings(steps[0].run, out), card, splits, data_root=root, places=places)
     write_json(run.config, {**run.read_config(), STRATEGY: [step.to_json() for step in steps]})
     # No epoch made these weights.
     save_checkpoint(run.best, Checkpoint(card, judge.network.state_dict(), 0, {}))
@@ -326,26 +333,17 @@ def _facts(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _find_images(runs: Sequence[Run], card: ModelCard) -> Path:
-    """The first folder one of the runs was trained on that is there, with the images as they were."""
-    places = dict.fromkeys(str(run.read_config().get("data_root") or "") for run in runs)
-    there = [Path(place) for place in places if place and Path(place).is_dir()]
+def _find_images(runs: Sequence[Run], card: ModelCard) -> tuple[Path, tuple[Path, ...]]:
+    """What the images lie below and what names them: the first data of a run that is there, as it was in training."""
+    several = dict.fromkeys(run_places(run.read_config()) for run in runs)
+    there = [places for places in several if places and all(place.exists() for place in places)]
     if not there:
         raise DataError(f"the images that {runs[0].path} was trained on are gone", "put them back where they were")
-    for root in there:
-        if scan(root, labels=card.labels).fingerprint == card.data.get("fingerprint"):
-            return root
-    raise DataError(f"the images in {there[0]} have changed since {runs[0].path} was trained", "train again")
-
-
-def _check_out(out: Path, root: Path) -> None:
-    if out.resolve().is_relative_to(root.resolve()):
-        raise UsageError(
-            f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
-            "put runs elsewhere, for example `out` ../runs",
-        )
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`")
+    for places in there:
+        folders = scan_as_trained(places, card)
+        if folders.fingerprint == card.data.get("fingerprint"):
+            return folders.root, places
+    raise DataError(f"the images in {there[0][0]} have changed since {runs[0].path} was trained", "train again")
 
 
 def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, dict[str, Metrics]]:

@@ -167,7 +167,7 @@ def _value(criterion: Criterion, figures: Mapping[str, Any]) -> float | None:
 
 def _make_folder(out: Path, data: str, backbone: str) -> Path:
     """A new folder in `out`, named as runs are; one that exists is never used again. Raises OutputError."""
-    data = re.sub(r"[^\w.-]+", "_", data).strip("._") or "data"
+    data = re.sub(r"[^\w.+-]+", "_", data).strip("._") or "data"
     name = f"comparison-{data}-{backbone}-{datetime.now():%Y%m%d-%H%M%S}"
     for number in range(1, 1000):
         folder = out / (name if number == 1 else f"{name}-{number}")

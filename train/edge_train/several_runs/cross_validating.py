@@ -38,7 +38,7 @@ def cross_validate(settings: TrainSettings, progress: Progress, started: float) 
     _require_one_process()
     job = prepare(settings, progress)
     more = {"views": choose_views(job)}
-    run = create_run(job.settings, job.card, job.splits, data_root=job.store.root, more=more)
+    run = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     progress.say(f"run {run.path}")
     return _go_on(job, run, started)
 
@@ -126,7 +126,7 @@ def _fold_runs(job: Job, run: Run) -> tuple[Run, ...]:
         _make(fold.path)
         more = {"fold": {"number": number + 1, "of": count}}
         card = _fold_card(job, number + 1, count)
-        begin_run(fold, settings, card, split, data_root=job.store.root, more=more)
+        begin_run(fold, settings, card, split, data_root=job.store.root, places=job.places, more=more)
     return runs
 
 
