@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edge_data.sets.cache import cache_folder
     from edge_data.sets.downloading import OnBytes, download, promised_hash
     from edge_data.sets.find import DATA_SETS, DataSource, find_data
+    from edge_data.sets.folds import assign_folds, pool_data
     from edge_data.sets.group_by import check_group_by
     from edge_data.sets.grouped_split import is_found, split_data
     from edge_data.sets.held_out import EvaluationData, choose_evaluation
