@@ -129,9 +129,14 @@ def _shape(field: SettingField) -> Literal["word", "time", "counts", "several", 
         return "scaled"
     if field.name.endswith("_s"):
         return "time"
-    if Ellipsis in get_args(field.kind):
+    if Ellipsis in get_args(_parts(field.kind)):
         return "counts" if field.kind == tuple[int | None, ...] else "several"
     return "plain"
+
+
+def _parts(kind: Any) -> Any:
+    """The tuple that a field may hold where it holds one value or several; else its type."""
+    return next((each for each in get_args(kind) if Ellipsis in get_args(each)), kind)
 
 
 def _parameter(field: SettingField) -> Parameter:
@@ -145,7 +150,7 @@ def _parameter(field: SettingField) -> Parameter:
         case "counts":
             kind, default = str, None
         case "several":
-            kind, default = list[get_args(kind)[0]], None  # type: ignore[misc]
+            kind, default = list[get_args(_parts(kind))[0]], None  # type: ignore[misc]
         case "scaled":
             number = default / field.setting.unit
             kind, default = float, int(number) if number.is_integer() else number
@@ -170,7 +175,7 @@ def _parsed(field: SettingField, value: Any) -> Any:
         case "counts":
             return field.default if value is None else parse_counts(field.flag, value)
         case "several":
-            return tuple(value or ())
+            return tuple(value) if value else field.default
         case "scaled":
             # Here, since the message is in the flag's unit.
             field.check(value, field.flag, unit=field.setting.unit)

@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     )
     from edge_runtime.extras import EXTRAS, missing_package, package_version, require_extra
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
-    from edge_runtime.files.class_folders import ClassFolders, Sample, find_images, scan
-    from edge_runtime.files.csv_cells import csv_cell
+    from edge_runtime.files.class_folders import find_images
+    from edge_runtime.files.csv_cells import csv_cell, quoted_text
+    from edge_runtime.files.manifest_rows import is_manifest
     from edge_runtime.files.mjpeg import read_frames
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
+    from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample
+    from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
     from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind
@@ -57,7 +60,15 @@ if TYPE_CHECKING:
         read_meminfo,
         usable_cores,
     )
-    from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+    from edge_runtime.model.card import (
+        EMBEDDING_NAME,
+        INPUT_NAME,
+        METADATA_KEY,
+        OUTPUT_NAME,
+        ModelCard,
+        OperatingPoint,
+        headline,
+    )
     from edge_runtime.model.classifier import Classifier
     from edge_runtime.model.image_classifier import ImageClassifier
     from edge_runtime.model.int8_file import int8_origin
@@ -72,7 +83,17 @@ if TYPE_CHECKING:
     from edge_runtime.scores.drift import Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
     from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
-    from edge_runtime.scores.metrics import Metrics, calibration_bins, measure
+    from edge_runtime.scores.metrics import (
+        ClassMetrics,
+        Metrics,
+        brier_score,
+        calibration_bins,
+        expected_calibration_error,
+        log_loss,
+        measure,
+    )
+    from edge_runtime.scores.ranking import auroc
+    from edge_runtime.scores.thresholds import MIN_SENSITIVITY, check_positive, choose_operating_point, measure_at
     from edge_runtime.settings import (
         Seed,
         Setting,

@@ -12,6 +12,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "bench": ("matplotlib",),
+    "parquet": ("pyarrow",),
     "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
 }
 

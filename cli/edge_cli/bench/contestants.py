@@ -33,7 +33,9 @@ class Choice:
     against: Annotated[
         str | None, Setting("Run them also by torch, torchscript, openvino, or all of them.", "A,B", WHAT)
     ] = None
-    data: Annotated[str | None, Setting("Measure accuracy on these labelled images.", "DIR", WHAT)] = None
+    data: Annotated[
+        tuple[str, ...], Setting("Measure accuracy on these labelled images; several are one set.", "DIR|FILE", WHAT)
+    ] = ()
     keep_models: Annotated[Path | None, Setting("Keep the exported backbones there.", "DIR", WHAT)] = None
 
     @property
@@ -63,7 +65,7 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     if backbones:
         require_extra("export")
     contestants = _named(choice, console) if choice.names_models else []
-    if choice.data is not None:
+    if choice.data:
         contestants = [_scored(contestant, choice) for contestant in contestants]
         if backbones:
             # Found out before minutes go into exporting.
@@ -89,7 +91,7 @@ def say_origins(contestants: Sequence[Contestant], console: Console) -> None:
 
 
 def choose_pictures(
-    images: Sequence[Path], data: str | None, contestants: Sequence[Contestant], console: Console
+    images: Sequence[Path], data: Sequence[str], contestants: Sequence[Contestant], console: Console
 ) -> tuple[tuple[Path, ...], str]:
     """The pictures to classify, and where they come from: those named, some of `data` or of what a run set aside.
 
@@ -100,9 +102,9 @@ def choose_pictures(
     """
     if images:
         return tuple(images), ", ".join(str(image) for image in images)
-    if data is not None:
-        root, found = _pictures_of(data)
-        return _some(found, f"of {root}", console)
+    if data:
+        names, found = _pictures_of(data)
+        return _some(found, f"of {names}", console)
     for contestant in contestants:
         own = _own_images(contestant)
         if own is not None:
@@ -111,16 +113,17 @@ def choose_pictures(
     return (), ""
 
 
-def _pictures_of(data: str) -> tuple[Path, list[Path]]:
-    """The folder that `--data` names, and its pictures; raises DataError where there is none."""
+def _pictures_of(data: Sequence[str]) -> tuple[str, list[Path]]:
+    """The folders and manifests that `--data` names, in words, and their pictures; DataError where there is none."""
     from edge_data import find_data
-    from edge_runtime import find_images
+    from edge_runtime import find_all_images
 
-    root = find_data(data).root
-    found = find_images(root)
+    places = find_data(data).places
+    names = " and ".join(map(str, places))
+    found = find_all_images(places)
     if not found:
-        raise DataError(f"{root} has no pictures", "name another folder with --data")
-    return root, found
+        raise DataError(f"{names} has no pictures", "name another folder with --data")
+    return names, found
 
 
 def _named(choice: Choice, console: Console) -> list[Contestant]:
@@ -145,9 +148,9 @@ def _scored(contestant: Contestant, choice: Choice) -> Contestant:
         raise UsageError(
             f"{contestant.model} says no labels, so its accuracy cannot be measured", "leave out --data, or this file"
         )
-    root = find_data(choice.data or "").root
+    places = find_data(choice.data).places
     run = Run(contestant.model.parent)
-    images = choose_evaluation(contestant.card, run if run.config.is_file() else None, root, None)
+    images = choose_evaluation(contestant.card, run if run.config.is_file() else None, places, None)
     return replace(contestant, images=images)
 
 

@@ -50,7 +50,13 @@ def export(
     ] = None,
     out: Annotated[Path | None, flag("--out", "File to write.", "FILE", default="in the run folder")] = None,
     data: Annotated[
-        Path | None, flag("--data", "Where the images are now.", "DIR", default="where they were in training")
+        list[Path] | None,
+        flag(
+            "--data",
+            "Where the images are now: the folder, the manifest, or all of several.",
+            "DIR|FILE",
+            default="where they were in training",
+        ),
     ] = None,
     options: Options,
     json_: JsonFlag = False,

@@ -12,6 +12,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
+from edge_cli.split_scores import at_threshold_line, class_line, headline_text, threshold_line
 from edge_runtime import one_line
 
 if TYPE_CHECKING:
@@ -141,8 +142,17 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     for member in card.members:
         figures = member.get("metrics", {}).get("val", {})
         lines.append(("member", f"{member.get('run')}: {member.get('backbone')}, val {_figures(figures) or 'unknown'}"))
+    if quoted := headline_text(card.metrics):
+        lines.append(("headline", quoted))
     for split, figures in card.metrics.items():
         lines.append((split, _figures(figures)))
+        rows = figures.get("per_class")
+        lines += [("", class_line(row)) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if card.operating_point is not None:
+        lines.append(("threshold", threshold_line(card.operating_point.to_json())))
+        for split, figures in card.metrics.items():
+            shown = figures.get("at_threshold")
+            lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []
     if card.parity:
         lines.append(("parity", _figures(card.parity)))
         whole = card.parity.get("validation")
@@ -164,7 +174,9 @@ def _whole_split(whole: Mapping[str, Any]) -> str:
 def _figures(figures: Mapping[str, Any]) -> str:
     """Names and values on one line; rows and lists of a card are for programs."""
     return ", ".join(
-        f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+        f"{key.replace('_', ' ')} {value:.4g}"
+        if isinstance(value, float)
+        else f"{key.replace('_', ' ')} {'–' if value is None else value}"
         for key, value in figures.items()
         if not isinstance(value, (list, dict))
     )

@@ -16,7 +16,18 @@ from edge_data.sets.find import find_data
 from edge_data.sets.image_store import ImageStore
 from edge_data.sets.picture_size import input_size, typical_short_side_px
 from edge_data.sets.splits import split
-from edge_runtime import DataError, ImageError, Preprocessing, Progress, Sample, Silence, UsageError, decode, scan
+from edge_runtime import (
+    DataError,
+    ImageError,
+    LabelFrom,
+    Preprocessing,
+    Progress,
+    Sample,
+    Silence,
+    UsageError,
+    decode,
+    scan,
+)
 
 ALL_PRESETS = "all"
 _USUAL_PX = 224
@@ -43,11 +54,12 @@ class _Column(NamedTuple):
 
 
 def write_preview(
-    data: str,
+    data: str | Sequence[str],
     out: Path,
     *,
     augment: str = ALL_PRESETS,
     image_size: int | None = None,
+    label_from: LabelFrom = "top",
     seed: int = 0,
     images: int = 4,
     draws: int = 6,
@@ -61,7 +73,7 @@ def write_preview(
 
     Raises:
         UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content.
-        DataError: `data` is no data folder.
+        DataError: `data` is no data folder, no manifest, nor several that are one set.
         ImageError: none of the training images can be read.
         OutputError: `out` cannot be written.
     """
@@ -70,15 +82,15 @@ def write_preview(
         raise UsageError(f"a preview of {images} images with seed {seed}", "give at least one image, and a seed from 0")
     check_png_target(out)
     source = find_data(data)
-    folders = scan(source.root)
+    folders = scan(source.places, label_from=label_from)
     training = split(folders, seed=seed).train
-    chosen = _choose(source.root, training, images, seed, progress or Silence())
+    chosen = _choose(folders.root, training, images, seed, progress or Silence())
     # The contract training chooses for a backbone of the usual kind: 224 px, bilinear.
     typical = typical_short_side_px(folders)
     size, whole = input_size(typical, _USUAL_PX, asked_px=image_size, set_px=source.image_size_px)
     resize_px = size if whole else round(size * _RESIZE_RATIO)
     contract = Preprocessing(resize_px=resize_px, height_px=size, width_px=size, interpolation="bilinear")
-    store = ImageStore(source.root, contract, cache_bytes=0, threads=1)
+    store = ImageStore(folders.root, contract, cache_bytes=0, threads=1)
     rows = []
     for index in chosen:
         sample = training[index]

@@ -12,10 +12,11 @@ AUTO, NONE, FOLDER = "auto", "none", "folder"
 
 def name_groups(folders: ClassFolders, paths: Sequence[str], by: str) -> list[str]:
     """The group of each path as `by` names it, "" for none; no file is opened. Raises what `group_pictures` raises."""
+    if names_column(folders, by):
+        return [folders.groups.get(path, "") for path in paths]
     if by in (AUTO, NONE):
         return [""] * len(paths)
-    above_class = 1 if "all" in folders.splits else 2
-    below = ["/".join(path.split("/")[above_class:]) for path in paths]
+    below = [folders.below_class(path) for path in paths]
     levels = _levels(by)
     if levels:
         names = [
@@ -35,6 +36,11 @@ def name_groups(folders: ClassFolders, paths: Sequence[str], by: str) -> list[st
     if lost:
         raise DataError(f"`group_by` {by}: {len(lost):,} of {len(paths):,} images {where}, {lost[0]!r} for one", hint)
     return [name or "" for name in names]
+
+
+def names_column(folders: ClassFolders, by: str) -> bool:
+    """Whether the groups are those of a manifest's column: the one that `by` is called like, or `group` by itself."""
+    return bool(folders.group_column) and (by == AUTO or by.strip().lower() == folders.group_column)
 
 
 def check_group_by(by: str) -> None:

@@ -27,9 +27,9 @@ def group_pictures(
 
     Copies and near copies are one group always, but with `by` "none". `by` joins others: "folder" those in one folder
     below the class ("folder:2" the first two), any other text those for which that regular expression finds the same
-    in the path below the class (its first group, or all it matches). `column` names the groups instead, by path. An
-    empty name stands alone. A group of copies is called like its first picture in natural order, so that those added
-    behind it change nothing.
+    in the path below the class (its first group, or all it matches). The column `group` of a manifest names groups by
+    itself, and another one that `by` is called like; `column` names them instead, by path. An empty name stands alone.
+    A group of copies is called like its first picture in natural order, so that those added behind it change nothing.
 
     Raises:
         UsageError: `by` is no regular expression.
@@ -41,7 +41,7 @@ def group_pictures(
     named = name_groups(folders, paths, by) if column is None else [column.get(path, "") for path in paths]
     looks = look_at(folders.root, paths, progress or Silence(), threads=threads or usable_cores())
     names = join_groups(paths, named, alike(looks))
-    if by != AUTO and len(names) > 1 and len(set(names)) == 1:
+    if any(named) and len(names) > 1 and len(set(names)) == 1:
         raise DataError(
             f"`group_by` {by} puts all {len(names):,} images into one group, {names[0]!r}",
             "let it name what tells patients, cameras or films apart, patient(\\d+) for example",

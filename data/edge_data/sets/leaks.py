@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_data.sets.group_by import AUTO, NONE, name_groups
+from edge_data.sets.group_by import AUTO, NONE, name_groups, names_column
 from edge_data.sets.groups import alike, join_groups
 from edge_data.sets.looks import LookBook
 from edge_data.sets.sides import HELD
@@ -53,7 +53,8 @@ def find_leaks(folders: ClassFolders, splits: Splits, book: LookBook, group_by: 
     learned: dict[str, str] = {}
     for sample in splits.train:
         learned.setdefault(group_of[sample.path], sample.path)
-    why = "the same or nearly" if group_by == AUTO else f"the same, nearly, or of one group by {group_by}"
+    by = folders.group_column if names_column(folders, group_by) else group_by
+    why = "the same or nearly" if by == AUTO else f"the same, nearly, or of one group by {by}"
     leaks = []
     for split in (split for split in HELD if split in folders.splits):
         held = getattr(splits, split)

@@ -55,9 +55,9 @@ def split(
     elif "train" not in found:
         raise DataError(f"{folders.root} has no train split", "give a folder with train/CLASS/ or with class folders")
     elif "val" in found:
-        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(found))
+        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(folders))
     else:
-        made = _set_aside(found, seed, groups)
+        made = _set_aside(folders, seed, groups)
     if not made.val:
         things = "groups" if groups else "images"
         raise DataError(
@@ -182,26 +182,28 @@ def _split_flat(samples: Sequence[Sample], seed: int, groups: Mapping[str, str])
     return Splits(train, val, test, f"split 80/10/10 by class with seed {seed}{_kept(groups)}", groups=groups)
 
 
-def _set_aside(found: Mapping[str, Sequence[Sample]], seed: int, groups: Mapping[str, str]) -> Splits:
-    sides = assign(found["train"], groups, seed=seed, held=HELD[:1])
-    how = f"10 % of {_folder(found['train'])}/ set aside as validation with seed {seed}{_kept(groups)}; "
-    rest = {"test": found["test"]} if "test" in found else {}
-    test = tuple(found.get("test", ()))
-    return Splits(_ordered(sides["train"]), _ordered(sides["val"]), test, how + _as_found(rest), groups=groups)
+def _set_aside(folders: ClassFolders, seed: int, groups: Mapping[str, str]) -> Splits:
+    sides = assign(folders.splits["train"], groups, seed=seed, held=HELD[:1])
+    how = f"10 % of {_word(folders, 'train')} set aside as validation with seed {seed}{_kept(groups)}; "
+    test = tuple(folders.splits.get("test", ()))
+    how += _as_found(folders, ("test",))
+    return Splits(_ordered(sides["train"]), _ordered(sides["val"]), test, how, groups=groups)
 
 
 def _kept(groups: Mapping[str, str]) -> str:
     return f", {len(groups):,} images kept together in {len(set(groups.values())):,} groups" if groups else ""
 
 
-def _folder(samples: Sequence[Sample]) -> str:
-    return samples[0].path.split("/")[0]
+def _word(folders: ClassFolders, name: str) -> str:
+    """The split's folder, or its name where it is written in a list."""
+    return f"{folders.splits[name][0].path.split('/')[0]}/" if folders.is_one_folder else name
 
 
-def _as_found(found: Mapping[str, Sequence[Sample]]) -> str:
+def _as_found(folders: ClassFolders, wanted: Sequence[str] = _NAMES) -> str:
+    found = [name for name in wanted if name in folders.splits]
     if not found:
         return "no test split"
-    names = [f"{_folder(found[name])}/" for name in _NAMES if name in found]
+    names = [_word(folders, name) for name in found]
     text = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     return f"{text} as found" if "test" in found else f"{text} as found; no test split"
 

@@ -77,7 +77,7 @@ class Predictor(ImageClassifier):
 
     def predict(self, image: ImageSource, *, colour: Colour = "rgb") -> Prediction:
         probabilities = self.probabilities(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
-        return Prediction(describe_source(image), self.labels, probabilities)
+        return Prediction(describe_source(image), self.labels, probabilities, self.card.operating_point)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._probabilities(pixels, self._graph)
@@ -178,7 +178,8 @@ class Predictor(ImageClassifier):
                 yield _outcome(waiting.popleft().result, on_error)
 
     def _answer(self, name: str, decode: Callable[[], NDArray[np.uint8]], graph: Graph) -> Prediction:
-        return Prediction(name, self.labels, self._probabilities(decode()[np.newaxis], graph)[0])
+        row = self._probabilities(decode()[np.newaxis], graph)[0]
+        return Prediction(name, self.labels, row, self.card.operating_point)
 
     def _in_batches(
         self, images: Iterator[ImageSource], batch_size: int, on_error: str
@@ -202,7 +203,7 @@ class Predictor(ImageClassifier):
         rows = iter(self.probabilities(np.stack(good)) if good else ())
         for name, pixels in decoded:
             if not isinstance(pixels, ImageError):
-                yield Prediction(name, self.labels, next(rows))
+                yield Prediction(name, self.labels, next(rows), self.card.operating_point)
             elif on_error == "raise":
                 raise pixels
             else:

@@ -26,7 +26,25 @@ CARD = ModelCard(
     strategy="fine-tune",
     precision="int8",
     temperature=1.5,
-    metrics={"val": {"accuracy": 0.875, "n": 16, "expected_calibration_error": 0.04}},
+    metrics={
+        "val": {
+            "accuracy": 0.875,
+            "n": 16,
+            "auroc": None,
+            "expected_calibration_error": 0.04,
+            "per_class": [
+                {
+                    "label": "bee",
+                    "recall": 0.75,
+                    "recall_interval_95": [0.5, 0.9],
+                    "specificity": None,
+                    "specificity_interval_95": None,
+                    "auroc": 0.9,
+                    "support": 12,
+                }
+            ],
+        }
+    },
     parity={
         "images": 16,
         "hostile_images": 5,
@@ -60,7 +78,9 @@ def test_a_person_sees_what_matters(edge: Any, model: Path) -> None:
         "3: ant, bee, crane fly",
         "int8, drop points 0.5",
         "short side to 36 px (bicubic), centre crop 32×32",
-        "accuracy 0.875, n 16",
+        "headline       val accuracy 87.5% (n 16)",
+        "accuracy 0.875, n 16, auroc –, expected calibration error 0.04",
+        "bee: sensitivity 0.750 (0.500 to 0.900), specificity – (–), AUROC 0.900, n 12",
         "images 16, hostile images 5, max difference 2.5e-06",
         "checkpoint n 16, accuracy 0.8125",
         "insects-1: tiny, val accuracy 0.75",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_data.sets.group_by import check_group_by, name_groups
-from edge_runtime import ClassFolders, DataError, Sample, UsageError
+from edge_runtime import ClassFolders, DataError, Sample, UsageError, scan
 
 PATHS = ["ant/patient7/a.jpg", "ant/patient12/left/b.jpg", "bee/patient7/c.jpg"]
 
@@ -74,3 +74,28 @@ def test_what_is_no_regular_expression_is_refused(by: str) -> None:
 @pytest.mark.parametrize("by", ["auto", "none", "folder", "folder:2", r"cam(\d+)"])
 def test_what_names_groups_is_taken(by: str) -> None:
     check_group_by(by)
+
+
+def test_a_manifests_column_names_the_groups(tmp_path: Path) -> None:
+    for name in ("a/p1-1.jpg", "a/p1-2.jpg", "b/p2-1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("path,label,Group,camera\na/p1-1.jpg,x,g,1\na/p1-2.jpg,x,,2\nb/p2-1.jpg,y,g,2\n")
+    paths = ["a/p1-1.jpg", "a/p1-2.jpg", "b/p2-1.jpg"]
+    named = scan(manifest)
+    assert name_groups(named, paths, "auto") == ["g", "", "g"]
+    assert name_groups(named, paths, r"p(\d)") == ["1", "1", "2"]
+    assert name_groups(named, paths, "folder") == ["a", "a", "b"]
+    assert name_groups(named, paths, "none") == ["", "", ""]
+    by_camera = scan(manifest, group_column="Camera")
+    assert name_groups(by_camera, paths, "Camera") == ["1", "2", "2"]
+
+
+def test_folders_of_several_places_are_counted_below_each_class(tmp_path: Path) -> None:
+    for name in ("one/x/p1/1.jpg", "two/y/p1/1.jpg", "two/y/p2/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    both = scan([tmp_path / "one", tmp_path / "two"])
+    paths = [sample.path for sample in both.splits["all"]]
+    assert name_groups(both, paths, "folder") == ["p1", "p1", "p2"]

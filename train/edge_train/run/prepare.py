@@ -22,6 +22,8 @@ from edge_data import (
     find_leaks,
     is_found,
     read_split,
+    run_places,
+    scan_as_trained,
     split_data,
     without,
 )
@@ -32,7 +34,6 @@ from edge_runtime import (
     EdgeError,
     ImageError,
     ModelCard,
-    OutputError,
     Progress,
     Run,
     Silence,
@@ -51,6 +52,8 @@ from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
+from edge_train.run.run_folder import check_out, make_out
+from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
@@ -72,13 +75,16 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
     source = find_data(settings.data)
-    _check_out(settings.out, source.root)
-    folders = scan(source.root)
+    check_out(settings.out, source.places)
+    make_out(settings.out)
+    folders = scan(source.places, label_from=settings.label_from, group_column=settings.group_by)
     for found in folders.notes:
         progress.say(f"note: {found.text}")
     splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
     for note in splits.notes:
         progress.say(f"note: {note}")
+    if settings.positive is not None:
+        require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
     strategy, network, origin = _start_network(
@@ -108,6 +114,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
             "seed": settings.seed,
             "limit": settings.limit,
             "group_by": settings.group_by,
+            "label_from": settings.label_from,
             "pretrained": origin,
         },
         versions=versions(),
@@ -127,6 +134,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         precision=precision,
         teacher=teacher,
         world=world,
+        places=source.places,
     )
 
 
@@ -163,23 +171,6 @@ def _find_teacher(
     return load_teacher(
         find_run(settings.teacher), folders.labels, folders.fingerprint, splits, device=device, precision=precision
     )
-
-
-def _check_out(out: Path, root: Path) -> None:
-    """Refuse, before anything takes time, to put runs where they cannot be, or among the images."""
-    try:
-        if out.resolve().is_relative_to(root.resolve()):
-            raise UsageError(
-                f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
-                "put runs elsewhere, for example `out` ../runs",
-            )
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`") from None
-    except OSError as error:
-        raise OutputError(
-            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
-        ) from error
 
 
 def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
@@ -310,17 +301,17 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         CheckpointError: the run's files are missing or damaged.
         DataError: its images are gone or changed.
     """
-    settings, root = _read_settings(run, run.read_config())
+    settings, places = _read_settings(run, run.read_config())
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
-    folders = scan(root, labels=card.labels)
+    folders = scan_as_trained(places, card)
     _require_same_images(run, folders.fingerprint, card)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
     plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
     network = checkpoint.build(dropout=settings.dropout)
     freeze(network, plan)
-    store = ImageStore(root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
+    store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
     found = read_split(run.split, card.labels)
     splits = _read_images(settings, store, found, progress, world)
     precision = _choose_precision(settings, device, plan, progress)
@@ -337,6 +328,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         precision=precision,
         teacher=_find_teacher(settings, folders, found, device, precision),
         world=world,
+        places=places,
     )
     return job, checkpoint
 
@@ -349,12 +341,12 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
         DataError: its images are gone or changed.
     """
     config = run.read_config()
-    settings, root = _read_settings(run, config)
+    settings, places = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
         raise _unusable(run, error) from error
-    data = settings.data if settings.data in DATA_SETS else str(root)
+    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     if card.strategy not in STRATEGIES:
         raise CheckpointError(
             f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
@@ -369,14 +361,16 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     return job
 
 
-def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, Path]:
-    """The settings in `config`, what config.json of `run` says, and the folder of its images."""
+def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, tuple[Path, ...]]:
+    """The settings in `config`, what config.json of `run` says, and the folders and manifests of its images."""
     try:
-        return TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])}), Path(
-            config["data_root"]
-        )
+        settings = TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])})
     except (KeyError, TypeError) as error:
         raise _unusable(run, error) from error
+    places = run_places(config)
+    if not places:
+        raise _unusable(run, KeyError("data_root"))
+    return settings, places
 
 
 def _unusable(run: Run, error: Exception) -> CheckpointError:
