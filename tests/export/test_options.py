@@ -25,7 +25,7 @@ from edge_data import choose_evaluation
 from edge_export import export, read_torchscript
 from edge_export.formats import quick_load as quick_load_module
 from edge_export.settings import ExportSettings
-from edge_runtime import Classifier, ModelCard, ParityError, Run, UsageError
+from edge_runtime import Classifier, ModelCard, ParityError, Run, UsageError, int8_arithmetic, int8_origin
 from edge_runtime.model.this_machine import quick_load_paths
 from edge_train import load_checkpoint, save_checkpoint, train
 from quick_training import Ear, quick_settings
@@ -65,6 +65,11 @@ def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
     card = Classifier(done.path).card
     assert card.precision == "int8" and card.quantization["calibration"]["images"] == 8
     assert card.parity["tolerance"] is None and card.parity["max_difference"] > 1e-4
+    arithmetic = card.quantization["arithmetic"]
+    assert (arithmetic["weight_bits"], arithmetic["measured_on"]) == (7, int8_arithmetic())
+    assert arithmetic["exact"]["n"] == 12 and arithmetic["exact"]["max_difference"] < 1e-5
+    origin = int8_origin(done.path)
+    assert origin is not None and origin.portable and not origin.elsewhere
     # What the card says of the file was measured on the file.
     assert card.metrics.keys() == {"val"} and card.metrics["val"]["accuracy"] == done.validation.whole.accuracy
     assert done.size_bytes < 0.5 * run.best.stat().st_size
@@ -91,6 +96,15 @@ def test_a_precision_over_its_budget_is_refused_and_leaves_no_file(run: Run, mon
         export(run, settings=ExportSettings(precision="fp16", max_drop_points=0))
     assert sorted(path.name for path in run.path.iterdir()) == before
     assert ModelCard
+
+
+def test_a_precision_without_a_conversion_is_refused(run: Run) -> None:
+    asked = ExportSettings()
+    # As one is that was added to the settings alone.
+    object.__setattr__(asked, "precision", "int4")
+    with pytest.raises(UsageError, match="`precision` int4 has no conversion"):
+        export(run, settings=asked)
+    assert not list(run.path.glob("*.onnx"))
 
 
 def test_fp16_is_half_the_file_and_agrees(run: Run) -> None:

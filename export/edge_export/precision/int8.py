@@ -207,12 +207,16 @@ def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.
     found = {name: (low, high) for name, (low, high) in ends.items()}
     scales = ExactScales(prepared.graph, found, nodes)
     rounded = {name: TensorData(lowest=low, highest=high) for name, low, high in scales.activations()}
-    overrides = {
+    overrides: dict[str, list[dict[str, Any]]] = {
         name: [
             {"axis": axis, "rmin": -size * LARGEST_WEIGHT, "rmax": size * LARGEST_WEIGHT, "reduce_range": True}
             for size in sizes.astype(np.float32)
         ]
         for name, axis, sizes in scales.weights()
+    }
+    overrides |= {
+        name: [{"rmin": np.float32(steps.range[0]), "rmax": np.float32(steps.range[1])}]
+        for name, steps in scales.summands()
     }
     model = onnx.ModelProto()
     model.CopyFrom(prepared)

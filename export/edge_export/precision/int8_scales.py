@@ -103,6 +103,13 @@ class ExactScales:
             thrice = given is not None and given.thrice and not (taken in self.steps and self.steps[taken].thrice)
             yield node.input[1], axis, _three_bits(least, unit=3.0 if thrice else 1.0)
 
+    def summands(self) -> Iterator[tuple[str, Steps]]:
+        """Each constant that is added to activations or multiplied with them, and its steps."""
+        for name in {each for node in self.nodes if node.op_type in ("Add", "Mul") for each in node.input}:
+            if name in self.constants:
+                values = numpy_helper.to_array(self.constants[name])
+                yield name, _smallest(float(values.min()), float(values.max()))
+
     def _choose(self, name: str) -> Steps:
         """The smallest steps that hold the range; an upper bound of a Clip, which the range replaces, is kept."""
         low, high = self.ranges[name]
@@ -111,8 +118,7 @@ class ExactScales:
         if maker is not None and maker.op_type == "GlobalAveragePool" and self._source(maker.input[0]) in self.ranges:
             return self._pooled(self._choose(self._source(maker.input[0])), low, high)
         weighted = maker is not None and maker.op_type in WEIGHTED_OPS
-        sizes = _sizes((high - low) / (_STEPS + 2 * _CUT_STEPS), thirds=weighted)
-        found = next(steps for size in sizes if (steps := _fit(size, low, high)) is not None)
+        found = _smallest(low, high, thirds=weighted)
         return found if found.range[1] <= bound else Steps(bound / _STEPS, 0)
 
     def _pooled(self, before: Steps, low: float, high: float) -> Steps:
@@ -147,6 +153,13 @@ class ExactScales:
         readers = [each for each in self.nodes if node.output[0] in each.input]
         cut = len(readers) == 1 and readers[0].op_type in _CUTTING_OPS
         return str((readers[0] if cut else node).output[0])
+
+
+def _smallest(low: float, high: float, *, thirds: bool = False) -> Steps:
+    """The smallest steps that hold a range and zero; with `thirds` they may be one and a half of a power of two."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    sizes = _sizes((high - low) / (_STEPS + 2 * _CUT_STEPS), thirds=thirds)
+    return next(steps for size in sizes if (steps := _fit(size, low, high)) is not None)
 
 
 def _sizes(least: float, *, thirds: bool) -> Iterator[float]:
