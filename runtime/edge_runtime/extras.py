@@ -8,13 +8,14 @@ from types import MappingProxyType
 
 from edge_runtime.errors import MissingExtraError
 
-_TRAIN = ("torch", "torchvision", "matplotlib", "jinja2")
+_TRAIN = ("torch", "torchvision", "matplotlib", "jinja2", "pillow_heif")
 EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "train": _TRAIN,
         "export": (*_TRAIN, "onnx", "onnxscript"),
         "bench": ("matplotlib",),
-        "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
+        "heic": ("pillow_heif",),
+        "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pillow_heif"),
     }
 )
 

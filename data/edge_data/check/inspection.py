@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -32,6 +34,7 @@ _ORIENTATION_TAG = 0x0112
 _PILLOW_FORMATS = tuple(
     plugin.format
     for plugin in (
+        AvifImagePlugin.AvifImageFile,
         BmpImagePlugin.BmpImageFile,
         GifImagePlugin.GifImageFile,
         JpegImagePlugin.JpegImageFile,
@@ -115,10 +118,18 @@ def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _header(data: bytes, picture: Image.Image) -> tuple[tuple[int, int], tuple[str, ...]]:
     """The full size in pixels, as stored, and the oddities; of a picture that decodes, so the size is no bomb's."""
     try:
-        with Image.open(BytesIO(data), formats=_PILLOW_FORMATS) as header:
+        with _opened(data) as header:
             return header.size, tuple(_oddities(header))
     except Exception:  # Pillow raises whatever comes on headers that decoding gets along without
         return picture.size, ()
+
+
+def _opened(data: bytes) -> Image.Image:
+    if format_of(data[:HEAD_BYTES]) != "HEIC":
+        return Image.open(BytesIO(data), formats=_PILLOW_FORMATS)
+    # Its opener is asked itself, and not registered with Pillow for the whole process.
+    header: Image.Image = import_module("pillow_heif").HeifImageFile(BytesIO(data))
+    return header
 
 
 def _oddities(header: Image.Image) -> Iterator[str]:

@@ -34,7 +34,7 @@ _SPLIT_OF = {
 }
 _LAYOUT = (
     "expected DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or DIR/CLASS/*.jpg to have it split; "
-    "images are jpg, jpeg, png, webp, bmp, tif, tiff or gif"
+    "images are jpg, jpeg, png, webp, heic, heif, avif, bmp, tif, tiff or gif"
 )
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"})
 _NAMES_SHOWN = 20
@@ -233,7 +233,7 @@ def _own_labels(root: Path, found: _Found) -> list[str]:
         if not files:
             raise DataError(
                 f"the class folder {root / found.prefix / name} has no images{_instead(found, name)}",
-                "add images or remove the folder; images are jpg, jpeg, png, webp, bmp, tif, tiff or gif",
+                "add images or remove the folder; images are jpg, jpeg, png, webp, heic, avif, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
         only = root / found.prefix / next(iter(found.classes))

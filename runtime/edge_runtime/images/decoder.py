@@ -1,7 +1,8 @@
 """Any image a user has -> upright 8-bit RGB, or an `ImageError` that says what is wrong with which file.
 
-The formats are JPEG (and MPO), PNG, GIF, BMP, WebP and TIFF, told apart by their first bytes: suffixes lie, and letting
-Pillow guess would put its rarer plugins (EPS starts Ghostscript) within reach of hostile files.
+The formats are JPEG (and MPO), PNG, GIF, BMP, WebP, TIFF, AVIF and HEIC, told apart by their first bytes:
+suffixes lie, and letting Pillow guess would put its rarer plugins (EPS starts Ghostscript) within reach of hostile
+files.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageChops
 
-from edge_runtime.errors import ImageError, ImageProblem, one_line
+from edge_runtime.errors import ImageError, ImageProblem, MissingExtraError, one_line
+from edge_runtime.extras import missing_package
+from edge_runtime.images.boxes import read_coded_picture
 from edge_runtime.images.kind import foreign_hint, image_kind
 from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
@@ -36,7 +39,7 @@ _FILE_BYTES_PER_PIXEL = 4
 
 # Calling the plugin's class imports that plugin and nothing else; `Image.open` on bytes imports five (6 of 45 ms cold).
 # JPEG's class is also MPO's first picture, without parsing the index of the others.
-_PLUGINS = {name.upper(): name for name in ("Jpeg", "Png", "Gif", "Bmp", "WebP", "Tiff")}
+_PLUGINS = {name.upper(): name for name in ("Jpeg", "Png", "Gif", "Bmp", "WebP", "Tiff", "Avif")}
 _HEAD_BYTES = 512
 
 _ORIENTATION_TAG = 0x0112
@@ -175,17 +178,17 @@ def _decode_file(
     if frame:
         _check_pixels((frame.width, frame.height), name, max_pixels)
         check_scans(file, frame, name)
+    coded = read_coded_picture(file, kind, name) if kind in ("AVIF", "HEIC") else None
     file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     quiet_decoding(kind)
-    plugin = _PLUGINS[kind]
-    image: Image.Image = getattr(import_module(f"PIL.{plugin}ImagePlugin"), f"{plugin}ImageFile")(file)
+    image: Image.Image = _plugin(kind, name)(_still(file, head))
     _check_pixels(image.size, name, max_pixels)
     if kind == "JPEG" and reduce_to_px:
         _reduce(image, reduce_to_px)
     if kind == "PNG":
         _rescale_colour_key(image, depth_bits=head[24])
-    check_memory(image, kind, head, name, max_pixels=max_pixels, file_bytes=file_bytes, frame=frame)
+    check_memory(image, kind, head, name, max_pixels=max_pixels, file_bytes=file_bytes, frame=frame or coded)
     image.load()
     turn = _turn(image)
     rgb = _rgb(image, name, background)
@@ -196,6 +199,27 @@ def _decode_file(
         check_turning(rgb, name, max_pixels=max_pixels)
         rgb = rgb.transpose(turn)
     return _without_metadata(rgb)
+
+
+def _plugin(kind: str, name: str) -> Any:
+    """The class that opens files of that kind."""
+    if kind == "HEIC":
+        if missing_package("heic"):
+            missing = MissingExtraError("heic", "pillow-heif")
+            raise ImageError(f"{name} is a HEIC photo: {missing.message}", missing.hint, "not-supported")
+        return import_module("pillow_heif").HeifImageFile
+    module = import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
+    if kind == "AVIF" and not module.SUPPORTED:
+        hint = "install Pillow from its wheel, which has AVIF, or convert the picture first"
+        raise ImageError(f"{name} is an AVIF image, which this build of Pillow does not read", hint, "not-supported")
+    return getattr(module, f"{_PLUGINS[kind]}ImageFile")
+
+
+def _still(file: IO[bytes], head: bytes) -> IO[bytes]:
+    # Of a moving AVIF Pillow would decode its track, whose frames may be of any size; `boxes` looked at the still one.
+    if head[4:12] != b"ftypavis":
+        return file
+    return BytesIO(head[:8] + b"avif" + file.read()[12:])
 
 
 def _decode_image(source: Image.Image, name: str, background: tuple[int, int, int], max_pixels: int) -> Image.Image:
