@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image, features
 
 from edge_runtime import ImageError, Preprocessing, decode
+from edge_runtime.images.profiles import rgb_profile
 
 __all__ = ["HANG_S", "mutated", "seeds"]
 
@@ -70,6 +71,11 @@ def seeds() -> dict[str, bytes]:
         "jpeg-grey": encoded(grey, "JPEG"),
         "mpo": encoded(image, "MPO", save_all=True, append_images=[other]),
     }
+    wide_colours = rgb_profile(((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), (0.3127, 0.329)))
+    profiled = {
+        "profile-jpeg": encoded(image, "JPEG", icc_profile=wide_colours),
+        "profile-tiff": encoded(clear, "TIFF", icc_profile=wide_colours),
+    }
     pngs = {
         "png": encoded(image, "PNG", exif=turned),
         "png-alpha": encoded(clear, "PNG"),
@@ -102,7 +108,7 @@ def seeds() -> dict[str, bytes]:
         "tiff-float": encoded(grey.convert("F"), "TIFF"),
         "tiff-cmyk": encoded(image.convert("CMYK"), "TIFF"),
     }
-    return {**jpegs, **pngs, **others, **tiffs, **_coded(image, clear, grey, turned)}
+    return {**jpegs, **profiled, **pngs, **others, **tiffs, **_coded(image, clear, grey, turned)}
 
 
 def _coded(image: Image.Image, clear: Image.Image, grey: Image.Image, turned: Image.Exif) -> dict[str, bytes]:

@@ -58,7 +58,7 @@ def test_a_person_sees_what_matters(edge: Any, model: Path) -> None:
     for said in (
         "3: ant, bee, crane fly",
         "int8, drop points 0.5",
-        "short side to 36 px (bicubic), centre crop 32×32",
+        "upright sRGB, alpha on [255, 255, 255]; short side to 36 px (bicubic), centre crop 32×32",
         "accuracy 0.875, n 16",
         "images 16, hostile images 5, max difference 2.5e-06",
         "checkpoint n 16, accuracy 0.8125",
