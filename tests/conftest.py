@@ -14,6 +14,8 @@ import pytest
 
 # Read when onnxruntime loads: the suite, too, tells nobody of itself.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# As an installed package, which is compiled once: without its bytecode each process started here compiles 100 modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))
@@ -66,6 +68,18 @@ def cifar10() -> Path:
 def flowers() -> Path:
     """Five classes of flowers in flat class folders."""
     return unpacked("flowers128")
+
+
+@pytest.fixture(scope="session")
+def xrays() -> Path:
+    """Chest X-rays of three kinds: 251 to train on and 66 to validate with, some of them on both sides."""
+    return unpacked("chest_xray")
+
+
+@pytest.fixture(scope="session")
+def recyclables() -> Path:
+    """Things on white in six classes, flat."""
+    return unpacked("recyclables")
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,10 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
-from edge_benchmarks.models.sourced_accuracy import LabelledImages, SourcedAccuracy, recorded_accuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, recorded_accuracy
 from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
 from edge_benchmarks.settings import BenchSettings
+from edge_data import EvaluationData
 from edge_runtime import (
     CheckpointError,
     EdgeError,
@@ -66,11 +67,6 @@ class _Entry:
             yield
         except (ModelError, CheckpointError) as error:
             self.error = error
-
-    def saw(self, throttled: tuple[str, ...] | None) -> None:
-        """Note what held the machine back after a turn."""
-        if throttled is not None:
-            self.throttled = tuple(dict.fromkeys((*(self.throttled or ()), *throttled)))
 
 
 def bench(
@@ -118,12 +114,7 @@ def bench(
     )
 
 
-TASKS = {
-    "preprocess": "decoding",
-    "latency": "inference",
-    "end_to_end": "end to end",
-    "throughput": "throughput",
-}
+TASKS = {"preprocess": "decoding", "latency": "inference", "end_to_end": "end to end", "throughput": "throughput"}
 
 
 def _with_images(settings: BenchSettings, folder: Path) -> BenchSettings:
@@ -224,7 +215,8 @@ class _Work:
         return take
 
     def _saw(self, entry: _Entry) -> None:
-        entry.saw(self.monitor.throttled())
+        if (throttled := self.monitor.throttled()) is not None:
+            entry.throttled = tuple(dict.fromkeys((*(entry.throttled or ()), *throttled)))
 
     def evaluate(self, entries: Sequence[_Entry]) -> None:
         """The accuracy of each file by each engine, once: threads do not change it."""
@@ -241,7 +233,7 @@ class _Work:
                     found[key] = self._score(entry, images)
                 entry.accuracy = found[key]
 
-    def _score(self, entry: _Entry, images: LabelledImages) -> SourcedAccuracy:
+    def _score(self, entry: _Entry, images: EvaluationData) -> SourcedAccuracy:
         self.progress.begin(f"accuracy of {entry.contestant.name}", len(images.samples))
         with Worker(entry.setup) as worker:
             found, unreadable = worker.evaluate(str(images.root), images.samples, self.progress.advance)

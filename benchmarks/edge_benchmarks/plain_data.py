@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
+from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, get_type_hints
 
@@ -13,14 +14,16 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin, ge
 class PlainData:
     """A frozen dataclass as one JSON object: a key for each field, and one for each figure that is made of them.
 
-    `computed` maps such a figure's key to the attribute that gives it.
+    `computed` maps such a figure's key to the attribute that gives it, `renamed` a field to its key where that is
+    another than its name.
     """
 
     computed: ClassVar[Mapping[str, str]] = {}
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def to_json(self) -> dict[str, Any]:
         """As the report carries it."""
-        places = {field.name: field.name for field in fields(self)} | dict(self.computed)
+        places = {self.renamed.get(field.name, field.name): field.name for field in fields(self)} | dict(self.computed)
         return {key: _plain(attrgetter(place)(self)) for key, place in places.items()}
 
     @classmethod
@@ -30,8 +33,9 @@ class PlainData:
         Raises KeyError, TypeError or ValueError where `value` is nothing like it.
         """
         kinds = get_type_hints(cls)
-        there = [each for each in fields(cls) if each.name in value or each.default is MISSING]
-        return cls(**{each.name: _read(kinds[each.name], value[each.name]) for each in there})
+        keys = {each.name: cls.renamed.get(each.name, each.name) for each in fields(cls)}
+        there = [each.name for each in fields(cls) if keys[each.name] in value or each.default is MISSING]
+        return cls(**{name: _read(kinds[name], value[keys[name]]) for name in there})
 
 
 def _plain(value: Any) -> Any:
@@ -39,6 +43,8 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, Path):
+        return str(value)
     return dict(value) if isinstance(value, Mapping) else value
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from edge_benchmarks.plain_data import PlainData
 from edge_runtime import Setting, UsageError, check_settings
@@ -102,13 +102,6 @@ class BenchSettings:
 
     def how(self) -> HowMeasured:
         """What of it a report keeps."""
-        return HowMeasured(
-            duration_s=self.duration_s,
-            least_runs=self.least_runs,
-            batch=self.batch,
-            cold_starts=self.cold_starts,
-            sustained_s=self.sustained_s,
-            cooldown_s=self.cooldown_s,
-            input=self.images_from,
-            images=len(self.images),
-        )
+        own: dict[str, Any] = {"input": self.images_from, "images": len(self.images)}
+        kept = [each.name for each in fields(HowMeasured) if each.name not in own]
+        return HowMeasured(**{name: getattr(self, name) for name in kept}, **own)

@@ -17,8 +17,8 @@ import numpy as np
 from edge_benchmarks import Table, build_fresh, choose_backbones
 from edge_benchmarks.machine.environment import read_environment
 from edge_export import Quantizer
-from edge_runtime import Classifier, Plan, take_turns, warm_up
-from shared import check, flags, say
+from edge_runtime import Classifier
+from shared import check, flags, say, time_by_turns
 
 DEFAULT = "resnet18,resnet50,mobilenet_v2,mobilenet_v3_small,efficientnet_b0"
 # How many times as fast as fp32 int8 has to be; the others may fall back to fp32.
@@ -59,9 +59,7 @@ def compare(name: str, folder: Path, seconds: float, threads: int) -> dict[str, 
             quantizer.write(paths[precision], mixed=precision == "int8-mixed")
     classifiers = [Classifier(path, threads=threads) for path in paths.values()]
     calls = [lambda one=one: one.probabilities(noise[:1]) for one in classifiers]
-    for call in calls:
-        warm_up(call, least_s=0.2)
-    timings = take_turns(calls, Plan(duration_s=seconds, rounds=20, least_runs=40, most_durations=3))
+    timings = time_by_turns(calls, seconds)
     ratios, rows = {}, []
     for (precision, path), timing in zip(paths.items(), timings, strict=True):
         ratios[precision] = timings[0].percentile_ms(50) / timing.percentile_ms(50)

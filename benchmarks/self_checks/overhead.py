@@ -24,7 +24,7 @@ import numpy as np
 
 from edge_benchmarks.measure.worker_driver import Worker
 from edge_benchmarks.models.engines import Setup
-from edge_runtime import Classifier, Plan, Timings, interleave, time_calls
+from edge_runtime import Classifier, Plan, interleave, time_calls
 from shared import at_least_1, check, flags, say, subject
 
 MOST_SHARE, MOST_US = 0.01, 20.0
@@ -135,16 +135,10 @@ def measure_pairs(setup: Setup, folder: Path, seconds: float, count: int) -> lis
             bare.turn(min(1.0, seconds), 10)
             turns = [worker.turn("latency"), bare.turn]
             # Whoever comes second meets the other's caches.
-            bench, by_hand = measure(turns, seconds, backwards=number % 2 == 1)
+            order = slice(None, None, -1 if number % 2 else 1)
+            bench, by_hand = interleave(turns[order], Plan(duration_s=seconds))[order]
         pairs.append(Pair(bench.p50_ms, by_hand.p50_ms, (bench.n, by_hand.n)))
     return pairs
-
-
-def measure(turns: Sequence[object], seconds: float, *, backwards: bool) -> list[Timings]:
-    """Both by turns, the second first where `backwards`; the timings in the order of `turns`."""
-    order = list(reversed(turns)) if backwards else list(turns)
-    found = interleave(order, Plan(duration_s=seconds))  # type: ignore[arg-type]
-    return list(reversed(found)) if backwards else found
 
 
 class BareLoop:

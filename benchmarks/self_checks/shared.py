@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edge_benchmarks.machine.environment import read_environment
 from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.program import exit_code
-from edge_runtime import UsageError, newest_run, require_extra, usable_cores
+from edge_runtime import Call, Plan, Timings, UsageError, newest_run, require_extra, take_turns, usable_cores, warm_up
 
 EXPORT_SCRIPT = """
 import sys
@@ -87,6 +87,13 @@ def default_model(folder: Path) -> Path:
     # In a process of its own: the peak of whatever is started counts what its parent held, and torch is large.
     subprocess.run([sys.executable, "-c", EXPORT_SCRIPT, str(folder)], check=True)
     return folder / "mobilenet_v2.onnx"
+
+
+def time_by_turns(calls: Sequence[Call], seconds: float) -> list[Timings]:
+    """Each of `calls` warmed up, then timed for so many seconds, by turns in this process."""
+    for call in calls:
+        warm_up(call, least_s=0.2)
+    return take_turns(calls, Plan(duration_s=seconds, rounds=20, least_runs=40, most_durations=3))
 
 
 def edge_command() -> list[str]:

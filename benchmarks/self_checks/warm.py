@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_benchmarks import Table
-from edge_runtime import Classifier, Plan, take_turns, warm_up
-from shared import check, flags, say, subject
+from edge_runtime import Classifier, warm_up
+from shared import check, flags, say, subject, time_by_turns
 
 TARGET = 1.10
-ROUNDS = 20
 
 
 def main() -> int:
@@ -94,10 +93,7 @@ class Program:
 def compare(program: Program, seconds: float) -> float:
     """How many times as long edge takes as bare Pillow and a bare session by themselves; prints all, by medians."""
     calls = program.calls()
-    for call in calls.values():
-        warm_up(call, least_s=0.2)
-    plan = Plan(duration_s=seconds, rounds=ROUNDS, least_runs=40, most_durations=3)
-    timings = dict(zip(calls, take_turns(list(calls.values()), plan), strict=True))
+    timings = dict(zip(calls, time_by_turns(list(calls.values()), seconds), strict=True))
     rows = [
         (name, *(f"{timing.percentile_ms(percent):.3f}" for percent in (50, 90)), str(timing.n))
         for name, timing in timings.items()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def fail(message: str, hint: str, code: int) -> int:
     """Say on stderr what is wrong and what to do, parameters as flags; gives `code` back."""
     message, hint = said_as_flags(message), said_as_flags(hint)
-    red, dim, off = ("\033[31m", "\033[2m", "\033[0m") if _colour(sys.stderr) else ("", "", "")
+    coloured = _is_terminal(sys.stderr) and "NO_COLOR" not in os.environ
+    red, dim, off = ("\033[31m", "\033[2m", "\033[0m") if coloured else ("", "", "")
     sys.stderr.write(f"{over_bar()}{red}error:{off} {message}\n")
     if hint:
         sys.stderr.write(f"{dim} hint:{off} {hint}\n")
@@ -129,10 +130,6 @@ class Console:
 def over_bar() -> str:
     """What a line on stderr begins with, so that a bar that is being drawn does not stand before it."""
     return "\r\033[K" if _is_terminal(sys.stderr) else ""
-
-
-def _colour(stream: Any) -> bool:
-    return _is_terminal(stream) and "NO_COLOR" not in os.environ
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -95,6 +95,22 @@ def option(name: str, annotated: Any) -> Any:
     return _option(SettingField(name, kind, None, setting))
 
 
+def flag(
+    name: str,
+    help: str,
+    metavar: str | None = None,
+    *,
+    panel: str | None = None,
+    default: str | None = None,
+    min: float | None = None,
+    max: float | None = None,
+) -> Any:
+    """The typer option `name`; `default` is what its help says of a parameter that is None without it."""
+    return typer.Option(
+        name, metavar=metavar, help=help, show_default=default or True, rich_help_panel=panel, min=min, max=max
+    )
+
+
 def said_as_flags(text: str) -> str:
     """`text` of the library, in which parameters stand in backticks, as the commands say it."""
     return as_flags(text, _flags)
@@ -113,9 +129,14 @@ def _shape(field: SettingField) -> Literal["word", "time", "counts", "several", 
         return "scaled"
     if field.name.endswith("_s"):
         return "time"
-    if Ellipsis in get_args(field.kind):
+    if Ellipsis in get_args(_parts(field.kind)):
         return "counts" if field.kind == tuple[int | None, ...] else "several"
     return "plain"
+
+
+def _parts(kind: Any) -> Any:
+    """The tuple that a field may hold where it holds one value or several; else its type."""
+    return next((each for each in get_args(kind) if Ellipsis in get_args(each)), kind)
 
 
 def _parameter(field: SettingField) -> Parameter:
@@ -129,22 +150,17 @@ def _parameter(field: SettingField) -> Parameter:
         case "counts":
             kind, default = str, None
         case "several":
-            kind, default = list[get_args(kind)[0]], None  # type: ignore[misc]
+            kind, default = list[get_args(_parts(kind))[0]], None  # type: ignore[misc]
         case "scaled":
-            kind, default = float, _whole(default / field.setting.unit)
+            number = default / field.setting.unit
+            kind, default = float, int(number) if number.is_integer() else number
     kind = kind | None if default is None else kind
     return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, _option(field)])
 
 
 def _option(field: SettingField) -> Any:
     setting = field.setting
-    return typer.Option(
-        field.flag,
-        metavar=setting.metavar,
-        help=setting.help,
-        show_default=setting.shown_default or True,
-        rich_help_panel=setting.panel,
-    )
+    return flag(field.flag, setting.help, setting.metavar, panel=setting.panel, default=setting.shown_default)
 
 
 def _parsed(field: SettingField, value: Any) -> Any:
@@ -159,13 +175,9 @@ def _parsed(field: SettingField, value: Any) -> Any:
         case "counts":
             return field.default if value is None else parse_counts(field.flag, value)
         case "several":
-            return tuple(value or ())
+            return tuple(value) if value else field.default
         case "scaled":
             # Here, since the message is in the flag's unit.
             field.check(value, field.flag, unit=field.setting.unit)
             return round(value * field.setting.unit) if field.kind is int else value * field.setting.unit
     return value
-
-
-def _whole(number: float) -> float:
-    return int(number) if number.is_integer() else number

@@ -38,6 +38,8 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
+# The verbs that are not called like their extra.
+_EXTRA_OF_VERB = {"compare": "train", "average": "train"}
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",
@@ -116,11 +118,8 @@ def main() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except BrokenPipeError:
-        _forget_output()
     except OSError as error:
-        _forget_output()
-        code = fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
+        code = _unwritable(error) or code
     if "torch" not in sys.modules or os.environ.get("WORLD_SIZE", "1") != "1":
         # Taking the interpreter down costs a tenth of `edge predict`'s time and gives nothing back; beside the threads
         # of torch's process group it now and then aborts.
@@ -140,17 +139,12 @@ def run() -> int:
         # typer and rich turn a broken pipe into this.
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        _forget_output()
-        return 0
-    except BrokenPipeError:
-        _forget_output()
-        return 0
+        return _unwritable(error.__context__)
     except OSError as error:
         # An error that names a file is a fault of ours; one that names none is a stream that takes no more.
         if error.filename is not None:
             raise
-        _forget_output()
-        return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
+        return _unwritable(error)
     except ImportError as error:
         return _unloadable(error, error.name or "")
     except RuntimeError as error:
@@ -172,7 +166,9 @@ def _unloadable(error: Exception, module: str) -> int:
     package = module.partition(".")[0]
     extras = [extra for extra, packages in EXTRAS.items() if package in packages]
     if isinstance(error, ModuleNotFoundError) and extras:
-        missing = MissingExtraError(extras[-1], module)
+        verb = " ".join(sys.argv[1:2])
+        own = _EXTRA_OF_VERB.get(verb, verb)
+        missing = MissingExtraError(own if own in extras else extras[-1], module)
         return fail(missing.message, missing.hint, missing.exit_code)
     if package.startswith("edge_"):
         raise error
@@ -191,6 +187,9 @@ def _usage(error: typer.TyperException) -> int:
     return fail(message, f"{path} --help lists what there is", getattr(error, "exit_code", 2))
 
 
-def _forget_output() -> None:
+def _unwritable(error: OSError) -> int:
     """The reader of our output has gone (`edge predict … | head`), or its disk is full: nothing is left to flush."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return 0
+    return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from edge_cli.flags import option
-from edge_runtime import Seed, Threads
+from edge_cli.flags import flag, option
+from edge_runtime import LabelFrom, Seed, Threads
 
-RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="RUN", help="Run folder, or its name below runs/.", show_default="newest")
-]
-ModelOption = Annotated[
-    Path | None, typer.Option("--model", metavar="FILE", help="Model file.", show_default="the newest run's model.onnx")
-]
+RunOption = Annotated[str | None, flag("--run", "Run folder, or its name below runs/.", "RUN", default="newest")]
+ModelOption = Annotated[Path | None, flag("--model", "Model file.", "FILE", default="the newest run's model.onnx")]
 ThreadsOption = Annotated[int | None, option("threads", Threads)]
 SeedOption = Annotated[int, option("seed", Seed)]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+JsonFlag = Annotated[bool, flag("--json", "Print one JSON document instead of a table.")]
+LabelFromOption = Annotated[
+    LabelFrom,
+    flag("--label-from", "Folder that names the class: the first below DIR or its split, or the image's own."),
+]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]

@@ -11,18 +11,11 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
-    from edge_export.exporting import export as export
-    from edge_export.formats.onnx_file import write_onnx as write_onnx
-    from edge_export.formats.torchscript_file import (
-        read_torchscript as read_torchscript,
-        write_torchscript as write_torchscript,
-    )
-    from edge_export.precision.int8 import Quantizer as Quantizer, to_int8 as to_int8
-    from edge_export.record import Exported as Exported
-    from edge_export.settings import (
-        FORMATS as FORMATS,
-        ExportFormat as ExportFormat,
-        ExportSettings as ExportSettings,
-    )
+    from edge_export.exporting import export
+    from edge_export.formats.onnx_file import write_onnx
+    from edge_export.formats.torchscript_file import read_torchscript, write_torchscript
+    from edge_export.precision.int8 import Quantizer, to_int8
+    from edge_export.record import Exported
+    from edge_export.settings import FORMATS, ExportFormat, ExportSettings
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from edge_data import read_split
+from edge_data import read_split, scan_as_trained
 from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, common_validation, read_members
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
@@ -18,7 +18,18 @@ from edge_export.proof.parity import Expected, expect
 from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
-from edge_runtime import ModelCard, ParityError, Progress, Run, Sample
+from edge_runtime import (
+    MIN_SENSITIVITY,
+    ModelCard,
+    OperatingPoint,
+    ParityError,
+    Progress,
+    Run,
+    Sample,
+    UsageError,
+    check_positive,
+    is_manifest,
+)
 from edge_train import find_backbone
 
 PARITY_IMAGES = 64
@@ -42,7 +53,9 @@ class ExportJob:
     progress: Progress
 
 
-def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, progress: Progress) -> ExportJob:
+def prepare(
+    runs: Sequence[Run], data: Path | Sequence[Path] | None, settings: ExportSettings, progress: Progress
+) -> ExportJob:
     """Load the checkpoints and run them on the pictures of the proof.
 
     Raises:
@@ -55,7 +68,7 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
         if not run.summary.is_file():
             progress.say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated")
     network, card = _build(members, settings)
-    root, samples = common_validation(members, data, progress.say)
+    root, samples = common_validation(members, _moved(data, card), progress.say)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
     model = torch_model(network, card)
     pictures = [Picture(sample.path, root / sample.path) for sample in spread(samples, PARITY_IMAGES)]
@@ -78,10 +91,21 @@ def prepare(runs: Sequence[Run], data: Path | None, settings: ExportSettings, pr
     )
 
 
+def _moved(data: Path | Sequence[Path] | None, card: ModelCard) -> Path | None:
+    """The folder that the samples' paths are relative to, None where they lie where they lay in training."""
+    places = [data] if isinstance(data, Path) else list(data or ())
+    if not places:
+        return None
+    if len(places) == 1 and not is_manifest(places[0]):
+        return places[0]
+    return scan_as_trained(places, card).root
+
+
 def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:
     deployed = [member.deploy() for member in members]
     card = members[0].card if len(members) == 1 else average_cards(members)
     card = replace(card, versions={**card.versions, **_versions()})
+    card = _asked_threshold(card, settings)
     if len(members) > 1:
         return EnsembleNetwork(deployed), card
     if settings.with_embedding:
@@ -89,6 +113,25 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
         size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
         return network, replace(card, embedding_size=size)
     return deployed[0], card
+
+
+def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
+    """The card as it is, or with the threshold that was asked for still to be chosen on the file's answers."""
+    point = card.operating_point
+    positive = settings.positive or (point.positive if point else None)
+    if positive is None:
+        if settings.min_sensitivity is not None:
+            raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
+        return card
+    check_positive(positive, card.labels)
+    sensitivity = settings.min_sensitivity or (point.min_sensitivity if point else MIN_SENSITIVITY)
+    if point is not None and (positive, sensitivity) == (point.positive, point.min_sensitivity):
+        return card
+    metrics = {
+        split: {name: value for name, value in figures.items() if name != "at_threshold"}
+        for split, figures in card.metrics.items()
+    }
+    return replace(card, operating_point=OperatingPoint(positive, 0.5, sensitivity, 0, 0), metrics=metrics)
 
 
 def _versions() -> dict[str, str]:

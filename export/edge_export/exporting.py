@@ -35,14 +35,15 @@ def export(
     formats: tuple[ExportFormat, ...] = ("onnx",),
     *,
     out: Path | None = None,
-    data: Path | None = None,
+    data: Path | Sequence[Path] | None = None,
     settings: ExportSettings | None = None,
     progress: Progress | None = None,
 ) -> list[Exported]:
     """Export the best checkpoint of a run, each file checked on real validation images before it appears.
 
     Several runs make one file that averages their probabilities. `out` names the one file to write (by default
-    they go into the run folder, the first one's); `data` is where the images are now, if they moved since training.
+    they go into the run folder, the first one's); `data` is where the images are now, the folder, the manifest or
+    all of several, if they moved since training.
 
     Raises:
         UsageError: settings, formats or runs that do not go together.
@@ -123,5 +124,10 @@ def _remark(progress: Progress, done: Exported) -> None:
                 f"note: validation accuracy is {split.whole.accuracy:.1%}, but training recorded {recorded:.1%}: "
                 "the images have changed since, or training measured on another device"
             )
+    if (point := done.card.operating_point) is not None:
+        progress.say(
+            f"threshold: {point.positive} from a probability of {point.threshold:.3f} on, chosen on {point.positives} "
+            f"validation images of it for a sensitivity of at least {point.min_sensitivity:.1%}"
+        )
     if done.quick_load is not None:
         progress.say(done.quick_load.describe())

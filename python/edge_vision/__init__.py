@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         prepare_process as prepare_process,
         read_labels as read_labels,
     )
-    from edge_serve import ServeSettings as ServeSettings, serve as serve
+    from edge_serve import ServeLimits as ServeLimits, ServeSettings as ServeSettings, serve as serve
     from edge_train import (
         AverageResult as AverageResult,
         Comparison as Comparison,

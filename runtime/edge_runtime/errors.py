@@ -14,6 +14,7 @@ EdgeError                 exit 1   the work failed
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias
 
 
@@ -21,11 +22,7 @@ def one_line(text: str) -> str:
     """`text` with control characters spelled out: a file's name or a label may hold line ends and terminal commands."""
     if text.isprintable():
         return text
-    return "".join(char.encode("unicode_escape").decode() if _is_control(char) else char for char in text)
-
-
-def _is_control(char: str) -> bool:
-    return char < " " or "\x7f" <= char < "\xa0" or char in "\u2028\u2029"
+    return re.sub("[\0-\x1f\x7f-\x9f\u2028\u2029]", lambda char: char[0].encode("unicode_escape").decode(), text)
 
 
 class EdgeError(Exception):

@@ -1,23 +1,31 @@
-"""The extras of the distribution: what each brings beyond the base install, and whether it is here."""
+"""The extras of the distribution: what each brings beyond the base install, and what of it is here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from types import MappingProxyType
 
 from edge_runtime.errors import MissingExtraError
 
 _TRAIN = ("torch", "torchvision", "matplotlib", "jinja2", "pillow_heif")
-EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "train": _TRAIN,
-        "export": (*_TRAIN, "onnx", "onnxscript"),
-        "bench": ("matplotlib",),
-        "heic": ("pillow_heif",),
-        "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pillow_heif"),
-    }
-)
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "train": _TRAIN,
+    "export": (*_TRAIN, "onnx", "onnxscript"),
+    "bench": ("matplotlib",),
+    "parquet": ("pyarrow",),
+    "heic": ("pillow_heif",),
+    "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pillow_heif"),
+}
+
+
+def package_version(name: str) -> str | None:
+    """The version of a distribution as it is installed, None where it is not."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def missing_package(extra: str) -> str | None:

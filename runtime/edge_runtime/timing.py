@@ -9,9 +9,9 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -176,11 +176,7 @@ def _is_stable(times: Sequence[float], window: int) -> bool:
 
 def take_turns(calls: Sequence[Call], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
     """Time `calls` of this process in turns, as `interleave` does."""
-
-    def turn(call: Call) -> Turn:
-        return lambda turn_s, least_runs: time_calls(call, turn_s, least_runs)
-
-    return interleave([turn(call) for call in calls], plan, after_turn=after_turn)
+    return interleave([partial(time_calls, call) for call in calls], plan, after_turn=after_turn)
 
 
 def interleave(turns: Sequence[Turn], plan: Plan, *, after_turn: Callable[[], object] = lambda: None) -> list[Timings]:
@@ -216,7 +212,10 @@ def time_calls(call: Call, turn_s: float, least_runs: int = 1) -> list[float]:
     call()
     made: list[float] = []
     clock = time.perf_counter_ns
-    with _no_collection():
+    # A collection walks every object in the process, torch's hundred thousands included: not the model's time.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
         until = clock() + int(turn_s * 1e9)
         while True:
             start = clock()
@@ -225,15 +224,6 @@ def time_calls(call: Call, turn_s: float, least_runs: int = 1) -> list[float]:
             made.append((end - start) / 1e6)
             if end >= until and len(made) >= least_runs:
                 return made
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    # A collection walks every object in the process, torch's hundred thousands included: not the model's time.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
     finally:
         if was_enabled:
             gc.enable()

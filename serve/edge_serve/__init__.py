@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
-    from edge_serve.deployment import containerfile as containerfile, systemd_unit as systemd_unit
-    from edge_serve.http.limits import Limits as Limits
-    from edge_serve.http.tokens import read_token as read_token
-    from edge_serve.server import serve as serve
-    from edge_serve.settings import ServeSettings as ServeSettings
+    from edge_serve.deployment import containerfile, systemd_unit
+    from edge_serve.http.limits import ServeLimits
+    from edge_serve.http.tokens import read_token
+    from edge_serve.server import serve
+    from edge_serve.settings import ServeSettings
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -63,12 +63,7 @@ def build_app(settings: ServeSettings, engine: Engine, metrics: Metrics, log: Re
     routes += [_route(path, page) for path in sorted(page.paths)]
     token = None if settings.token is None else TokenCheck(settings.token)
     return Gate(
-        _application(routes),
-        hosts=settings.host_check(),
-        token=token,
-        open_paths=page.paths,
-        metrics=metrics,
-        log=log,
+        _application(routes), hosts=settings.host_check(), token=token, open_paths=page.paths, metrics=metrics, log=log
     )
 
 

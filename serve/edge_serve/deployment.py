@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 
 from edge_runtime import to_words
@@ -16,83 +17,6 @@ from edge_serve.settings import ServeSettings
 
 _HOMES = (Path("/home"), Path("/root"))
 _SECRET = "/run/secrets/edge-token"
-
-_UNIT = """\
-# edge serve --systemd {words}
-# Save as /etc/systemd/system/edge-serve.service, then: systemctl daemon-reload && systemctl enable --now edge-serve
-[Unit]
-Description=Classify pictures over HTTP
-After=network.target
-
-[Service]
-Type=notify
-ExecStart={command}
-ExecReload=/bin/kill -HUP $MAINPID
-TimeoutStopSec={stop_s:g}
-Restart=on-failure
-RestartSec=5
-{who}{token}
-# One heap for all threads, nearly: what the decoders free is used again.
-Environment=MALLOC_ARENA_MAX=2
-# Little enough to leave the machine alone: pictures are decoded in memory.
-MemoryMax=75%
-TasksMax=128
-LimitNOFILE={files}
-Nice=5
-
-# It reads the model, listens, and needs nothing else of the machine.
-NoNewPrivileges=yes
-{rights}
-ProtectSystem=strict
-ProtectHome={home}
-PrivateTmp={private_tmp}
-PrivateDevices=yes
-ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-ProtectProc=invisible
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-SystemCallFilter=mbind
-SystemCallErrorNumber=EPERM
-UMask=0077
-
-[Install]
-WantedBy=multi-user.target
-"""
-
-_CONTAINER = """\
-# edge serve --container {words}
-# Beside it: edge_vision-{version}-py3-none-any.whl (pip wheel --no-deps . in a clone) and {model}. Then:
-#   podman build -t edge-serve -f Containerfile .
-{secrets}#   podman run -d --name edge-serve --read-only --cap-drop=all --security-opt=no-new-privileges --memory=1g \\
-#     -p {published} {secret}edge-serve
-FROM docker.io/library/python:3.13-slim AS build
-COPY edge_vision-{version}-py3-none-any.whl /tmp/
-RUN python -m venv /opt/edge && \\
-    /opt/edge/bin/pip install --no-cache-dir '/tmp/edge_vision-{version}-py3-none-any.whl[serve]'
-
-FROM docker.io/library/python:3.13-slim
-COPY --from=build /opt/edge /opt/edge
-COPY {model} /model/{model}
-ENV PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2
-USER 65532:65532
-EXPOSE {port}
-HEALTHCHECK --interval=30s --timeout=5s --start-period=20s CMD ["/opt/edge/bin/python", "-c", \\
-    "import urllib.request as u; u.urlopen('http://127.0.0.1:{port}/healthz', timeout=4)"]
-ENTRYPOINT {command}
-"""
 
 
 def systemd_unit(
@@ -118,7 +42,7 @@ def systemd_unit(
         words += ["--token-file", "%d/token"]
     low_port = 0 < settings.port < 1024
     rights = "CAP_NET_BIND_SERVICE" if low_port else ""
-    return _UNIT.format(
+    return _template("edge-serve.service").format(
         words=shlex.join(_flags(settings)),
         command=" ".join(_systemd_word(word) for word in words),
         stop_s=settings.limits.grace_s + 5,
@@ -143,7 +67,7 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
     words += ["--no-auth"] if settings.no_auth else ["--token-file", _SECRET]
     secret = shlex.quote(str(token_file)) if token_file is not None else "token"
     making = "" if token_file is not None else "openssl rand -hex 16 > token && "
-    return _CONTAINER.format(
+    return _template("Containerfile").format(
         words=shlex.join(flags),
         version=version("edge-vision"),
         model=settings.model.name,
@@ -153,6 +77,10 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         secrets="" if settings.no_auth else f"#   {making}podman secret create edge-token {secret}\n",
         command=json.dumps(words),
     )
+
+
+def _template(name: str) -> str:
+    return files("edge_serve").joinpath("templates", name).read_text("utf-8")
 
 
 def _user(homes: Iterable[Path]) -> str | None:

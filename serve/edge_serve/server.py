@@ -98,7 +98,10 @@ class _Serving:
         self._metrics.in_flight.set_function(lambda: gate.in_flight)
         server = _Server(_config(gate, connections))
         reloader = Reloader(self._settings, self._engine, self._metrics, self._log)
-        self._listen_to_signals(reloader)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, partial(self._stop, number))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(reloader.reload()))
         self._spawn(connections.look_after())
         if self._settings.reload:
             self._spawn(reloader.watch())
@@ -136,12 +139,6 @@ class _Serving:
                 break
             await asyncio.sleep(0.02)
         return gate.in_flight
-
-    def _listen_to_signals(self, reloader: Reloader) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, partial(self._stop, number))
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(reloader.reload()))
 
     def _stop(self, number: signal.Signals) -> None:
         if self._stopped.is_set() and number is signal.SIGINT:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from edge_runtime import Setting, Threads, UsageError, check_settings
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 
 Batching: TypeAlias = Literal["auto", "on", "off"]
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -33,7 +33,7 @@ class ServeSettings:
         tuple[str, ...], Setting("Another name the server goes by; may be repeated.", "NAME", flag="--allow-host")
     ] = ()
     name: Annotated[str, Setting("The model's name in /v2.", "NAME", shown_default="the file's")] = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: ServeLimits = field(default_factory=ServeLimits)
     threads: Threads = None
     batching: Annotated[Batching, Setting("Run the model on several requests' pictures at once.")] = "auto"
     batch_size: Annotated[int, Setting("With batching: most at once.", "N", at_least=2, at_most=256)] = 8

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edge_benchmarks import BenchSettings, Contestant, LabelledImages, bench, benching
+from edge_benchmarks import BenchSettings, Contestant, bench, benching
 from edge_benchmarks.report.report import Report
+from edge_data import EvaluationData
 from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, Silence, UsageError
 from fake_worker import use_fake_workers
 from tiny_model import write_tiny_model
@@ -102,7 +103,7 @@ def test_each_number_of_threads_is_a_row_and_accuracy_is_measured_once(
     for name, colour in {"red": "red", "green": "lime", "wrong": "blue"}.items():
         Image.new("RGB", (40, 40), colour).save(tmp_path / f"{name}.png")
     samples = (Sample("red.png", 0), Sample("green.png", 1), Sample("wrong.png", 1))
-    scored = Contestant("small", contestants[1].model, images=LabelledImages(tmp_path, samples, "val"))
+    scored = Contestant("small", contestants[1].model, images=EvaluationData(tmp_path, samples, "val", "given"))
     begun: list[str] = []
 
     class Listener(Silence):

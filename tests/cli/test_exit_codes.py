@@ -209,3 +209,18 @@ def test_output_survives_a_terminal_that_is_not_utf8(edge: Any, model: Path, red
     done = edge("predict", "--image", red, "--model", model, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert "red" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("verb", "extra"), [("train", "train"), ("compare", "train"), ("average", "train"), ("export", "export")]
+)
+def test_without_torch_the_extra_of_the_command_is_named(tmp_path: Path, verb: str, extra: str) -> None:
+    run = tmp_path / "runs" / "one"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text('{"created": "2026-01-01"}')
+    (run / "best.pt").touch()
+    words = [verb, *([str(run)] if verb == "average" else [])]
+    hide = f"import sys; sys.modules['torch'] = None; sys.argv = ['edge', *{words!r}]"
+    code = f"{hide}; from edge_cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2 and f"pip install 'edge-vision[{extra}]'" in done.stderr, done.stderr

@@ -19,7 +19,7 @@ from edge_data import AugmentationName
 from edge_data.augment.presets import AUGMENTATIONS
 from edge_export import ExportSettings
 from edge_runtime import Setting, SettingField, UsageError, check_settings, setting_fields
-from edge_serve import Limits, ServeSettings
+from edge_serve import ServeLimits, ServeSettings
 from edge_train import TrainSettings
 
 COMMANDS = [
@@ -27,14 +27,14 @@ COMMANDS = [
     ("compare", TrainSettings),
     ("export", ExportSettings),
     ("serve", ServeSettings),
-    ("serve", Limits),
+    ("serve", ServeLimits),
     ("bench", BenchSettings),
     ("bench", Choice),
 ]
 # What the command works out itself.
 NO_FLAG = {
     ServeSettings: {"model", "limits", "log_requests"},
-    Limits: {"headers"},
+    ServeLimits: {"headers"},
     BenchSettings: {"images_from"},
     Choice: {"models", "run"},
 }

@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Path) -> None:
-    done = edge("train", "--data", data, "--strategy", "scratch", *QUICK)
+    done = trained = edge("train", "--data", data, "--strategy", "scratch", *QUICK)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("my_shapes-squeezenet1_1-scratch-")
@@ -62,11 +62,16 @@ def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Pa
     assert result["backbone"] == "squeezenet1_1"
 
     summary = json.loads((run / "summary.json").read_text())
+    quoted = f"test accuracy {summary['metrics']['test']['accuracy']:.1%} (n 12)"
+    assert summary["headline"] == "test" and trained.stdout.splitlines()[-1].startswith(f"{quoted}, best epoch")
     for split in ("val", "test"):
         done = edge("evaluate", "--split", split, "--json")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
+        assert found["had_a_part_in_training"] is (split == "val") is ("cross-fitted in 5 parts" in done.stderr)
+        assert ("calibration_folds" in summary["metrics"][split]) is (split == "val")
         assert found["confusion"] == summary["metrics"][split]["confusion"]
+    assert f"headline       {quoted}" in edge("info").stdout
     done = edge("info", "--json")
     assert json.loads(done.stdout)["card"]["metrics"]["test"]["accuracy"] == summary["metrics"]["test"]["accuracy"]
 

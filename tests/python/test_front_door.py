@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from PIL import Image
@@ -83,6 +85,13 @@ def test_all_is_what_the_page_promises() -> None:
         assert promised() == edge_vision.__all__ == dir(edge_vision)
     with pytest.raises(AttributeError, match=r"edge_vision.*nothing_like_it"):
         edge_vision.nothing_like_it  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["BenchSettings", "ExportSettings", "ServeSettings", "TrainSettings"])
+def test_what_settings_are_made_of_is_handed_out(name: str) -> None:
+    for field, kind in get_type_hints(getattr(edge_vision, name)).items():
+        if is_dataclass(kind):
+            assert getattr(edge_vision, kind.__name__) is kind, field
 
 
 @pytest.mark.parametrize("block", BLOCKS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_serve import Limits, ServeSettings, containerfile, systemd_unit
+from edge_serve import ServeLimits, ServeSettings, containerfile, systemd_unit
 
 TOKEN = "0123456789abcdef"
 
@@ -29,7 +29,7 @@ def test_the_unit_serves_as_asked() -> None:
         host="0.0.0.0",
         port=80,
         token=TOKEN,
-        limits=Limits(pixels=12_500_000, files=4, grace_s=30),
+        limits=ServeLimits(pixels=12_500_000, files=4, grace_s=30),
         allow_hosts=("pi.example",),
         reload=True,
         batching="off",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -199,8 +200,10 @@ def started(model: Path, *flags: str) -> Served:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "edge_cli", "serve", "--model", str(model), "--port", str(port), *flags]
+    # As most environments are: this variable takes the buffer of stderr away, and its lock.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     process = subprocess.Popen(
-        [*command, "--batching", "off"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--batching", "off"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     served = Served(process, [], port)
     end = time.monotonic() + 60

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime import UsageError
-from edge_serve import Limits, ServeSettings, read_token
+from edge_serve import ServeLimits, ServeSettings, read_token
 from edge_serve.http.hosts import HostCheck, host_name, is_loopback
 from edge_serve.http.tokens import TokenCheck
 
@@ -69,23 +69,23 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], said:
 )
 def test_limits_that_make_no_sense_are_refused(wrong: dict[str, float], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        Limits(**wrong)  # type: ignore[arg-type]
+        ServeLimits(**wrong)  # type: ignore[arg-type]
 
 
 def test_a_wrong_limit_is_told_with_what_is_possible() -> None:
     with pytest.raises(UsageError) as caught:
-        Limits(pixels=100_000_000)
+        ServeLimits(pixels=100_000_000)
     assert caught.value.message == "`pixels` 100000000: at most 80000000 is possible"
     assert caught.value.hint == "from 1000 to 80000000"
 
 
 def test_all_bodies_together_never_take_more_than_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 400_000_000)
-    assert Limits().all_bodies_bytes == 100_000_000
+    assert ServeLimits().all_bodies_bytes == 100_000_000
     monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 10_000_000_000)
-    assert Limits().all_bodies_bytes == 160_000_000
+    assert ServeLimits().all_bodies_bytes == 160_000_000
     monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 1_000_000)
-    assert Limits().all_bodies_bytes == 20_000_000
+    assert ServeLimits().all_bodies_bytes == 20_000_000
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from edge_data import AugmentationName
-from edge_runtime import RUNS_FOLDER, Seed, Setting, Threads, UsageError, check_settings, setting_fields
+from edge_data import AugmentationName, check_group_by
+from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -19,6 +19,8 @@ BatchNormMode: TypeAlias = Literal["train", "frozen"]
 Stem: TypeAlias = Literal["standard", "small"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
+Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
@@ -31,16 +33,26 @@ _RATES, _REGULAR, _FINE, _DISTIL, _MACHINE = "Optimisation", "Regularisation", "
 class TrainSettings:
     """The settings of one run; each field says what it does and which values it takes.
 
-    `data` is a folder, `"shapes"` or `"cifar10"`; `weights` is `"default"` (torchvision's), `"none"` or the path of a
-    state dict; `limit` bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
+    `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
+    `"default"` (torchvision's), `"none"` or the path of a state dict; `limit` bounds the images used, all splits
+    together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
     """
 
-    data: Annotated[str, Setting("Folder of class folders, or of train/ val/ (test/); or shapes, cifar10.", "DIR")] = (
-        "shapes"
-    )
+    data: Annotated[
+        str | tuple[str, ...],
+        Setting(
+            "Folder of class folders, or of train/ val/ (test/); a list of labelled images, CSV or Parquet; or shapes, "
+            "cifar10. Several are one set.",
+            "DIR|FILE",
+            shown_default="shapes",
+        ),
+    ] = "shapes"
+    label_from: Annotated[
+        LabelFrom, Setting("Folder that names the class: the first below DIR or its split, or the image's own.")
+    ] = "top"
     backbone: Annotated[str, Setting("Backbone; edge backbones lists them.", "NAME")] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
@@ -62,6 +74,28 @@ class TrainSettings:
     ] = 0.0
     patience: Annotated[
         int | None, Setting("Stop after N epochs without a better one.", "N", _RATES, "never", at_least=1)
+    ] = None
+    best_by: Annotated[
+        BestBy,
+        Setting(
+            "The validation figure that the best epoch has, and that early stopping waits for; auto: accuracy, "
+            "balanced where classes differ by more than 1:3.",
+            panel=_RATES,
+        ),
+    ] = "auto"
+    positive: Annotated[
+        str | None,
+        Setting(
+            "Of two classes the one that must not be missed: a threshold chosen on validation decides for it.",
+            "CLASS",
+            shown_default="none; the more probable class",
+        ),
+    ] = None
+    min_sensitivity: Annotated[
+        float | None,
+        Setting(
+            "The share of the positive class's pictures that it finds, at least.", "X", None, "0.95", above=0, at_most=1
+        ),
     ] = None
     weight_decay: Annotated[float, Setting("Of weights, not of biases.", "X", _REGULAR, at_least=0, at_most=1)] = 0.0
     label_smoothing: Annotated[float, Setting("From 0 to 0.9.", "X", _REGULAR, at_least=0, at_most=0.9)] = 0.0
@@ -156,6 +190,15 @@ class TrainSettings:
         Setting("auto: bfloat16 where it pays; weights, measurement and export are float32 always.", panel=_MACHINE),
     ] = "auto"
     limit: Annotated[int | None, Setting("Use at most N images in all.", "N", shown_default="all", at_least=1)] = None
+    group_by: Annotated[
+        str,
+        Setting(
+            "What stays on one side of the split beside copies and near copies: nothing more (auto), images in one "
+            "folder below the class (folder), or those for which a regular expression finds the same in their path "
+            "below the class, as patient(\\d+) does. none keeps nothing together.",
+            "auto|none|folder|REGEX",
+        ),
+    ] = "auto"
     on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
     out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
@@ -163,6 +206,10 @@ class TrainSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data, str):
+            # As config.json and a caller may have it; one is what it is alone.
+            several = tuple(self.data)
+            object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
         check_settings(self)
         self._check_together()
 
@@ -181,6 +228,9 @@ class TrainSettings:
         return replace(self, **changes)
 
     def _check_together(self) -> None:
+        if self.min_sensitivity is not None and self.positive is None:
+            raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
+        check_group_by(self.group_by)
         if self.warmup_epochs > self.epochs:
             raise UsageError(
                 f"`warmup_epochs` {self.warmup_epochs:g} is more than all {self.epochs} `epochs`", "lower it"

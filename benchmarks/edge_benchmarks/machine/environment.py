@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_benchmarks.plain_data import PlainData
-from edge_runtime import cpu_model, read_health, usable_cores
+from edge_runtime import cpu_model, installed_memory_bytes, package_version, read_health, usable_cores
 
 # Of the hundred names Linux gives, those that decide which of an engine's kernels run.
 TELLING = frozenset(
-    {
-        "sse4_1",
-        "avx",
-        "avx2",
-        "fma",
-        "f16c",
-        "avx512f",
-        "avx512_vnni",
-        "avx_vnni",
-        "avx512_bf16",
-        "amx_int8",
-        "amx_bf16",
-    }
+    {"sse4_1", "avx", "avx2", "fma", "f16c"}
+    | {"avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16"}
     | {"asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"}
 )
 
@@ -84,7 +71,7 @@ def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = 
     """
     health = read_health()
     names = ("edge-vision", "onnxruntime", "numpy", "pillow", *packages)
-    versions = {name: version for name in names if (version := _version(name)) is not None}
+    versions = {name: version for name in names if (version := package_version(name)) is not None}
     return Environment(
         cpu=cpu_model(),
         machine=platform.machine(),
@@ -96,7 +83,7 @@ def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = 
         cores=health.cores,
         usable_cores=health.usable_cores,
         threads=threads or usable_cores(),
-        memory_bytes=health.memory_bytes or _memory_bytes(),
+        memory_bytes=health.memory_bytes or installed_memory_bytes(),
         os=_os_name(),
         kernel=platform.release(),
         python=platform.python_version(),
@@ -107,22 +94,8 @@ def read_environment(*, threads: int | None = None, packages: tuple[str, ...] = 
     )
 
 
-def _memory_bytes() -> int | None:
-    try:
-        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return None
-
-
 def _os_name() -> str:
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return f"{platform.system()} {platform.mac_ver()[0]}".strip()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -81,20 +81,9 @@ def measure_sustained(
             after_turn()
             times_ms += turn(min(TURN_S, left_s), 1)
         after_turn()
-        buckets.append(_bucket(start_s, clock() - begin - start_s, times_ms, look()[first_look:]))
+        p50_ms, p90_ms = map(float, np.percentile(times_ms, (50, 90)))
+        seen = look()[first_look:]
+        sensors = (Series.of([each.temperature_c for each in seen]), Series.of([each.clock_mhz for each in seen]))
+        means = (None if series is None else series.mean for series in sensors)
+        buckets.append(Bucket(start_s, clock() - begin - start_s, p50_ms, p90_ms, len(times_ms), *means))
     return Sustained(tuple(buckets))
-
-
-def _bucket(start_s: float, seconds: float, times_ms: Sequence[float], seen: Sequence[Sensors]) -> Bucket:
-    p50, p90 = (float(value) for value in np.percentile(times_ms, (50, 90)))
-    temperature = Series.of([each.temperature_c for each in seen])
-    clock = Series.of([each.clock_mhz for each in seen])
-    return Bucket(
-        start_s,
-        seconds,
-        p50,
-        p90,
-        len(times_ms),
-        temperature.mean if temperature else None,
-        clock.mean if clock else None,
-    )

@@ -53,12 +53,7 @@ class Worker:
         command = python_module("edge_benchmarks.measure.worker_process", json.dumps(setup.to_json()))
         start = time.perf_counter()
         self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            encoding="utf-8",
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True, encoding="utf-8"
         )
         try:
             ready = self._hear(TIMEOUT_S)
@@ -66,9 +61,7 @@ class Worker:
             self.close()
             raise
         process_ms = (time.perf_counter() - start) * 1000
-        self.first = FirstAnswer(
-            process_ms, ready["load_ms"], ready["first_ms"], ready["peak_bytes"], tuple(ready["answer"])
-        )
+        self.first = FirstAnswer(process_ms, **{**ready, "answer": tuple(ready["answer"])})
 
     def __enter__(self) -> Self:
         return self

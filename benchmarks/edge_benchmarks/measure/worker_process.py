@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from edge_benchmarks.models.engines import Engine, Setup, import_engine, open_engine, random_pixels
-from edge_runtime import EdgeError, Sample, prepare_process
+from edge_runtime import EdgeError, Sample, prepare_process, read_meminfo
 
 if TYPE_CHECKING:
     from edge_runtime import Call
@@ -40,14 +40,19 @@ def main(text: str) -> None:
         start = time.perf_counter()
         engine = open_engine(setup)
         loaded = time.perf_counter()
-        answers = _first_answer(engine, setup)
+        answer: list[float] = []
+        if not setup.images or engine.preprocessing is None:
+            engine.run(random_pixels(engine.preprocessing, 1)[0][np.newaxis])
+        else:
+            pixels = engine.preprocessing(Path(setup.images[0]))[np.newaxis]
+            answer = [float(share) for share in engine.run(pixels)[0]]
         answered = time.perf_counter()
         say(
             {
                 "load_ms": (loaded - start) * 1000,
                 "first_ms": (answered - loaded) * 1000,
                 "peak_bytes": peak_bytes(),
-                "answer": answers,
+                "answer": answer,
             }
         )
         obey = _Obedience(engine, setup, say)
@@ -60,12 +65,8 @@ def main(text: str) -> None:
 def peak_bytes() -> int | None:
     """The most memory this process has had resident, in bytes; None where the system does not say (Windows)."""
     # Not getrusage where there is a choice: on Linux its maximum survives exec, so a child starts with its parent's.
-    try:
-        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    if (most := read_meminfo(Path("/proc/self/status")).get("VmHWM")) is not None:
+        return most
     if sys.platform == "win32":
         return None
     import resource
@@ -85,15 +86,6 @@ def _speaker() -> Callable[[Mapping[str, Any]], None]:
         out.flush()
 
     return say
-
-
-def _first_answer(engine: Engine, setup: Setup) -> list[float]:
-    """The probabilities of the first picture, decoded and resized here; empty where the input is random."""
-    if not setup.images or engine.preprocessing is None:
-        engine.run(random_pixels(engine.preprocessing, 1)[0][np.newaxis])
-        return []
-    pixels = engine.preprocessing(Path(setup.images[0]))[np.newaxis]
-    return [float(share) for share in engine.run(pixels)[0]]
 
 
 class _Obedience:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edge_benchmarks.models.engines import EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
-from edge_benchmarks.models.sourced_accuracy import LabelledImages, SourcedAccuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
+from edge_data import EvaluationData
 from edge_runtime import ModelCard, UsageError
 
 
@@ -29,7 +30,7 @@ class Contestant:
     checkpoint: Path | None = None
     fresh: bool = False
     passing: bool = False
-    images: LabelledImages | None = None
+    images: EvaluationData | None = None
     known_accuracy: SourcedAccuracy | None = field(default=None, compare=False)
 
     @cached_property

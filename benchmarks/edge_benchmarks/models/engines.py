@@ -115,7 +115,9 @@ def open_engine(setup: Setup) -> Engine:
         return _OnnxRuntime(setup) if setup.is_classifier else _Graph(setup)
     if setup.engine == "openvino":
         return _OpenVino(setup, threads)
-    return _Torch(*_open_torch(setup), threads)
+    read = edge_export.read_torchscript if setup.engine == "torchscript" else read_checkpoint
+    network, card = read(Path(setup.path))
+    return _Torch(network, card, threads)
 
 
 class _OnnxRuntime(Engine):
@@ -217,13 +219,10 @@ class _OpenVino(Engine):
         return answers
 
 
-def _open_torch(setup: Setup) -> tuple[Any, ModelCard]:
-    from edge_export import read_torchscript
+def read_checkpoint(path: Path) -> tuple[Any, ModelCard]:
+    """The checkpoint's network as it is deployed, and its card. Raises CheckpointError."""
     from edge_train import DeployedNetwork, load_checkpoint
 
-    path = Path(setup.path)
-    if setup.engine == "torchscript":
-        return read_torchscript(path)
     checkpoint = load_checkpoint(path)
     network = DeployedNetwork(checkpoint.build().requires_grad_(False), checkpoint.card.temperature)
     return network, checkpoint.card

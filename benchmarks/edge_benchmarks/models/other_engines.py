@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from edge_benchmarks.models.contestant import Contestant
-from edge_benchmarks.models.engines import ENGINE_PACKAGES, ENGINES, EngineName
+from edge_benchmarks.models.engines import ENGINE_PACKAGES, ENGINES, EngineName, read_checkpoint
 from edge_runtime import EdgeError, Run, UsageError
 
 RIVALS: tuple[EngineName, ...] = tuple(name for name in ENGINES if name != "onnxruntime")
@@ -69,12 +69,8 @@ def _rival(contestant: Contestant, engine: EngineName, folder: Path) -> Contesta
 
 def _trace(contestant: Contestant, folder: Path) -> Path:
     from edge_export import write_torchscript
-    from edge_train import DeployedNetwork, load_checkpoint
 
     assert contestant.checkpoint is not None
-    checkpoint = load_checkpoint(contestant.checkpoint)
     path = folder / f"{contestant.model.parent.name}-{contestant.model.stem}.torchscript.pt"
-    write_torchscript(
-        DeployedNetwork(checkpoint.build().requires_grad_(False), checkpoint.card.temperature), checkpoint.card, path
-    )
+    write_torchscript(*read_checkpoint(contestant.checkpoint), path)
     return path

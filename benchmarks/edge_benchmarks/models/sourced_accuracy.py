@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, Literal, TypeAlias
 
 from edge_benchmarks.plain_data import PlainData
-from edge_runtime import Accuracy, ModelCard, Sample
+from edge_runtime import Accuracy, ModelCard
 
 AccuracySource: TypeAlias = Literal["measured", "recorded", "published"]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledImages:
-    """Labelled images below `root`; `split` names them."""
-
-    root: Path
-    samples: tuple[Sample, ...]
-    split: str
 
 
 @dataclass(frozen=True, slots=True)

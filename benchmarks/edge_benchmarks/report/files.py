@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_benchmarks.report.markdown import markdown_text
 from edge_benchmarks.report.report import SCHEMA, Report, Row
+from edge_benchmarks.report.tables import markdown_text
 from edge_runtime import OutputError, Timings, UsageError, csv_cell, write_text
 
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "bench.json", "bench.csv", "bench.md"

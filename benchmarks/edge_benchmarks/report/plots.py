@@ -17,19 +17,7 @@ import numpy as np
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds, short_names
-from edge_data import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SOFT,
-    chart_style,
-    lettered,
-    new_figure,
-    save_png,
-)
+from edge_data import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SOFT, chart_style, lettered, new_figure, save_png
 from edge_runtime import require_extra
 
 if TYPE_CHECKING:
@@ -117,7 +105,12 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
     front = pareto_front(rows)
     figure = new_figure(WIDTH_PX, 975, dpi=DPI)
     axes = figure.subplots()
-    area = _areas(rows)
+    largest = max(row.size_bytes for row in rows)
+
+    def area(size_bytes: float) -> float:
+        """The mark's square points for a file of so many bytes: in proportion, but never too small to see."""
+        return max(SMALLEST_AREA, LARGEST_AREA * size_bytes / largest)
+
     for row in rows:
         colour, _, mark = LOOKS.get(row.precision, OTHER)
         face, edge = (colour, INK) if row in front else ("none", colour)
@@ -127,7 +120,12 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
         )
     line = [row.answer.p90_ms for row in front], [_percent(row) for row in front]
     axes.plot(*line, "--", color=INK, linewidth=1.2, zorder=2)
-    _widen(axes, rows)
+    # Room around the marks for themselves and their names.
+    fast, slow = min(row.answer.p90_ms for row in rows), max(row.answer.p90_ms for row in rows)
+    axes.set_xlim(fast / 1.35, slow * 1.6)
+    low, high = min(_percent(row) for row in rows), max(_percent(row) for row in rows)
+    margin = max(1.0, 0.12 * (high - low))
+    axes.set_ylim(low - margin, high + margin)
     axes.yaxis.set_major_formatter(PercentFormatter())
     what = "from picture to answer" if rows[0].end_to_end is not None else "of inference"
     _milliseconds(axes, f"90th percentile {what}")
@@ -181,21 +179,6 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     if len({each.threads for each in rows}) > 1:
         parts.append(f"{row.threads} {'thread' if row.threads == 1 else 'threads'}")
     return ", ".join(parts)
-
-
-def _areas(rows: Sequence[Row]) -> Callable[[float], float]:
-    """The area in square points of the mark of a file of so many bytes: in proportion, but never too small to see."""
-    largest = max(row.size_bytes for row in rows)
-    return lambda size_bytes: max(SMALLEST_AREA, LARGEST_AREA * size_bytes / largest)
-
-
-def _widen(axes: Axes, rows: Sequence[Row]) -> None:
-    """Room around the marks for themselves and their names."""
-    fast, slow = min(row.answer.p90_ms for row in rows), max(row.answer.p90_ms for row in rows)
-    axes.set_xlim(fast / 1.35, slow * 1.6)
-    low, high = min(_percent(row) for row in rows), max(_percent(row) for row in rows)
-    margin = max(1.0, 0.12 * (high - low))
-    axes.set_ylim(low - margin, high + margin)
 
 
 def _name_points(

@@ -91,7 +91,7 @@ def recommend(report: Report, limits: Limits) -> Recommendation:
         return Recommendation(
             None,
             (
-                f"none of {len(report.rows)} keeps the limits; {_title(nearest)} comes nearest: "
+                f"none of {len(report.rows)} keeps the limits; {nearest.title} comes nearest: "
                 f"{', '.join(limits.missed(nearest))}",
             ),
         )
@@ -127,7 +127,7 @@ def _rivals(best: Row, known: Sequence[Row]) -> list[str]:
     rival = min(rivals, key=lambda row: row.answer.p90_ms)
     share = rival.answer.p90_ms / best.answer.p90_ms
     return [
-        f"{_title(rival)} takes {share:.0%} of its time, and its {_value(rival):.1%} lie in the 95 % interval of the "
+        f"{rival.title} takes {share:.0%} of its time, and its {_value(rival):.1%} lie in the 95 % interval of the "
         f"other ({interval[0]:.1%} to {interval[1]:.1%}): measure on more images to tell them apart"
     ]
 
@@ -139,7 +139,7 @@ def _beyond(best: Row, report: Report, limits: Limits) -> list[str]:
     if not better:
         return []
     nearest = min(better, key=limits.excess)
-    return [f"{_title(nearest)} would reach {_value(nearest):.1%}, but: {', '.join(limits.missed(nearest))}"]
+    return [f"{nearest.title} would reach {_value(nearest):.1%}, but: {', '.join(limits.missed(nearest))}"]
 
 
 def _cautions(row: Row) -> list[str]:
@@ -155,11 +155,6 @@ def _of(fitting: Sequence[Row], report: Report) -> str:
     return (
         f"the {len(fitting)} of {len(report.rows)} that keep the limits" if len(fitting) < len(report.rows) else "all"
     )
-
-
-def _title(row: Row) -> str:
-    engine = "" if row.engine == "onnxruntime" else f", {row.engine}"
-    return f"{row.name}{engine}"
 
 
 def _answer_ms(row: Row) -> str:

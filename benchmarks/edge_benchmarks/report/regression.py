@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.report.report import Report, Row
 from edge_runtime import Timings, UsageError
 
@@ -101,7 +102,7 @@ class ModelChange:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportComparison:
+class ReportComparison(PlainData):
     """What became of each model that is in both reports; `only_old` and `only_new` are in one alone.
 
     `differences` says in words where the two machines or ways of measuring differ.
@@ -119,15 +120,6 @@ class ReportComparison:
         """
         return tuple(change for change in self.changes if change.p50.exceeds(limit))
 
-    def to_json(self) -> dict[str, Any]:
-        """As `edge bench --compare --json` prints it."""
-        return {
-            "changes": [change.to_json() for change in self.changes],
-            "only_old": list(self.only_old),
-            "only_new": list(self.only_new),
-            "differences": list(self.differences),
-        }
-
 
 def compare_reports(old: Report, new: Report) -> ReportComparison:
     """Compare row by row: the same model by name, the same engine, as many threads.
@@ -143,8 +135,7 @@ def compare_reports(old: Report, new: Report) -> ReportComparison:
         pairs = [(old.rows[0], new.rows[0])]
     if not pairs:
         raise UsageError(
-            "the two reports have no model in common",
-            f"the one has {_listed(old.rows)}, the other {_listed(new.rows)}",
+            "the two reports have no model in common", f"the one has {_listed(old.rows)}, the other {_listed(new.rows)}"
         )
     paired_old, paired_new = {row.key for row, _ in pairs}, {row.key for _, row in pairs}
     return ReportComparison(
@@ -224,5 +215,4 @@ def _listed(rows: Sequence[Row]) -> str:
 
 
 def _describe(row: Row) -> str:
-    engine = "" if row.engine == "onnxruntime" else f", {row.engine}"
-    return f"{row.name}{engine}, {row.threads} threads"
+    return f"{row.title}, {row.threads} threads"

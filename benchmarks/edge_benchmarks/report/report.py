@@ -121,6 +121,11 @@ class Row(PlainData):
         return f"{self.model} {self.precision}" if self.fresh else self.model
 
     @property
+    def title(self) -> str:
+        """The model, and what runs it where that is not onnxruntime."""
+        return self.name if self.engine == "onnxruntime" else f"{self.name}, {self.engine}"
+
+    @property
     def answer(self) -> Timings:
         """What a user waits for: end to end, or inference where nothing was decoded."""
         return self.end_to_end or self.latency
@@ -152,7 +157,7 @@ class Failure(PlainData):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(PlainData):
     """A benchmark's rows, fastest first by the 90th percentile of inference, and where they were measured.
 
     `created` is when, in ISO 8601.
@@ -164,6 +169,7 @@ class Report:
     conditions: Conditions
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...] = ()
+    renamed: ClassVar = {"rows": "results"}
 
     @property
     def median_decoding_ms(self) -> float | None:
@@ -173,24 +179,4 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """The document `edge bench --json` prints; docs/bench-format.md specifies it."""
-        return {
-            "schema": SCHEMA,
-            "created": self.created,
-            "settings": self.settings.to_json(),
-            "environment": self.environment.to_json(),
-            "conditions": self.conditions.to_json(),
-            "results": [row.to_json() for row in self.rows],
-            "failures": [failure.to_json() for failure in self.failures],
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What `to_json` gave. Raises KeyError, TypeError or ValueError where `value` is nothing like it."""
-        return cls(
-            created=str(value["created"]),
-            settings=HowMeasured.from_json(value["settings"]),
-            environment=Environment.from_json(value["environment"]),
-            conditions=Conditions.from_json(value["conditions"]),
-            rows=tuple(map(Row.from_json, value["results"])),
-            failures=tuple(map(Failure.from_json, value["failures"])),
-        )
+        return {"schema": SCHEMA, **PlainData.to_json(self)}

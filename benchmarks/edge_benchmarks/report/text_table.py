@@ -28,12 +28,8 @@ class Table:
     def markdown(self) -> str:
         """The same in Markdown, as many lines and one more."""
         rules = tuple("---" if index < self.left else "---:" for index in range(len(self.columns)))
-        lines = [tuple(map(_escape, line)) for line in (self._heads(), rules, *self.rows)]
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in (self._heads(), rules, *self.rows)]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _heads(self) -> tuple[str, ...]:
         return tuple(" ".join(column.split()) for column in self.columns)
-
-
-def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|")

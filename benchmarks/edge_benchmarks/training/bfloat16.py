@@ -22,7 +22,7 @@ from edge_benchmarks.report.text_table import Table
 from edge_runtime import cpu_model, usable_cores
 from edge_train import BACKBONES, Network, build, choose_precision, find_backbone
 
-PRECISIONS = ("fp32", "bf16")
+TASKS, PRECISIONS = ("train", "forward"), ("fp32", "bf16")
 CPU = torch.device("cpu")
 CLASSES = 10
 
@@ -59,13 +59,14 @@ def _compare(given: argparse.Namespace) -> int:
 
 
 def _table(rows: Sequence[dict[str, object]]) -> Table:
+    heads = [f"{task} {what}" if what in PRECISIONS else what for task in TASKS for what in (*PRECISIONS, "ratio")]
     return Table(
-        ("backbone", "px", *_heads("train"), *_heads("forward"), "edge trains in"),
+        ("backbone", "px", *heads, "edge trains in"),
         tuple(
             (
                 str(row["backbone"]),
                 str(row["image_size_px"]),
-                *(cell for task in ("train", "forward") for cell in _cells(row[task])),
+                *(cell for task in TASKS for cell in _cells(row[task])),
                 choose_precision("auto", CPU, str(row["backbone"]), frozen=False)[0],
             )
             for row in rows
@@ -105,10 +106,6 @@ def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[s
                     figures[precision].append(batch_size / (time.perf_counter() - started))
         row[task.__name__] = figures
     return row
-
-
-def _heads(task: str) -> tuple[str, ...]:
-    return *(f"{task} {precision}" for precision in PRECISIONS), "ratio"
 
 
 def _cells(figures: object) -> tuple[str, str, str]:

@@ -13,7 +13,7 @@ import argparse
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -28,48 +28,38 @@ from edge_train import STRATEGIES
 
 PRETRAINED = ("feature-extraction", "fine-tune")
 
-# What `edge train` is told, by preset and strategy. The gpu preset works at the backbone's full resolution.
-RECIPES: dict[str, dict[str, list[str]]] = {
+_SCRATCH = (
+    "--backbone resnet18 --stem small --image-size 32 --augment light --batch-size 128 --optimizer sgd --lr-scale 15 "
+    "--schedule one-cycle --weight-decay 5e-4 --epochs 5"
+)
+# What `edge train` is told and what is to come of it, by preset and strategy. The gpu preset works at the backbone's
+# full resolution.
+PRESETS: dict[str, dict[str, tuple[str, Target]]] = {
     "cpu": {
-        "feature-extraction": shlex.split(
+        "feature-extraction": (
             "--backbone mobilenet_v2 --image-size 128 --augment none --hidden-units 4096 --label-smoothing 0.1 "
-            "--batch-size 128 --epochs 5"
+            "--batch-size 128 --epochs 5",
+            Target(0.80, 5),
         ),
-        "fine-tune": shlex.split(
+        "fine-tune": (
             "--backbone mobilenet_v2 --image-size 96 --augment light --batch-size 64 --freeze-until stage3 "
-            "--optimizer adamw --lr-decay-per-stage 0.5 --epochs 5"
+            "--optimizer adamw --lr-decay-per-stage 0.5 --epochs 5",
+            Target(0.90, 15),
         ),
-        "scratch": shlex.split(
-            "--backbone resnet18 --stem small --image-size 32 --augment light --batch-size 128 --optimizer sgd "
-            "--lr-scale 15 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
-        ),
+        "scratch": (_SCRATCH, Target(0.80, 25)),
     },
     "gpu": {
-        "feature-extraction": shlex.split(
+        "feature-extraction": (
             "--backbone mobilenet_v2 --image-size 224 --augment light --views 5 --hidden-units 4096 "
-            "--label-smoothing 0.1 --batch-size 128 --epochs 5"
+            "--label-smoothing 0.1 --batch-size 128 --epochs 5",
+            Target(0.83),
         ),
-        "fine-tune": shlex.split(
+        "fine-tune": (
             "--backbone mobilenet_v2 --image-size 224 --augment light --batch-size 64 --optimizer adamw "
-            "--lr-decay-per-stage 0.5 --epochs 5"
+            "--lr-decay-per-stage 0.5 --epochs 5",
+            Target(0.95),
         ),
-        "scratch": shlex.split(
-            "--backbone resnet18 --stem small --image-size 32 --augment light --batch-size 128 --optimizer sgd "
-            "--lr-scale 15 --schedule one-cycle --weight-decay 5e-4 --epochs 5"
-        ),
-    },
-}
-
-TARGETS: dict[str, dict[str, Target]] = {
-    "cpu": {
-        "feature-extraction": Target(0.80, 5),
-        "fine-tune": Target(0.90, 15),
-        "scratch": Target(0.80, 25),
-    },
-    "gpu": {
-        "feature-extraction": Target(0.83),
-        "fine-tune": Target(0.95),
-        "scratch": Target(0.92),
+        "scratch": (_SCRATCH, Target(0.92)),
     },
 }
 
@@ -104,7 +94,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--weights", default="default", help="state dict, or folder of BACKBONE*.pth (default: download)"
     )
-    parser.add_argument("--preset", default="cpu", choices=list(RECIPES), help="(default: %(default)s)")
+    parser.add_argument("--preset", default="cpu", choices=list(PRESETS), help="(default: %(default)s)")
     parser.add_argument("--recipes", type=Path, help="JSON file, flags by strategy, in place of the preset's")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="(default: %(default)s)")
     parser.add_argument("--seeds", default="0,1,2", help="(default: %(default)s)")
@@ -131,9 +121,10 @@ def choose_trials(given: argparse.Namespace) -> list[Trial]:
         seeds = [int(seed) for seed in given.seeds.split(",")]
     except ValueError:
         raise UsageError(f"--seeds {given.seeds}: whole numbers with commas between are needed") from None
-    recipes: Mapping[str, list[str]] = RECIPES[given.preset]
     if given.recipes is not None:
         recipes = _read_recipes(given.recipes, strategies)
+    else:
+        recipes = {strategy: shlex.split(words) for strategy, (words, _) in PRESETS[given.preset].items()}
     root = (given.out or cache_folder() / "benchmarks" / "cifar10").expanduser().absolute()
     flags = {strategy: _flags(strategy, recipes[strategy], given) for strategy in strategies}
     return [Trial(strategy, seed, flags[strategy], root) for seed in seeds for strategy in strategies]
@@ -198,16 +189,18 @@ def read_rows(trials: list[Trial], preset: str) -> list[StrategyRow]:
     rows = []
     for strategy in dict.fromkeys(trial.strategy for trial in trials):
         outcomes = tuple(found for t in trials if t.strategy == strategy and (found := t.outcome()) is not None)
-        rows.append(StrategyRow(strategy, outcomes, COURSE[strategy], TARGETS[preset][strategy]))
+        rows.append(StrategyRow(strategy, outcomes, COURSE[strategy], PRESETS[preset][strategy][1]))
     return rows
 
 
 def report(rows: list[StrategyRow], trials: list[Trial], given: argparse.Namespace) -> None:
     """Print the table and keep it as results.json beside the runs, and in Markdown where that is asked for."""
+    import torch
+
     environment = {
         "cpu": cpu_model(),
         "usable_cores": usable_cores(),
-        "gpu": _gpu(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "torch": version("torch"),
         "edge": version("edge-vision"),
         "date": date.today().isoformat(),
@@ -223,12 +216,6 @@ def report(rows: list[StrategyRow], trials: list[Trial], given: argparse.Namespa
         return
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in environment.items())
     sys.stdout.write(f"CIFAR-10: mean (lowest..highest) over the runs\n{course_table(rows).text()}\n{facts}\n")
-
-
-def _gpu() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
 
 
 if __name__ == "__main__":

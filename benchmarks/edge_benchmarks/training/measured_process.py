@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime import EdgeError
+from edge_runtime import EdgeError, read_meminfo
 
 INTERVAL_S = 0.1
 # Reading a large process's memory map takes some milliseconds: at most a twentieth of one core goes there.
@@ -42,12 +42,7 @@ def watch(command: Sequence[str], *, environment: Mapping[str, str] | None = Non
     """
     start, cpu_start = time.perf_counter(), _children_cpu_seconds()
     with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
     ) as process:
         ended = threading.Event()
         peaks = [0]
@@ -79,7 +74,7 @@ def _follow(pid: int, ended: threading.Event, peaks: list[int]) -> None:
         start = time.perf_counter()
         # The first process's own high-water mark catches what lies between two looks.
         held = sum(_resident_bytes(each) for each in _family(pid))
-        peaks[0] = max(peaks[0], held, _kilobytes(_PROC / str(pid) / "status", "VmHWM:") * 1024)
+        peaks[0] = max(peaks[0], held, read_meminfo(_PROC / str(pid) / "status").get("VmHWM", 0))
         pause = max(INTERVAL_S, (time.perf_counter() - start) / SHARE_OF_A_CORE)
 
 
@@ -88,31 +83,20 @@ def _family(pid: int) -> list[int]:
     family = [pid]
     # The list grows while it is walked: children's children follow.
     for member in family:
-        for task in _tasks(member):
-            family += [int(child) for child in _read(task / "children").split()]
+        family += _children(member)
     return family
 
 
 def _resident_bytes(pid: int) -> int:
     """What a process holds, pages shared with n processes counted as an n-th; 0 when it has gone."""
-    shared_out = _kilobytes(_PROC / str(pid) / "smaps_rollup", "Pss:")
-    return 1024 * (shared_out or _kilobytes(_PROC / str(pid) / "status", "VmRSS:"))
+    shared_out = read_meminfo(_PROC / str(pid) / "smaps_rollup").get("Pss")
+    return shared_out or read_meminfo(_PROC / str(pid) / "status").get("VmRSS", 0)
 
 
-def _kilobytes(path: Path, key: str) -> int:
-    for line in _read(path).splitlines():
-        if line.startswith(key):
-            return int(line.split()[1])
-    return 0
-
-
-def _read(path: Path) -> str:
+def _children(pid: int) -> list[int]:
+    found = []
     with suppress(OSError):
-        return path.read_text(encoding="ascii", errors="replace")
-    return ""
-
-
-def _tasks(pid: int) -> list[Path]:
-    with suppress(OSError):
-        return list((_PROC / str(pid) / "task").iterdir())
-    return []
+        for task in (_PROC / str(pid) / "task").iterdir():
+            with suppress(OSError):
+                found += [int(child) for child in (task / "children").read_text(encoding="ascii").split()]
+    return found

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from edge_benchmarks.program import INTERRUPTED, python_module
 
@@ -21,14 +20,12 @@ class TrainingBenchmark:
     by_default: bool = True
 
 
-TRAINING_BENCHMARKS: Mapping[str, TrainingBenchmark] = MappingProxyType(
-    {
-        "speed": TrainingBenchmark("edge_benchmarks.training.speed", takes_data=True),
-        "listing": TrainingBenchmark("edge_benchmarks.training.speed", ("listing",)),
-        "precision": TrainingBenchmark("edge_benchmarks.training.bfloat16"),
-        "cifar10": TrainingBenchmark("edge_benchmarks.training.course_on_cifar10", takes_data=True, by_default=False),
-    }
-)
+TRAINING_BENCHMARKS: Mapping[str, TrainingBenchmark] = {
+    "speed": TrainingBenchmark("edge_benchmarks.training.speed", takes_data=True),
+    "listing": TrainingBenchmark("edge_benchmarks.training.speed", ("listing",)),
+    "precision": TrainingBenchmark("edge_benchmarks.training.bfloat16"),
+    "cifar10": TrainingBenchmark("edge_benchmarks.training.course_on_cifar10", takes_data=True, by_default=False),
+}
 
 
 def run_training_benchmark(name: str, options: Sequence[str], *, as_json: bool) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.program import INTERRUPTED, python_module
-from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, newest_run, write_json
+from edge_runtime import CheckpointError, EdgeError, OutputError, Run, UsageError, lock_file, newest_run, write_json
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(PlainData):
     """What a finished run came to: accuracies in 0..1, None where it has no such split.
 
     `seconds` is the wall time of its processes, all invocations together; None where one of them was killed and took
@@ -28,7 +30,6 @@ class Outcome:
 
     strategy: str
     seed: int
-    run: Path
     train_accuracy: float | None
     val_accuracy: float
     test_accuracy: float | None
@@ -37,10 +38,7 @@ class Outcome:
     invocations: int
     parameters: int
     parameters_trained: int
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it as one JSON object."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "run"} | {"run": str(self.run)}
+    run: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,6 @@ class Trial:
             return Outcome(
                 strategy=self.strategy,
                 seed=self.seed,
-                run=run.path,
                 train_accuracy=_train_accuracy(run, summary),
                 val_accuracy=metrics["val"]["accuracy"],
                 test_accuracy=metrics["test"]["accuracy"] if "test" in metrics else None,
@@ -86,11 +83,10 @@ class Trial:
                 invocations=len(times),
                 parameters=summary["parameters"],
                 parameters_trained=summary["parameters_trained"],
+                run=run.path,
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{run.summary} is damaged: {error!r}", f"remove {self.folder} to train again"
-            ) from None
+            raise self._damaged(run.summary, error) from None
 
     def train(self, *, quiet: bool) -> None:
         """Run `edge train`, or go on with the run that was interrupted; what it says goes to stderr.
@@ -139,9 +135,10 @@ class Trial:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.folder / 'trial.json'} is damaged: {error!r}", f"remove {self.folder} to train again"
-            ) from None
+            raise self._damaged(self.folder / "trial.json", error) from None
+
+    def _damaged(self, path: Path, error: Exception) -> CheckpointError:
+        return CheckpointError(f"{path} is damaged: {error!r}", f"remove {self.folder} to train again")
 
     def _keep(self, seconds: Sequence[float | None]) -> None:
         trial = {"strategy": self.strategy, "seed": self.seed, "flags": self.flags, "seconds": list(seconds)}
@@ -174,14 +171,8 @@ def _alone(folder: Path) -> Iterator[tuple[int, ...]]:
 
     A benchmark killed on its own leaves its training running: without the lock, the next would train into the same run.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield ()
-        return
     with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"{folder} is being trained by another process", "wait until it ends, or end it") from None
-        yield (file.fileno(),)
+        if not lock_file(file.fileno()):
+            raise UsageError(f"{folder} is being trained by another process", "wait until it ends, or end it")
+        # On Windows nothing is locked, and no descriptor can be handed on.
+        yield () if os.name == "nt" else (file.fileno(),)

@@ -29,8 +29,10 @@ from edge_benchmarks.training import listing, plain_loop
 from edge_benchmarks.training.measured_process import watch
 from edge_benchmarks.training.plain_loop import PlainSettings
 from edge_benchmarks.training.speed_comparison import REQUIRED_SPEEDUP, SpeedComparison, TrainingRun
-from edge_benchmarks.training.subset import Subset, draw_subset
+from edge_benchmarks.training.subset import draw_subset
 from edge_data import find_data
+from edge_runtime import to_words
+from edge_train import TrainSettings
 
 LISTING_LIMIT_S = 10.0
 # Torch's threads wait for each other by spinning: beside other work, a loop on all cores gets several times slower.
@@ -124,16 +126,13 @@ def measure_training(folder: Path, given: argparse.Namespace) -> tuple[dict[str,
         "settings": {**shown, "augment": given.augment, "plain_augment": "mirror"},
         "strategies": [comparison.to_json() for comparison in comparisons],
     }
-    lines = [_describe(subset, settings, given.augment), *map(str, comparisons)]
-    return report, lines, [phrase for comparison in comparisons for phrase in comparison.unmet()]
-
-
-def _describe(subset: Subset, settings: PlainSettings, augment: str) -> str:
-    return (
+    described = (
         f"{subset.train:,} train and {subset.val:,} val images, {subset.classes} classes; {settings.backbone} at "
         f"{settings.image_size} px, {settings.epochs} epochs, batches of {settings.batch_size}; "
-        f"plain loop: mirror, edge: --augment {augment}; whole processes, start-up included"
+        f"plain loop: mirror, edge: --augment {given.augment}; whole processes, start-up included"
     )
+    unmet = [phrase for comparison in comparisons for phrase in comparison.unmet()]
+    return report, [described, *map(str, comparisons)], unmet
 
 
 def _compare(settings: PlainSettings, augment: str, runs: int, out: Path) -> SpeedComparison:
@@ -172,34 +171,14 @@ def _run_plain(settings: PlainSettings) -> TrainingRun:
 
 def _run_edge(settings: PlainSettings, augment: str, out: Path) -> tuple[TrainingRun, int | None]:
     """A run of `edge train`, and the bound of its caches where it states one."""
-    options = {
-        "data": settings.data,
-        "backbone": settings.backbone,
-        "weights": settings.weights,
-        "strategy": settings.strategy,
-        "epochs": settings.epochs,
-        "batch-size": settings.batch_size,
-        "image-size": settings.image_size,
-        "augment": augment,
-        "seed": settings.seed,
-        "out": out,
-    }
-    if settings.threads is not None:
-        options["threads"] = settings.threads
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words = to_words(TrainSettings(**{**asdict(settings), "augment": augment, "out": out}))
     done = watch(python_module("edge_cli", "train", *words, "--quiet", "--json"))
     summary = json.loads(done.stdout)
     val = summary["metrics"]["val"]
-    epochs = _epoch_seconds(out / summary["run"] / "metrics.csv")
+    with (out / summary["run"] / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        epochs = tuple(float(row["seconds"]) for row in csv.DictReader(file) if row["seconds"])
     run = TrainingRun(done.seconds, done.cpu_seconds, done.peak_bytes, val["accuracy"], val["n"], epochs)
     return run, summary.get("cache_bound_bytes")
-
-
-def _epoch_seconds(path: Path) -> tuple[float, ...]:
-    if not path.is_file():
-        return ()
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(float(row["seconds"]) for row in csv.DictReader(file) if row.get("seconds"))
 
 
 def measure_listing(folder: Path, given: argparse.Namespace) -> tuple[dict[str, Any], list[str], list[str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.report.text_table import Table
 from edge_runtime import Accuracy
 
@@ -15,7 +16,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingRun:
+class TrainingRun(PlainData):
     """One training in a fresh process: its wall and processor time, peak memory, best epoch's validation accuracy.
 
     `accuracy` is in 0..1 over `n` images; `epoch_seconds` is empty where a run has no epochs to time.
@@ -27,15 +28,12 @@ class TrainingRun:
     accuracy: float
     n: int
     epoch_seconds: tuple[float, ...] = ()
+    computed: ClassVar = {"accuracy_interval_95": "interval"}
 
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of the accuracy."""
         return Accuracy.near(self.accuracy, self.n).interval
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it, with the interval."""
-        return {**asdict(self), "accuracy_interval_95": list(self.interval)}
 
     def cells(self) -> tuple[str, ...]:
         """Seconds, processor seconds, peak memory, accuracy and seconds per epoch as text."""
@@ -136,7 +134,11 @@ class SpeedComparison:
         lines.append(
             f"  {self.ratio:.2f} times faster (ratio of medians; each {each}); accuracies {agree} (n {self.edge[0].n})"
         )
-        lines.append(f"  {_difference(self.extra_bytes)}; cache bound {bound}")
+        memory = "peak memory unknown"
+        if self.extra_bytes is not None:
+            side = "above" if self.extra_bytes > 0 else "below"
+            memory = f"peak memory {_mib(abs(self.extra_bytes))} {side} the plain loop's"
+        lines.append(f"  {memory}; cache bound {bound}")
         return "\n".join(lines)
 
 
@@ -151,9 +153,3 @@ def _mean_interval(runs: Sequence[TrainingRun]) -> tuple[float, float]:
 
 def _mib(size_bytes: int) -> str:
     return f"{size_bytes / MIB:,.0f} MiB"
-
-
-def _difference(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return "peak memory unknown"
-    return f"peak memory {_mib(abs(size_bytes))} {'above' if size_bytes > 0 else 'below'} the plain loop's"

@@ -54,7 +54,7 @@ def draw_subset(source: Path, folder: Path, *, images: int, seed: int) -> Subset
         chosen = draw.sample(members, wanted)
         held = max(1, round(wanted * VAL_SHARE))
         for split, part in (("val", chosen[:held]), ("train", chosen[held:])):
-            _place(source, part, folder / split / label)
+            _place(folders.root, part, folder / split / label)
             counts[split] += len(part)
     return Subset(folder, counts["train"], counts["val"], len(classes))
 

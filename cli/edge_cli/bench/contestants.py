@@ -12,7 +12,8 @@ from edge_cli.console import Console
 from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, require_extra
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Contestant, LabelledImages
+    from edge_benchmarks import Contestant
+    from edge_data import EvaluationData
     from edge_train import Backbone
 
 PICTURES = 16
@@ -32,21 +33,15 @@ class Choice:
     against: Annotated[
         str | None, Setting("Run them also by torch, torchscript, openvino, or all of them.", "A,B", WHAT)
     ] = None
-    data: Annotated[str | None, Setting("Measure accuracy on these labelled images.", "DIR", WHAT)] = None
+    data: Annotated[
+        tuple[str, ...], Setting("Measure accuracy on these labelled images; several are one set.", "DIR|FILE", WHAT)
+    ] = ()
     keep_models: Annotated[Path | None, Setting("Keep the exported backbones there.", "DIR", WHAT)] = None
 
     @property
     def names_models(self) -> bool:
         """Whether models or a run are named, or nothing is, which means the newest run."""
         return bool(self.models) or self.run is not None or self.backbones in (None, "none")
-
-
-@dataclass(frozen=True, slots=True)
-class Pictures:
-    """Pictures to classify, and where they come from in words; none of them: a drawn one."""
-
-    paths: tuple[Path, ...] = ()
-    origin: str = ""
 
 
 def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[Contestant]:
@@ -70,7 +65,7 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     if backbones:
         require_extra("export")
     contestants = _named(choice, console) if choice.names_models else []
-    if choice.data is not None:
+    if choice.data:
         contestants = [_scored(contestant, choice) for contestant in contestants]
         if backbones:
             # Found out before minutes go into exporting.
@@ -85,37 +80,50 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     return contestants
 
 
+def say_origins(contestants: Sequence[Contestant], console: Console) -> None:
+    """Say of each int8 file where it was measured on another kind of processor, or holds on some alone."""
+    from edge_runtime import int8_origin
+
+    for path in dict.fromkeys(each.model for each in contestants if not each.fresh and each.model.suffix == ".onnx"):
+        origin = int8_origin(path)
+        if origin is not None and (origin.elsewhere or not origin.portable):
+            console.say(f"note: {path}: {origin.describe()}")
+
+
 def choose_pictures(
-    images: Sequence[Path], data: str | None, contestants: Sequence[Contestant], console: Console
-) -> Pictures:
-    """The pictures to classify: those named, some of `data`, or some of what the first model's run set aside.
+    images: Sequence[Path], data: Sequence[str], contestants: Sequence[Contestant], console: Console
+) -> tuple[tuple[Path, ...], str]:
+    """The pictures to classify, and where they come from: those named, some of `data` or of what a run set aside.
+
+    None of them: a drawn one.
 
     Raises:
         DataError: there is no such folder, or no picture in it.
     """
     if images:
-        return Pictures(tuple(images), ", ".join(str(image) for image in images))
-    if data is not None:
-        root, found = _pictures_of(data)
-        return _some(found, f"of {root}", console)
+        return tuple(images), ", ".join(str(image) for image in images)
+    if data:
+        names, found = _pictures_of(data)
+        return _some(found, f"of {names}", console)
     for contestant in contestants:
         own = _own_images(contestant)
         if own is not None:
             paths = [own.root / sample.path for sample in own.samples]
             return _some(paths, f"of the {own.split} split of {contestant.model.parent}", console)
-    return Pictures()
+    return (), ""
 
 
-def _pictures_of(data: str) -> tuple[Path, list[Path]]:
-    """The folder that `--data` names, and its pictures; raises DataError where there is none."""
+def _pictures_of(data: Sequence[str]) -> tuple[str, list[Path]]:
+    """The folders and manifests that `--data` names, in words, and their pictures; DataError where there is none."""
     from edge_data import find_data
-    from edge_runtime import find_images
+    from edge_runtime import find_all_images
 
-    root = find_data(data).root
-    found = find_images(root)
+    places = find_data(data).places
+    names = " and ".join(map(str, places))
+    found = find_all_images(places)
     if not found:
-        raise DataError(f"{root} has no pictures", "name another folder with --data")
-    return root, found
+        raise DataError(f"{names} has no pictures", "name another folder with --data")
+    return names, found
 
 
 def _named(choice: Choice, console: Console) -> list[Contestant]:
@@ -128,46 +136,38 @@ def _named(choice: Choice, console: Console) -> list[Contestant]:
         path, _ = choose_model(None, choice.run, console)
         # Its run is said on stderr; the whole path would take half the table's width.
         found = [Contestant(path.name, path)]
-    return [_with_checkpoint(contestant) for contestant in found]
-
-
-def _with_checkpoint(contestant: Contestant) -> Contestant:
-    best = Run(contestant.file.path.parent).best
-    return replace(contestant, checkpoint=best) if best.is_file() else contestant
+    bests = [Run(contestant.file.path.parent).best for contestant in found]
+    return [replace(each, checkpoint=best if best.is_file() else None) for each, best in zip(found, bests, strict=True)]
 
 
 def _scored(contestant: Contestant, choice: Choice) -> Contestant:
     """With the images its accuracy is measured on, chosen as `edge evaluate` does."""
-    from edge_benchmarks import LabelledImages
     from edge_data import choose_evaluation, find_data
 
     if contestant.card is None:
         raise UsageError(
             f"{contestant.model} says no labels, so its accuracy cannot be measured", "leave out --data, or this file"
         )
-    root = find_data(choice.data or "").root
+    places = find_data(choice.data).places
     run = Run(contestant.model.parent)
-    chosen = choose_evaluation(contestant.card, run if run.config.is_file() else None, root, None)
-    images = LabelledImages(chosen.root, chosen.samples, chosen.split)
+    images = choose_evaluation(contestant.card, run if run.config.is_file() else None, places, None)
     return replace(contestant, images=images)
 
 
-def _own_images(contestant: Contestant) -> LabelledImages | None:
+def _own_images(contestant: Contestant) -> EvaluationData | None:
     """What the model's run did not train on, None where it lies in no run folder or the data is gone."""
-    from edge_benchmarks import LabelledImages
     from edge_data import choose_evaluation
 
     run = Run(contestant.model.parent)
     if contestant.fresh or contestant.card is None or not run.config.is_file():
         return None
     try:
-        chosen = choose_evaluation(contestant.card, run, None, None)
+        return choose_evaluation(contestant.card, run, None, None)
     except EdgeError:
         return None
-    return LabelledImages(chosen.root, chosen.samples, chosen.split)
 
 
-def _some(paths: Sequence[Path], origin: str, console: Console) -> Pictures:
+def _some(paths: Sequence[Path], origin: str, console: Console) -> tuple[tuple[Path, ...], str]:
     """Up to 16 pictures, evenly spread, that can be read."""
     from edge_runtime import ImageError, decode
 
@@ -183,7 +183,7 @@ def _some(paths: Sequence[Path], origin: str, console: Console) -> Pictures:
             chosen.append(path)
     if not chosen:
         raise DataError(f"none of {count} pictures {origin} can be read", "name one with --image")
-    return Pictures(tuple(chosen), f"{len(chosen)} {'picture' if len(chosen) == 1 else 'pictures'} {origin}")
+    return tuple(chosen), f"{len(chosen)} {'picture' if len(chosen) == 1 else 'pictures'} {origin}"
 
 
 def _build(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Limits, ModelChange, Recommendation, Report, ReportComparison, Table
+    from edge_benchmarks import Limits, Recommendation, Report, Table
 
 # Beyond this a first answer is not that of the same network; two engines need not round an int8 layer alike.
 SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
@@ -34,12 +33,16 @@ def show_report(report: Report, console: Console, *, limits: Limits | None, as_j
     elif as_csv:
         sys.stdout.write(csv_text(report))
     else:
-        _print(latency_table(report))
-        _print(cost_table(report))
-        sustained = sustained_table(report)
-        if sustained.rows:
-            _print(sustained)
-            _print_slowdowns(report)
+        for table in (latency_table(report), cost_table(report), sustained_table(report)):
+            if table.rows:
+                _print(table)
+        for row in report.rows:
+            if row.sustained is not None:
+                first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
+                print(
+                    f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
+                    f"{row.sustained.slowdown:+.1%} by the median, {row.sustained.p90_slowdown:+.1%} by p90"
+                )
     for failure in report.failures:
         console.say(f"not measured: {failure.message}")
     if chosen is not None:
@@ -60,7 +63,7 @@ def write_report(report: Report, folder: Path, console: Console) -> None:
 
 def compare_files(old: Path, new: Path, console: Console, *, limit: float | None, as_json: bool) -> int:
     """Compare two reports; gives 1 where a model became slower by more than `limit`."""
-    from edge_benchmarks import compare_reports, json_text, read_report
+    from edge_benchmarks import compare_reports, comparison_table, json_text, read_report
 
     comparison = compare_reports(read_report(old), read_report(new))
     worse = () if limit is None else comparison.regressions(limit)
@@ -68,29 +71,19 @@ def compare_files(old: Path, new: Path, console: Console, *, limit: float | None
         regressions = [change.name for change in worse]
         sys.stdout.write(json_text({**comparison.to_json(), "fail_over": limit, "regressions": regressions}))
     else:
-        _print_comparison(comparison)
+        _print(comparison_table(comparison))
     for difference in comparison.differences:
         console.say(f"note: measured under other conditions: {difference}")
     for names, where in ((comparison.only_old, old), (comparison.only_new, new)):
         if names:
             console.say(f"only in {where}: {'; '.join(names)}")
     for change in worse:
-        console.say(f"slower by more than {limit:.0%}: {change.name}, {_signed(change.p50.change)} by the median")
+        console.say(f"slower by more than {limit:.0%}: {change.name}, {change.p50.change:+.1%} by the median")
     return 1 if worse else 0
 
 
 def _print(table: Table) -> None:
     print_table(table.columns, table.rows, left=table.left)
-
-
-def _print_slowdowns(report: Report) -> None:
-    for row in report.rows:
-        if row.sustained is not None:
-            first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
-            print(
-                f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
-                f"{_signed(row.sustained.slowdown)} by the median, {_signed(row.sustained.p90_slowdown)} by p90"
-            )
 
 
 def _conditions(report: Report) -> list[str]:
@@ -136,44 +129,3 @@ def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> 
     lines += [f"  {reason}" for reason in chosen.reasons]
     for line in lines:
         print(line) if on_stdout else console.say(line)
-
-
-def _print_comparison(comparison: ReportComparison) -> None:
-    from edge_benchmarks import short_names
-
-    engines = {change.new.engine for change in comparison.changes} != {"onnxruntime"}
-    threads = len({change.new.threads for change in comparison.changes}) > 1
-    noted = any(change.marks for change in comparison.changes)
-    columns = ["model", *(["engine"] if engines else []), *(["threads"] if threads else [])]
-    left = len(columns)
-    columns += ["p50 ms\nbefore", "p50 ms\nnow", "change", "95 % interval", "p90 change", "95 % interval"]
-    rows = []
-    names = short_names([change.new for change in comparison.changes])
-    for change in comparison.changes:
-        engine = [change.new.engine] if engines else []
-        count = [str(change.new.threads)] if threads else []
-        note = [", ".join(change.marks)] if noted else []
-        rows.append((_renamed(change, names), *engine, *count, *_cells(change), *note))
-    print_table([*columns, *(["note"] if noted else [])], rows, left=left)
-
-
-def _renamed(change: ModelChange, names: Mapping[str, str]) -> str:
-    """What the table calls a model: as short as can be, and in full where it has another name now."""
-    if change.new.name != change.old.name:
-        return change.name
-    return change.name.replace(change.new.model, names[change.new.model])
-
-
-def _cells(change: ModelChange) -> tuple[str, ...]:
-    from edge_benchmarks import milliseconds
-
-    cells = [milliseconds(change.p50.old_ms), milliseconds(change.p50.new_ms)]
-    for figure in (change.p50, change.p90):
-        interval = figure.interval
-        span = "too few turns" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}"
-        cells += [_signed(figure.change), span]
-    return tuple(cells)
-
-
-def _signed(share: float) -> str:
-    return f"{share:+.1%}"

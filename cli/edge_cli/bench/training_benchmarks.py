@@ -9,7 +9,7 @@ from edge_cli.console import print_json
 from edge_runtime import UsageError, require_extra
 
 
-def bench_training(words: Sequence[str], *, data: str | None, threads: str | None, as_json: bool) -> int:
+def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads: str | None, as_json: bool) -> int:
     """Run the training benchmarks named first in `words`, by default all but the longest; gives the exit code.
 
     What begins with a dash and all after it is handed on, to one benchmark alone.
@@ -25,11 +25,13 @@ def bench_training(words: Sequence[str], *, data: str | None, threads: str | Non
         raise UsageError(f"{options[0]} is handed on to one training benchmark, and none is named", "name one")
     if threads and not threads.isdigit():
         raise UsageError(f"--threads {threads}: training takes one number", "try 2")
+    if data and len(data) > 1:
+        raise UsageError(f"--data is given {len(data)} times", "a training benchmark takes one folder or manifest")
     require_extra("export")
     chosen = list(dict.fromkeys(names)) or [name for name, each in TRAINING_BENCHMARKS.items() if each.by_default]
     documents, worst = {}, 0
     for name in chosen:
-        extra = [*(["--data", data] if data and TRAINING_BENCHMARKS[name].takes_data else [])]
+        extra = [*(["--data", *data] if data and TRAINING_BENCHMARKS[name].takes_data else [])]
         extra += ["--threads", threads] if threads else []
         code, output = run_training_benchmark(name, [*extra, *options], as_json=as_json)
         worst = max(worst, code)

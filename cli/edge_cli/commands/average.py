@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.flags import paragraphs
+from edge_cli.flags import flag, paragraphs
 from edge_cli.options import JsonFlag, QuietFlag, ThreadsOption
-from edge_cli.split_scores import print_scores
+from edge_cli.split_scores import headline_text, print_scores
 from edge_runtime import RUNS_FOLDER, find_run
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def average(
         list[str],
         typer.Argument(metavar="RUN RUN…", help="Run folders, or their names below runs/.", show_default=False),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that the new run folder is put into.")
-    ] = RUNS_FOLDER,
+    out: Annotated[Path, flag("--out", "Folder that the new run folder is put into.", "DIR")] = RUNS_FOLDER,
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -56,7 +54,8 @@ def average(
     )
     print_scores(result.summary)
     kept = len(result.summary["averaged"])
-    print(f"average of {kept} of {len(chosen)} runs, {result.summary['seconds']:.0f} s: {result.run.best}")
+    said, seconds = headline_text(result.summary["metrics"]), result.summary["seconds"]
+    print(f"{said}, average of {kept} of {len(chosen)} runs, {seconds:.0f} s: {result.run.best}")
     console.say(f"next: edge export --run {result.run.path}")
     return 0
 

@@ -16,20 +16,9 @@ def backbones(json_: JsonFlag = False) -> int:
     from edge_train import BACKBONES
 
     if json_:
-        print_json(
-            [
-                {
-                    "name": item.name,
-                    "parameters": item.parameters,
-                    "gflops": item.gflops,
-                    "imagenet_top1": item.imagenet_top1,
-                    "image_size_px": item.image_size_px,
-                    "stages": [stage.name for stage in item.stages],
-                    "advice": item.advice,
-                }
-                for item in BACKBONES.values()
-            ]
-        )
+        shown = ("name", "parameters", "gflops", "imagenet_top1", "image_size_px", "stages", "advice")
+        listed = [{key: getattr(item, key) for key in shown} for item in BACKBONES.values()]
+        print_json([{**each, "stages": [stage.name for stage in each["stages"]]} for each in listed])
         return 0
     print_table(
         ("backbone", "M params", "GFLOPs", "ImageNet top-1", "input px"),

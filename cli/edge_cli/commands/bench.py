@@ -11,13 +11,13 @@ import typer
 from edge_benchmarks import BenchSettings
 from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console
-from edge_cli.flags import Options, settings_command
+from edge_cli.flags import Options, flag, settings_command
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
 from edge_runtime import UsageError, require_extra
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Limits, Report
+    from edge_benchmarks import Report
 
 app = typer.Typer(add_completion=False)
 
@@ -37,72 +37,38 @@ MEASURED = {"run", "backbones", "against", "sustained_s"}
 def command(
     *,
     models: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's"),
+        list[str] | None, typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's")
     ] = None,
     run: RunOption = None,
     options: Options,
     recommend: Annotated[
-        bool,
-        typer.Option(
-            "--recommend",
-            help="Say which model to take, and why; exit 1 if none keeps the limits.",
-            rich_help_panel=RESULT,
-        ),
+        bool, flag("--recommend", "Say which model to take, and why; exit 1 if none keeps the limits.", panel=RESULT)
     ] = False,
     max_latency: Annotated[
-        str | None,
-        typer.Option(
-            "--max-latency",
-            metavar="TIME",
-            help="Recommend none slower than this end to end (p90).",
-            rich_help_panel=RESULT,
-        ),
+        str | None, flag("--max-latency", "Recommend none slower than this end to end (p90).", "TIME", panel=RESULT)
     ] = None,
     max_size: Annotated[
-        str | None,
-        typer.Option("--max-size", metavar="SIZE", help="Recommend no file larger than this.", rich_help_panel=RESULT),
+        str | None, flag("--max-size", "Recommend no file larger than this.", "SIZE", panel=RESULT)
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="DIR",
-            help="Write bench.json, bench.csv, bench.md and two pictures there.",
-            rich_help_panel=RESULT,
-        ),
+        Path | None, flag("--out", "Write bench.json, bench.csv, bench.md and two pictures there.", "DIR", panel=RESULT)
     ] = None,
     from_: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="FILE", help="Show an earlier report instead of measuring.", rich_help_panel=INSTEAD
-        ),
+        Path | None, flag("--from", "Show an earlier report instead of measuring.", "FILE", panel=INSTEAD)
     ] = None,
     compare: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
-            "--compare", metavar="OLD NEW", help="Compare two reports instead of measuring.", rich_help_panel=INSTEAD
-        ),
+        flag("--compare", "Compare two reports instead of measuring.", "OLD NEW", panel=INSTEAD),
     ] = None,
     fail_over: Annotated[
-        str | None,
-        typer.Option(
-            "--fail-over",
-            metavar="N%",
-            help="With --compare: exit 1 if a model is slower by more.",
-            rich_help_panel=INSTEAD,
-        ),
+        str | None, flag("--fail-over", "With --compare: exit 1 if a model is slower by more.", "N%", panel=INSTEAD)
     ] = None,
     train: Annotated[
         bool,
-        typer.Option(
-            "--train",
-            help="Measure training instead: MODEL is then speed, listing, precision or cifar10.",
-            rich_help_panel=INSTEAD,
-        ),
+        flag("--train", "Measure training instead: MODEL is then speed, listing, precision or cifar10.", panel=INSTEAD),
     ] = False,
     json_: JsonFlag = False,
-    csv_: Annotated[bool, typer.Option("--csv", help="Print a header and a row per model.")] = False,
+    csv_: Annotated[bool, flag("--csv", "Print a header and a row per model.")] = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Measure side by side, print tables sorted by the 90th percentile."""
@@ -129,18 +95,24 @@ def command(
             )
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
-    limits = _limits(max_latency, max_size) if asks else None
+    from edge_benchmarks import Limits, make_folder, read_report
+    from edge_cli.bench.results import show_report, write_report
+
+    limits = Limits(
+        None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
+        None if max_size is None else parse_bytes("--max-size", max_size),
+    )
     if from_ is not None and (names or given & (MEASURED | {"data", "keep_models"})):
         raise UsageError("--from shows a report and measures nothing", "leave out what is to be measured")
     choice = options.make(Choice, models=tuple(map(Path, names)), run=run)
     settings = options.make(BenchSettings)
     if out is not None:
         require_extra("bench")
-    from edge_cli.bench.results import show_report, write_report
-
     with console:
-        report = _measure(choice, settings, out, console) if from_ is None else _read(from_, out)
-    code = show_report(report, console, limits=limits, as_json=json_, as_csv=csv_)
+        report = _measure(choice, settings, out, console) if from_ is None else read_report(from_)
+    if out is not None:
+        make_folder(out)
+    code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_)
     if out is not None:
         write_report(report, out, console)
     return code
@@ -149,38 +121,16 @@ def command(
 def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console: Console) -> Report:
     from dataclasses import replace
 
-    from edge_benchmarks import bench
-    from edge_cli.bench.contestants import choose_contestants, choose_pictures
+    from edge_benchmarks import bench, make_folder
+    from edge_cli.bench.contestants import choose_contestants, choose_pictures, say_origins
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)
+        say_origins(contestants, console)
         if not settings.random_input:
-            pictures = choose_pictures(settings.images, choice.data, contestants, console)
-            settings = replace(settings, images=pictures.paths, images_from=pictures.origin)
-        _make_folder(out)
+            images, origin = choose_pictures(settings.images, choice.data, contestants, console)
+            settings = replace(settings, images=images, images_from=origin)
+        if out is not None:
+            # Once it is known what to measure, and before minutes go into that.
+            make_folder(out)
         return bench(contestants, settings, progress=console)
-
-
-def _read(path: Path, out: Path | None) -> Report:
-    from edge_benchmarks import read_report
-
-    report = read_report(path)
-    _make_folder(out)
-    return report
-
-
-def _make_folder(out: Path | None) -> None:
-    """Once it is known what to measure, and before minutes go into that."""
-    from edge_benchmarks import make_folder
-
-    if out is not None:
-        make_folder(out)
-
-
-def _limits(max_latency: str | None, max_size: str | None) -> Limits:
-    from edge_benchmarks import Limits
-
-    return Limits(
-        None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
-        None if max_size is None else parse_bytes("--max-size", max_size),
-    )

@@ -1,31 +1,44 @@
-"""edge data: look at a data folder, or draw the synthetic one."""
+"""edge data: look at a data folder, list it, or draw the synthetic one."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.options import JsonFlag, QuietFlag, SeedOption, ThreadsOption
+from edge_cli.flags import flag
+from edge_cli.options import JsonFlag, LabelFromOption, QuietFlag, SeedOption, ThreadsOption
 from edge_data import AugmentationName
+from edge_runtime import UsageError
 
 if TYPE_CHECKING:
     from edge_data import DataReport
 
 SHOWN = 5
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Check a folder of images, or draw the shapes set.")
+DataArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA…",
+        help="Folder of class folders or of train/ val/ (test/), or a list of labelled images; several are one set.",
+    ),
+]
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Check or list labelled images, or draw the shapes set."
+)
 
 
-@app.command(name="check", help="Find what would harm training in a folder of images. Changes nothing; exit 1 if any.")
+@app.command(name="check", help="Find what would harm training in labelled images. Changes nothing; exit 1 if any.")
 def check(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Folder of class folders, or of train/ val/ (test/).")],
+    data: DataArgument,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE.png", help="Draw a contact sheet of what was found, or of every class."),
+        Path | None, flag("--out", "Draw a contact sheet of what was found, or of every class.", "FILE.png")
     ] = None,
+    label_from: LabelFromOption = "top",
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -34,7 +47,8 @@ def check(
     from edge_data import check_data, find_data
 
     with Console(quiet=quiet) as console:
-        found = check_data(find_data(folder).root, console, sheet=out, threads=threads)
+        places = find_data(data).places
+        found = check_data(places, console, label_from=label_from, sheet=out, threads=threads)
     if json_:
         print_json(found.to_json())
     else:
@@ -64,13 +78,54 @@ def _print_report(found: DataReport) -> None:
 
 
 @app.command(
+    name="list",
+    help="Write the list of labelled images that folders are, path,label and split where there are splits, as "
+    "edge train --data takes it. On standard output paths are relative to the folder you are in.",
+)
+def list_(
+    data: DataArgument,
+    out: Annotated[
+        Path | None,
+        flag("--out", "New file, .csv or .tsv; paths are relative to its folder.", "FILE", default="standard output"),
+    ] = None,
+    label_from: LabelFromOption = "top",
+    quiet: QuietFlag = False,
+) -> int:
+    """Scan, and write a line for each image."""
+    from edge_data import find_data, list_images
+    from edge_runtime import scan, write_text
+
+    with Console(quiet=quiet) as console:
+        if out is not None:
+            _check_list(out)
+        folders = scan(find_data(data).places, label_from=label_from)
+        for note in folders.notes:
+            console.say(f"note: {note.text}")
+        if out is None:
+            for line in list_images(folders, Path.cwd()):
+                print(line, end="")
+        else:
+            delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
+            write_text(out, "".join(list_images(folders, out.absolute().parent, delimiter=delimiter)))
+            count = sum(map(len, folders.splits.values()))
+            console.say(f"{out}: {count:,} images of {len(folders.labels)} classes")
+    return 0
+
+
+def _check_list(out: Path) -> None:
+    """Raise UsageError where `out` is there: a list may hold work of hours."""
+    if out.suffix.lower() not in {".csv", ".tsv"}:
+        raise UsageError(f"--out {out} is no .csv or .tsv file", "name it so, and edge knows it again")
+    if os.path.lexists(out):
+        raise UsageError(f"--out {out} is there already", "remove it, or name another file")
+
+
+@app.command(
     name="shapes", help="Draw the synthetic set of circles, squares and triangles: 300 train, 60 val, 60 test."
 )
 def shapes(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to make.")] = Path("shapes"),
-    size: Annotated[
-        int, typer.Option("--image-size", metavar="PX", min=16, max=1024, help="Side of the pictures.")
-    ] = 96,
+    out: Annotated[Path, flag("--out", "Folder to make.", "DIR")] = Path("shapes"),
+    size: Annotated[int, flag("--image-size", "Side of the pictures.", "PX", min=16, max=1024)] = 96,
     seed: SeedOption = 0,
 ) -> int:
     """Draw into `out`, which must not exist."""
@@ -85,27 +140,20 @@ def shapes(
 )
 def preview(
     data: Annotated[
-        str,
-        typer.Option("--data", metavar="DIR", help="Folder of class folders or of train/ and val/; shapes, cifar10."),
-    ] = "shapes",
+        list[str] | None,
+        flag("--data", "As in edge train: folder, manifest, shapes or cifar10.", "DIR|FILE", default="shapes"),
+    ] = None,
     augment: Annotated[
-        Literal["all", AugmentationName],
-        typer.Option("--augment", help="Preset to draw six times, or all of them once each."),
+        Literal["all", AugmentationName], flag("--augment", "Preset to draw six times, or all of them once each.")
     ] = "all",
     image_size: Annotated[
         int | None,
-        typer.Option(
-            "--image-size",
-            metavar="PX",
-            min=16,
-            max=1024,
-            help="Side of the model's input.",
-            show_default="the data's, or 224",
-        ),
+        flag("--image-size", "Side of the model's input.", "PX", default="the data's, or 224", min=16, max=1024),
     ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="PNG to write; it replaces nothing but another PNG.")
-    ] = Path("augmentation.png"),
+    label_from: LabelFromOption = "top",
+    out: Annotated[Path, flag("--out", "PNG to write; it replaces nothing but another PNG.", "FILE")] = Path(
+        "augmentation.png"
+    ),
     seed: SeedOption = 0,
     quiet: QuietFlag = False,
 ) -> int:
@@ -113,7 +161,15 @@ def preview(
     from edge_data import write_preview
 
     with Console(quiet=quiet) as console:
-        made = write_preview(data, out, augment=augment, image_size=image_size, seed=seed, progress=console)
+        made = write_preview(
+            data or "shapes",
+            out,
+            augment=augment,
+            image_size=image_size,
+            label_from=label_from,
+            seed=seed,
+            progress=console,
+        )
         console.say(f"{len(made.images)} training images as a model of {made.preprocessing.width_px} px sees them")
     print(made.path)
     return 0

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from edge_cli.console import fail
+from edge_cli.flags import flag
 from edge_runtime import find_images
 
 app = typer.Typer(add_completion=False)
@@ -25,10 +26,8 @@ BATCH_SIZE = 16
 
 @app.command(name="demo", help="Train, export, predict and bench on drawn shapes; prints the four commands it ran.")
 def demo(
-    weights: Annotated[
-        str, typer.Option("--weights", metavar="default|none|FILE", help="Pretrained weights to start from.")
-    ] = "default",
-    backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="Backbone to train.")] = "resnet18",
+    weights: Annotated[str, flag("--weights", "Pretrained weights to start from.", "default|none|FILE")] = "default",
+    backbone: Annotated[str, flag("--backbone", "Backbone to train.", "NAME")] = "resnet18",
 ) -> int:
     """Run each command as a person would type it, in a process of its own."""
     from edge_data import shapes_folder

@@ -10,7 +10,7 @@ import typer
 
 from edge_cli.choose_model import choose_run
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.flags import Options, paragraphs, settings_command
+from edge_cli.flags import Options, flag, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
 from edge_export import FORMATS, ExportFormat, ExportSettings
 from edge_runtime import UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
+COLUMNS = "file", "format", "precision", "MB", "max |Δp|", "top-1 same", "images", "val top-1", "of", "checkpoint", "of"
 TEXT = """Export the best checkpoint of a run as one self-describing file, checked against it on validation images.
 
 The file is written only if it answers as the checkpoint does: on up to 64 validation images and on hostile ones, in
@@ -37,23 +38,24 @@ model-fp16.onnx for a precision that was asked for; ensemble.onnx in the first o
 @settings_command(app, "export", ExportSettings, help=paragraphs(TEXT))
 def export(
     *,
-    format_: Annotated[Literal[ExportFormat, "all"], typer.Option("--format", help="File format.")] = "onnx",
+    format_: Annotated[Literal[ExportFormat, "all"], flag("--format", "File format.")] = "onnx",
     run: Annotated[
         list[str] | None,
-        typer.Option(
+        flag(
             "--run",
-            metavar="RUN",
-            help="Run folder, or its name below runs/; several make one file that averages their probabilities.",
-            show_default="newest",
+            "Run folder, or its name below runs/; several make one file that averages their probabilities.",
+            "RUN",
+            default="newest",
         ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="File to write.", show_default="in the run folder")
-    ] = None,
+    out: Annotated[Path | None, flag("--out", "File to write.", "FILE", default="in the run folder")] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DIR", help="Where the images are now.", show_default="where they were in training"
+        list[Path] | None,
+        flag(
+            "--data",
+            "Where the images are now: the folder, the manifest, or all of several.",
+            "DIR|FILE",
+            default="where they were in training",
         ),
     ] = None,
     options: Options,
@@ -71,12 +73,7 @@ def export(
         from edge_export import export as run_export
 
         done = run_export(
-            chosen,
-            FORMATS if format_ == "all" else (format_,),
-            out=out,
-            data=data,
-            settings=settings,
-            progress=console,
+            chosen, FORMATS if format_ == "all" else (format_,), out=out, data=data, settings=settings, progress=console
         )
         if json_:
             print_json([item.to_json() for item in done])
@@ -91,23 +88,7 @@ def _print(done: list[Exported]) -> None:
     for item in done:
         if item.table:
             print(item.table)
-    print_table(
-        (
-            "file",
-            "format",
-            "precision",
-            "MB",
-            "max |Δp|",
-            "top-1 same",
-            "images",
-            "val top-1",
-            "of",
-            "checkpoint",
-            "of",
-        ),
-        [_row(item) for item in done],
-        left=3,
-    )
+    print_table(COLUMNS, [_row(item) for item in done], left=3)
 
 
 def _row(item: Exported) -> tuple[str, ...]:

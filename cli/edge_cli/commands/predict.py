@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
+from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_runtime import UsageError
 
@@ -22,16 +24,6 @@ TOP = 5
 INTERVAL_S, SHORTEST_S, LONGEST_S = 1.0, 0.05, 86_400
 
 
-class _Format(NamedTuple):
-    """How answers are printed."""
-
-    top: int | None
-    min_confidence: float
-    json: bool
-    jsonl: bool
-    csv: bool
-
-
 @app.command(
     name="predict",
     help="Classify pictures with an exported model, without torch; exit 1 if one could not be classified.",
@@ -43,67 +35,50 @@ def predict(
             metavar="IMAGE", help="Pictures, folders, quoted patterns such as '**/*.jpg', or - for bytes on stdin."
         ),
     ] = None,
-    image: Annotated[
-        list[str] | None, typer.Option("--image", metavar="IMAGE", help="The same; may be repeated.")
-    ] = None,
+    image: Annotated[list[str] | None, flag("--image", "The same; may be repeated.", "IMAGE")] = None,
     files_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--files-from", metavar="FILE", help="A list of more names, - on stdin; they end in a newline or NUL."
-        ),
+        Path | None, flag("--files-from", "A list of more names, - on stdin; they end in a newline or NUL.", "FILE")
     ] = None,
     model: ModelOption = None,
     run: RunOption = None,
-    top: Annotated[
-        int | None,
-        typer.Option("--top", metavar="K", min=1, help="Labels to print per picture.", show_default="5; --csv: 0"),
-    ] = None,
-    min_confidence: Annotated[
-        float,
-        typer.Option("--min-confidence", metavar="P", help="Below it the label is unknown."),
-    ] = 0.0,
+    top: Annotated[int | None, flag("--top", "Labels to print per picture.", "K", default="5; --csv: 0", min=1)] = None,
+    min_confidence: Annotated[float, flag("--min-confidence", "Below it the label is unknown.", "P")] = 0.0,
     json_: JsonFlag = False,
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print one JSON object per picture and line.")] = False,
-    csv_: Annotated[bool, typer.Option("--csv", help="Print a header and a row per picture.")] = False,
+    jsonl: Annotated[bool, flag("--jsonl", "Print one JSON object per picture and line.")] = False,
+    csv_: Annotated[bool, flag("--csv", "Print a header and a row per picture.")] = False,
     watch: Annotated[
-        Path | None,
-        typer.Option("--watch", metavar="DIR", help="Classify pictures as they land in DIR, once each, until stopped."),
+        Path | None, flag("--watch", "Classify pictures as they land in DIR, once each, until stopped.", "DIR")
     ] = None,
     move_to: Annotated[
-        str | None,
-        typer.Option("--move-to", metavar="DIR", help="With --watch: move them there, as in 'sorted/{label}'."),
+        str | None, flag("--move-to", "With --watch: move them there, as in 'sorted/{label}'.", "DIR")
     ] = None,
     state: Annotated[
-        Path | None,
-        typer.Option(
-            "--state", metavar="FILE", help="With --watch: the journal.", show_default="DIR/.edge-watch.jsonl"
-        ),
+        Path | None, flag("--state", "With --watch: the journal.", "FILE", default="DIR/.edge-watch.jsonl")
     ] = None,
     interval: Annotated[
-        float | None,
-        typer.Option("--interval", metavar="S", help="With --watch: seconds between looks.", show_default="1"),
+        float | None, flag("--interval", "With --watch: seconds between looks.", "S", default="1")
     ] = None,
+    mjpeg: Annotated[
+        Path | None, flag("--mjpeg", "A stream of JPEGs, - on stdin: a JSON line for each frame as it comes.", "FILE")
+    ] = None,
+    every: Annotated[
+        int | None, flag("--every", "With --mjpeg: of N frames the first.", "N", default="1", min=1)
+    ] = None,
+    latest: Annotated[
+        bool, flag("--latest", "With --mjpeg: the newest frame next, what came before it is passed over.")
+    ] = False,
     explain: Annotated[
         Path | None,
-        typer.Option(
-            "--explain", metavar="IMAGE", help="Draw where the answer comes from (Grad-CAM); needs edge-vision[train]."
-        ),
+        flag("--explain", "Draw where the answer comes from (Grad-CAM); needs edge-vision[train].", "IMAGE"),
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="With --explain: where to.", show_default="IMAGE.explained.png"),
+        Path | None, flag("--out", "With --explain: where to.", "FILE", default="IMAGE.explained.png")
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option("--labels", metavar="FILE", help="For an ONNX file not made by edge export: a label a line."),
+        Path | None, flag("--labels", "For an ONNX file not made by edge export: a label a line.", "FILE")
     ] = None,
-    preprocess: Annotated[
-        str | None, typer.Option("--preprocess", metavar="NAME", help="For such a file, how it is fed: imagenet.")
-    ] = None,
-    save_input: Annotated[
-        Path | None,
-        typer.Option("--save-input", metavar="FILE", help="Save what the model sees of one picture."),
-    ] = None,
+    preprocess: Annotated[str | None, flag("--preprocess", "For such a file, how it is fed: imagenet.", "NAME")] = None,
+    save_input: Annotated[Path | None, flag("--save-input", "Save what the model sees of one picture.", "FILE")] = None,
     threads: ThreadsOption = None,
     quiet: QuietFlag = False,
 ) -> int:
@@ -114,14 +89,24 @@ def predict(
         raise UsageError(f"--min-confidence {min_confidence}: a probability is from 0 to 1", "--min-confidence 0.8")
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
+    open_classifier = partial(_open, model, run, labels, preprocess, threads, console)
+    output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
     if out is not None and explain is None:
         raise UsageError("--out goes with --explain", "edge predict --explain x.png")
     if explain is not None:
-        if names or files_from or watch or labels or preprocess or save_input:
+        if names or files_from or watch or mjpeg or labels or preprocess or save_input:
             raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
-        return _explain(explain, model, run, out, threads, console, _Format(top, min_confidence, json_, jsonl, csv_))
+        from edge_cli.predict.explain import explain_picture
+
+        path, found = choose_model(model, run, console)
+        answer, target = explain_picture(explain, path, found, out, threads)
+        printed = output(path)
+        printed.write(answer)
+        printed.end()
+        console.say(f"explained in {target}")
+        return 0
     if watch is not None:
-        if names or files_from or json_ or csv_ or save_input:
+        if names or files_from or mjpeg or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
         if interval is not None and not SHORTEST_S <= interval <= LONGEST_S:
             raise UsageError(f"--interval {interval}: from {SHORTEST_S} to {LONGEST_S} seconds", "--interval 1")
@@ -129,7 +114,7 @@ def predict(
 
         return watch_folder(
             watch,
-            lambda: _open(model, run, labels, preprocess, threads, console),
+            open_classifier,
             console,
             move_to=move_to,
             state=state,
@@ -138,36 +123,31 @@ def predict(
             min_confidence=min_confidence,
             jsonl=jsonl,
         )
-    if move_to is not None or state is not None or interval is not None:
-        raise UsageError("--move-to, --state and --interval go with --watch", "edge predict --watch DIR")
+    if mjpeg is not None:
+        if names or files_from or json_ or csv_ or save_input:
+            raise UsageError("--mjpeg takes no other pictures, --json, --csv or --save-input", "it prints JSON lines")
+        from edge_cli.predict.mjpeg_stream import classify_stream
+
+        return classify_stream(
+            open_classifier(), mjpeg, every=every or 1, latest=latest, top=top or TOP, min_confidence=min_confidence
+        )
+    _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
+    _refuse_alone(
+        "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
+    )
     from edge_cli.predict.classify import Pictures, classify
 
     pictures = Pictures(names, files_from)
     if save_input is not None and pictures.count != 1:
         raise UsageError("--save-input shows one picture", "name one")
-    classifier = _open(model, run, labels, preprocess, threads, console)
-    output = _output(classifier.path, _Format(top, min_confidence, json_, jsonl, csv_))
-    return classify(classifier, pictures, output, console, save_input=save_input)
+    classifier = open_classifier()
+    return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
 
 
-def _explain(
-    image: Path,
-    model: Path | None,
-    run: str | None,
-    out: Path | None,
-    threads: int | None,
-    console: Console,
-    how: _Format,
-) -> int:
-    from edge_cli.predict.explain import explain_picture
-
-    path, found = choose_model(model, run, console)
-    answer, target = explain_picture(image, path, found, out, threads)
-    output = _output(path, how)
-    output.write(answer)
-    output.end()
-    console.say(f"explained in {target}")
-    return 0
+def _refuse_alone(message: str, hint: str, *given: object) -> None:
+    """Raise UsageError where one of `given`, options of another way to work, is there."""
+    if any(value is not None for value in given):
+        raise UsageError(message, hint)
 
 
 def _open(
@@ -195,11 +175,11 @@ def _open(
     return classifier
 
 
-def _output(model: Path, how: _Format) -> Output:
+def _output(top: int | None, min_confidence: float, model: Path, *, json_: bool, jsonl: bool, csv_: bool) -> Output:
     from edge_cli.predict.output import Csv, JsonDocument, JsonLines, Table
 
-    if how.csv:
-        return Csv(how.top or 0, how.min_confidence)
-    if how.json:
-        return JsonDocument(str(model), how.top or TOP, how.min_confidence)
-    return (JsonLines if how.jsonl else Table)(how.top or TOP, how.min_confidence)
+    if csv_:
+        return Csv(top or 0, min_confidence)
+    if json_:
+        return JsonDocument(str(model), top or TOP, min_confidence)
+    return (JsonLines if jsonl else Table)(top or TOP, min_confidence)

@@ -10,10 +10,10 @@ import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_cli.flags import Options, settings_command
+from edge_cli.flags import Options, flag, settings_command
 from edge_cli.options import ModelOption, QuietFlag, RunOption
 from edge_runtime import UsageError
-from edge_serve import Limits, ServeSettings
+from edge_serve import ServeLimits, ServeSettings
 
 app = typer.Typer(add_completion=False)
 
@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False)
     app,
     "serve",
     ServeSettings,
-    Limits,
+    ServeLimits,
     help="Serve an exported model over HTTP: a page at /, POST /predict, the Open Inference Protocol at /v2.",
     epilog="Needs the extra serve. SIGTERM answers what was accepted and ends; SIGHUP reads the model file again.",
 )
@@ -32,15 +32,10 @@ def serve(
     run: RunOption = None,
     options: Options,
     token_file: Annotated[
-        Path | None,
-        typer.Option("--token-file", metavar="FILE", help="The token in a file; EDGE_SERVE_TOKEN in the environment."),
+        Path | None, flag("--token-file", "The token in a file; EDGE_SERVE_TOKEN in the environment.", "FILE")
     ] = None,
-    systemd: Annotated[
-        bool, typer.Option("--systemd", help="Print a hardened systemd unit for these options, and end.")
-    ] = False,
-    container: Annotated[
-        bool, typer.Option("--container", help="Print a Containerfile for these options, and end.")
-    ] = False,
+    systemd: Annotated[bool, flag("--systemd", "Print a hardened systemd unit for these options, and end.")] = False,
+    container: Annotated[bool, flag("--container", "Print a Containerfile for these options, and end.")] = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Check the options, then serve until told to end."""
@@ -54,7 +49,7 @@ def serve(
         ServeSettings,
         model=choose_model(model, run, console)[0],
         token=read_token(token, token_file),
-        limits=options.make(Limits),
+        limits=options.make(ServeLimits),
         log_requests=not quiet,
     )
     if systemd or container:

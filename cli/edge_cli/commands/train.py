@@ -11,7 +11,7 @@ from edge_cli.comparison_table import print_comparison
 from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
-from edge_cli.split_scores import print_scores
+from edge_cli.split_scores import headline_text, print_scores
 from edge_runtime import UsageError, find_run
 from edge_train import StrategyChoice, TrainSettings
 
@@ -80,7 +80,10 @@ def train(
     print_scores(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
-    print(f"best epoch {result.summary['best_epoch']}, {result.summary['seconds']:.0f} s: {result.run.best}")
+    print(
+        f"{headline_text(result.summary['metrics'])}, best epoch {result.summary['best_epoch']}, "
+        f"{result.summary['seconds']:.0f} s: {result.run.best}"
+    )
     console.say(f"repeat: {result.summary['command']}")
     console.say(f"report: {result.run.path / 'report.html'}")
     console.say(f"next: edge export --run {result.run.path}")

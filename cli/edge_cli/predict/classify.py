@@ -48,7 +48,7 @@ class Pictures:
         if not first and len(held) <= 1:
             raise held[0] if held else UsageError(f"{files_from} names no pictures", "one name a line")
         for error in held:
-            _say_problem(error)
+            say_problem(error)
         if not first:
             raise UsageError("none of the names stands for a picture", "see the lines above")
         self.count = None if listed_on_stdin or len(first) > 1 else 1
@@ -69,7 +69,7 @@ class Pictures:
 
     def _listed(self, path: Path) -> Iterator[Source | None]:
         """What a list names, and None where more names may have to be waited for."""
-        with _open_list(path) as file:
+        with open_stream(path, "--files-from") as file:
             for names in read_names(file):
                 # A `-` in a list is a file's name; only on the command line does it mean standard input.
                 yield from expand(names, on_problem=self._problem)
@@ -78,7 +78,7 @@ class Pictures:
     def _problem(self, error: EdgeError) -> None:
         self.failed += 1
         if self._held is None:
-            _say_problem(error)
+            say_problem(error)
         else:
             self._held.append(error)
 
@@ -95,7 +95,7 @@ def classify(
             console.advance()
             if isinstance(answer, ImageError):
                 failed += 1
-                _say_problem(answer)
+                say_problem(answer)
             else:
                 output.write(answer)
     output.end()
@@ -107,7 +107,14 @@ def _answers(
 ) -> Iterator[Prediction | ImageError]:
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
-        yield _one(classifier, next(next(pictures.bursts())), save_input)
+        source = next(next(pictures.bursts()))
+        try:
+            if save_input is None:
+                yield replace(classifier.predict(source.image), image=source.name)
+            else:
+                yield _predict_and_save(classifier, source, save_input)
+        except ImageError as error:
+            yield error
         return
     for burst in pictures.bursts():
         names: deque[str] = deque()
@@ -120,17 +127,6 @@ def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]
     for source in burst:
         names.append(source.name)
         yield source.image
-
-
-def _one(classifier: ImageClassifier, source: Source, save_input: Path | None) -> Prediction | ImageError:
-    try:
-        if save_input is None:
-            answer = classifier.predict(source.image)
-        else:
-            answer = _predict_and_save(classifier, source, save_input)
-    except ImageError as error:
-        return error
-    return replace(answer, image=source.name)
 
 
 def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path) -> Prediction:
@@ -146,7 +142,8 @@ def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path)
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
     with atomic_path(target, parameter="save_input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
-    return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
+    row = classifier.probabilities(pixels[None])[0]
+    return Prediction(source.name, classifier.labels, row, classifier.card.operating_point)
 
 
 def _stdin() -> BinaryIO:
@@ -155,18 +152,20 @@ def _stdin() -> BinaryIO:
 
 
 @contextmanager
-def _open_list(path: Path) -> Iterator[BinaryIO]:
+def open_stream(path: Path, flag: str) -> Iterator[BinaryIO]:
+    """The file that `flag` names, or standard input for -. Raises UsageError."""
     if str(path) == STANDARD_INPUT:
         yield _stdin()
         return
     try:
         file: BinaryIO = path.open("rb")
     except OSError as error:
-        raise UsageError(f"--files-from {path} cannot be read: {error.strerror}", "name a list of files") from None
+        raise UsageError(f"{flag} {path} cannot be read: {error.strerror}", "name a file, or - for stdin") from None
     with file:
         yield file
 
 
-def _say_problem(error: EdgeError) -> None:
+def say_problem(error: EdgeError) -> None:
+    """One line on stderr, while others go on."""
     sys.stderr.write(f"{over_bar()}error: {said_as_flags(str(error))}\n")
     sys.stderr.flush()

@@ -30,7 +30,10 @@ def crop(
     mirrored at its edges, as the recipes for CIFAR do (He et al. 2016, section 4.2, with zeros for the mirror).
     """
     if image.width <= contract.width_px or image.height <= contract.height_px:
-        return _shifted(contract.resize(image), contract, draw, pad)
+        image = contract.resize(image)
+        columns = _window(image.width, contract.width_px, draw, pad)
+        rows = _window(image.height, contract.height_px, draw, pad)
+        return Image.fromarray(np.asarray(image).take(rows, axis=0).take(columns, axis=1))
     width, height = image.size
     ratio = contract.width_px / contract.height_px
     for _ in range(10):
@@ -49,12 +52,6 @@ def crop(
         Image.Resampling[contract.interpolation.upper()],
         box=(left, top, min(width, left + crop_width), min(height, top + crop_height)),
     )
-
-
-def _shifted(image: Image.Image, contract: Preprocessing, draw: np.random.Generator, pad: float) -> Image.Image:
-    columns = _window(image.width, contract.width_px, draw, pad)
-    rows = _window(image.height, contract.height_px, draw, pad)
-    return Image.fromarray(np.asarray(image).take(rows, axis=0).take(columns, axis=1))
 
 
 def _window(side_px: int, crop_px: int, draw: np.random.Generator, pad: float) -> NDArray[np.int64]:

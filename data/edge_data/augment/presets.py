@@ -96,33 +96,12 @@ def _strong(image: Image.Image, contract: Preprocessing, draw: np.random.Generat
     return np.asarray(image)
 
 
-def _identity(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    del draw
-    return image
-
-
-def _auto_contrast(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    return Image.blend(image, ImageOps.autocontrast(image), draw.random())
-
-
-def _equalise(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    return Image.blend(image, ImageOps.equalize(image), draw.random())
-
-
-def _posterise(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    return ImageOps.posterize(image, int(draw.integers(4, 8, endpoint=True)))
-
-
-def _sharpen(image: Image.Image, draw: np.random.Generator) -> Image.Image:
-    return ImageEnhance.Sharpness(image).enhance(draw.uniform(0.1, 1.9))
-
-
 _CHANGES: tuple[Change, ...] = (
-    _identity,
-    _auto_contrast,
-    _equalise,
-    _posterise,
-    _sharpen,
+    lambda image, _: image,
+    lambda image, draw: Image.blend(image, ImageOps.autocontrast(image), draw.random()),
+    lambda image, draw: Image.blend(image, ImageOps.equalize(image), draw.random()),
+    lambda image, draw: ImageOps.posterize(image, int(draw.integers(4, 8, endpoint=True))),
+    lambda image, draw: ImageEnhance.Sharpness(image).enhance(draw.uniform(0.1, 1.9)),
     lambda image, draw: recolour(image, draw, brightness=(0.5, 1.5)),
     lambda image, draw: recolour(image, draw, contrast=0.5),
     lambda image, draw: recolour(image, draw, saturation=0.5),

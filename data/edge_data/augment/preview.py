@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from edge_data.augment.presets import AUGMENTATIONS, find_augmentation
 from edge_data.drawing.sheet import Sheet, check_png_target
-from edge_data.sets.find import DataSource, find_data
+from edge_data.sets.find import find_data
 from edge_data.sets.image_store import ImageStore
 from edge_data.sets.picture_size import input_size, typical_short_side_px
 from edge_data.sets.splits import split
 from edge_runtime import (
-    ClassFolders,
     DataError,
     ImageError,
+    LabelFrom,
     Preprocessing,
     Progress,
     Sample,
@@ -46,19 +47,19 @@ class Preview:
     preprocessing: Preprocessing
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(NamedTuple):
     caption: str
     preset: str
     epoch: int
 
 
 def write_preview(
-    data: str,
+    data: str | Sequence[str],
     out: Path,
     *,
     augment: str = ALL_PRESETS,
     image_size: int | None = None,
+    label_from: LabelFrom = "top",
     seed: int = 0,
     images: int = 4,
     draws: int = 6,
@@ -72,7 +73,7 @@ def write_preview(
 
     Raises:
         UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content.
-        DataError: `data` is no data folder.
+        DataError: `data` is no data folder, no manifest, nor several that are one set.
         ImageError: none of the training images can be read.
         OutputError: `out` cannot be written.
     """
@@ -81,11 +82,15 @@ def write_preview(
         raise UsageError(f"a preview of {images} images with seed {seed}", "give at least one image, and a seed from 0")
     check_png_target(out)
     source = find_data(data)
-    folders = scan(source.root)
+    folders = scan(source.places, label_from=label_from)
     training = split(folders, seed=seed).train
-    chosen = _choose(source.root, training, images, seed, progress or Silence())
-    contract = _contract(source, folders, image_size)
-    store = ImageStore(source.root, contract, cache_bytes=0, threads=1)
+    chosen = _choose(folders.root, training, images, seed, progress or Silence())
+    # The contract training chooses for a backbone of the usual kind: 224 px, bilinear.
+    typical = typical_short_side_px(folders)
+    size, whole = input_size(typical, _USUAL_PX, asked_px=image_size, set_px=source.image_size_px)
+    resize_px = size if whole else round(size * _RESIZE_RATIO)
+    contract = Preprocessing(resize_px=resize_px, height_px=size, width_px=size, interpolation="bilinear")
+    store = ImageStore(folders.root, contract, cache_bytes=0, threads=1)
     rows = []
     for index in chosen:
         sample = training[index]
@@ -137,17 +142,11 @@ def _in_turn(training: Sequence[Sample], seed: int) -> Iterator[int]:
     return (index for _, _, index in sorted(turns))
 
 
-def _contract(source: DataSource, folders: ClassFolders, image_size: int | None) -> Preprocessing:
-    """The contract training chooses for a backbone of the usual kind: 224 px, bilinear."""
-    typical = typical_short_side_px(folders)
-    size, whole = input_size(typical, _USUAL_PX, asked_px=image_size, set_px=source.image_size_px)
-    resize_px = size if whole else round(size * _RESIZE_RATIO)
-    return Preprocessing(resize_px=resize_px, height_px=size, width_px=size, interpolation="bilinear")
-
-
 def _sheet(title: str, captions: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Sheet:
     """The table of pictures; small ones enlarged by a whole factor so that a person sees their pixels."""
-    side = _cell_px(rows[0][1][0].width)
+    least, most = _CELL_PX
+    input_px = rows[0][1][0].width
+    side = min(most, input_px * max(1, -(-least // input_px)))
     across, down = side + _GAP_PX, side + _GAP_PX + _LINE_PX
     sheet = Sheet(_GAP_PX + across * len(captions), 2 * _LINE_PX + _GAP_PX + down * len(rows))
     sheet.text(_GAP_PX, 3, title, size=_FONT_PX)
@@ -160,8 +159,3 @@ def _sheet(title: str, captions: Sequence[str], rows: Sequence[tuple[str, Sequen
             how = Image.Resampling.NEAREST if cell.width <= side else Image.Resampling.LANCZOS
             sheet.picture(_GAP_PX + column * across, top + _LINE_PX, cell, (side, side), how)
     return sheet
-
-
-def _cell_px(input_px: int) -> int:
-    least, most = _CELL_PX
-    return min(most, input_px * max(1, -(-least // input_px)))

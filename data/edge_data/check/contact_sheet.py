@@ -34,13 +34,14 @@ class _Cell:
     colour: str
 
 
-def check_target(target: Path, root: Path) -> None:
+def check_target(target: Path, folders: Sequence[Path]) -> None:
     """Raises UsageError or OutputError, before any work, where no sheet should or could be written."""
     check_png_target(target)
-    if target.resolve().is_relative_to(root.resolve()):
-        raise UsageError(
-            f"`out` {target} lies in the data folder {root}", "a check changes nothing there: write beside it"
-        )
+    for root in folders:
+        if target.resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"`out` {target} lies in the data folder {root}", "a check changes nothing there: write beside it"
+            )
 
 
 def draw_contact_sheet(

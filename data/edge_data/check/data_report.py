@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,13 @@ from edge_data.check.inspection import Inspection, inspect
 from edge_runtime import (
     HEAD_BYTES,
     READABLE_FORMATS,
-    ClassFolders,
-    DataError,
+    LabelFrom,
     Progress,
     Silence,
     UsageError,
     format_of,
     is_image,
+    is_manifest,
     scan,
     usable_cores,
     walk_folder,
@@ -84,77 +86,55 @@ class DataReport:
 
 
 def check_data(
-    root: str | Path, progress: Progress | None = None, *, sheet: Path | None = None, threads: int | None = None
+    data: str | Path | Sequence[str | Path],
+    progress: Progress | None = None,
+    *,
+    label_from: LabelFrom = "top",
+    sheet: Path | None = None,
+    threads: int | None = None,
 ) -> DataReport:
-    """Look at every file below `root` and say what would harm training and what is odd; nothing is changed.
+    """Look at every file below the folder `data`, or that a manifest names, or several of both as one set.
+
+    Says what would harm training and what is odd; nothing is changed. `label_from` is as in training.
 
     With `sheet` a contact sheet of what was found, or of every class when nothing was, is drawn to that PNG.
     Memory: about 1.5 KB for each image beside the pictures being decoded, one for each thread.
 
     Raises:
-        DataError: the folder is not laid out as training needs it.
+        DataError: the folder is not laid out as training needs it, or the manifest has faults.
         UsageError: `sheet` is not named .png or lies in the data folder, or `threads` is below 1.
         OutputError: `sheet` cannot be written.
     """
-    root, progress = Path(root), progress or Silence()
+    places = [Path(data)] if isinstance(data, str | Path) else [Path(place) for place in data]
+    own_folders = [place for place in places if not is_manifest(place)]
+    progress = progress or Silence()
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
     if sheet is not None:
-        check_target(sheet, root)
-    folders = _list(root)
-    places = {
+        check_target(sheet, own_folders)
+    # A training class without images is something to report, not to stop at.
+    folders = scan(places, label_from=label_from, empty_classes=True)
+    root = folders.root
+    where = {
         sample.path: Place(split, folders.labels[sample.label])
         for split, samples in folders.splits.items()
         for sample in samples
     }
     counts = {split: dict.fromkeys(folders.labels, 0) for split in folders.splits}
-    for place in places.values():
+    for place in where.values():
         counts[place.split][place.label] += 1
-    images = _inspect_all(root, list(places), progress, threads or usable_cores())
+    images = _inspect_all(root, list(where), progress, threads or usable_cores())
     findings = [
         *about_files(images),
-        *about_copies(images, places),
-        *about_classes(counts, images, places),
-        *_not_listed(root),
+        *about_copies(images, where),
+        *about_classes(counts, images, where),
+        *_not_listed(root, own_folders),
         # Classes without images are findings of their own.
         *(Finding("note", note.text, (), False) for note in folders.notes if note.kind != "no-images"),
     ]
     if sheet is not None:
-        draw_contact_sheet(sheet, root, findings, places, progress)
+        draw_contact_sheet(sheet, root, findings, where, progress)
     return DataReport(root, folders.labels, counts, tuple(findings), sheet)
-
-
-def _list(root: Path) -> ClassFolders:
-    """The data folder, also where a training class is empty: that is something to report, not to stop at."""
-    try:
-        return scan(root)
-    except DataError as error:
-        for labels in _class_folders(root):
-            try:
-                folders = scan(root, labels=labels)
-            except DataError:
-                continue
-            if len(labels) > 1 and folders.splits.keys() & {"train", "all"}:
-                return folders
-        raise error
-
-
-def _class_folders(root: Path) -> Iterator[list[str]]:
-    """What the class names may be: the folders in train/ however it is spelt, then those in the root itself."""
-    inside = _folders(root)
-    for folder in inside:
-        if folder.name.lower() in ("train", "training"):
-            yield [each.name for each in _folders(folder)]
-    yield [each.name for each in inside]
-
-
-def _folders(folder: Path) -> list[Path]:
-    try:
-        return sorted(
-            each for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__MACOSX"))
-        )
-    except OSError:
-        return []
 
 
 def _inspect_all(root: Path, paths: Sequence[str], progress: Progress, threads: int) -> list[Inspection]:
@@ -174,11 +154,15 @@ def _inspect_all(root: Path, paths: Sequence[str], progress: Progress, threads: 
     return images
 
 
-def _not_listed(root: Path) -> Iterator[Finding]:
-    """Files below `root` that are images by content but not by name, and images of formats edge does not read."""
+def _not_listed(root: Path, folders: Sequence[Path]) -> Iterator[Finding]:
+    """Files below `folders` that are images by content but not by name, and images of formats edge does not read.
+
+    What a manifest does not name is not asked for.
+    """
     hidden: dict[str, list[str]] = {"hidden-image": [], "foreign-format": []}
     formats: Counter[str] = Counter()
-    for path in map(Path, walk_folder(str(root), on_error=lambda *_: None)):
+    walks = (walk_folder(str(folder), on_error=lambda *_: None) for folder in folders)
+    for path in map(Path, chain.from_iterable(walks)):
         if is_image(path):
             continue
         try:
@@ -188,7 +172,7 @@ def _not_listed(root: Path) -> Iterator[Finding]:
             continue
         if kind is not None:
             hidden["hidden-image" if kind in READABLE_FORMATS else "foreign-format"].append(
-                path.relative_to(root).as_posix()
+                Path(os.path.relpath(path, root)).as_posix()
             )
             formats[kind] += kind not in READABLE_FORMATS
     if hidden["hidden-image"]:

@@ -1,32 +1,54 @@
 """The same picture in several files: byte for byte, or saved again in another size, quality or format.
 
-Near duplicates are found in two steps. Candidates are pictures whose 64-bit perceptual hashes differ in at most
-6 bits: the signs of the lowest frequencies of the luma's discrete cosine transform against their median (Zauner 2010,
+Near duplicates are found in two steps. Candidates are pictures whose 64-bit perceptual hashes differ in few bits: the
+signs of the lowest frequencies of the luma's discrete cosine transform against their median (Zauner 2010,
 Implementation and Benchmarking of Perceptual Image Hash Functions, 3.2.1). They are searched by sorting the hashes
-rotated four ways and comparing neighbours (Manku et al. 2007, Detecting Near-Duplicates for Web Crawling, 3), which
-costs n log n. A candidate counts when its 32 × 32 thumbnail agrees too, on the whole and at its worst point, and
-its colours and its brightness do: photos of one scene in which one thing moved, and of one thing in two colours,
-stay apart. So do pictures cropped, turned, mirrored or recoloured. Pictures without structure, blank ones say, are
-never compared.
+with their bits in 24 orders and comparing neighbours (Charikar 2002, Similarity Estimation Techniques from Rounding
+Algorithms, 3), which costs n log n. A candidate counts when its thumbnail agrees too, by a rule:
+
+- `same_picture`: on the whole and at its worst point, in colours and brightness. Photos of one scene in which one thing
+  moved, and of one thing in two colours, stay apart; so do pictures cropped, turned, mirrored or recoloured.
+- `same_scene`: on the whole. Frames of a burst and of a film are taken for one, too, while little moves.
+
+Pictures without structure, blank ones say, are never compared.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-_HASH_BITS_APART = 6
 _NEIGHBOURS = 16
-_ROTATIONS_BITS = (0, 16, 32, 48)
+# Bit i goes to place i * factor + shift: an odd factor makes that an order of the 64.
+_ORDERS = tuple((factor, shift) for factor in (1, 5, 11, 19, 29, 45) for shift in (0, 16, 32, 48))
 _STRUCTURE = 6.0
 _DIFFERENCE = 0.15
 _WORST_POINT = 48.0
 _BRIGHTNESS = 24.0
 _COLOUR = 20
+_CORRELATION = 0.95
+_MEAN_COLOUR = 8.0
 _CHUNK = 4096
+
+Bytes = NDArray[np.uint8]
+
+
+class Agree(Protocol):
+    """Whether pictures show the same: luma [N, S, S] of one and the other, chroma [N, C, C, 2] of both; [N]."""
+
+    def __call__(self, one: Bytes, other: Bytes, one_chroma: Bytes, other_chroma: Bytes, /) -> NDArray[np.bool_]:
+        """Compare."""
+
+
+class Likeness(NamedTuple):
+    """A rule by which pictures are one: the most bits that their hashes differ in, and what their thumbnails must."""
+
+    bits: int
+    agree: Agree
 
 
 def exact_groups(digests: Sequence[bytes]) -> list[list[int]]:
@@ -38,12 +60,13 @@ def exact_groups(digests: Sequence[bytes]) -> list[list[int]]:
     return [group for group in places.values() if len(group) > 1]
 
 
-def near_groups(thumbnails: NDArray[np.uint8], chromas: NDArray[np.uint8]) -> list[list[int]]:
-    """The indices of pictures that show the same, in groups of two or more.
+def near_groups(thumbnails: Bytes, chromas: Bytes, likeness: Likeness | None = None) -> list[list[int]]:
+    """The indices of pictures that show the same by `likeness`, `SAME_PICTURE` if None, in groups of two or more.
 
-    `thumbnails` is [N, 32, 32] uint8 luma, `chromas` [N, 8, 8, 2] uint8 Cb and Cr. A group is closed under
+    `thumbnails` is [N, S, S] uint8 luma, `chromas` [N, C, C, 2] uint8 Cb and Cr. A group is closed under
     "looks like": its first and its last may differ more than any two neighbours do.
     """
+    bits, agree = likeness or SAME_PICTURE
     structured = [
         np.flatnonzero(_contrast(thumbnails[start : start + _CHUNK]) >= _STRUCTURE) + start
         for start in range(0, len(thumbnails), _CHUNK)
@@ -53,16 +76,45 @@ def near_groups(thumbnails: NDArray[np.uint8], chromas: NDArray[np.uint8]) -> li
         return []
     hashes = np.concatenate([_hashes(thumbnails[index[i : i + _CHUNK]]) for i in range(0, len(index), _CHUNK)])
     alike = _Components(len(index))
-    for pairs in _candidates(hashes):
+    for pairs in _candidates(hashes, bits):
         # Most candidates of a large group are joined already, and need no second look.
         undecided = alike.apart(*pairs)
         one, other = (each[undecided] for each in pairs)
         for start in range(0, len(one), _CHUNK):
             left, right = one[start : start + _CHUNK], other[start : start + _CHUNK]
             i, j = index[left], index[right]
-            same = _look_alike(thumbnails[i], thumbnails[j]) & _same_colours(chromas[i], chromas[j])
+            same = agree(thumbnails[i], thumbnails[j], chromas[i], chromas[j])
             alike.join(left[same], right[same])
     return [index[group].tolist() for group in alike.groups()]
+
+
+def same_picture(one: Bytes, other: Bytes, one_chroma: Bytes, other_chroma: Bytes) -> NDArray[np.bool_]:
+    """Whether pictures are the same, a little brightness aside: luma [N, S, S], chroma [N, C, C, 2]; [N]."""
+    difference = one.astype(np.float32) - other
+    shift = difference.mean(axis=(1, 2), keepdims=True)
+    difference -= shift
+    error = np.sqrt(np.square(difference).mean(axis=(1, 2)))
+    alike = error <= _DIFFERENCE * np.minimum(_contrast(one), _contrast(other))
+    alike &= np.abs(difference).max(axis=(1, 2)) <= _WORST_POINT
+    alike &= np.abs(shift[:, 0, 0]) <= _BRIGHTNESS
+    colours = np.abs(one_chroma.astype(np.int16) - other_chroma).max(axis=(1, 2, 3))
+    return np.asarray(alike & (colours <= _COLOUR), np.bool_)
+
+
+def same_scene(one: Bytes, other: Bytes, one_chroma: Bytes, other_chroma: Bytes) -> NDArray[np.bool_]:
+    """Whether pictures correlate, are as bright and as coloured: luma [N, S, S], chroma [N, C, C, 2]; [N]."""
+    lumas = [each.astype(np.float32) for each in (one, other)]
+    means = [each.mean(axis=(1, 2), keepdims=True) for each in lumas]
+    left, right = (each - mean for each, mean in zip(lumas, means, strict=True))
+    product = (left * right).sum(axis=(1, 2))
+    alike = product >= _CORRELATION * np.sqrt(np.square(left).sum(axis=(1, 2)) * np.square(right).sum(axis=(1, 2)))
+    alike &= np.abs(means[0] - means[1])[:, 0, 0] <= _BRIGHTNESS
+    colours = np.square(one_chroma.astype(np.float32) - other_chroma).mean(axis=(1, 2, 3))
+    return np.asarray(alike & (colours <= _MEAN_COLOUR**2), np.bool_)
+
+
+SAME_PICTURE = Likeness(6, same_picture)
+SAME_SCENE = Likeness(10, same_scene)
 
 
 def _contrast(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -70,7 +122,7 @@ def _contrast(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _hashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """[N, 32, 32] uint8 -> [N] uint64."""
+    """[N, S, S] uint8 -> [N] uint64."""
     side = thumbnails.shape[1]
     frequency, place = np.arange(8)[:, None], np.arange(side)[None]
     cosines = np.cos(np.pi * frequency * (2 * place + 1) / (2 * side)).astype(np.float32)
@@ -80,40 +132,16 @@ def _hashes(thumbnails: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(above, axis=1).view(np.uint64).reshape(-1)
 
 
-def _candidates(hashes: NDArray[np.uint64]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Pairs of positions whose hashes are at most `_HASH_BITS_APART` bits apart, some of them several times."""
-    for bits in _ROTATIONS_BITS:
-        turned = (hashes << np.uint64(bits)) | (hashes >> np.uint64(64 - bits)) if bits else hashes
-        order = np.argsort(turned, kind="stable")
-        ordered = turned[order]
+def _candidates(hashes: NDArray[np.uint64], bits: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Pairs of positions whose hashes are at most `bits` bits apart, some of them several times."""
+    each_bit = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1)
+    for factor, shift in _ORDERS:
+        turned = np.packbits(each_bit[:, (np.arange(64) * factor + shift) % 64], axis=1)
+        order = np.argsort(np.ascontiguousarray(turned).view(np.uint64).byteswap().reshape(-1), kind="stable")
+        ordered = hashes[order]
         for step in range(1, min(_NEIGHBOURS, len(ordered) - 1) + 1):
-            close = np.flatnonzero(_ones(np.bitwise_xor(ordered[step:], ordered[:-step])) <= _HASH_BITS_APART)
+            close = np.flatnonzero(np.bitwise_count(ordered[step:] ^ ordered[:-step]) <= bits)
             yield order[close], order[close + step]
-
-
-def _ones(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The number of set bits in each word (Warren, Hacker's Delight, 5-1)."""
-    pairs, nibbles, byte = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333), np.uint64(0x0F0F0F0F0F0F0F0F)
-    words = words - ((words >> np.uint64(1)) & pairs)
-    words = (words & nibbles) + ((words >> np.uint64(2)) & nibbles)
-    words = (words + (words >> np.uint64(4))) & byte
-    return (words * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-def _look_alike(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether pictures of [N, 32, 32] uint8 luma show the same, a little brightness aside: [N]."""
-    difference = one.astype(np.float32) - other
-    shift = difference.mean(axis=(1, 2), keepdims=True)
-    difference -= shift
-    error = np.sqrt(np.square(difference).mean(axis=(1, 2)))
-    alike = error <= _DIFFERENCE * np.minimum(_contrast(one), _contrast(other))
-    alike &= np.abs(difference).max(axis=(1, 2)) <= _WORST_POINT
-    return np.asarray(alike & (np.abs(shift[:, 0, 0]) <= _BRIGHTNESS), np.bool_)
-
-
-def _same_colours(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether [N, 8, 8, 2] uint8 chroma agrees everywhere: [N]."""
-    return np.asarray(np.abs(one.astype(np.int16) - other).max(axis=(1, 2, 3)) <= _COLOUR, np.bool_)
 
 
 class _Components:

@@ -23,8 +23,10 @@ MEANINGS = {
     "near-two-splits": "one picture, saved differently, in two splits: the accuracy measured there is too good",
     "empty-class": "a class without images",
     "too-small": "a class with too few usable images to train on and validate with",
-    "copies": "exact copies within a class and split: they count several times",
-    "near-copies": "one picture saved differently within a class and split: it counts several times",
+    "copies": "exact copies within a class and split: they count several times, "
+    "together on one side of a split made here",
+    "near-copies": "one picture saved differently within a class and split: it counts several times, "
+    "together on one side of a split made here",
     "few-images": "few usable images in a class: expect accuracy to vary from run to run",
     "imbalance": "some classes have far more images than others",
     "wrong-suffix": "the name says one format, the content another: read by content",
@@ -90,16 +92,12 @@ def about_files(images: Sequence[Inspection]) -> Iterator[Finding]:
     grey = [image.path for image in readable if image.grey]
     if len(grey) < len(readable):
         found["grey"] = grey
-    for kind in MEANINGS:
-        if found.get(kind):
-            yield _told(kind, found[kind], of=len(images))
+    for kind, meaning in MEANINGS.items():
+        if files := found.get(kind):
+            text = f"{len(files):,} of {len(images):,}: {meaning}: {_names(files)}"
+            yield Finding(kind, text, tuple(files), False)
     yield from _wrong_suffixes(readable)
     yield from _stray_formats(readable)
-
-
-def _told(kind: str, files: Sequence[str], *, of: int) -> Finding:
-    """A finding that does no harm: how many, what it means, and the first few names."""
-    return Finding(kind, f"{len(files):,} of {of:,}: {MEANINGS[kind]}: {_names(files)}", tuple(files), False)
 
 
 def _names(files: Sequence[str], between: str = ", ") -> str:
@@ -192,16 +190,13 @@ def about_classes(
             continue
         if len(distinct) < least:
             need = f"{least} are needed, to train on and to validate with" if least > 1 else "none is left to train on"
-            yield Finding("too-small", f"{label} has {_images(len(distinct), 'usable image')}: {need}", (), True)
+            left = f"{len(distinct) or 'no'} usable image{'' if len(distinct) == 1 else 's'}"
+            yield Finding("too-small", f"{label} has {left}: {need}", (), True)
         elif len(distinct) < _FEW_IMAGES:
             few.append(f"{label} {len(distinct)}")
     if few:
         yield Finding("few-images", f"fewer than {_FEW_IMAGES} usable images: {_names(few)}", (), False)
     yield from _imbalance({label: count for label, count in counts[trained].items() if count})
-
-
-def _images(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 
 def _imbalance(counts: Mapping[str, int]) -> Iterator[Finding]:

@@ -11,18 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
-from edge_runtime import HEAD_BYTES, ImageError, decode, format_of
+from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, image_kind
 
 THUMBNAIL_PX = 32
 
@@ -30,19 +21,6 @@ _DECODED_SHORT_SIDE_PX = 64
 _GREY_LEVELS = 3
 _BLANK_LEVELS = 2
 _ORIENTATION_TAG = 0x0112
-# Naming the plugins imports them; `Image.open` finds only what is imported when it is told which formats to try.
-_PILLOW_FORMATS = tuple(
-    plugin.format
-    for plugin in (
-        AvifImagePlugin.AvifImageFile,
-        BmpImagePlugin.BmpImageFile,
-        GifImagePlugin.GifImageFile,
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        TiffImagePlugin.TiffImageFile,
-        WebPImagePlugin.WebPImageFile,
-    )
-)
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -125,9 +103,11 @@ def _header(data: bytes, picture: Image.Image) -> tuple[tuple[int, int], tuple[s
 
 
 def _opened(data: bytes) -> Image.Image:
-    if format_of(data[:HEAD_BYTES]) != "HEIC":
-        return Image.open(BytesIO(data), formats=_PILLOW_FORMATS)
-    # Its opener is asked itself, and not registered with Pillow for the whole process.
+    # It was decoded: the plugin for it, the only one that is asked, is imported.
+    kind = image_kind(data) or ""
+    if kind != "HEIC":
+        return Image.open(BytesIO(data), formats=[kind])
+    # HEIC's is not registered with Pillow for the whole process.
     header: Image.Image = import_module("pillow_heif").HeifImageFile(BytesIO(data))
     return header
 

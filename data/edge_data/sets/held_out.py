@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_data.sets.splits import Splits, read_split, split
-from edge_runtime import DataError, ModelCard, Run, Sample, UsageError, scan
+from edge_data.sets.group_by import NONE
+from edge_data.sets.grouped_split import split_data
+from edge_data.sets.run_data import scan_as_trained
+from edge_data.sets.splits import Splits, read_split
+from edge_runtime import DataError, LabelFrom, ModelCard, Run, Sample, UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:
-    """Samples below `root`; `split` names them and `how` says where they come from."""
+    """Samples below `root`; `split` names them and `how` says where they come from.
+
+    `had_a_part` tells that the model's own training learned from some of them, or chose by them.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
     split: str
     how: str
+    had_a_part: bool = False
 
 
 def choose_evaluation(
-    card: ModelCard, run: Run | None = None, data: Path | None = None, wanted: str | None = None
+    card: ModelCard,
+    run: Run | None = None,
+    data: Path | Sequence[Path] | None = None,
+    wanted: str | None = None,
+    *,
+    label_from: LabelFrom | None = None,
 ) -> EvaluationData:
-    """The images to score a model on: those its run set aside, or those of another folder.
+    """The images to score a model on: those its run set aside, or those of another folder or manifest, or of several.
 
     Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was
-    trained on is split again as in training, so that no training image is scored by mistake; any other
-    folder is taken by its own splits, or whole where it has none. `wanted` is test, val, train or all; by
-    default test, or val where there is no test split.
+    trained on is split as in training, by the run's split.csv or else again, so that no training image is scored by
+    mistake; any other data is taken by its own splits, or whole where it has none, and `how` says how many of its
+    images trained the run. `wanted` is test, val, train or all; by default test, or val where there is no test split.
+    `label_from` is training's by default.
 
     Raises:
         UsageError: there is no run and no `data`.
@@ -42,20 +56,40 @@ def choose_evaluation(
         root = Path(place)
         if not root.is_dir():
             raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with `data`")
-        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
-    folders = scan(data, labels=card.labels)
+        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
+    folders = scan_as_trained(data, card, label_from=label_from)
+    data = folders.root
     if folders.fingerprint == card.data.get("fingerprint"):
-        seed, limit = card.data.get("seed", 0), card.data.get("limit")
-        return _choose(data, split(folders, seed=seed, limit=limit), wanted, "split again as in training")
+        if run is not None and run.split.is_file():
+            return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", own=True)
+        # A model that does not say was trained before there were groups.
+        seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
+        again = split_data(folders, seed=seed, limit=limit, group_by=by)
+        return _choose(data, again, wanted, "split again as in training", own=True)
     if "all" in folders.splits:
         if wanted not in (None, "all"):
-            raise DataError(f"{data} has no split {wanted}: it is flat class folders", "use `split` all")
-        return EvaluationData(data, folders.splits["all"], "all", "every image of the folder")
+            raise DataError(f"{data} has no split {wanted}: nothing in it is split", "use `split` all")
+        how = "every image of the folder" if folders.is_one_folder else "every labelled image"
+        return _tell_trained(EvaluationData(data, folders.splits["all"], "all", how), card, run)
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
-    return _choose(data, Splits(train, val, test, how="as found"), wanted, "the folder's own splits")
+    how = "the folder's own splits" if folders.is_one_folder else "the data's own splits"
+    if wanted == "train":
+        return _choose(data, Splits(train, val, test, how="as found"), wanted, how)
+    return _tell_trained(_choose(data, Splits(train, val, test, how="as found"), wanted, how), card, run)
 
 
-def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> EvaluationData:
+def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> EvaluationData:
+    """`chosen`, which says how many of its images trained the run: a figure on those is memory."""
+    if run is None or not run.split.is_file():
+        return chosen
+    root = run.read_config().get("data_root")
+    learned = {Path(str(root), sample.path) for sample in read_split(run.split, card.labels).train}
+    place = chosen.root.resolve()
+    known = sum(place / sample.path in learned for sample in chosen.samples)
+    return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model") if known else chosen
+
+
+def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bool = False) -> EvaluationData:
     parts = {"test": splits.test, "val": splits.val, "train": splits.train}
     parts["all"] = (*splits.train, *splits.val, *splits.test)
     name = wanted or next((name for name, samples in parts.items() if samples), "test")
@@ -64,4 +98,4 @@ def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> Evaluat
         raise DataError(f"{root} has no {name} images", f"there is: {there or 'nothing'}")
     if wanted is None and name != "test":
         how += f"; no test split, so {name}"
-    return EvaluationData(root, parts[name], name, how)
+    return EvaluationData(root, parts[name], name, how, had_a_part=own and name != "test")

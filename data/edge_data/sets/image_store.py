@@ -42,6 +42,7 @@ class ImageStore:
         self._lock = threading.Lock()
         self._pictures: dict[str, NDArray[np.uint8]] = {}
         self._pixels: dict[str, NDArray[np.uint8]] = {}
+        self._on_resized: Callable[[str, Image.Image], object] = lambda *_: None
 
     @property
     def bound_bytes(self) -> int:
@@ -54,8 +55,13 @@ class ImageStore:
         evaluation: Sequence[Sample],
         *,
         on_image: Callable[[], object] = lambda: None,
+        on_resized: Callable[[str, Image.Image], object] = lambda *_: None,
     ) -> dict[str, ImageError]:
-        """Decode every image once, keep what fits, and return the errors of the unreadable by path."""
+        """Decode every image once, keep what fits, and return the errors of the unreadable by path.
+
+        `on_resized` is given each path and RGB image, its short side resized, by several threads.
+        """
+        self._on_resized = on_resized
 
         def read(job: tuple[Callable[[Sample], object], Sample]) -> tuple[str, ImageError] | None:
             load, sample = job
@@ -76,6 +82,8 @@ class ImageStore:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+            finally:
+                self._on_resized = lambda *_: None
         return bad
 
     def picture(self, sample: Sample) -> Image.Image:
@@ -83,8 +91,7 @@ class ImageStore:
         kept = self._pictures.get(sample.path)
         if kept is not None:
             return Image.fromarray(kept)
-        image = _cut_strip(self.preprocessing.decode(self.root / sample.path))
-        image = self.preprocessing.resize(image)
+        image = self._resized(sample, _cut_strip)
         self._keep(self._pictures, sample, np.asarray(image))
         return image
 
@@ -93,9 +100,14 @@ class ImageStore:
         kept = self._pixels.get(sample.path)
         if kept is not None:
             return kept
-        pixels = self.preprocessing(self.root / sample.path)
+        pixels = np.array(self.preprocessing.crop(self._resized(sample)), dtype=np.uint8, order="C")
         self._keep(self._pixels, sample, pixels)
         return pixels
+
+    def _resized(self, sample: Sample, cut: Callable[[Image.Image], Image.Image] = lambda image: image) -> Image.Image:
+        image = self.preprocessing.resize(cut(self.preprocessing.decode(self.root / sample.path)))
+        self._on_resized(sample.path, image)
+        return image
 
     def _keep(self, shelf: dict[str, NDArray[np.uint8]], sample: Sample, pixels: NDArray[np.uint8]) -> None:
         with self._lock:

@@ -1,30 +1,33 @@
 """Which image trains, which validates, which tests: made once, written to the run, read back.
 
-Who goes where is decided by a hash of the seed and the image's path, so the same folder gives the same split
-on every machine, in every file system's order, with every version of every library; and adding images to a
-class moves few of the others.
+Who goes where is decided by a hash of the seed and the image's path, or of its group's name, so the same folder gives
+the same split on every machine, in every file system's order, with every version of every library; and adding images
+to a class moves few of the others.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import heapq
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from edge_data.sets.sides import HELD, assign, order_hash, tenth
 from edge_runtime import ClassFolders, DataError, Sample, UsageError, atomic_path
 
 _NAMES = ("train", "val", "test")
-_HEADER = ["split", "label", "path"]
+_HEADER = ["split", "label", "path", "group"]
+_MUCH = 1.5
 
 
 @dataclass(frozen=True)
 class Splits:
     """The images of a run, each tuple ordered by label, then path. `test` may be empty.
 
-    `how` is one sentence that says where the splits come from; `notes` are sentences a person must be told.
+    `how` is one sentence that says where the splits come from; `notes` are sentences a person must be told. `groups`
+    names the group of each image that is in one of two or more, by path; all of a group are on one side.
     """
 
     train: tuple[Sample, ...]
@@ -32,33 +35,36 @@ class Splits:
     test: tuple[Sample, ...]
     how: str
     notes: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
-def split(folders: ClassFolders, *, seed: int, limit: int | None = None) -> Splits:
+def split(
+    folders: ClassFolders, *, seed: int, limit: int | None = None, groups: Mapping[str, str] | None = None
+) -> Splits:
     """Split flat class folders 80/10/10 by class, or complete the split that the folders bring.
 
-    A folder without val gives a tenth of each training class to it. `limit` keeps at most that many images
-    in all, every split and class in proportion, at least one training image of each class. Raises UsageError
-    when `limit` is below two images a class, DataError when there is nothing to train on or validate with.
+    A folder without val gives a tenth of each training class to it. `groups` names each image's group by its path: what
+    is split here is whole groups. `limit` keeps at most that many images in all, every split and class in proportion,
+    at least one training image of each class. Raises UsageError when `limit` is below two images a class, DataError
+    when there is nothing to train on or validate with.
     """
+    groups = _several(groups or {})
     found = folders.splits
     if "all" in found:
-        made = _split_flat(found["all"], seed)
+        made = _split_flat(found["all"], seed, groups)
     elif "train" not in found:
         raise DataError(f"{folders.root} has no train split", "give a folder with train/CLASS/ or with class folders")
     elif "val" in found:
-        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(found))
+        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(folders))
     else:
-        train, val = _set_aside(found["train"], seed)
-        how = f"10 % of {_folder(found['train'])}/ set aside as validation with seed {seed}; "
-        rest = {"test": found["test"]} if "test" in found else {}
-        made = Splits(train, val, found.get("test", ()), how + _as_found(rest))
+        made = _set_aside(folders, seed, groups)
     if not made.val:
+        things = "groups" if groups else "images"
         raise DataError(
-            f"no class of {folders.root} has two images: none can be set aside for validation",
+            f"no class of {folders.root} has two {things}: none can be set aside for validation",
             "add images, or give a folder with val/CLASS/",
         )
-    made = replace(made, notes=_lonely(made.train, folders.labels))
+    made = replace(made, notes=_lonely(made.train, folders.labels) + _too_large(made, found, folders.labels))
     return made if limit is None else _limit(made, seed, limit, len(folders.labels))
 
 
@@ -77,11 +83,11 @@ def without(splits: Splits, bad_paths: Collection[str]) -> Splits:
         raise DataError("no readable validation image is left", "replace the unreadable images")
     left_out = sum(len(getattr(splits, name)) - len(kept[name]) for name in _NAMES)
     how = f"{splits.how}, {left_out} unreadable left out" if left_out else splits.how
-    return replace(splits, train=kept["train"], val=kept["val"], test=kept["test"], how=how)
+    return _with(splits, kept, how)
 
 
 def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
-    """Write `split,label,path`, one row per image, labels by name. Raises OutputError when it cannot."""
+    """Write `split,label,path,group`, one row per image, labels by name. Raises OutputError when it cannot."""
     # The names are raw, those that are not UTF-8 and those a spreadsheet would compute, too: they name files that exist
     # and are read back.
     with (
@@ -91,40 +97,50 @@ def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
         rows = csv.writer(file)
         rows.writerow(_HEADER)
         for name in _NAMES:
-            rows.writerows((name, labels[each.label], each.path) for each in getattr(splits, name))
+            rows.writerows(
+                (name, labels[each.label], each.path, splits.groups.get(each.path, ""))
+                for each in getattr(splits, name)
+            )
 
 
 def read_split(path: Path, labels: Sequence[str]) -> Splits:
-    """Read what `write_split` wrote. Raises DataError naming the file and the line that is wrong."""
+    """Read what `write_split` wrote, now or before there were groups.
+
+    Raises DataError naming the file and the line that is wrong.
+    """
     numbers = {label: number for number, label in enumerate(labels)}
     splits: dict[str, list[Sample]] = {name: [] for name in _NAMES}
     seen: set[str] = set()
+    groups: dict[str, str] = {}
     line = 1
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = csv.reader(file, strict=True)
-            if next(rows, None) != _HEADER:
+            header = next(rows, None)
+            if header not in (_HEADER, _HEADER[:3]):
                 raise _bad_line(path, 1, f"the header is not {','.join(_HEADER)}")
             line = 2
             for row in rows:
+                if len(row) != len(header):
+                    raise _bad_line(path, line, f"{len(row)} fields instead of {len(header)}")
                 name, sample = _read_row(path, line, row, numbers)
                 if sample.path in seen:
                     raise _bad_line(path, line, f"{sample.path!r} is listed twice")
                 seen.add(sample.path)
                 splits[name].append(sample)
+                if len(row) > 3 and row[3]:
+                    groups[sample.path] = row[3]
                 line = rows.line_num + 1  # a row with newlines in a name spans several
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", "give the split.csv of a run") from None
     except csv.Error as error:
         raise _bad_line(path, line, str(error)) from None
     train, val, test = (tuple(splits[name]) for name in _NAMES)
-    return Splits(train, val, test, f"read from {path.name}")
+    return Splits(train, val, test, f"read from {path.name}", groups=groups)
 
 
 def _read_row(path: Path, line: int, row: list[str], numbers: Mapping[str, int]) -> tuple[str, Sample]:
-    if len(row) != len(_HEADER):
-        raise _bad_line(path, line, f"{len(row)} fields instead of {len(_HEADER)}")
-    name, label, file = row
+    name, label, file = row[:3]
     if name not in _NAMES:
         raise _bad_line(path, line, f"{name!r} is not a split: train, val or test")
     if label not in numbers:
@@ -139,12 +155,8 @@ def _bad_line(path: Path, line: int, why: str) -> DataError:
     return DataError(f"{path}, line {line}: {why}", "use the split.csv that the run wrote, unchanged")
 
 
-def _hash(seed: int, purpose: str, path: str) -> bytes:
-    return hashlib.sha256(f"{seed}\n{purpose}\n{path}".encode("utf-8", "surrogatepass")).digest()
-
-
 def _shuffled(samples: Iterable[Sample], seed: int, purpose: str) -> list[Sample]:
-    return sorted(samples, key=lambda sample: _hash(seed, purpose, sample.path))
+    return sorted(samples, key=lambda sample: order_hash(seed, purpose, sample.path))
 
 
 def _ordered(samples: Iterable[Sample]) -> tuple[Sample, ...]:
@@ -158,45 +170,40 @@ def _by_class(samples: Iterable[Sample]) -> dict[int, list[Sample]]:
     return dict(sorted(classes.items()))
 
 
-def _tenth(count: int) -> int:
-    return max(1, (count + 5) // 10)
+def _several(groups: Mapping[str, str]) -> dict[str, str]:
+    """The groups that have two images or more."""
+    sizes = Counter(groups.values())
+    return {path: name for path, name in groups.items() if sizes[name] > 1}
 
 
-def _split_flat(samples: Sequence[Sample], seed: int) -> Splits:
-    train: list[Sample] = []
-    val: list[Sample] = []
-    test: list[Sample] = []
-    for members in _by_class(samples).values():
-        shuffled = _shuffled(members, seed, "split")
-        held = _tenth(len(shuffled))
-        n_val = held if len(shuffled) > 1 else 0
-        n_test = held if len(shuffled) > 2 else 0
-        val += shuffled[:n_val]
-        test += shuffled[n_val : n_val + n_test]
-        train += shuffled[n_val + n_test :]
-    how = f"split 80/10/10 by class with seed {seed}"
-    return Splits(_ordered(train), _ordered(val), _ordered(test), how)
+def _split_flat(samples: Sequence[Sample], seed: int, groups: Mapping[str, str]) -> Splits:
+    sides = assign(samples, groups, seed=seed)
+    train, val, test = (_ordered(sides[name]) for name in _NAMES)
+    return Splits(train, val, test, f"split 80/10/10 by class with seed {seed}{_kept(groups)}", groups=groups)
 
 
-def _set_aside(samples: Sequence[Sample], seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    train: list[Sample] = []
-    val: list[Sample] = []
-    for members in _by_class(samples).values():
-        shuffled = _shuffled(members, seed, "split")
-        held = _tenth(len(shuffled)) if len(shuffled) > 1 else 0
-        val += shuffled[:held]
-        train += shuffled[held:]
-    return _ordered(train), _ordered(val)
+def _set_aside(folders: ClassFolders, seed: int, groups: Mapping[str, str]) -> Splits:
+    sides = assign(folders.splits["train"], groups, seed=seed, held=HELD[:1])
+    how = f"10 % of {_word(folders, 'train')} set aside as validation with seed {seed}{_kept(groups)}; "
+    test = tuple(folders.splits.get("test", ()))
+    how += _as_found(folders, ("test",))
+    return Splits(_ordered(sides["train"]), _ordered(sides["val"]), test, how, groups=groups)
 
 
-def _folder(samples: Sequence[Sample]) -> str:
-    return samples[0].path.split("/")[0]
+def _kept(groups: Mapping[str, str]) -> str:
+    return f", {len(groups):,} images kept together in {len(set(groups.values())):,} groups" if groups else ""
 
 
-def _as_found(found: Mapping[str, Sequence[Sample]]) -> str:
+def _word(folders: ClassFolders, name: str) -> str:
+    """The split's folder, or its name where it is written in a list."""
+    return f"{folders.splits[name][0].path.split('/')[0]}/" if folders.is_one_folder else name
+
+
+def _as_found(folders: ClassFolders, wanted: Sequence[str] = _NAMES) -> str:
+    found = [name for name in wanted if name in folders.splits]
     if not found:
         return "no test split"
-    names = [f"{_folder(found[name])}/" for name in _NAMES if name in found]
+    names = [_word(folders, name) for name in found]
     text = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
     return f"{text} as found" if "test" in found else f"{text} as found; no test split"
 
@@ -208,6 +215,24 @@ def _lonely(train: Iterable[Sample], labels: Sequence[str]) -> tuple[str, ...]:
         return ()
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return (f"only one training image for {shown}",)
+
+
+def _too_large(splits: Splits, found: Mapping[str, Sequence[Sample]], labels: Sequence[str]) -> tuple[str, ...]:
+    """Notes on the shares that whole groups leave no choice about."""
+    if not splits.groups:
+        return ()
+    notes = []
+    counts = {name: _by_class(getattr(splits, name)) for name in _NAMES}
+    unseen = [repr(labels[n]) for n, members in counts["train"].items() if len(members) > 1 and n not in counts["val"]]
+    if unseen:
+        notes.append(f"one group has all images of {', '.join(unseen[:20])}: nothing of it can validate")
+    total = sum(len(members) for name in found for members in [found[name]] if name in ("all", "train"))
+    share, of = len(splits.val), tenth(total)
+    if not of / _MUCH <= share <= of * _MUCH:
+        notes.append(
+            f"groups are large: {share:,} of {total:,} images ({share / total:.0%}) validate instead of a tenth"
+        )
+    return tuple(notes)
 
 
 def _limit(splits: Splits, seed: int, limit: int, n_classes: int) -> Splits:
@@ -230,8 +255,13 @@ def _limit(splits: Splits, seed: int, limit: int, n_classes: int) -> Splits:
         )
         for name in _NAMES
     }
-    how = f"{splits.how}, limited to {limit:,} of {total:,} images"
-    return replace(splits, train=kept["train"], val=kept["val"], test=kept["test"], how=how)
+    return _with(splits, kept, f"{splits.how}, limited to {limit:,} of {total:,} images")
+
+
+def _with(splits: Splits, kept: Mapping[str, tuple[Sample, ...]], how: str) -> Splits:
+    there = {sample.path for samples in kept.values() for sample in samples}
+    groups = {path: name for path, name in splits.groups.items() if path in there}
+    return replace(splits, train=kept["train"], val=kept["val"], test=kept["test"], how=how, groups=groups)
 
 
 def _apportion(sizes: Mapping[tuple[str, int], int], seats: int) -> dict[tuple[str, int], int]:

@@ -80,6 +80,7 @@ def average_cards(members: Sequence[Member]) -> ModelCard:
         metrics={},
         data=first.data if same_data else {"name": "+".join(dict.fromkeys(str(c.data.get("name")) for c in cards))},
         created=datetime.now(UTC).isoformat(),
+        operating_point=first.operating_point if len(set(map(_decides, cards))) == 1 else None,
         members=tuple(_describe(member) for member in members),
     )
 
@@ -101,7 +102,7 @@ def common_validation(
     if not samples:
         raise UsageError(
             f"no image is in the validation split of all {len(members)} runs, so nothing can be proven",
-            "train them on the same data with the same `seed` and `limit`",
+            "train them on the same data with the same `seed`, `limit` and `group_by`",
         )
     left_out = _all_validation(splits, keys) - len(samples)
     if left_out:
@@ -136,6 +137,12 @@ def _must_go_together(first: Member, other: Member) -> None:
             f"{both} prepare pictures differently: {', '.join(differing)}",
             "average runs of backbones with the same preprocessing (edge info shows it)",
         )
+
+
+def _decides(card: ModelCard) -> tuple[str, float] | None:
+    """What a card's threshold is for; the ensemble's own is still to be chosen."""
+    point = card.operating_point
+    return None if point is None else (point.positive, point.min_sensitivity)
 
 
 def _describe(member: Member) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_export.proof.answers import Model, Pixels
 from edge_export.proof.parity import MAX_DIFFERENCE, absolute_difference, same_top1
 from edge_export.proof.sample_images import spread
-from edge_runtime import Accuracy, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
+from edge_runtime import Accuracy, Evaluation, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
 
 # A second pass in torch costs several times the first in onnxruntime; so many show any difference that matters.
 REFERENCE_IMAGES = 1000
@@ -24,7 +24,7 @@ class SplitAccuracy:
     """A file's figures on the whole split, and the checkpoint's accuracy on up to 1,000 images of it.
 
     `same_images` is the file's accuracy on the very images the checkpoint ran on; `recorded` is the entry of the split
-    in the checkpoint's metrics, empty where training did not finish.
+    in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered.
     """
 
     whole: Metrics
@@ -35,6 +35,7 @@ class SplitAccuracy:
     top1_agreement: float
     recorded: Mapping[str, Any]
     differing: tuple[str, ...] = field(default=(), compare=False)
+    found: Evaluation | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As the model card and export.json carry it."""
@@ -130,5 +131,6 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
         max_difference=float(difference.max()),
         top1_agreement=float(same_top1(expected, rows).mean()),
         recorded=reference.recorded,
+        found=found,
         differing=tuple(f"{names[at]} ({difference[at]:.2g})" for at in worst),
     )

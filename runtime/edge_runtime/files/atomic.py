@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place, then renamed into it."""
+"""Files that appear whole or not at all: written beside their place, then renamed into it; and one process's alone."""
 
 from __future__ import annotations
 
@@ -71,3 +71,18 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def lock_file(file: int) -> bool:
+    """Whether this process has the lock on an open file from now on, or no locks can be had."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes are not kept apart
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True

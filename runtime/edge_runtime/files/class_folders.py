@@ -5,6 +5,8 @@ Two layouts are read, the same ones torchvision's `ImageFolder` users have:
     DIR/train/CLASS/…  DIR/val/CLASS/…  [DIR/test/CLASS/…]
     DIR/CLASS/…
 
+A class is called like that folder, or, where folders above it say something else, like the one its images lie in.
+
 Split folders may be spelt in any letter case and as `training`, `valid`, `validation` or `testing`. A folder
 with such a name is a class, not a split, when it stands among other class folders and has no folders of its
 own: photos of trains do not split a data set.
@@ -18,63 +20,26 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from edge_runtime.errors import DataError
+from edge_runtime.files.samples import (
+    NAMES_SHOWN,
+    SPLIT_OF,
+    ClassFolders,
+    FolderNote,
+    LabelFrom,
+    Sample,
+    count_text,
+    names_text,
+    note_missing,
+)
 from edge_runtime.files.walk import is_folder, is_ignored, is_image, unreadable, walk_folder
 
-_SPLIT_OF = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 _LAYOUT = (
     "expected DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or DIR/CLASS/*.jpg to have it split; "
     "images are jpg, jpeg, png, webp, heic, heif, avif, bmp, tif, tiff or gif"
 )
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"})
-_NAMES_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One labelled image: `path` is posix and relative to the data root, `label` indexes the labels."""
-
-    path: str
-    label: int
-
-
-@dataclass(frozen=True, slots=True)
-class FolderNote:
-    """What a person must be told of a data folder: `text` is a sentence, `path` posix and relative, "" for the root.
-
-    Kinds: `beside-splits`, folders beside train/; `loose-images` beside class folders; `other-files` that are no
-    images; `no-split`, a split folder without images; `no-images` of a class; `empty-class`, a folder of no known one.
-    """
-
-    kind: Literal["beside-splits", "loose-images", "other-files", "no-split", "no-images", "empty-class"]
-    path: str
-    text: str
-
-
-@dataclass(frozen=True)
-class ClassFolders:
-    """A data folder, listed but not opened.
-
-    `splits` has keys among "train", "val", "test", or the single key "all" for flat class folders; samples
-    are ordered by label, then path. `fingerprint` is "sha256:"
-    and the hex digest over the sorted lines "path TAB size in bytes".
-    """
-
-    root: Path
-    labels: tuple[str, ...]
-    splits: Mapping[str, tuple[Sample, ...]]
-    notes: tuple[FolderNote, ...]
-    fingerprint: str
 
 
 @dataclass
@@ -90,6 +55,58 @@ class _Found:
     def is_empty(self) -> bool:
         return not any(self.classes.values())
 
+    def add_class(self, root: Path, name: str) -> list[tuple[str, int]]:
+        """The files of the class, one more where it is not known yet."""
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise DataError(f"the class folder {name!r} in {root / self.prefix} is not valid UTF-8", "rename it")
+        return self.classes.setdefault(name, [])
+
+
+@dataclass(frozen=True)
+class FoundFolders:
+    """A data folder as it was found: its classes by split, not yet numbered."""
+
+    root: Path
+    label_from: LabelFrom
+    found: Mapping[str, _Found]
+    notes: Sequence[FolderNote]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of its splits, or "all"."""
+        return tuple(self.found)
+
+    @property
+    def classes(self) -> set[str]:
+        """The classes that can be trained on."""
+        parts = [self.found[split] for split in ("train", "all") if split in self.found]
+        return {name for part in parts for name in part.classes}
+
+    def align(self, labels: Sequence[str] | None, *, empty_classes: bool = False) -> ClassFolders:
+        """The images by number of their class, the folder's own or one of `labels`. Raises DataError as `scan` does."""
+        root, found, notes = self.root, dict(self.found), list(self.notes)
+        if labels is None:
+            if not found.keys() & {"train", "all"}:
+                folders = " and ".join(each.prefix for each in found.values())
+                raise DataError(f"{root} has {folders} but no train/", _LAYOUT)
+            labels = _own_labels(root, found.get("train") or found["all"], empty_classes=empty_classes)
+            required = {"train", "all"} if empty_classes else {"train", "val", "all"}
+        else:
+            required = set()
+        for split in [split for split, each in found.items() if each.is_empty]:
+            if split in required or len(found) == 1:
+                raise _no_images(root, found[split])
+            prefix = found[split].prefix
+            notes.append(FolderNote("no-split", prefix, f"left out {prefix}: it has no images in class folders"))
+            del found[split]
+        splits = {split: _align(root, each, labels) for split, each in found.items()}
+        for split, each in found.items():
+            where = each.prefix or "the folder"
+            notes += note_missing(where, each.prefix, splits[split], labels)
+            notes += _empty(each, splits[split], labels)
+        fingerprint = _fingerprint(found.values(), self.label_from)
+        return ClassFolders(root, tuple(labels), splits, tuple(notes), fingerprint, label_from=self.label_from)
+
 
 def find_images(folder: Path) -> list[Path]:
     """Every image below `folder`, at any depth, in natural order: `2.jpg` comes before `10.jpg`.
@@ -101,40 +118,20 @@ def find_images(folder: Path) -> list[Path]:
     return [Path(path) for path in walk_folder(os.fspath(folder)) if is_image(path)]
 
 
-def scan(root: str | Path, *, labels: Sequence[str] | None = None) -> ClassFolders:
+def find_folders(root: Path, label_from: LabelFrom = "top") -> FoundFolders:
     """List a data folder's images by split and class, without opening any.
 
-    Classes are the folders of train (or of the root, when flat), sorted by name; other splits are aligned to
-    them by name. With `labels`, a model's, every split is aligned to those instead, and a folder may hold val
-    or test alone. Raises DataError when the folder is missing, unreadable or not laid out as above, when a
-    class is unknown, when a training class is empty, and when there are fewer than two.
+    Raises DataError when the folder is missing, unreadable or not laid out as above.
     """
-    root = Path(root)
     _check_folder(root)
     layout, notes = _layout(root)
-    if labels is None and not layout.keys() & {"train", "all"}:
-        raise DataError(f"{root} has {_folders_text(layout)} but no train/", _LAYOUT)
-    found = {split: _read_classes(root, name) for split, name in layout.items()}
+    found = {split: _read_classes(root, name, label_from) for split, name in layout.items()}
     beside = [] if "all" in found else [_read_loose(root)]
     for each in [*beside, *found.values()]:
         notes += _leftovers(each)
-
-    if labels is None:
-        labels = _own_labels(root, found.get("train") or found["all"])
-        required = {"train", "val", "all"}
-    else:
-        required = set()
-    for split in [split for split, each in found.items() if each.is_empty]:
-        if split in required or len(found) == 1:
-            raise _no_images(root, found[split])
-        prefix = found[split].prefix
-        notes.append(FolderNote("no-split", prefix, f"left out {prefix}: it has no images in class folders"))
-        del found[split]
-
-    splits = {split: _align(root, each, labels) for split, each in found.items()}
-    for split, each in found.items():
-        notes += _missing(each, splits[split], labels)
-    return ClassFolders(root, tuple(labels), splits, tuple(notes), _fingerprint(found.values()))
+    if label_from == "parent":
+        notes += _inner_splits(found.values())
+    return FoundFolders(root, label_from, found, notes)
 
 
 def _check_folder(folder: Path) -> None:
@@ -174,10 +171,10 @@ def _layout(root: Path) -> tuple[dict[str, str], list[FolderNote]]:
     named: dict[str, str] = {}
     doubles: list[str] = []
     for name in names:
-        split = _SPLIT_OF.get(name.lower())
+        split = SPLIT_OF.get(name.lower())
         if split and named.setdefault(split, name) != name:
             doubles.append(f"{named[split]}/ and {name}/")
-    others = [name for name in names if name.lower() not in _SPLIT_OF]
+    others = [name for name in names if name.lower() not in SPLIT_OF]
     if not named or (others and not any(_has_folders(root / name) for name in named.values())):
         return {"all": ""}, []
     if doubles:
@@ -187,7 +184,7 @@ def _layout(root: Path) -> tuple[dict[str, str], list[FolderNote]]:
     order = sorted(named, key=["train", "val", "test"].index)
     layout = {split: named[split] for split in order}
     if others:
-        text = f"left out what lies beside {layout['train']}/: {_list(others)}"
+        text = f"left out what lies beside {layout['train']}/: {names_text(others)}"
         return layout, [FolderNote("beside-splits", "", text)]
     return layout, []
 
@@ -196,18 +193,18 @@ def _has_folders(folder: Path) -> bool:
     return any(is_folder(entry) for entry in _entries(folder))
 
 
-def _read_classes(root: Path, name: str) -> _Found:
+def _read_classes(root: Path, name: str, label_from: LabelFrom) -> _Found:
     found = _read_loose(root, name)
     for entry in _entries(root / name):
         if not is_folder(entry):
             continue
-        if _has_surrogates(entry.name):
-            raise DataError(f"the class folder {entry.name!r} in {root / name} is not valid UTF-8", "rename it")
-        files = found.classes.setdefault(entry.name, [])
+        if label_from == "top":
+            found.add_class(root, entry.name)
         for place in walk_folder(entry.path):
             path = f"{found.prefix}{entry.name}{place[len(entry.path) :].replace(os.sep, '/')}"
             if is_image(path):
-                files.append((path, _size(place)))
+                label = entry.name if label_from == "top" else path.rsplit("/", 2)[-2]
+                found.add_class(root, label).append((path, _size(place)))
             else:
                 found.strangers.append(path)
     return found
@@ -221,18 +218,16 @@ def _read_loose(root: Path, name: str = "") -> _Found:
     return found
 
 
-def _has_surrogates(name: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in name)
-
-
-def _own_labels(root: Path, found: _Found) -> list[str]:
+def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
     """The class names a data folder defines; raises DataError unless there are two, none of them empty."""
     if found.is_empty:
         raise _no_images(root, found)
     for name, files in found.classes.items():
-        if not files:
+        if not files and not empty_classes:
+            others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
+            instead = f", only files such as {others[0]!r}" if others else ""
             raise DataError(
-                f"the class folder {root / found.prefix / name} has no images{_instead(found, name)}",
+                f"the class folder {root / found.prefix / name} has no images{instead}",
                 "add images or remove the folder; images are jpg, jpeg, png, webp, heic, avif, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
@@ -245,17 +240,12 @@ def _own_labels(root: Path, found: _Found) -> list[str]:
     return sorted(found.classes)
 
 
-def _instead(found: _Found, name: str) -> str:
-    others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
-    return f", only files such as {others[0]!r}" if others else ""
-
-
 def _no_images(root: Path, found: _Found) -> DataError:
     place = root / found.prefix
     if found.loose:
-        return DataError(f"{place} has {_count(found.loose, 'image')} but no class folders", _LAYOUT)
+        return DataError(f"{place} has {count_text(found.loose, 'image')} but no class folders", _LAYOUT)
     if found.classes:
-        return DataError(f"no class folder in {place} has images: {_list(sorted(found.classes))}", _LAYOUT)
+        return DataError(f"no class folder in {place} has images: {names_text(sorted(found.classes))}", _LAYOUT)
     return DataError(f"{place} has no class folders" if found.strangers else f"{place} is empty", _LAYOUT)
 
 
@@ -267,8 +257,8 @@ def _align(root: Path, found: _Found, labels: Sequence[str]) -> tuple[Sample, ..
     unknown = sorted(name for name, files in found.classes.items() if files and numbers[name] is None)
     if unknown:
         raise DataError(
-            f"{root / found.prefix} has unknown classes: {_list(unknown)}",
-            f"the known ones are {_list(labels)}; rename or remove the others",
+            f"{root / found.prefix} has unknown classes: {names_text(unknown)}",
+            f"the known ones are {names_text(labels)}; rename or remove the others",
         )
     samples = [
         Sample(path, number)
@@ -279,51 +269,49 @@ def _align(root: Path, found: _Found, labels: Sequence[str]) -> tuple[Sample, ..
     return tuple(sorted(samples, key=lambda sample: (sample.label, sample.path)))
 
 
-def _missing(found: _Found, samples: Iterable[Sample], labels: Sequence[str]) -> list[FolderNote]:
-    notes = []
-    present = {sample.label for sample in samples}
-    missing = [label for number, label in enumerate(labels) if number not in present]
-    where = found.prefix or "the folder"
-    if missing:
-        text = f"{where} has no images of {_count(missing, 'class')}: {_list(missing)}"
-        notes.append(FolderNote("no-images", found.prefix, text))
+def _empty(found: _Found, samples: Iterable[Sample], labels: Sequence[str]) -> list[FolderNote]:
+    present = {labels[sample.label] for sample in samples}
+    missing = [label for label in labels if label not in present]
     empty = sorted(name for name, files in found.classes.items() if not files and name not in missing)
-    if empty:
-        notes.append(FolderNote("empty-class", found.prefix, f"left out empty folders in {where}: {_list(empty)}"))
-    return notes
+    where = found.prefix or "the folder"
+    text = f"left out empty folders in {where}: {names_text(empty)}"
+    return [FolderNote("empty-class", found.prefix, text)] if empty else []
+
+
+def _inner_splits(found: Iterable[_Found]) -> list[FolderNote]:
+    inner = {
+        folder
+        for each in found
+        for files in each.classes.values()
+        for path, _ in files
+        for folder in path.removeprefix(each.prefix).split("/")[:-2]
+        if folder.lower() in SPLIT_OF
+    }
+    text = f"folders called {names_text(sorted(inner))} below others are no splits: those are read at the top alone"
+    return [FolderNote("inner-split", "", text)] if inner else []
 
 
 def _leftovers(found: _Found) -> list[FolderNote]:
     notes = []
     if found.loose:
-        images = _count(found.loose, "image")
+        images = count_text(found.loose, "image")
         text = f"left out {images} beside the class folders, for example {found.loose[0]!r}"
         notes.append(FolderNote("loose-images", found.prefix, text))
     if found.strangers:
         suffixes = sorted({Path(path).suffix.lower() or "no suffix" for path in found.strangers})
-        types = ", ".join(suffixes[:_NAMES_SHOWN])
-        files = _count(found.strangers, "file")
+        types = ", ".join(suffixes[:NAMES_SHOWN])
+        files = count_text(found.strangers, "file")
         text = f"ignored {files} of other types ({types}), for example {found.strangers[0]!r}"
         notes.append(FolderNote("other-files", found.prefix, text))
     return notes
 
 
-def _fingerprint(found: Iterable[_Found]) -> str:
+def _fingerprint(found: Iterable[_Found], label_from: LabelFrom) -> str:
     files = sorted(file for each in found for files in each.classes.values() for file in files)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"" if label_from == "top" else f"label from {label_from}\n".encode())
     for path, size_bytes in files:
         digest.update(f"{path}\t{size_bytes}\n".encode("utf-8", "surrogatepass"))
     return f"sha256:{digest.hexdigest()}"
-
-
-def _count(things: Sequence[str], noun: str) -> str:
-    plural = "classes" if noun == "class" else f"{noun}s"
-    return f"{len(things)} {noun if len(things) == 1 else plural}"
-
-
-def _list(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(map(repr, names[:_NAMES_SHOWN])) + more
 
 
 def _folders_text(named: Mapping[str, str]) -> str:

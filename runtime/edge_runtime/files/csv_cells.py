@@ -14,5 +14,19 @@ def csv_cell(text: str) -> str:
     Control characters are spelled out as `one_line` does. What would be taken for a formula gets a single quote before
     it (OWASP, CSV Injection), which spreadsheets do not show; a lone sign is none.
     """
-    cell = one_line(text)
-    return f"'{cell}" if len(cell) > 1 and cell.lstrip().startswith(_FORMULA_SIGNS) else cell
+    return quoted_text(one_line(text))
+
+
+def quoted_text(text: str) -> str:
+    """`text` as a cell that no spreadsheet computes and `plain_text` gives back; control characters stay."""
+    # One more quote before quotes that stand before a sign, so that none of them is taken for this one.
+    return f"'{text}" if len(text) > 1 and _is_formula(text.lstrip("'")) else text
+
+
+def plain_text(cell: str) -> str:
+    """The text of a cell that `csv_cell` or `quoted_text` wrote."""
+    return cell[1:] if len(cell) > 2 and cell[0] == "'" and _is_formula(cell.lstrip("'")) else cell
+
+
+def _is_formula(text: str) -> bool:
+    return text.lstrip().startswith(_FORMULA_SIGNS)

@@ -44,16 +44,27 @@ def expand(names: Iterable[str], *, on_problem: OnProblem, stdin: BinaryIO | Non
             except EdgeError as error:
                 on_problem(error)
         elif os.path.isdir(name):  # noqa: PTH112 (a name such as "./x" must come back as it was given)
-            found = False
-            for source in _images(name, on_problem):
-                found = True
-                yield source
-            if not found:
-                on_problem(UsageError(f"{name} has no images in it", "name an image, or another folder"))
+            none = UsageError(f"{name} has no images in it", "name an image, or another folder")
+            yield from _some(_images(name, on_problem), none, on_problem)
         elif os.path.lexists(name):
             yield Source(name, name)
         else:
-            yield from _matching(name, on_problem)
+            import glob
+
+            is_pattern = glob.has_magic(name)
+            what = "matches no image" if is_pattern else "does not exist"
+            none = UsageError(f"{name or repr(name)} {what}", "name an image or a folder of images")
+            yield from _some(_matching(name, on_problem) if is_pattern else iter(()), none, on_problem)
+
+
+def _some(sources: Iterator[Source], none: UsageError, on_problem: OnProblem) -> Iterator[Source]:
+    """The sources; where there are none, that is a problem."""
+    first = next(sources, None)
+    if first is None:
+        on_problem(none)
+    else:
+        yield first
+        yield from sources
 
 
 def read_names(file: BinaryIO) -> Iterator[list[str]]:
@@ -93,24 +104,15 @@ def _read_all(stdin: BinaryIO) -> bytes:
 def _matching(pattern: str, on_problem: OnProblem) -> Iterator[Source]:
     import glob
 
-    if not glob.has_magic(pattern):
-        on_problem(UsageError(f"{pattern or repr(pattern)} does not exist", "name an image or a folder of images"))
-        return
     suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
     any_file = bool(suffix) and not glob.has_magic(suffix)
-    found = False
     for path in sorted(glob.iglob(pattern, recursive=True), key=natural_key):  # noqa: PTH207 (as given, "./x" too)
         if not os.path.isdir(path):  # noqa: PTH112
             if any_file or is_image(path):
-                found = True
                 yield Source(path, path)
         # ** has matched what lies in the folder, too.
         elif "**" not in pattern:
-            for source in _images(path, on_problem):
-                found = True
-                yield source
-    if not found:
-        on_problem(UsageError(f"{pattern} matches no image", "name an image or a folder of images"))
+            yield from _images(path, on_problem)
 
 
 def _images(folder: str, on_problem: OnProblem) -> Iterator[Source]:

@@ -52,11 +52,7 @@ def _stop(folder: str, error: OSError) -> None:
 
 
 def walk_folder(
-    folder: str,
-    *,
-    on_error: Callable[[str, OSError], None] = _stop,
-    links: bool = True,
-    apart: Path | None = None,
+    folder: str, *, on_error: Callable[[str, OSError], None] = _stop, links: bool = True, apart: Path | None = None
 ) -> Iterator[str]:
     """The path of every file below `folder`, beginning with it, each folder's entries in natural order.
 

@@ -13,12 +13,14 @@ import stat
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import ImageError, ImageProblem, MissingExtraError, one_line
 from edge_runtime.extras import missing_package
+from edge_runtime.images.arrays import array_image
 from edge_runtime.images.boxes import read_coded_picture
 from edge_runtime.images.colour import converter_of
 from edge_runtime.images.kind import foreign_hint, image_kind
@@ -27,8 +29,11 @@ from edge_runtime.images.modes import rgb_of
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
 from edge_runtime.machine.process import quiet_decoding
 
-ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image"
-"""A path, an encoded file's bytes or a PIL image."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
+"""A path, an encoded file's bytes, a PIL image, or an array, uint8 `[H, W, 3]` RGB or `[H, W]` grey."""
 
 # As many as an uncompressed RGBA picture of the pixel limit has: what is longer is no picture, or never ends.
 _FILE_BYTES_PER_PIXEL = 4
@@ -59,7 +64,7 @@ def decode(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Image.Image:
-    """A path, an encoded file's bytes or a PIL image -> a new PIL image of mode RGB, upright, without metadata.
+    """A path, an encoded file's bytes, a PIL image or an array -> a new PIL image: RGB, upright, without metadata.
 
     - The orientation in EXIF is applied, in AVIF and HEIC that of their own boxes; what cannot be read is ignored.
     - Transparency of every kind is composited on `background`; the colour hidden under it never shows.
@@ -78,6 +83,8 @@ def decode(
     """
     name = _name(source) if name is None else one_line(name)
     try:
+        if isinstance(source, np.ndarray):
+            source = array_image(source, name)
         if isinstance(source, Image.Image):
             return _decode_image(source, name, background, to_srgb, max_pixels)
         max_bytes = _FILE_BYTES_PER_PIXEL * max(max_pixels, MAX_PIXELS)
@@ -103,13 +110,15 @@ def decode(
 def _name(source: object) -> str:
     if isinstance(source, Image.Image):
         return "the PIL image"
+    if isinstance(source, np.ndarray):
+        return "the array"
     if isinstance(source, bytes | bytearray | memoryview):
         return "image bytes"
     if isinstance(source, str | os.PathLike):
         return one_line(os.fsdecode(source)) or "''"
     raise ImageError(
         f"an image cannot be read from {type(source).__name__}",
-        "give a path, an encoded file's bytes or a PIL image",
+        "give a path, an encoded file's bytes, a PIL image or an array",
         "no-file",
     )
 

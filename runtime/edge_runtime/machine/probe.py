@@ -14,6 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from edge_runtime.extras import package_version
 from edge_runtime.machine.process import prepare_process
 
 STEPS = ("numpy", "pillow", "onnxruntime", "a model")
@@ -53,9 +54,10 @@ def run_probe() -> Probe:
     package = "onnxruntime" if step == "a model" else step
     what = "running a model" if step == "a model" else f"importing {step}"
     said = _last_error(done.stderr)
+    versioned = " ".join(filter(None, (package, package_version(package))))
     # numpy looks before it dies, and raises.
     if done.returncode in (-getattr(signal, "SIGILL", 4), _WINDOWS_ILLEGAL) or _NUMPY_ILLEGAL in said:
-        return Probe(step, f"{what} dies of an illegal instruction: {_versioned(package)} was built for newer "
+        return Probe(step, f"{what} dies of an illegal instruction: {versioned} was built for newer "
                      f"processors than this {platform.machine()}", _older(package))  # fmt: skip
     if done.returncode == -getattr(signal, "SIGKILL", 9):
         return Probe(step, f"{what} is killed from outside", "memory may have run out: close other programs")
@@ -72,13 +74,6 @@ def _last_error(stderr: str) -> str:
         if re.match(r"[\w.]*(Error|Exception)\b", line):
             return " ".join(" ".join(lines[number:]).split())
     return lines[-1]
-
-
-def _versioned(package: str) -> str:
-    try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        return package
 
 
 def _older(package: str) -> str:

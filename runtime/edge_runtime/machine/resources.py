@@ -89,10 +89,10 @@ def _free_bytes(group: Path) -> float:
 
 
 def read_meminfo(path: Path = Path("/proc/meminfo")) -> dict[str, int]:
-    """Bytes by the names of /proc/meminfo; empty where there is no such file."""
+    """Bytes by the names of /proc/meminfo, or of a process's file like it; empty where there is no such file."""
     found = {}
     with suppress(OSError, ValueError):
-        for line in path.read_text(encoding="ascii").splitlines():
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
             name, _, value = line.partition(":")
             fields = value.split()
             if len(fields) == 2 and fields[1] == "kB" and fields[0].isdigit():
@@ -101,8 +101,12 @@ def read_meminfo(path: Path = Path("/proc/meminfo")) -> dict[str, int]:
 
 
 def _system_memory_bytes() -> int | None:
-    if (available := read_meminfo().get("MemAvailable")) is not None:
-        return available
+    available = read_meminfo().get("MemAvailable")
+    return installed_memory_bytes() if available is None else available
+
+
+def installed_memory_bytes() -> int | None:
+    """All memory of the machine, None where the system does not say."""
     try:
         return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):

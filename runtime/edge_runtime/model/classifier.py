@@ -18,7 +18,7 @@ class Classifier(Predictor):
 
         classifier = Classifier("model.onnx")
 
-        # One image: a path, an encoded file's bytes or a PIL image.
+        # One image: a path, an encoded file's bytes, a PIL image or an array.
         print(classifier.predict("x.jpg").label)
 
         # Many: answered in order while the next are worked on, in constant memory.
@@ -27,8 +27,7 @@ class Classifier(Predictor):
 
         # A camera: the newest frame, answered before the next is taken.
         while True:
-            frame = camera.capture_image()
-            print(classifier.predict(frame).top(1))
+            print(classifier.predict(camera.capture_array(), colour="bgr").top(1))
 
         # A thread pool, of a web server say: all threads share one classifier.
         with ThreadPoolExecutor(8) as pool:
@@ -42,6 +41,8 @@ class Classifier(Predictor):
         model: path of an `.onnx` file made by `edge export`.
         threads: threads one inference may use, and images worked on at once; by default the cores this
             process may use.
+        exact: compute int8 layers in floats, node by node, instead of by int8 kernels: several times slower, and
+            what `edge evaluate --exact` holds the kernels against.
 
     Raises:
         UsageError: no such file, or `threads` below 1.
@@ -49,16 +50,17 @@ class Classifier(Predictor):
             the graph fails on its input or gives what is no number.
     """
 
-    def __init__(self, model: str | os.PathLike[str], *, threads: int | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str], *, threads: int | None = None, exact: bool = False) -> None:
         path = Path(model)
         file = identify_file(path)
-        session = open_session(path, threads=threads)
-        super().__init__(Graph(path, session, _read_card(session, path), _embedding_size(session), 0), threads, file)
-        self._given_threads = threads
+        session = open_session(path, threads=threads, exact=exact)
+        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact)
+        super().__init__(graph, threads, file)
+        self._given_threads, self._exact = threads, exact
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The worker that opens it may stand in another folder.
-        return partial(Classifier, threads=self._given_threads), (str(self.path.absolute()),)
+        return partial(Classifier, threads=self._given_threads, exact=self._exact), (str(self.path.absolute()),)
 
 
 def _embedding_size(session: Any) -> int:
@@ -90,13 +92,11 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     batch = image.shape[0] if image.shape else None
     if image.type != "tensor(uint8)" or image.shape[1:] != expected or isinstance(batch, int):
         raise ModelError(
-            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}",
-            AGAIN,
+            f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}", AGAIN
         )
     if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
         raise ModelError(
-            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]",
-            AGAIN,
+            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
         )
     classes = probabilities.shape[1]
     if classes != len(card.labels):

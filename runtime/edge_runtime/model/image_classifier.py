@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError
+from edge_runtime.images.arrays import Colour
 from edge_runtime.images.decoder import ImageSource
 from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.card import ModelCard
@@ -31,8 +32,11 @@ class ImageClassifier(Protocol):
     card: ModelCard
     embedding_size: int
 
-    def predict(self, image: ImageSource) -> Prediction:
-        """Classify one image. Raises ImageError where it cannot be decoded."""
+    def predict(self, image: ImageSource, *, colour: Colour = "rgb") -> Prediction:
+        """Classify one image; `colour` is the order of an array's channels, for OpenCV "bgr".
+
+        Raises ImageError where it cannot be decoded, or is an array of another type or shape.
+        """
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the model on `pixels`, uint8 `[N, height, width, 3]` RGB as `preprocessing` makes them.
@@ -44,7 +48,7 @@ class ImageClassifier(Protocol):
             ModelError: the graph fails on them, or gives what is no number.
         """
 
-    def embedding(self, image: ImageSource) -> NDArray[np.float32]:
+    def embedding(self, image: ImageSource, *, colour: Colour = "rgb") -> NDArray[np.float32]:
         """The penultimate features of one image, float32 `[embedding_size]`, for similarity search.
 
         Raises ImageError where it cannot be decoded, ModelError where the file has no such output.
@@ -60,12 +64,22 @@ class ImageClassifier(Protocol):
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["raise"] = ...
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = ...,
+        on_error: Literal["raise"] = ...,
+        colour: Colour = ...,
     ) -> Generator[Prediction, None, None]: ...
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["return"]
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = ...,
+        on_error: Literal["return"],
+        colour: Colour = ...,
     ) -> Generator[Prediction | ImageError, None, None]: ...
 
     def predict_many(
@@ -74,6 +88,7 @@ class ImageClassifier(Protocol):
         *,
         batch_size: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
+        colour: Colour = "rgb",
     ) -> Generator[Prediction | ImageError, None, None]:
         """Classify a stream of images, in order, in constant memory: it reads little ahead of its answers.
 
@@ -81,9 +96,9 @@ class ImageClassifier(Protocol):
         and the model runs on that many images at once with all threads: by default so for files above 64 MB, 8 at
         a time. An image's answers differ between the two by rounding alone (1e-6).
 
-        A PIL image or a buffer may be reused by the caller once it is asked for the next. An image that cannot be
-        decoded raises its ImageError, or with `on_error="return"` takes its place in the stream while the rest goes
-        on. Closing the iterator, an exception and Ctrl-C end the threads.
+        A PIL image, an array or a buffer may be reused by the caller once it is asked for the next. An image that
+        cannot be decoded raises its ImageError, or with `on_error="return"` takes its place in the stream while the
+        rest goes on. Closing the iterator, an exception and Ctrl-C end the threads.
 
         Raises:
             UsageError: at the call, `batch_size` below 1 or an unknown `on_error`.

@@ -20,7 +20,8 @@ _DOMAIN, _VERSION = 1, 2
 _KEY, _VALUE = 1, 2
 _NODE, _INITIALIZER = 1, 5
 _NODE_INPUT, _NODE_OPERATOR = 1, 4
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NUMBERS, _TENSOR_NAME, _TENSOR_BYTES = 1, 2, 5, 8, 9
+_INT8 = 3
 # TensorProto.DataType: float, float16, double, bfloat16.
 _FLOATS = frozenset({1, 10, 11, 16})
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
@@ -54,7 +55,7 @@ def read_header(path: Path) -> ModelHeader:
         UsageError: it cannot be read.
         ModelError: it is no ONNX file, or was cut short.
     """
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         ir_version, opsets = 0, {}
         for field in _walk(data, path):
             if field.tag == _IR_VERSION:
@@ -69,7 +70,7 @@ def read_header(path: Path) -> ModelHeader:
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata of the ONNX file at `path`, where the model card is. Raises as `read_header` does."""
     entries = {}
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         for field in _walk(data, path):
             if field.tag == _METADATA:
                 texts = {part.tag: _read_text(data, part) for part in _walk(data, path, field.value, field.stop)}
@@ -83,7 +84,7 @@ def graph_sha256(path: Path) -> str:
     The metadata stays out because it holds the model card, which holds this hash. Raises as `read_header` does.
     """
     digest = hashlib.sha256()
-    with _Mapped(path) as data, memoryview(data) as view:
+    with _mapped(path) as data, memoryview(data) as view:
         for field in _walk(data, path):
             if field.tag != _METADATA:
                 digest.update(view[field.start : field.stop])
@@ -96,7 +97,7 @@ def count_parameters(path: Path) -> int:
     Scales and zero points of quantization and single numbers are not counted. Batch normalisation that was folded into
     the layer before it has gone, so this is a little less than what training counts. Raises as `read_header` does.
     """
-    with _Mapped(path) as data:
+    with _mapped(path) as data:
         sizes: dict[str, tuple[int, int]] = {}
         quantized, steps = set(), set()
         for field in _walk(data, path):
@@ -116,6 +117,45 @@ def count_parameters(path: Path) -> int:
         for name, (kind, size) in sizes.items()
         if size > 1 and name not in steps and (kind in _FLOATS or name in quantized)
     )
+
+
+def largest_int8_weight(path: Path) -> int | None:
+    """The largest absolute value among the int8 weights of the ONNX file at `path`; None where it has none.
+
+    Single numbers and what is all zero, as zero points are, do not count. Raises as `read_header` does.
+    """
+    largest = 0
+    with _mapped(path) as data:
+        for field in _walk(data, path):
+            if field.tag != _GRAPH:
+                continue
+            for part in _walk(data, path, field.value, field.stop):
+                if part.tag == _INITIALIZER:
+                    # A set takes each value once, so that a large file costs tenths of a second.
+                    largest = max(largest, max(map(_signed, _int8_values(data, path, part)), default=0))
+    return largest or None
+
+
+def _int8_values(data: _Buffer, path: Path, tensor: _Field) -> set[int]:
+    """The different bytes of an int8 TensorProto; none of another type's."""
+    parts = list(_walk(data, path, tensor.value, tensor.stop))
+    if not any(part.tag == _TENSOR_TYPE and part.number == _INT8 for part in parts):
+        return set()
+    found: set[int] = set()
+    for part in parts:
+        if part.tag == _TENSOR_BYTES:
+            found.update(bytes(data[part.value : part.stop]))
+        elif part.tag == _TENSOR_NUMBERS:
+            at = part.value
+            while at < part.stop:
+                number, at = _read_varint(data, at, path)
+                found.add(number & 0xFF)
+    return found
+
+
+def _signed(byte: int) -> int:
+    """The absolute value of a byte that stands for -128 to 127."""
+    return byte if byte < 128 else 256 - byte
 
 
 def _read_tensor(data: _Buffer, path: Path, tensor: _Field) -> tuple[str, int, int]:
@@ -163,24 +203,15 @@ def with_metadata(data: bytes, entries: Mapping[str, str], *, where: Path) -> by
     return b"".join(parts)
 
 
-class _Mapped:
+def _mapped(path: Path) -> mmap.mmap:
     """A file mapped into memory, so that hashing a large one takes no memory of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> mmap.mmap:
-        try:
-            with self._path.open("rb") as file:
-                self._data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise ModelError(f"{self._path} is empty", "export it again with edge export") from None
-        except OSError as error:
-            raise UsageError(f"{self._path} cannot be read: {error.strerror}", "name another file") from None
-        return self._data
-
-    def __exit__(self, *_: object) -> None:
-        self._data.close()
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except ValueError:
+        raise ModelError(f"{path} is empty", "export it again with edge export") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from None
 
 
 def _walk(data: _Buffer, path: Path, at: int = 0, end: int | None = None) -> Iterator[_Field]:

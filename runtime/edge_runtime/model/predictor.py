@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
+from edge_runtime.images.arrays import Colour, in_rgb
 from edge_runtime.images.decoder import ImageSource
 from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.card import AGAIN, EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
@@ -37,13 +38,17 @@ LARGE_MODEL_BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number."""
+    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number.
+
+    `exact` says that its session computes int8 layers in floats.
+    """
 
     path: Path
     session: Any
     card: ModelCard
     embedding_size: int
     batch: int
+    exact: bool
 
     def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The graph's `output` for uint8 pixels `[N, height, width, 3]`, float32 with a row for each image."""
@@ -52,7 +57,7 @@ class Graph:
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        return replace(self, session=open_session(self.path, threads=1))
+        return replace(self, session=open_session(self.path, threads=1, exact=self.exact))
 
 
 class Predictor(ImageClassifier):
@@ -70,9 +75,9 @@ class Predictor(ImageClassifier):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r}, {len(self.labels)} labels, {self.card.backbone})"
 
-    def predict(self, image: ImageSource) -> Prediction:
-        probabilities = self.probabilities(self.preprocessing(image)[np.newaxis])[0]
-        return Prediction(describe_source(image), self.labels, probabilities)
+    def predict(self, image: ImageSource, *, colour: Colour = "rgb") -> Prediction:
+        probabilities = self.probabilities(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
+        return Prediction(describe_source(image), self.labels, probabilities, self.card.operating_point)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._probabilities(pixels, self._graph)
@@ -85,9 +90,9 @@ class Predictor(ImageClassifier):
             raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
         return result
 
-    def embedding(self, image: ImageSource) -> NDArray[np.float32]:
+    def embedding(self, image: ImageSource, *, colour: Colour = "rgb") -> NDArray[np.float32]:
         self._needs_embedding()
-        vector: NDArray[np.float32] = self.embeddings(self.preprocessing(image)[np.newaxis])[0]
+        vector: NDArray[np.float32] = self.embeddings(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
         return vector
 
     def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -116,12 +121,22 @@ class Predictor(ImageClassifier):
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["raise"] = "raise"
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = ...,
+        on_error: Literal["raise"] = "raise",
+        colour: Colour = ...,
     ) -> Generator[Prediction, None, None]: ...
 
     @overload
     def predict_many(
-        self, images: Iterable[ImageSource], *, batch_size: int | None = ..., on_error: Literal["return"]
+        self,
+        images: Iterable[ImageSource],
+        *,
+        batch_size: int | None = ...,
+        on_error: Literal["return"],
+        colour: Colour = ...,
     ) -> Generator[Prediction | ImageError, None, None]: ...
 
     def predict_many(
@@ -130,16 +145,19 @@ class Predictor(ImageClassifier):
         *,
         batch_size: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
+        colour: Colour = "rgb",
     ) -> Generator[Prediction | ImageError, None, None]:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):
             raise UsageError(f"on_error {on_error!r} is not known", "give 'raise' or 'return'")
+        in_rgb(None, colour)
+        images = (in_rgb(image, colour) for image in images)
         if batch_size is None:
             batch_size = self._best_batch_size()
         if batch_size is None:
             return self._one_by_one(images, on_error)
-        return self._in_batches(iter(images), batch_size, on_error)
+        return self._in_batches(images, batch_size, on_error)
 
     def _one_by_one(
         self, images: Iterable[ImageSource], on_error: str
@@ -160,7 +178,8 @@ class Predictor(ImageClassifier):
                 yield _outcome(waiting.popleft().result, on_error)
 
     def _answer(self, name: str, decode: Callable[[], NDArray[np.uint8]], graph: Graph) -> Prediction:
-        return Prediction(name, self.labels, self._probabilities(decode()[np.newaxis], graph)[0])
+        row = self._probabilities(decode()[np.newaxis], graph)[0]
+        return Prediction(name, self.labels, row, self.card.operating_point)
 
     def _in_batches(
         self, images: Iterator[ImageSource], batch_size: int, on_error: str
@@ -184,7 +203,7 @@ class Predictor(ImageClassifier):
         rows = iter(self.probabilities(np.stack(good)) if good else ())
         for name, pixels in decoded:
             if not isinstance(pixels, ImageError):
-                yield Prediction(name, self.labels, next(rows))
+                yield Prediction(name, self.labels, next(rows), self.card.operating_point)
             elif on_error == "raise":
                 raise pixels
             else:
@@ -195,6 +214,8 @@ class Predictor(ImageClassifier):
         # The frames of an animation are one object, and a camera fills one buffer again and again.
         if isinstance(image, (bytearray, memoryview)):
             return partial(self.preprocessing, bytes(image))
+        if isinstance(image, np.ndarray):
+            return partial(self.preprocessing, image.copy())
         if isinstance(image, Image):
             now: Future[NDArray[np.uint8]] = Future()
             try:
@@ -269,4 +290,6 @@ def describe_source(image: ImageSource) -> str:
         return os.fspath(image)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return "image bytes"
+    if isinstance(image, np.ndarray):
+        return "array"
     return str(getattr(image, "filename", "") or "PIL image")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import DataError, ImageError
-from edge_runtime.files.class_folders import Sample
+from edge_runtime.files.samples import Sample
 from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
@@ -32,6 +32,11 @@ class Evaluation:
     unreadable: tuple[ImageError, ...]
     samples: tuple[Sample, ...]
     probabilities: NDArray[np.float32]
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """The true classes of `samples`, `[N]`."""
+        return np.array([sample.label for sample in self.samples], np.int64)
 
 
 def evaluate(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import ImageError
-from edge_runtime.files.class_folders import Sample
+from edge_runtime.files.samples import Sample
 from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.machine.resources import usable_cores
 

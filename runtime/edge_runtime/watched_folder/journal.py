@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from edge_runtime.errors import OutputError, UsageError
-from edge_runtime.files.atomic import sync_folder
+from edge_runtime.files.atomic import lock_file, sync_folder
 
 REMEMBERED = 50_000
 
@@ -143,7 +143,7 @@ class Journal:
     def _lock(self) -> None:
         try:
             # Between opening and locking, the process that had it may have written it anew.
-            ours = _locked(self._file) and os.path.samestat(os.fstat(self._file), self.path.stat())
+            ours = lock_file(self._file) and os.path.samestat(os.fstat(self._file), self.path.stat())
         except OSError:
             ours = False
         if not ours:
@@ -217,7 +217,7 @@ class Journal:
         path = self.path.with_name(f"{self.path.name}.new")
         file = os.open(path, _APPEND | os.O_TRUNC, 0o666)
         try:
-            _locked(file)
+            lock_file(file)
             lines = [_HEADER, *(_picture(name, *value) for name, value in self._known.items())]
             _append(file, b"".join(map(_line, lines)))
             os.fsync(file)
@@ -230,21 +230,6 @@ class Journal:
             raise
         os.close(self._file)
         self._file, self._lines = file, len(lines)
-
-
-def _locked(file: int) -> bool:
-    """Whether this process has the lock on an open file from now on, or no locks can be had."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two processes on one folder are not kept apart
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks
-    return True
 
 
 def _append(file: int, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -29,16 +30,15 @@ VERSION = "1"
 _SMALL_JSON_BYTES = 65_536
 
 
+@dataclass(frozen=True, slots=True)
 class OpenInference:
     """The endpoints below /v2."""
 
-    def __init__(self, settings: ServeSettings, engine: Engine, budget: BodyBudget) -> None:
-        self._settings = settings
-        self._limits = settings.limits
-        self._engine = engine
-        self._budget = budget
-        # Lists take up to twenty times the memory of the JSON they were written in: one such text is read at a time.
-        self._json_lock = threading.Lock()
+    settings: ServeSettings
+    engine: Engine
+    budget: BodyBudget
+    # Lists take up to twenty times the memory of the JSON they were written in: one such text is read at a time.
+    json_lock: threading.Lock = field(default_factory=threading.Lock)
 
     async def live(self, _: Request) -> Response:
         """The process answers."""
@@ -59,12 +59,12 @@ class OpenInference:
         """Whether the model takes requests."""
         self._check_model(request)
         ready = not request.scope["edge"].draining
-        return JSONResponse({"name": self._settings.model_name, "ready": ready}, status_code=200 if ready else 503)
+        return JSONResponse({"name": self.settings.model_name, "ready": ready}, status_code=200 if ready else 503)
 
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs."""
         self._check_model(request)
-        classifier = self._engine.model.wide
+        classifier = self.engine.model.wide
         steps, labels = classifier.preprocessing, len(classifier.labels)
         outputs = [{"name": OUTPUT_NAME, "datatype": "FP32", "shape": [-1, labels]}]
         if classifier.embedding_size:
@@ -72,7 +72,7 @@ class OpenInference:
         image = {"name": INPUT_NAME, "datatype": "UINT8", "shape": [-1, steps.height_px, steps.width_px, 3]}
         return JSONResponse(
             {
-                "name": self._settings.model_name,
+                "name": self.settings.model_name,
                 "versions": [VERSION],
                 "platform": "onnxruntime_onnx",
                 "inputs": [image],
@@ -83,14 +83,14 @@ class OpenInference:
     async def infer(self, request: Request) -> Response:
         """Run the model on a batch of pictures, resized and cropped as /model says."""
         self._check_model(request)
-        self._engine.check_room()
-        model = self._engine.model
-        with self._budget.share() as share:
-            body = await read_whole(request.receive, request.headers, share, self._limits)
+        self.engine.check_room()
+        model = self.engine.model
+        with self.budget.share() as share:
+            body = await read_whole(request.receive, request.headers, share, self.settings.limits)
             given = await self._parse(body, request.headers.get("inference-header-content-length"), model)
             outputs = await self._outputs(given, model)
             request.scope["edge"].figures["images"] = len(given.pixels)
-        head: dict[str, Any] = {"model_name": self._settings.model_name, "model_version": VERSION}
+        head: dict[str, Any] = {"model_name": self.settings.model_name, "model_version": VERSION}
         if given.id:
             head["id"] = given.id
         content, header_length = write_response(head, outputs)
@@ -107,16 +107,16 @@ class OpenInference:
             header_length,
             input_name=INPUT_NAME,
             shape=(steps.height_px, steps.width_px, 3),
-            most_rows=self._limits.files,
+            most_rows=self.settings.limits.files,
         )
         if header_length is not None or len(body) < _SMALL_JSON_BYTES:
             return parse()
 
         def parse_alone() -> InferRequest:
-            with self._json_lock:
+            with self.json_lock:
                 return parse()
 
-        return await self._engine.apart(parse_alone)
+        return await self.engine.apart(parse_alone)
 
     async def _outputs(self, given: InferRequest, model: LoadedModel) -> list[OutputTensor]:
         asked = given.outputs
@@ -131,11 +131,11 @@ class OpenInference:
                 )
         probabilities = np.empty(0, np.float32)
         if any(output.name == OUTPUT_NAME for output in asked):
-            probabilities, _ = await self._engine.probabilities(model, given.pixels)
+            probabilities, _ = await self.engine.probabilities(model, given.pixels)
         found = []
         for output in asked:
             if output.name == EMBEDDING_NAME:
-                values = await self._engine.apart(partial(model.narrow.embeddings, given.pixels))
+                values = await self.engine.apart(partial(model.narrow.embeddings, given.pixels))
                 found.append(OutputTensor(output.name, "FP32", values, output.binary))
             elif output.classes:
                 best = _classes(probabilities, model.wide.labels, output.classes)
@@ -146,7 +146,7 @@ class OpenInference:
 
     def _check_model(self, request: Request) -> None:
         given = request.path_params
-        if given["model"] != self._settings.model_name or given.get("version", VERSION) != VERSION:
+        if given["model"] != self.settings.model_name or given.get("version", VERSION) != VERSION:
             raise Refusal(404, "path", "there is no such model or version", "GET /model tells its name")
 
 

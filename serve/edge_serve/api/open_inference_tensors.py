@@ -7,6 +7,7 @@ length stands in Inference-Header-Content-Length, and behind it the tensors' byt
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,11 +77,7 @@ def write_response(head: Mapping[str, Any], outputs: Sequence[OutputTensor]) -> 
     """The body of an answer and, where a part of it is binary, the length of its JSON header."""
     described, tail = [], []
     for output in outputs:
-        shown: dict[str, Any] = {
-            "name": output.name,
-            "datatype": output.datatype,
-            "shape": list(output.values.shape),
-        }
+        shown: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": list(output.values.shape)}
         if output.binary:
             data = _binary(output)
             tail.append(data)
@@ -109,17 +106,14 @@ def _pixels(
     wanted = f"UINT8 [N, {shape[0]}, {shape[1]}, {shape[2]}]"
     if given.get("name") != input_name:
         raise _wrong(f"the input is called {input_name!r}")
-    if given.get("datatype") != "UINT8":
-        raise _wrong(f"{input_name} is {wanted}")
-    dims = given.get("shape")
-    if not isinstance(dims, list) or len(dims) != 4 or not all(type(side) is int for side in dims):
-        raise _wrong(f"{input_name} is {wanted}")
-    if tuple(dims[1:]) != shape or dims[0] < 1:
+    dims: Any = given.get("shape")
+    whole = isinstance(dims, list) and len(dims) == 4 and all(type(side) is int for side in dims)
+    if given.get("datatype") != "UINT8" or not whole or tuple(dims[1:]) != shape or dims[0] < 1:
         raise _wrong(f"{input_name} is {wanted}")
     if dims[0] > most_rows:
         raise Refusal(413, "files", f"more than {most_rows} pictures", "send them in several requests")
     size = _object(given, "parameters").get("binary_data_size")
-    count = dims[0] * shape[0] * shape[1] * shape[2]
+    count = math.prod(dims)
     if size is not None:
         if size != count or len(tail) != count:
             raise _wrong(f"{input_name} needs {count} bytes of binary data, no more and no fewer")

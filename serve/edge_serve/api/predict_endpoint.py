@@ -34,25 +34,24 @@ class _Options:
     input: bool = False
 
 
+@dataclass(frozen=True, slots=True)
 class Predicting:
     """The endpoints of edge's own interface."""
 
-    def __init__(self, settings: ServeSettings, engine: Engine, budget: BodyBudget) -> None:
-        self._settings = settings
-        self._limits = settings.limits
-        self._engine = engine
-        self._budget = budget
+    settings: ServeSettings
+    engine: Engine
+    budget: BodyBudget
 
     async def predict(self, request: Request) -> Response:
         """Classify the picture that is the body, or the files of a form."""
         options = _options(dict(request.query_params))
         # Before megabytes are read for nothing.
-        self._engine.check_room()
-        with self._budget.share() as share:
+        self.engine.check_room()
+        with self.budget.share() as share:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "multipart/form-data":
-                chunks = read_chunks(request.receive, request.headers, share, self._limits)
-                form = await read_form(chunks, request.headers["content-type"], self._limits)
+                chunks = read_chunks(request.receive, request.headers, share, self.settings.limits)
+                form = await read_form(chunks, request.headers["content-type"], self.settings.limits)
                 for name in form.fields:
                     if name not in _OPTIONS:
                         raise Refusal(422, "option", f"{no_file_name(name)} and is no option", FILE_NAME_HINT)
@@ -61,7 +60,7 @@ class Predicting:
                 if not images:
                     raise Refusal(422, "empty", "the form has no file", "curl -F file=@photo.jpg")
             elif not kind or kind.startswith("image/") or kind == "application/octet-stream":
-                body = await read_whole(request.receive, request.headers, share, self._limits)
+                body = await read_whole(request.receive, request.headers, share, self.settings.limits)
                 if not body:
                     raise Refusal(422, "empty", "the body is empty", "curl --data-binary @photo.jpg")
                 images = [("picture", body)]
@@ -72,25 +71,19 @@ class Predicting:
                     f"{short(kind)} is not read",
                     "send image/jpeg or another image type, application/octet-stream or multipart/form-data",
                 )
-            answers = await self._engine.classify(images, show=options.input)
+            answers = await self.engine.classify(images, show=options.input)
         return self._respond(request, [name for name, _ in images], answers, options)
 
     async def model(self, _: Request) -> Response:
         """The model card, the limits, and how the model is run."""
-        model = self._engine.model
-        limits = self._limits
+        model = self.engine.model
+        shown = ("body_bytes", "pixels", "files", "queue", "timeout_s")
         return JSONResponse(
             {
-                "name": self._settings.model_name,
+                "name": self.settings.model_name,
                 "loaded": model.loaded,
                 "card": card_json(model.wide.card.to_json()),
-                "limits": {
-                    "body_bytes": limits.body_bytes,
-                    "pixels": limits.pixels,
-                    "files": limits.files,
-                    "queue": limits.queue,
-                    "timeout_s": limits.timeout_s,
-                },
+                "limits": {name: getattr(self.settings.limits, name) for name in shown},
                 "batching": {"on": model.choice.on, "reason": model.choice.reason},
             }
         )
@@ -108,11 +101,13 @@ class Predicting:
         if len(answers) == 1 and isinstance(answers[0], ImageError):
             raise Refusal(422, "image", answers[0].message, answers[0].hint)
         results = [
-            _answer_json(answer, options) if isinstance(answer, Answer) else _error_json(answer, name)
+            _answer_json(answer, options)
+            if isinstance(answer, Answer)
+            else {"image": name, "error": answer.message, "hint": answer.hint}
             for name, answer in zip(names, answers, strict=True)
         ]
         return JSONResponse(
-            {"model": self._settings.model_name, "predictions": results, "timing_ms": timings},
+            {"model": self.settings.model_name, "predictions": results, "timing_ms": timings},
             status_code=200 if good else 422,
         )
 
@@ -158,15 +153,10 @@ def _answer_json(answer: Answer, options: _Options) -> dict[str, Any]:
     return value
 
 
-def _error_json(error: ImageError, name: str) -> dict[str, str]:
-    return {"image": name, "error": error.message, "hint": error.hint}
-
-
 def _timings(answers: list[Answer]) -> dict[str, float]:
     """Milliseconds of the slowest picture in each step."""
-    steps = {
-        "queue": [answer.queue_s for answer in answers],
-        "decode": [answer.decode_s for answer in answers],
-        "inference": [answer.inference_s for answer in answers],
+    slowest_s = {
+        step: max((getattr(answer, f"{step}_s") for answer in answers), default=0.0)
+        for step in ("queue", "decode", "inference")
     }
-    return {step: round(max(seconds, default=0.0) * 1e3, 3) for step, seconds in steps.items()}
+    return {step: round(seconds * 1e3, 3) for step, seconds in slowest_s.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -29,35 +28,22 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    content: bytes
-    headers: dict[str, str]
-
-
 class Page:
     """Answers for `paths`; no other file can be asked for."""
 
     def __init__(self) -> None:
-        self._files = dict(self._read())
-        self.paths = frozenset(self._files)
-
-    @staticmethod
-    def _read() -> list[tuple[str, _File]]:
-        found = []
+        self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
         for entry in files("edge_serve").joinpath("static").iterdir():
-            suffix = entry.name.rpartition(".")[2]
-            if suffix not in _TYPES:
-                continue
-            content = entry.read_bytes()
-            etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-            path = "/" if entry.name == "index.html" else f"/static/{entry.name}"
-            found.append((path, _File(content, {**_HEADERS, "content-type": _TYPES[suffix], "etag": etag})))
-        return found
+            if media_type := _TYPES.get(entry.name.rpartition(".")[2]):
+                content = entry.read_bytes()
+                etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+                path = "/" if entry.name == "index.html" else f"/static/{entry.name}"
+                self._files[path] = content, {**_HEADERS, "content-type": media_type, "etag": etag}
+        self.paths = frozenset(self._files)
 
     async def __call__(self, request: Request) -> Response:
         """The file at the request's path; 304 where the browser has it."""
-        file = self._files[request.url.path]
-        if request.headers.get("if-none-match") == file.headers["etag"]:
-            return Response(status_code=304, headers=file.headers)
-        return Response(file.content, headers=file.headers)
+        content, headers = self._files[request.url.path]
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(content, headers=headers)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeAlias
 
 from starlette.types import Receive
 
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.refusal import Refusal
+
+Share: TypeAlias = Callable[[int], None]
 
 
 class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
@@ -19,42 +22,31 @@ class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
 class BodyBudget:
     """Memory for the bodies of all requests together."""
 
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, limits: ServeLimits) -> None:
+        self._limits = limits
         self._left_bytes = limits.all_bodies_bytes
 
     @contextmanager
     def share(self) -> Iterator[Share]:
-        """One request's part, given back when the block ends."""
-        share = Share(self)
+        """One request's part, which takes so many bytes more at each call; given back when the block ends.
+
+        A call raises Refusal above the limit of one body (413) or of all (429).
+        """
+        taken_bytes = 0
+
+        def take(count: int) -> None:
+            nonlocal taken_bytes
+            if taken_bytes + count > self._limits.body_bytes:
+                raise too_large(self._limits.body_bytes)
+            if count > self._left_bytes:
+                raise Refusal(429, "memory", "too many large requests at once", "ask again", {"retry-after": "1"})
+            self._left_bytes -= count
+            taken_bytes += count
+
         try:
-            yield share
+            yield take
         finally:
-            self._left_bytes += share.taken_bytes
-
-    def take(self, count: int) -> bool:
-        """Take `count` bytes; False where they are not there."""
-        if count > self._left_bytes:
-            return False
-        self._left_bytes -= count
-        return True
-
-
-class Share:
-    """What one request has taken of the budget."""
-
-    def __init__(self, budget: BodyBudget) -> None:
-        self._budget = budget
-        self.taken_bytes = 0
-
-    def take(self, count: int) -> None:
-        """Take `count` bytes more. Raises Refusal above the limit of one body (413) or of all (429)."""
-        limit = self._budget.limits.body_bytes
-        if self.taken_bytes + count > limit:
-            raise too_large(limit)
-        if not self._budget.take(count):
-            raise Refusal(429, "memory", "too many large requests at once", "ask again", {"retry-after": "1"})
-        self.taken_bytes += count
+            self._left_bytes += taken_bytes
 
 
 def too_large(limit_bytes: int) -> Refusal:
@@ -63,7 +55,7 @@ def too_large(limit_bytes: int) -> Refusal:
 
 
 async def read_chunks(
-    receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits
+    receive: Receive, headers: Mapping[str, str], share: Share, limits: ServeLimits
 ) -> AsyncIterator[bytes]:
     """The body piece by piece, as it comes.
 
@@ -87,11 +79,11 @@ async def read_chunks(
             raise Refusal(408, "timeout", f"the body did not come within {limits.timeout_s:g} s") from None
         if message["type"] == "http.disconnect":
             raise ClientGone
-        share.take(len(message["body"]))
+        share(len(message["body"]))
         more = message.get("more_body", False)
         yield message["body"]
 
 
-async def read_whole(receive: Receive, headers: Mapping[str, str], share: Share, limits: Limits) -> bytes:
+async def read_whole(receive: Receive, headers: Mapping[str, str], share: Share, limits: ServeLimits) -> bytes:
     """The whole body. Raises as `read_chunks` does."""
     return b"".join([chunk async for chunk in read_chunks(receive, headers, share, limits)])

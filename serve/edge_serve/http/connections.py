@@ -12,7 +12,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.strict_http import StrictConnection
 
 _LINGER_S = 2.0
@@ -25,7 +25,7 @@ class Connections:
     `report` is told of each client that was refused or cut off before its request could be handled: a status and why.
     """
 
-    def __init__(self, limits: Limits, report: Callable[[int, str, str], None]) -> None:
+    def __init__(self, limits: ServeLimits, report: Callable[[int, str, str], None]) -> None:
         self.limits = limits
         self.report = report
         self.open: set[GuardedProtocol] = set()

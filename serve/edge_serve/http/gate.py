@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -209,9 +211,6 @@ def _counting(receive: Receive, exchange: Exchange) -> Receive:
 
 def _place(error: BaseException) -> str:
     """The line it was raised at, as file name and number."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "nowhere"
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
+    for frame in traceback.extract_tb(error.__traceback__, limit=-1):
+        return f"{Path(frame.filename).name}:{frame.lineno}"
+    return "nowhere"

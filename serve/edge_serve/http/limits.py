@@ -14,7 +14,7 @@ _PANEL = "Limits"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServeLimits:
     """Limits of one request and of all together; `headers` is their number.
 
     Raises UsageError where a value makes no sense.

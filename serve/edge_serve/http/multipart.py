@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.refusal import Refusal, short
 
 FILE_NAME_HINT = "give a picture's part a file name: curl -F file=@photo.jpg"
@@ -35,7 +35,7 @@ class Form:
     fields: dict[str, str] = field(default_factory=dict)
 
 
-async def read_form(chunks: AsyncIterator[bytes], content_type: str, limits: Limits) -> Form:
+async def read_form(chunks: AsyncIterator[bytes], content_type: str, limits: ServeLimits) -> Form:
     """The form in `chunks`; limits hold while it is read, so what is refused is never held whole.
 
     Raises Refusal: not a form or cut short (400), too many files (413), or a field, a name or a header too long (413).
@@ -64,7 +64,7 @@ async def read_form(chunks: AsyncIterator[bytes], content_type: str, limits: Lim
 class _Reader:
     """Takes the parser's calls, part by part."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServeLimits) -> None:
         self.form = Form()
         self.ended = False
         self._limits = limits

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
+@dataclass(eq=False)
 class Refusal(Exception):  # noqa: N818 (an answer, not a fault)
     """An answer other than 200: what is wrong (`message`), then what to do about it (`hint`).
 
     `kind` is the short name that metrics and the log count it under. Neither text may hold a path of this machine.
     """
 
-    def __init__(
-        self, status: int, kind: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(status, kind, message, hint)
-        self.status = status
-        self.kind = kind
-        self.message = message
-        self.hint = hint
-        self.headers = dict(headers or {})
+    status: int
+    kind: str
+    message: str
+    hint: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, str]:
         """As it is answered; `error` alone is what the Open Inference Protocol asks for."""

@@ -52,7 +52,9 @@ class Engine:
         self.model = model
         self._limits = settings.limits
         self._metrics = metrics
-        workers = self._workers(settings, model)
+        # A worker waits for its batch: as many are needed as a batch has places, and a core's worth to decode ahead.
+        may_batch = settings.batching == "on" or model.choice.on
+        workers = settings.batch_size + model.threads if may_batch else model.threads
         self._room = settings.limits.queue + workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="edge-worker")
         self._count = 0
@@ -64,12 +66,6 @@ class Engine:
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_s, lambda: self._decoding > 0, self._ran)
         self._pace_s = 0.05
         metrics.queue_images.set_function(lambda: self._count)
-
-    @staticmethod
-    def _workers(settings: ServeSettings, model: LoadedModel) -> int:
-        # A worker waits for its batch: as many are needed as a batch has places, and a core's worth to decode ahead.
-        may_batch = settings.batching == "on" or model.choice.on
-        return settings.batch_size + model.threads if may_batch else model.threads
 
     async def classify(self, images: Sequence[tuple[str, bytes]], *, show: bool = False) -> list[Answer | ImageError]:
         """Answers for named pictures, encoded as files, in order; what cannot be decoded is its ImageError.
@@ -136,7 +132,8 @@ class Engine:
         self._metrics.images.inc()
         shown = _data_url(pixels) if show else None
         self._pace_s += ((time.perf_counter() - begun) / model.threads - self._pace_s) / 16
-        return Answer(Prediction(name, model.wide.labels, row), begun - since, decoded - begun, inference_s, shown)
+        answer = Prediction(name, model.wide.labels, row, model.wide.card.operating_point)
+        return Answer(answer, begun - since, decoded - begun, inference_s, shown)
 
     def _decode(self, steps: Preprocessing, name: str, data: bytes) -> NDArray[np.uint8]:
         limit = self._limits.pixels

@@ -39,20 +39,15 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     wide = Classifier(path, threads=threads)
     small = before is None or before[0] <= SMALL_MODEL_BYTES
     narrow = Classifier(path, threads=1) if small and threads > 1 else wide
-    _try(wide)
-    if narrow is not wide:
-        _try(narrow)
+    contract = wide.preprocessing
+    grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)
+    for classifier in (wide, narrow) if narrow is not wide else (wide,):
+        # A file may open and still fail on its input.
+        total = float(classifier.probabilities(grey).sum())
+        if not 0.99 < total < 1.01:
+            raise ModelError(f"{path} gives probabilities that sum to {total:.3f}", "export it again")
     if before is None or identify_file(path) != before:
         raise ModelError(f"{path} changed while it was read", "replace it by renaming the new file over it")
     choice = known or choose_batching(settings, wide, narrow, threads)
     loaded = datetime.now(UTC).isoformat(timespec="seconds")
     return LoadedModel(wide, narrow, threads, choice, before, loaded)
-
-
-def _try(classifier: ImageClassifier) -> None:
-    """A file may open and still fail on its input. Raises ModelError."""
-    contract = classifier.preprocessing
-    grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)
-    total = float(classifier.probabilities(grey).sum())
-    if not 0.99 < total < 1.01:
-        raise ModelError(f"{classifier.path} gives probabilities that sum to {total:.3f}", "export it again")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from edge_runtime import EdgeError, identify_file
 from edge_serve.model.engine import Engine
-from edge_serve.model.loaded_model import LoadedModel, load_model
+from edge_serve.model.loaded_model import load_model
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
@@ -43,7 +42,15 @@ class Reloader:
             self._seen = new.file
             self._metrics.reloads.labels("loaded").inc()
             self._metrics.show_model(self._settings.model_name, new.wide.card)
-            self._log.event("reloaded", **_changes(old, new))
+            before, card = old.wide.card, new.wide.card
+            self._log.event(
+                "reloaded",
+                backbone=card.backbone,
+                precision=card.precision,
+                created=card.created,
+                labels_changed=before.labels != card.labels,
+                input_changed=before.preprocessing != card.preprocessing,
+            )
 
     async def watch(self) -> None:
         """Reload when the file has changed and is the same at two looks, until cancelled."""
@@ -54,15 +61,3 @@ class Reloader:
             if found is not None and found != self._seen and found == before:
                 await self.reload()
             before = found
-
-
-def _changes(old: LoadedModel, new: LoadedModel) -> dict[str, Any]:
-    """What a client may notice."""
-    one, two = old.wide.card, new.wide.card
-    return {
-        "backbone": two.backbone,
-        "precision": two.precision,
-        "created": two.created,
-        "labels_changed": one.labels != two.labels,
-        "input_changed": one.preprocessing != two.preprocessing,
-    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from edge_runtime import ModelCard
@@ -19,18 +21,13 @@ class Metrics:
         ProcessCollector(registry=registry)
         self.requests = Counter("edge_requests", "Requests answered", ["method", "route", "status"], registry=registry)
         self.errors = Counter("edge_errors", "Requests not answered as asked, by kind", ["kind"], registry=registry)
-        self.request_seconds = Histogram(
-            "edge_request_seconds",
-            "From a request's head to its answer",
-            ["route"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
+        seconds = partial(Histogram, buckets=_SECONDS, registry=registry)
+        self.request_seconds = seconds("edge_request_seconds", "From a request's head to its answer", ["route"])
         self.images = Counter("edge_images", "Pictures classified", registry=registry)
         self.queue_images = Gauge("edge_queue_images", "Pictures waiting or in work", registry=registry)
-        self.queue_seconds = _histogram("edge_queue_seconds", "From accepted to begun", registry)
-        self.decode_seconds = _histogram("edge_decode_seconds", "Decoding and resizing a picture", registry)
-        self.inference_seconds = _histogram("edge_inference_seconds", "Running the model once", registry)
+        self.queue_seconds = seconds("edge_queue_seconds", "From accepted to begun")
+        self.decode_seconds = seconds("edge_decode_seconds", "Decoding and resizing a picture")
+        self.inference_seconds = seconds("edge_inference_seconds", "Running the model once")
         self.batch_images = Histogram(
             "edge_batch_images", "Pictures in one run of the model", buckets=_SIZES, registry=registry
         )
@@ -53,7 +50,3 @@ class Metrics:
     def exposition(self) -> bytes:
         """All of them, in text format 0.0.4."""
         return generate_latest(self.registry)
-
-
-def _histogram(name: str, text: str, registry: CollectorRegistry) -> Histogram:
-    return Histogram(name, text, buckets=_SECONDS, registry=registry)

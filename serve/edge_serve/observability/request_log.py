@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import queue
@@ -23,7 +24,7 @@ class RequestLog:
     """
 
     def __init__(self, stream: IO[str] | None = None, *, quiet: bool = False) -> None:
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = _standard_error() if stream is None else stream
         self._quiet = quiet
         self._lines: queue.Queue[str | None] = queue.Queue(_HELD_LINES)
         self._dropped = 0
@@ -78,6 +79,15 @@ class RequestLog:
             except (OSError, ValueError):
                 # The reader has gone. Serving goes on.
                 continue
+
+
+def _standard_error() -> IO[str]:
+    """Without the buffer of sys.stderr: a write that waits for the reader holds its lock, and whoever flushes waits."""
+    try:
+        raw = io.FileIO(sys.stderr.fileno(), "wb", closefd=False)
+    except OSError:  # no file: a notebook's
+        return sys.stderr
+    return io.TextIOWrapper(raw, encoding="ascii", write_through=True)
 
 
 class _LibraryHandler(logging.Handler):

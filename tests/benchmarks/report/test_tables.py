@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from bench_reports import make_report, make_row, noisy_timings
-from edge_benchmarks import cost_table, describe_conditions, latency_table, milliseconds, short_names, sustained_table
+from edge_benchmarks import cost_table, describe_conditions, latency_table, milliseconds, sustained_table
 from edge_benchmarks.machine.thermal import Conditions, Meanwhile, Reading, Series
 from edge_benchmarks.measure.sustained import Bucket, Sustained
-from edge_benchmarks.report.markdown import markdown_text
+from edge_benchmarks.report.tables import markdown_text, short_names
 from edge_runtime import Timings
 
 

@@ -48,6 +48,17 @@ def test_check_decides_by_the_targets(tmp_path: Path, monkeypatch: pytest.Monkey
         assert script.main() == code
 
 
+def test_what_is_measured_starts_with_bytecode_as_an_installed_package_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import cold_start as script
+
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    script.run_once([sys.executable, "-c", "import colorsys"], script.with_bytecode(tmp_path))
+    assert list(tmp_path.rglob("colorsys*.pyc"))
+
+
 def test_a_missing_model_is_an_error_not_a_ratio(tmp_path: Path) -> None:
     done = cold_start("--model", str(tmp_path / "gone.onnx"), "--runs", "1")
     assert done.returncode == 1

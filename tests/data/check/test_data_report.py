@@ -266,3 +266,34 @@ def test_hymenoptera_the_stray_gif(hymenoptera: Path) -> None:
     (stray,) = report.by_kind["stray-format"]
     assert stray.files == ("train/ants/imageNotFound.gif",)
     assert not report.harmful and not [kind for kind in report.by_kind if "copies" in kind or "two" in kind]
+
+
+def test_a_manifest_is_checked_as_its_folders_are_and_what_it_does_not_name_is_not_looked_at(data: Path) -> None:
+    copy(data, "train/ant/0.png", "train/bee/copy.png", "val/bee/copy.png", "hidden.dat")
+    rows = [f"{path.relative_to(data)},{path.parent.name},{path.parent.parent.name}\n" for path in data.rglob("*.png")]
+    (data / "labels.csv").write_text("path,label,split\n" + "".join(rows))
+    by_list, by_folder = check_data(data / "labels.csv"), check_data(data)
+    assert by_list.counts == by_folder.counts
+    assert "two-labels" in kinds(by_list) and "hidden-image" in kinds(by_folder)
+    assert [f for f in by_folder.findings if f.kind not in ("hidden-image", "note")] == list(by_list.findings)
+    assert check_data([data / "labels.csv"], sheet=data / "sheet.png").sheet == data / "sheet.png"
+    (data / "labels.csv").write_text("path,label\ngone.png,x\n")
+    with pytest.raises(DataError, match=r"labels\.csv, line 2: no file 'gone\.png'"):
+        check_data(data / "labels.csv")
+
+
+def test_several_places_are_checked_as_one_set(data: Path, tmp_path: Path) -> None:
+    other = draw(tmp_path / "other", "train/ant/new.png")
+    copy(tmp_path, "data/train/bee/0.png", "other/train/ant/same.png")
+    report = check_data([data, other])
+    assert report.root == tmp_path
+    assert report.counts["train"] == {"ant": PER_CLASS + 2, "bee": PER_CLASS}
+    assert set(only(report, "two-labels").files) == {"data/train/bee/0.png", "other/train/ant/same.png"}
+
+
+def test_the_folder_an_image_lies_in_may_name_its_class(data: Path) -> None:
+    deep = draw(
+        data.parent / "deep",
+        *(f"{site}/{label}/{n}.png" for site in "xy" for label in ("ant", "bee") for n in range(20)),
+    )
+    assert check_data(deep, label_from="parent").counts == {"all": {"ant": 40, "bee": 40}}

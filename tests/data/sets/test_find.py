@@ -47,3 +47,16 @@ def test_what_is_neither_folder_nor_set_is_named(data: str, tmp_path: Path, monk
         find_data(data)
     # A character that would break the line is written as an escape.
     assert data.replace("\0", "\\x00") in caught.value.message and caught.value.hint
+
+
+def test_a_manifest_goes_by_its_stem_and_several_by_all_their_names(tmp_path: Path) -> None:
+    for name in ("birds", "more/birds"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "labels.v2.csv").touch()
+    manifest, birds, more = (str(tmp_path / name) for name in ("labels.v2.csv", "birds", "more/birds"))
+    assert find_data(manifest) == DataSource("labels.v2", tmp_path / "labels.v2.csv")
+    several = find_data([birds, manifest, more])
+    assert (several.name, several.places) == ("birds+labels.v2", tuple(map(Path, (birds, manifest, more))))
+    assert find_data((birds,)) == find_data(birds)
+    with pytest.raises(DataError, match="gone"):
+        find_data([birds, "gone"])

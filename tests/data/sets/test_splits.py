@@ -188,19 +188,93 @@ def test_a_file_name_that_is_not_utf8_survives_the_file(tmp_path: Path) -> None:
 def test_what_a_spreadsheet_would_compute_stays_as_it_is(tmp_path: Path) -> None:
     made = Splits((Sample("=1+1/-a.jpg", 0), Sample("@b/\x1b\t.jpg", 1)), (), (), "by hand")
     write_split(tmp_path / "split.csv", made, ["=1+1", "@b"])
-    assert "train,=1+1,=1+1/-a.jpg" in (tmp_path / "split.csv").read_text(encoding="utf-8")
+    assert "train,=1+1,=1+1/-a.jpg,\n" in (tmp_path / "split.csv").read_text(encoding="utf-8")
     assert read_split(tmp_path / "split.csv", ["=1+1", "@b"]).train == made.train
 
 
 def test_the_file_names_classes_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     write_split(tmp_path / "split.csv", split(folders(train=[1, 1], val=[1, 0]), seed=0), ["ant", "bee"])
     assert (tmp_path / "split.csv").read_text().splitlines() == [
-        "split,label,path",
-        "train,ant,train/class 0/0.jpg",
-        "train,bee,train/class 1/0.jpg",
-        "val,ant,val/class 0/0.jpg",
+        "split,label,path,group",
+        "train,ant,train/class 0/0.jpg,",
+        "train,bee,train/class 1/0.jpg,",
+        "val,ant,val/class 0/0.jpg,",
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["split.csv"]
+
+
+def test_groups_survive_the_file_and_a_file_without_them_is_read(tmp_path: Path) -> None:
+    groups = {f"class {label}/{n}.jpg": f"patient {n // 4}" for label in (0, 1) for n in range(40)}
+    made = split(folders(all=[40, 41]), seed=0, groups=groups)
+    write_split(tmp_path / "split.csv", made, ["a", "b"])
+    back = read_split(tmp_path / "split.csv", ["a", "b"])
+    assert (back.train, back.val, back.test, back.groups) == (made.train, made.val, made.test, groups)
+    rows = (tmp_path / "split.csv").read_text().splitlines()
+    old = "\n".join(row.rpartition(",")[0] for row in rows)
+    (tmp_path / "split.csv").write_text(old)
+    back = read_split(tmp_path / "split.csv", ["a", "b"])
+    assert (back.train, back.val, back.test, back.groups) == (made.train, made.val, made.test, {})
+
+
+def sides_of(made: Splits, groups: dict[str, str]) -> dict[str, set[str]]:
+    """The splits that each group has images in."""
+    found: dict[str, set[str]] = {}
+    for name in ("train", "val", "test"):
+        for sample in getattr(made, name):
+            if sample.path in groups:
+                found.setdefault(groups[sample.path], set()).add(name)
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 99), st.integers(8, 300), st.integers(1, 12))
+def test_groups_stay_whole_and_a_limit_moves_nothing_across(seed: int, limit: int, size: int) -> None:
+    data = folders(all=[90, 60])
+    groups = {sample.path: f"g{index // size}" for index, sample in enumerate(data.splits["all"]) if index % 3}
+    whole = split(data, seed=seed, groups=groups)
+    assert all(len(sides) == 1 for sides in sides_of(whole, groups).values())
+    made = split(data, seed=seed, limit=limit, groups=groups)
+    assert len(everything(made)) == min(limit, 150)
+    for name in ("train", "val", "test"):
+        assert set(getattr(made, name)) <= set(getattr(whole, name))
+    assert set(made.groups) <= {sample.path for sample in everything(made)}
+
+
+def test_what_was_kept_together_is_said() -> None:
+    data = folders(all=[40, 40])
+    groups = {
+        "class 0/0.jpg": "x",
+        "class 0/1.jpg": "x",
+        "class 1/1.jpg": "y",
+        "class 1/7.jpg": "y",
+        "class 1/9.jpg": "z",
+    }
+    made = split(data, seed=0, groups=groups)
+    assert made.how == "split 80/10/10 by class with seed 0, 4 images kept together in 2 groups"
+    assert made.groups == {path: name for path, name in groups.items() if name != "z"}
+    assert made.notes == ()
+    aside = folders(train=[40, 40], test=[3, 3])
+    twins = {f"train/{path}": name for path, name in groups.items()}
+    how = "10 % of train/ set aside as validation with seed 0, 4 images kept together in 2 groups; test/ as found"
+    assert split(aside, seed=0, groups=twins).how == how
+
+
+def test_a_share_that_large_groups_cannot_give_is_noted() -> None:
+    data = folders(all=[40, 40])
+    groups = {f"class {label}/{n}.jpg": f"patient {n % 4}" for label in (0, 1) for n in range(40)}
+    (note,) = split(data, seed=0, groups=groups).notes
+    assert note == "groups are large: 20 of 80 images (25%) validate instead of a tenth"
+    one = {f"class 1/{n}.jpg": "one" for n in range(40)}
+    assert split(data, seed=0, groups=one).notes == (
+        "one group has all images of 'class 1': nothing of it can validate",
+        "groups are large: 4 of 80 images (5%) validate instead of a tenth",
+    )
+
+
+def test_a_class_that_is_one_group_everywhere_cannot_validate() -> None:
+    groups = {f"class {label}/{n}.jpg": f"{label}" for label in (0, 1) for n in range(40)}
+    with pytest.raises(DataError, match="no class of data has two groups"):
+        split(folders(all=[40, 40]), seed=0, groups=groups)
 
 
 def test_a_split_is_read_with_the_labels_in_another_order(tmp_path: Path) -> None:
@@ -222,6 +296,9 @@ def test_a_split_is_read_with_the_labels_in_another_order(tmp_path: Path) -> Non
         ("split,label,path\ntrain,a,a/../../x.jpg\n", 2, "inside the data folder"),
         ("split,label,path\ntrain,a,\n", 2, "inside the data folder"),
         ('split,label,path\ntrain,a,"1.jpg\n', 2, "unexpected end"),
+        ("split,label,path,group\ntrain,a,1.jpg\n", 2, "3 fields instead of 4"),
+        ("split,label,path\ntrain,a,1.jpg,g\n", 2, "4 fields instead of 3"),
+        ("split,label,path,group,what\n", 1, "header"),
     ],
 )
 def test_a_spoilt_file_is_refused_by_name_and_line(tmp_path: Path, text: str, line: int, why: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from edge_runtime import DataError
-from edge_runtime.files.class_folders import ClassFolders, FolderNote, find_images, scan
+from edge_runtime.files.class_folders import find_images
+from edge_runtime.files.samples import ClassFolders, FolderNote
+from edge_runtime.files.scanning import scan
 from edge_runtime.files.walk import is_image
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, strategies as st
 
 from edge_runtime import csv_cell
+from edge_runtime.files.csv_cells import plain_text, quoted_text
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", " =", "\u3000@"])
@@ -23,3 +25,10 @@ def test_control_characters_are_spelled_out(text: str, cell: str) -> None:
 @pytest.mark.parametrize("text", ["", "-", "a=1", "'a", "bee", "蜂", "a-b.jpg", "\udcff.jpg"])
 def test_plain_words_stay(text: str) -> None:
     assert csv_cell(text) == text
+
+
+@given(st.text(alphabet="'=+-@ a\uff1d\n", max_size=8) | st.text(max_size=8))
+def test_what_is_quoted_is_read_back(text: str) -> None:
+    cell = quoted_text(text)
+    assert plain_text(cell) == text
+    assert len(text) == 1 or not cell.lstrip().startswith(("=", "+", "-", "@", "\uff1d"))

@@ -235,7 +235,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
         decode(path)
 
 
-@pytest.mark.parametrize("source", [None, 3, np.zeros((4, 4, 3), np.uint8), ["a.png"]])
+@pytest.mark.parametrize("source", [None, 3, np.float32(3), ["a.png"]])
 def test_what_is_no_source_is_refused(source: Any) -> None:
     with pytest.raises(ImageError, match=type(source).__name__):
         decode(source)

@@ -88,7 +88,7 @@ def test_top_and_json_are_the_most_probable_first_and_ties_keep_label_order() ->
     }
 
 
-@pytest.mark.parametrize("source", [b"", b"not an image", 3, None, np.zeros((4, 4, 3), np.uint8), ["x.png"]])
+@pytest.mark.parametrize("source", [b"", b"not an image", 3, None, np.zeros((4, 4, 3), np.int64), ["x.png"]])
 def test_what_is_no_image_is_an_image_error(classifier: Classifier, source: Any) -> None:
     with pytest.raises(ImageError):
         classifier.predict(source)

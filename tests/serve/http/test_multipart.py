@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given, strategies as st
 
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.multipart import Form, read_form
 from edge_serve.http.refusal import Refusal
 from serving import form
 
-LIMITS = Limits(files=3)
+LIMITS = ServeLimits(files=3)
 TYPE = "multipart/form-data; boundary=xYzZY"
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import Classifier, ImageError
-from edge_serve.http.limits import Limits
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.refusal import Refusal
 from edge_serve.model.batching import BatchChoice, Batcher, choose_batching
 from edge_serve.model.engine import Engine
@@ -34,7 +34,7 @@ def make(rgb_model: Path) -> Iterator[Make]:
             rgb_model,
             batching=batching,
             threads=threads,
-            limits=Limits(queue=queue, files=4),
+            limits=ServeLimits(queue=queue, files=4),
             **settings,  # type: ignore[arg-type]
         )
         engines.append(Engine(asked, load_model(asked), Metrics()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -21,7 +22,10 @@ from edge_train.strategy.plan import Plan
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A run that is ready to start: settings resolved, images read, weights loaded."""
+    """A run that is ready to start: settings resolved, images read, weights loaded.
+
+    `places` are the folders and manifests that name its images.
+    """
 
     settings: TrainSettings
     progress: Progress
@@ -35,6 +39,7 @@ class Job:
     precision: Precision = "fp32"
     teacher: Teacher | None = None
     world: World = ALONE
+    places: tuple[Path, ...] = ()
 
     @property
     def backbone(self) -> Backbone:

@@ -13,13 +13,18 @@ import torch
 from edge_data import (
     DATA_SETS,
     ImageStore,
+    LookBook,
     OnBytes,
     Splits,
     default_cache_bytes,
     find_augmentation,
     find_data,
+    find_leaks,
+    is_found,
     read_split,
-    split,
+    run_places,
+    scan_as_trained,
+    split_data,
     without,
 )
 from edge_runtime import (
@@ -29,7 +34,6 @@ from edge_runtime import (
     EdgeError,
     ImageError,
     ModelCard,
-    OutputError,
     Progress,
     Run,
     Silence,
@@ -48,6 +52,8 @@ from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
+from edge_train.run.run_folder import check_out, make_out
+from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
@@ -57,8 +63,8 @@ from edge_train.strategy.mixed_precision import choose_precision
 from edge_train.strategy.plan import Plan, freeze, make_plan
 
 
-def prepare(settings: TrainSettings, progress: Progress) -> Job:
-    """Check and load everything that can go wrong before the first epoch."""
+def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None = None) -> Job:
+    """Check and load everything that can go wrong before the first epoch; `splits` are made where none are given."""
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
@@ -69,13 +75,16 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
     source = find_data(settings.data)
-    _check_out(settings.out, source.root)
-    folders = scan(source.root)
+    check_out(settings.out, source.places)
+    make_out(settings.out)
+    folders = scan(source.places, label_from=settings.label_from, group_column=settings.group_by)
     for found in folders.notes:
         progress.say(f"note: {found.text}")
-    splits = split(folders, seed=settings.seed, limit=settings.limit)
+    splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
     for note in splits.notes:
         progress.say(f"note: {note}")
+    if settings.positive is not None:
+        require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
     strategy, network, origin = _start_network(
@@ -86,7 +95,7 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
     precision = _choose_precision(settings, device, plan, progress)
     teacher = _find_teacher(settings, folders, splits, device, precision)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world), threads=threads)
-    splits = _read_images(settings, store, splits, progress, world)
+    splits = _read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{len(folders.labels)} classes ({splits.how})"
@@ -104,6 +113,8 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
             "split": splits.how,
             "seed": settings.seed,
             "limit": settings.limit,
+            "group_by": settings.group_by,
+            "label_from": settings.label_from,
             "pretrained": origin,
         },
         versions=versions(),
@@ -123,6 +134,18 @@ def prepare(settings: TrainSettings, progress: Progress) -> Job:
         precision=precision,
         teacher=teacher,
         world=world,
+        places=source.places,
+    )
+
+
+def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, threads: int) -> Splits:
+    return split_data(
+        folders,
+        seed=settings.seed,
+        limit=settings.limit,
+        group_by=settings.group_by,
+        progress=progress,
+        threads=threads,
     )
 
 
@@ -148,23 +171,6 @@ def _find_teacher(
     return load_teacher(
         find_run(settings.teacher), folders.labels, folders.fingerprint, splits, device=device, precision=precision
     )
-
-
-def _check_out(out: Path, root: Path) -> None:
-    """Refuse, before anything takes time, to put runs where they cannot be, or among the images."""
-    try:
-        if out.resolve().is_relative_to(root.resolve()):
-            raise UsageError(
-                f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
-                "put runs elsewhere, for example `out` ../runs",
-            )
-        out.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`") from None
-    except OSError as error:
-        raise OutputError(
-            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
-        ) from error
 
 
 def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
@@ -222,26 +228,52 @@ def _downloading(progress: Progress) -> OnBytes:
     return on_bytes
 
 
-def _read_images(
-    settings: TrainSettings, store: ImageStore, splits: Splits, progress: Progress, world: World
+def _read_images(  # noqa: PLR0917 (what reading takes)
+    settings: TrainSettings,
+    store: ImageStore,
+    splits: Splits,
+    progress: Progress,
+    world: World,
+    found: ClassFolders | None = None,
 ) -> Splits:
-    """Decode every image once; refuse or leave out the unreadable ones, by name."""
+    """Decode every image once; refuse or leave out the unreadable ones, by name.
+
+    Of the folder `found`, which brings held-out images, it says loudly how many of them stand in training, too: what
+    was decoded is compared, which costs no second reading.
+    """
     total = len(splits.train) + len(splits.val) + len(splits.test)
+    book = LookBook()
     progress.begin("reading images", total)
-    found = store.read_all(
+    refused = store.read_all(
         world.shard(splits.train),
         world.shard((*splits.val, *splits.test)),
         on_image=lambda: progress.advance(world.size),
+        on_resized=book.add if found is not None else lambda *_: None,
     )
     progress.end()
-    bad = {path: error for part in world.collect(found) for path, error in part.items()}
-    if not bad:
-        return _checked(splits, store.root)
-    if settings.on_bad_image == "error":
+    bad = {path: error for part in world.collect(refused) for path, error in part.items()}
+    if bad and settings.on_bad_image == "error":
         raise _bad_images(list(bad.values()), total)
     for error in bad.values():
         progress.say(f"left out: {error.message}")
-    return _checked(without(splits, bad.keys()), store.root)
+    if bad:
+        splits = without(splits, bad.keys())
+    splits = _checked(splits, store.root)
+    return splits if found is None else _tell_leaks(settings, found, splits, progress, world.collect(book))
+
+
+def _tell_leaks(
+    settings: TrainSettings, folders: ClassFolders, splits: Splits, progress: Progress, books: list[LookBook]
+) -> Splits:
+    for book in books[1:]:
+        books[0].update(book)
+    leaks = find_leaks(folders, splits, books[0], settings.group_by)
+    for leak in leaks:
+        progress.say(f"WARNING: {leak.text}")
+    if not leaks:
+        return splits
+    told = " and ".join(f"{leak.images:,} of {leak.of:,} {leak.split} images" for leak in leaks)
+    return replace(splits, how=f"{splits.how}; {told} stand in training, too")
 
 
 def _checked(splits: Splits, root: Path) -> Splits:
@@ -269,17 +301,17 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         CheckpointError: the run's files are missing or damaged.
         DataError: its images are gone or changed.
     """
-    settings, root = _read_settings(run, run.read_config())
+    settings, places = _read_settings(run, run.read_config())
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
-    folders = scan(root, labels=card.labels)
+    folders = scan_as_trained(places, card)
     _require_same_images(run, folders.fingerprint, card)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
     plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
     network = checkpoint.build(dropout=settings.dropout)
     freeze(network, plan)
-    store = ImageStore(root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
+    store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
     found = read_split(run.split, card.labels)
     splits = _read_images(settings, store, found, progress, world)
     precision = _choose_precision(settings, device, plan, progress)
@@ -296,6 +328,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         precision=precision,
         teacher=_find_teacher(settings, folders, found, device, precision),
         world=world,
+        places=places,
     )
     return job, checkpoint
 
@@ -308,32 +341,36 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
         DataError: its images are gone or changed.
     """
     config = run.read_config()
-    settings, root = _read_settings(run, config)
+    settings, places = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
         raise _unusable(run, error) from error
-    data = settings.data if settings.data in DATA_SETS else str(root)
+    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     if card.strategy not in STRATEGIES:
         raise CheckpointError(
             f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
         )
     # What `auto` came to must not depend on whether the weights can be had now.
-    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress)
+    # Nor must the split, which a later version may make otherwise.
+    splits = read_split(run.split, card.labels) if run.split.is_file() else None
+    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits)
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card
     return job
 
 
-def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, Path]:
-    """The settings in `config`, what config.json of `run` says, and the folder of its images."""
+def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, tuple[Path, ...]]:
+    """The settings in `config`, what config.json of `run` says, and the folders and manifests of its images."""
     try:
-        return TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])}), Path(
-            config["data_root"]
-        )
+        settings = TrainSettings(**{**config["settings"], "out": Path(config["settings"]["out"])})
     except (KeyError, TypeError) as error:
         raise _unusable(run, error) from error
+    places = run_places(config)
+    if not places:
+        raise _unusable(run, KeyError("data_root"))
+    return settings, places
 
 
 def _unusable(run: Run, error: Exception) -> CheckpointError:

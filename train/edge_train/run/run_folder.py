@@ -12,22 +12,51 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import Splits, write_split
-from edge_runtime import ModelCard, OutputError, Run, write_json, write_text
+from edge_runtime import ModelCard, OutputError, Run, UsageError, is_manifest, write_json, write_text
+from edge_train.run.criterion import written
 from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
-from edge_train.settings import TrainSettings
+from edge_train.settings import Criterion, TrainSettings
 
-COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_auroc",
+    "seconds",
+    "images_per_s",
+)
+
+
+_VALIDATED = ("epoch", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc")
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """One row of metrics.csv; accuracies in 0..1."""
+    """One row of metrics.csv; accuracies in 0..1.
+
+    `val_auroc` is None where epochs are not chosen by it, or the validation images have not the classes for it;
+    `val_balanced_accuracy` where an older edge made the row.
+    """
 
     epoch: int
     train: EpochResult
     val_loss: float
     val_accuracy: float
+    val_balanced_accuracy: float | None = None
+    val_auroc: float | None = None
+
+    def value(self, criterion: Criterion) -> float | None:
+        """The validation figure that epochs are chosen by."""
+        return {
+            "accuracy": self.val_accuracy,
+            "balanced-accuracy": self.val_balanced_accuracy,
+            "loss": self.val_loss,
+            "auroc": self.val_auroc,
+        }[criterion]
 
     def cells(self) -> tuple[str, ...]:
         """The row in the order of COLUMNS."""
@@ -38,37 +67,74 @@ class EpochRow:
             f"{train.accuracy:.6f}",
             f"{self.val_loss:.6f}",
             f"{self.val_accuracy:.6f}",
+            *("" if value is None else f"{value:.6f}" for value in (self.val_balanced_accuracy, self.val_auroc)),
             f"{train.seconds:.3f}",
             f"{train.images / train.seconds:.1f}",
         )
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain data, for last.pt."""
-        return {**asdict(self.train), "epoch": self.epoch, "val_loss": self.val_loss, "val_accuracy": self.val_accuracy}
+        return {**asdict(self.train), **{name: getattr(self, name) for name in _VALIDATED}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> EpochRow:
         """The row that `to_json` gave. Raises KeyError where one of its fields is missing."""
         train = EpochResult(value["loss"], value["accuracy"], value["images"], value["seconds"])
-        return cls(value["epoch"], train, value["val_loss"], value["val_accuracy"])
+        return cls(
+            value["epoch"],
+            train,
+            value["val_loss"],
+            value["val_accuracy"],
+            # Older runs lack these.
+            value.get("val_balanced_accuracy"),
+            value.get("val_auroc"),
+        )
 
-    def describe(self, epochs: int, *, best: bool) -> str:
-        """The row as the one line an epoch gets on the screen."""
+    def describe(self, epochs: int, *, best: bool, criterion: Criterion = "accuracy") -> str:
+        """The row as the one line an epoch gets on the screen, with the figure that epochs are chosen by."""
         train = self.train
+        shown = criterion in ("accuracy", "loss")
+        more = "" if shown else f" {written(criterion, self.value(criterion))}"
         return (
             f"epoch {self.epoch:>{len(str(epochs))}}/{epochs}  train loss {train.loss:.3f} acc {train.accuracy:6.1%}"
-            f"  val loss {self.val_loss:.3f} acc {self.val_accuracy:6.1%}"
+            f"  val loss {self.val_loss:.3f} acc {self.val_accuracy:6.1%}{more}"
             f"  {train.images / train.seconds:,.0f} images/s{'  * best' if best else ''}"
         )
 
 
-def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data_root: Path) -> Run:
+def check_out(out: Path, places: Sequence[Path]) -> None:
+    """Raise UsageError where runs cannot be in `out`, a file, or would be in one of `places` that is a folder."""
+    for root in places:
+        if not is_manifest(root) and out.resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"`out` {out} lies inside the data folder {root}: runs would be taken for classes of images",
+                "put runs elsewhere, for example `out` ../runs",
+            )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`")
+
+
+def make_out(out: Path) -> None:
+    """Make the folder that runs are put into, before anything takes time. Raises OutputError where it cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
+        ) from error
+
+
+def create_run(
+    settings: TrainSettings, card: ModelCard, splits: Splits, *, data_root: Path, places: Sequence[Path]
+) -> Run:
     """A new run folder with config.json and split.csv in it; a folder that exists is never used again.
+
+    The samples of `splits` lie below `data_root`; `places` are the folders and manifests that name them.
 
     Raises:
         OutputError: it cannot be made.
     """
-    data = re.sub(r"[^\w.-]+", "_", str(card.data["name"])).strip("._") or "data"
+    data = re.sub(r"[^\w.+-]+", "_", str(card.data["name"])).strip("._") or "data"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{data}-{card.backbone}-{card.strategy}-{stamp}"
     try:
@@ -85,6 +151,8 @@ def create_run(settings: TrainSettings, card: ModelCard, splits: Splits, *, data
         "settings": plain_settings(settings),
         "strategy": card.strategy,
         "data_root": str(data_root.resolve()),
+        # Not resolved: what a manifest names is relative to where it was named, be it a link.
+        "data_sources": [str(place.absolute()) for place in places],
         "card": card.to_json(),
         "git_revision": git_revision(),
     }

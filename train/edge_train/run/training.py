@@ -38,7 +38,7 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     job = prepare(settings, progress)
     made = None
     if job.world.leads:
-        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root)
+        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places)
     run = job.world.tell(made)
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)

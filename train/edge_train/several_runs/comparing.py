@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from edge_train.network.weights import parse_weights
 from edge_train.run.finish import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
-from edge_train.settings import STRATEGIES, Strategy, TrainSettings, find_strategy
+from edge_train.settings import STRATEGIES, Criterion, Strategy, TrainSettings, find_strategy
 from edge_train.several_runs.comparison import Comparison, StrategyRow, choose_best
 from edge_train.several_runs.comparison_pictures import (
     SHOWN,
@@ -150,12 +150,22 @@ def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
         parameters=summary["parameters"],
         parameters_share=summary["parameters_trained"] / summary["parameters"],
         best_epoch=summary["best_epoch"],
+        best_by=summary["best_by"],
+        val_value=_value(summary["best_by"], val),
     )
+
+
+def _value(criterion: Criterion, figures: Mapping[str, Any]) -> float | None:
+    """The figure of a split that strategies are chosen by, greater for the better."""
+    if criterion == "loss":
+        return -float(figures["log_loss"])
+    value: float | None = figures[criterion.replace("-", "_")]
+    return value
 
 
 def _make_folder(out: Path, data: str, backbone: str) -> Path:
     """A new folder in `out`, named as runs are; one that exists is never used again. Raises OutputError."""
-    data = re.sub(r"[^\w.-]+", "_", data).strip("._") or "data"
+    data = re.sub(r"[^\w.+-]+", "_", data).strip("._") or "data"
     name = f"comparison-{data}-{backbone}-{datetime.now():%Y%m%d-%H%M%S}"
     for number in range(1, 1000):
         folder = out / (name if number == 1 else f"{name}-{number}")

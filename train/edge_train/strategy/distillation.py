@@ -69,12 +69,18 @@ def load_teacher(
 def _check_unseen(run: Run, labels: Sequence[str], splits: Splits) -> None:
     """What the teacher learned by heart would come back as the student's own merit."""
     try:
-        learned = {sample.path for sample in read_split(run.split, labels).train}
+        taught = read_split(run.split, labels)
     except DataError:
         return
-    seen = sum(sample.path in learned for sample in (*splits.val, *splits.test))
+    learned = {name for sample in taught.train for name in (sample.path, taught.groups.get(sample.path))}
+    # Its twin teaches as much as the image itself.
+    seen = sum(
+        sample.path in learned or splits.groups.get(sample.path, sample.path) in learned
+        for sample in (*splits.val, *splits.test)
+    )
     if seen:
         raise UsageError(
             f"the teacher {run.path} was trained on {seen} of the images this run is measured on",
-            f"split alike: `seed` {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's `limit`",
+            f"split alike: `seed` {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's `limit` "
+            "and `group_by`",
         )

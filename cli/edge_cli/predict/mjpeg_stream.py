@@ -1,0 +1,74 @@
+"""edge predict --mjpeg: a JSON line for each frame of a camera's stream, until it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, TypeAlias
+
+from edge_cli.predict.classify import open_stream, say_problem
+from edge_cli.predict.output import JsonLines
+from edge_runtime import ImageError, read_frames
+
+if TYPE_CHECKING:
+    from edge_runtime import ImageClassifier
+
+Frame: TypeAlias = "tuple[int, bytes | ImageError]"
+"""A frame's number in the stream, from 1, and its JPEG or what is wrong with it."""
+
+
+def classify_stream(
+    classifier: ImageClassifier, stream: Path, *, every: int, latest: bool, top: int, min_confidence: float
+) -> int:
+    """Print the answer for every `every`th frame of `stream`, - for standard input; the exit code.
+
+    With `latest` the newest frame that is there is classified next, and those that came before it are passed over.
+    """
+    output = JsonLines(top, min_confidence)
+    failed = 0
+    with open_stream(stream, "--mjpeg") as file:
+        chosen = (frame for frame in enumerate(read_frames(file), 1) if (frame[0] - 1) % every == 0)
+        for number, frame in _newest(chosen) if latest else chosen:
+            name = f"frame {number}"
+            try:
+                if isinstance(frame, ImageError):
+                    raise frame
+                output.write(replace(classifier.predict(frame), image=name))
+            except ImageError as error:
+                failed += 1
+                text = error.message if isinstance(frame, ImageError) else error.message.replace("image bytes", name)
+                say_problem(ImageError(text, error.hint, error.kind))
+    return 1 if failed else 0
+
+
+def _newest(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The frames, read on a thread of their own; of those that came while one was in work, the last."""
+    changed = Condition()
+    waiting: list[Frame] = []
+    ended: list[BaseException | None] = []
+
+    def read() -> None:
+        problem: BaseException | None = None
+        try:
+            for frame in frames:
+                with changed:
+                    waiting[:] = [frame]
+                    changed.notify()
+        except OSError as error:
+            problem = error
+        with changed:
+            ended.append(problem)
+            changed.notify()
+
+    Thread(target=read, name="edge-mjpeg", daemon=True).start()
+    while True:
+        with changed:
+            changed.wait_for(lambda: waiting or ended)
+            if not waiting:
+                break
+            frame = waiting.pop()
+        yield frame
+    if ended[0] is not None:
+        raise ended[0]

@@ -1,0 +1,239 @@
+"""A manifest: a list of labelled images, `path,label` and perhaps `split` and `group`, wherever the images lie.
+
+Paths are relative to the manifest's folder, or absolute. Every fault is named with its line before anything is read
+of an image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_runtime.errors import DataError
+from edge_runtime.files.csv_cells import plain_text
+from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
+from edge_runtime.files.samples import SPLIT_OF, ClassFolders, FolderNote, Sample, names_text, note_missing
+
+_SPLITS = ("train", "val", "test", "all")
+
+
+class _Image(NamedTuple):
+    """One labelled image: the line it is named on, its absolute path, and what is said of it."""
+
+    line: int
+    path: str
+    size_bytes: int
+    label: str
+    split: str
+    group: str
+    named: str
+
+
+@dataclass(frozen=True, eq=False)
+class FoundManifest:
+    """A manifest as it was read: its images are there, their labels not yet numbered."""
+
+    path: Path
+    images: Sequence[_Image]
+    notes: Sequence[FolderNote]
+    group_column: str
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of its splits, or "all" where it has no column for them."""
+        there = {image.split for image in self.images}
+        return tuple(split for split in _SPLITS if split in there)
+
+    @property
+    def classes(self) -> set[str]:
+        """The classes that can be trained on."""
+        return {image.label for image in self.images if image.split in ("train", "all")}
+
+    def align(self, labels: Sequence[str] | None, *, empty_classes: bool = False) -> ClassFolders:  # noqa: ARG002
+        """The images by number of their class, its own or one of `labels`. Raises DataError as `scan` does.
+
+        It names no class without an image, so that `empty_classes` says nothing of it.
+        """
+        if labels is None:
+            if "train" not in self.splits and "all" not in self.splits:
+                raise DataError(f"{self.path} has rows of {' and '.join(self.splits)}, but none of train", HINT)
+            labels = sorted(self.classes)
+            if len(labels) == 1:
+                raise DataError(f"{self.path} has one label, {labels[0]!r}; a classifier needs at least two", HINT)
+        root = _root(self.path, self.images)
+        start = len(root.rstrip(os.sep)) + 1
+        paths = [image.path[start:].replace(os.sep, "/") for image in self.images]
+        splits = _split(self.images, paths, _numbers(self.path, self.images, labels))
+        notes = list(self.notes)
+        for split, samples in splits.items():
+            where = str(self.path) if split == "all" else f"the split {split} of {self.path}"
+            notes += note_missing(where, "", samples, labels)
+        return ClassFolders(
+            Path(root),
+            tuple(labels),
+            splits,
+            tuple(notes),
+            _fingerprint(self.images, paths),
+            groups={path: image.named for path, image in zip(paths, self.images, strict=True) if image.named},
+            group_column=self.group_column,
+            inside={path: path for path in paths},
+        )
+
+
+def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
+    """Read a manifest, and see that its images are there, without opening any.
+
+    Groups are those of its column `group_column`, or of `group` where it has none of that name.
+
+    Raises:
+        DataError: the first five faults, each with its line: no such file, one named twice, no or another split than
+            train, val or test; or it is no manifest, or has no labelled image.
+        MissingExtraError: it is Parquet, and pyarrow is not installed.
+    """
+    faults = Faults(path)
+    table = open_manifest(path, faults, group_column)
+    images: list[_Image] = []
+    unlabelled: list[int] = []
+    lines: dict[str, int] = {}
+    base = os.path.abspath(path.parent)  # noqa: PTH100 (a link's target is another folder)
+    for row in table.rows:
+        if not row.label and row.path.strip():
+            unlabelled.append(row.line)
+        elif (image := _image(row, base, faults)) is not None:
+            if (first := lines.setdefault(image.path, row.line)) != row.line:
+                faults.add(row.line, f"{row.path!r} stands in {faults.unit} {first}, too")
+            images.append(image)
+    if any(image.split for image in images):
+        for image in images:
+            if not image.split:
+                faults.add(image.line, "no split, where others have one")
+    faults.check()
+    images = [image if image.split else image._replace(split="all") for image in images]
+    if not images:
+        text = f"none of its {len(unlabelled):,} rows has a label" if unlabelled else "it names no image"
+        raise DataError(f"{path}: {text}", HINT)
+    return FoundManifest(path, images, _notes(path, faults.unit, images, unlabelled), table.group_column)
+
+
+def find_pictures(path: Path) -> list[Path]:
+    """The images that a manifest names, labelled or not, in its order. Raises what `find_manifest` raises."""
+    faults = Faults(path)
+    base = os.path.abspath(path.parent)  # noqa: PTH100
+    found = [_find_file(row, base, faults) for row in open_manifest(path, faults).rows]
+    faults.check()
+    return [Path(place) for place, _ in filter(None, found)]
+
+
+def _image(row: ManifestRow, base: str, faults: Faults) -> _Image | None:
+    """The image of a row, its split "" where none is named; None where something is wrong with it."""
+    split = SPLIT_OF.get(row.split.lower()) if row.split else ""
+    if split is None:
+        faults.add(row.line, f"{row.split!r} is no split: train, val or test")
+    if "\0" in row.label + row.group + row.named:
+        faults.add(row.line, "a NUL in it")
+    found = _find_file(row, base, faults)
+    if split is None or found is None:
+        return None
+    label = row.label if row.label.isascii() else unicodedata.normalize("NFC", row.label)
+    return _Image(row.line, *found, label, split, row.group, row.named)
+
+
+def _find_file(row: ManifestRow, base: str, faults: Faults) -> tuple[str, int] | None:
+    """The absolute path that a row names, and the file's size in bytes; None where there is no such file."""
+    reason = f"no file {row.path!r}"
+    # As it stands first: any name may be that of a file.
+    for text in dict.fromkeys((row.path, row.path.strip(), plain_text(row.path.strip()))):
+        for name in (text, text.replace("\\", "/")) if "\\" in text else (text,):
+            if not name:
+                continue
+            place = os.path.join(base, name)  # noqa: PTH118 (Path is 20 times slower, and this runs once a row)
+            try:
+                found = os.stat(place)  # noqa: PTH116
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:  # ValueError: a NUL, or half a character
+                reason = f"{row.path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+                continue
+            if stat.S_ISREG(found.st_mode):
+                return _whole(place, found), found.st_size
+            reason = f"{row.path!r} is a folder" if stat.S_ISDIR(found.st_mode) else f"{row.path!r} is no file"
+    faults.add(row.line, reason if row.path.strip() else "no path")
+    return None
+
+
+def _whole(place: str, found: os.stat_result) -> str:
+    """The path without `.` and `..`; behind a link to a folder `..` is not the folder before it."""
+    plain = os.path.normpath(place)
+    if ".." not in place:
+        return plain
+    try:
+        if os.path.samestat(os.stat(plain), found):  # noqa: PTH116
+            return plain
+    except OSError:
+        pass
+    folder, name = os.path.split(place)
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118
+
+
+def _root(path: Path, images: Sequence[_Image]) -> str:
+    """The manifest's folder where all images lie below it, so that more of them leave it as it is; else their own."""
+    base = os.path.abspath(path.parent)  # noqa: PTH100
+    folders = {os.path.dirname(image.path) for image in images}  # noqa: PTH120
+    try:
+        common = os.path.commonpath([base, *folders])
+        return base if common == base else os.path.commonpath(folders)
+    except ValueError:
+        raise DataError(f"{path} names images on several drives", "put them on one") from None
+
+
+def _numbers(path: Path, images: Sequence[_Image], labels: Sequence[str]) -> Mapping[str, int]:
+    """The number of each label that stands in the manifest. Raises DataError for those that are not known."""
+    known = {unicodedata.normalize("NFC", label): number for number, label in enumerate(labels)}
+    faults = Faults(path)
+    for image in images:
+        if image.label not in known:
+            where = " in training" if image.split != "all" else ""
+            faults.add(image.line, f"label {image.label!r} is not known{where}: {names_text(labels)}")
+    faults.check()
+    return known
+
+
+def _split(images: Sequence[_Image], paths: Sequence[str], numbers: Mapping[str, int]) -> dict[str, tuple[Sample, ...]]:
+    parts: dict[str, list[Sample]] = {split: [] for split in _SPLITS}
+    for image, path in zip(images, paths, strict=True):
+        parts[image.split].append(Sample(path, numbers[image.label]))
+    return {
+        split: tuple(sorted(samples, key=lambda sample: (sample.label, sample.path)))
+        for split, samples in parts.items()
+        if samples
+    }
+
+
+def _notes(path: Path, unit: str, images: Sequence[_Image], unlabelled: Sequence[int]) -> list[FolderNote]:
+    notes = []
+    if unlabelled:
+        rows = "1 row" if len(unlabelled) == 1 else f"{len(unlabelled):,} rows"
+        text = f"left out {rows} of {path} without a label, {unit} {unlabelled[0]} for one"
+        notes.append(FolderNote("no-label", "", text))
+    spellings: dict[str, set[str]] = {}
+    for label in {image.label for image in images}:
+        spellings.setdefault(label.casefold(), set()).add(label)
+    alike = [name for names in spellings.values() if len(names) > 1 for name in sorted(names)]
+    if alike:
+        text = f"labels that differ in letter case alone are classes of their own: {names_text(alike)}"
+        notes.append(FolderNote("alike-labels", "", text))
+    return notes
+
+
+def _fingerprint(images: Sequence[_Image], paths: Sequence[str]) -> str:
+    digest = hashlib.sha256(b"manifest\n")
+    for path, image in sorted(zip(paths, images, strict=True)):
+        said = f"{path}\t{image.size_bytes}\t{image.label}\t{image.split}\t{image.group}\n"
+        digest.update(said.encode("utf-8", "surrogatepass"))
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,113 @@
+"""Labelled images as folders and manifests give them: which there are, of which class, in which split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+LabelFrom: TypeAlias = Literal["top", "parent"]
+
+SPLIT_OF = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image: `path` is posix and relative to the data root, `label` indexes the labels."""
+
+    path: str
+    label: int
+
+
+@dataclass(frozen=True, slots=True)
+class FolderNote:
+    """What a person must be told of a data folder: `text` is a sentence, `path` posix and relative, "" for the root.
+
+    Kinds: `beside-splits`, folders beside train/; `loose-images` beside class folders; `other-files` that are no
+    images; `no-split`, a split folder without images; `no-images` of a class; `empty-class`, a folder of no known one;
+    `inner-split`, a folder such as train/ that is read as any other; of manifests, `no-label`, rows without one, and
+    `alike-labels`, which differ in letter case alone.
+    """
+
+    kind: Literal[
+        "beside-splits",
+        "loose-images",
+        "other-files",
+        "no-split",
+        "no-images",
+        "empty-class",
+        "inner-split",
+        "no-label",
+        "alike-labels",
+    ]
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """A data folder, a manifest or several of them, listed but not opened.
+
+    `splits` has keys among "train", "val", "test", or the single key "all" where nothing is split; samples
+    are ordered by label, then path, which is relative to `root`. `fingerprint` is "sha256:"
+    and the hex digest over the sorted lines "path TAB size in bytes", with what a manifest says of each.
+    `groups` are those of a manifest's column `group_column` by path, where it has one and a row names one.
+    `inside` is the part of each path below its class, where that does not follow from `label_from`.
+    """
+
+    root: Path
+    labels: tuple[str, ...]
+    splits: Mapping[str, tuple[Sample, ...]]
+    notes: tuple[FolderNote, ...]
+    fingerprint: str
+    groups: Mapping[str, str] = field(default_factory=dict)
+    group_column: str = ""
+    label_from: LabelFrom = "top"
+    inside: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_one_folder(self) -> bool:
+        """Whether the splits are folders below `root`, which name them."""
+        return not self.inside
+
+    def below_class(self, path: str) -> str:
+        """The part of a sample's path below the folder of its class.
+
+        Below the root or the split where the class is the folder an image lies in, and all of it in a manifest.
+        """
+        if self.inside:
+            return self.inside[path]
+        levels = (self.label_from == "top") + ("all" not in self.splits)
+        return path.split("/", levels)[-1]
+
+
+def note_missing(where: str, path: str, samples: Iterable[Sample], labels: Sequence[str]) -> list[FolderNote]:
+    """A note on the labels that `samples` lack, which `where` calls and `path` finds; none where they lack none."""
+    present = {sample.label for sample in samples}
+    missing = [label for number, label in enumerate(labels) if number not in present]
+    if not missing:
+        return []
+    text = f"{where} has no images of {count_text(missing, 'class')}: {names_text(missing)}"
+    return [FolderNote("no-images", path, text)]
+
+
+def count_text(things: Sequence[object], noun: str) -> str:
+    """`2 images`, `1 class`."""
+    plural = "classes" if noun == "class" else f"{noun}s"
+    return f"{len(things)} {noun if len(things) == 1 else plural}"
+
+
+def names_text(names: Sequence[str]) -> str:
+    """The names one after another, twenty at most."""
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(map(repr, names[:NAMES_SHOWN])) + more

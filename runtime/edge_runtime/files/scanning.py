@@ -1,0 +1,176 @@
+"""Labelled images from wherever they are: a folder of class folders, a manifest, or several of both as one set."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edge_runtime.errors import DataError
+from edge_runtime.files.class_folders import FoundFolders, find_folders, find_images
+from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
+from edge_runtime.files.manifest_rows import is_manifest
+from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample, note_missing
+
+_TWICE_SHOWN = 5
+
+
+def scan(
+    data: str | Path | Sequence[str | Path],
+    *,
+    labels: Sequence[str] | None = None,
+    label_from: LabelFrom = "top",
+    group_column: str = "",
+    empty_classes: bool = False,
+) -> ClassFolders:
+    """List the images of a data folder, a manifest, or several of them, by split and class, without opening any.
+
+    Classes are those of train (or of all, when nothing is split), sorted by name; other splits are aligned to
+    them by name. With `labels`, a model's, every split is aligned to those instead, and there may be val
+    or test alone. Several places have one set of classes, and all have splits or none. `label_from` "parent" calls a
+    class like the folder an image lies in, "top" like the first one below the data folder or its split. A manifest's
+    groups are those of its column `group_column`, or of `group` where it has none of that name. With `empty_classes` a
+    class, and all of val, may be empty.
+
+    Raises:
+        DataError: a folder is missing, unreadable or not laid out as it must be, a manifest has faults, a class is
+            unknown, a training class is empty, there are fewer than two, or an image stands in two places.
+        MissingExtraError: a manifest is Parquet, and pyarrow is not installed.
+    """
+    places = [Path(data)] if isinstance(data, str | Path) else [Path(place) for place in data]
+    found = [
+        find_manifest(place, group_column) if is_manifest(place) else find_folders(place, label_from)
+        for place in places
+    ]
+    if not found:
+        raise DataError("no data is named", "name a folder or a manifest with `data`")
+    if len(found) == 1:
+        return found[0].align(labels, empty_classes=empty_classes)
+    return _join(places, found, labels, label_from, empty_classes=empty_classes)
+
+
+def find_all_images(places: Sequence[Path]) -> list[Path]:
+    """Every image below the folders among `places`, and those that the manifests name, labelled or not.
+
+    Raises what `find_images` raises of folders, and `scan` of manifests.
+    """
+    return [each for place in places for each in (find_pictures if is_manifest(place) else find_images)(place)]
+
+
+def _join(
+    places: Sequence[Path],
+    found: Sequence[FoundFolders | FoundManifest],
+    labels: Sequence[str] | None,
+    label_from: LabelFrom,
+    *,
+    empty_classes: bool,
+) -> ClassFolders:
+    _require_alike(places, found)
+    own = labels is None
+    known = sorted(set().union(*(each.classes for each in found))) if labels is None else list(labels)
+    parts = [each.align(known) for each in found]
+    roots = [os.path.abspath(part.root) for part in parts]  # noqa: PTH100 (a link may be where a folder is kept)
+    try:
+        root = os.path.commonpath(roots)
+    except ValueError:
+        raise DataError(f"{places[0]} and the others lie on several drives", "put them on one") from None
+    before = [_prefix(root, each) for each in roots]
+    _require_once(places, before, parts)
+    splits = {
+        split: tuple(
+            sorted(
+                (
+                    Sample(prefix + sample.path, sample.label)
+                    for prefix, part in zip(before, parts, strict=True)
+                    for sample in part.splits.get(split, ())
+                ),
+                key=lambda sample: (sample.label, sample.path),
+            )
+        )
+        for split in ("train", "val", "test", "all")
+        if any(split in part.splits for part in parts)
+    }
+    notes = [
+        replace(note, path=prefix + note.path, text=note.text if str(place) in note.text else f"{place}: {note.text}")
+        for place, prefix, part in zip(places, before, parts, strict=True)
+        for note in part.notes
+        if note.kind != "no-images"
+    ]
+    if own:
+        _require_classes(places, splits, known, empty_classes)
+    for split, samples in splits.items():
+        notes += note_missing("the data" if split == "all" else f"the split {split}", "", samples, known)
+    return ClassFolders(
+        Path(root),
+        tuple(known),
+        splits,
+        tuple(notes),
+        _fingerprint(before, parts),
+        groups={
+            prefix + path: name
+            for prefix, part in zip(before, parts, strict=True)
+            for path, name in part.groups.items()
+        },
+        group_column=next((part.group_column for part in parts if part.group_column), ""),
+        label_from=label_from,
+        inside={
+            prefix + sample.path: part.below_class(sample.path)
+            for prefix, part in zip(before, parts, strict=True)
+            for samples in part.splits.values()
+            for sample in samples
+        },
+    )
+
+
+def _require_alike(places: Sequence[Path], found: Sequence[FoundFolders | FoundManifest]) -> None:
+    """Raise DataError where some are split and others are not."""
+    flat = [place for place, each in zip(places, found, strict=True) if "all" in each.splits]
+    split = [place for place in places if place not in flat]
+    if flat and split:
+        raise DataError(
+            f"{split[0]} is split into train, val or test, and {flat[0]} is not",
+            "split all of `data`, by folders or by a column, or none of it",
+        )
+
+
+def _require_once(places: Sequence[Path], before: Sequence[str], parts: Sequence[ClassFolders]) -> None:
+    where: dict[str, Path] = {}
+    twice: list[str] = []
+    for place, prefix, part in zip(places, before, parts, strict=True):
+        for samples in part.splits.values():
+            for sample in samples:
+                first = where.setdefault(prefix + sample.path, place)
+                if first is not place:
+                    twice.append(f"{sample.path} of {place} stands in {first}, too")
+    if twice:
+        more = f"; and {len(twice) - _TWICE_SHOWN:,} more" if len(twice) > _TWICE_SHOWN else ""
+        raise DataError("; ".join(twice[:_TWICE_SHOWN]) + more, "name each image once")
+
+
+def _require_classes(
+    places: Sequence[Path], splits: dict[str, tuple[Sample, ...]], labels: Sequence[str], empty_classes: bool
+) -> None:
+    """Raise DataError unless there are two classes, all of which can be trained on."""
+    training = splits.get("train") or splits.get("all", ())
+    names = " and ".join(map(str, places))
+    if not training:
+        raise DataError(f"{names} have no image to train on", "add train/CLASS/ or rows of the split train")
+    present = {sample.label for sample in training}
+    empty = [label for number, label in enumerate(labels) if number not in present]
+    if empty and not empty_classes:
+        raise DataError(f"{names} have no training image of {empty[0]!r}", "add images, or remove the empty folder")
+    if len(labels) < 2:
+        raise DataError(f"{names} have one class, {labels[0]!r}; a classifier needs at least two", "add another class")
+
+
+def _prefix(root: str, place: str) -> str:
+    below = os.path.relpath(place, root).replace(os.sep, "/")
+    return "" if below == "." else f"{below}/"
+
+
+def _fingerprint(before: Sequence[str], parts: Sequence[ClassFolders]) -> str:
+    """The same in whatever order they are named."""
+    lines = sorted(f"{prefix}\t{part.fingerprint}\n" for prefix, part in zip(before, parts, strict=True))
+    return f"sha256:{hashlib.sha256(''.join(lines).encode('utf-8', 'surrogatepass')).hexdigest()}"

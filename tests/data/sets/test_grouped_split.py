@@ -1,0 +1,102 @@
+"""The figure that a split gives: memory where frames of one scene stand on both sides, what was learned where not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from edge_data import split_data
+from edge_data.sets.splits import Splits
+from edge_runtime import DataError, Sample, decode, scan
+
+
+@pytest.fixture(scope="module")
+def bursts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 scenes of five frames, and ten copies under other names. Nothing tells the class: chance is 50 %."""
+    root = tmp_path_factory.mktemp("bursts") / "data"
+    for number in range(120):
+        random = np.random.default_rng(number)
+        coarse = Image.fromarray(random.integers(20, 220, (6, 6, 3), np.uint8))
+        wide = np.asarray(coarse.resize((72, 72), Image.Resampling.BICUBIC), np.float32)
+        folder = root / ("left", "right")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        for frame in range(5):
+            left, top = random.integers(3, 5, 2)
+            shown = wide[top : top + 64, left : left + 64] + random.normal(0, 6, (64, 64, 3)) + 2 * frame
+            file = folder / f"{random.integers(1 << 40):010x}.jpg"
+            Image.fromarray(shown.clip(0, 255).astype(np.uint8)).save(file, quality=int(random.integers(60, 95)))
+        if number < 10:
+            shutil.copy(file, folder / f"copy of {file.name}")
+    return root
+
+
+def nearest_neighbour(root: Path, splits: Splits) -> float:
+    """The share of held-out pictures whose nearest training picture is of their class."""
+
+    def pixels(samples: tuple[Sample, ...]) -> NDArray[np.float32]:
+        return np.stack([np.asarray(decode(root / s.path).resize((8, 8)), np.float32).ravel() for s in samples])
+
+    held = (*splits.val, *splits.test)
+    known, asked = pixels(splits.train), pixels(held)
+    nearest = ((asked[:, None] - known[None]) ** 2).sum(axis=2).argmin(axis=1)
+    right = [splits.train[found].label == sample.label for found, sample in zip(nearest, held, strict=True)]
+    return float(np.mean(right))
+
+
+def test_a_naive_split_measures_memory_and_a_grouped_one_does_not(bursts: Path) -> None:
+    folders = scan(bursts)
+    naive, grouped = split_data(folders, seed=0, group_by="none"), split_data(folders, seed=0)
+    assert nearest_neighbour(bursts, naive) > 0.95
+    assert nearest_neighbour(bursts, grouped) < 0.65
+    assert len(grouped.groups) >= 605 and len(set(grouped.groups.values())) == 120
+    for name in ("val", "test"):
+        assert abs(len(getattr(grouped, name)) - 61) <= 5
+
+
+def test_the_same_whatever_the_order_and_however_often(bursts: Path) -> None:
+    folders = scan(bursts)
+    turned = type(folders)(folders.root, folders.labels, {"all": folders.splits["all"][::-1]}, (), "")
+    assert split_data(folders, seed=4) == split_data(turned, seed=4) == split_data(folders, seed=4, threads=1)
+
+
+def test_added_frames_follow_their_scene_and_others_stay(bursts: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(bursts, tmp_path / "data"))
+    before = split_data(scan(root), seed=0)
+    side = {sample.path: name for name in ("train", "val", "test") for sample in getattr(before, name)}
+    added = {}
+    for path in [*side][::40]:
+        # Behind the others in the order of names, in which a camera counts too.
+        new = root / Path(path).parent / f"z{len(added)}.jpg"
+        picture = decode(root / path).point(lambda value: value * 0.97)
+        picture.save(new, quality=80)
+        added[new.relative_to(root).as_posix()] = path
+    after = split_data(scan(root), seed=0)
+    now = {sample.path: name for name in ("train", "val", "test") for sample in getattr(after, name)}
+    assert all(now[new] == now[old] for new, old in added.items())
+    stayed = [path for path in side if side[path] == "train" and now[path] == "train"]
+    assert len(stayed) >= 0.95 * sum(name == "train" for name in side.values())
+
+
+def test_folders_with_val_are_taken_as_they_are_without_a_look(tmp_path: Path) -> None:
+    for name in ("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"the same, and no picture")
+    assert split_data(scan(tmp_path), seed=0).how == "train/ and val/ as found; no test split"
+    with pytest.raises(DataError, match="4 of 4 images"):
+        split_data(scan(tmp_path), seed=0, group_by="patient")
+
+
+def test_val_that_is_set_aside_is_grouped_and_test_stays(bursts: Path, tmp_path: Path) -> None:
+    shutil.copytree(bursts, tmp_path / "train")
+    for label in ("left", "right"):
+        (tmp_path / "test" / label).mkdir(parents=True)
+        shutil.copy(next((bursts / label).iterdir()), tmp_path / "test" / label / "0.jpg")
+    made = split_data(scan(tmp_path), seed=0)
+    train, val = ({made.groups[s.path] for s in side if s.path in made.groups} for side in (made.train, made.val))
+    assert train and val and not train & val
+    assert len(made.test) == 2 and made.how.endswith("images kept together in 120 groups; test/ as found")
