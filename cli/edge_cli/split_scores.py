@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_runtime import headline
+from edge_runtime import CROSS_VALIDATED, headline
 
 MOST_CLASSES = 20
 _FIGURES = {
@@ -39,6 +39,8 @@ def print_scores(summary: Mapping[str, Any]) -> None:
             f"{calibration_error(figures)}"
         )
         print(f"  {other_figures(figures)}")
+    if cross := summary.get("cross_validation"):
+        _print_folds(cross)
     print_classes(summary["metrics"][summary["headline"]])
     if point := summary.get("operating_point"):
         print_threshold(point, summary["metrics"], summary["headline"])
@@ -46,13 +48,37 @@ def print_scores(summary: Mapping[str, Any]) -> None:
         print(optimism["text"])
 
 
+def _print_folds(cross: Mapping[str, Any]) -> None:
+    """Print a row per fold, their mean, and what became of the images in the end."""
+    from edge_cli.console import print_table
+
+    rows = [
+        (str(row["fold"]), str(row["n"]), f"{row['accuracy']:.1%}", str(row["epoch"]), str(row["best_epoch"]))
+        for row in cross["folds"]
+    ]
+    print_table(("fold", "images", "accuracy", "epoch", "its best epoch"), rows)
+    print(
+        f"mean of {len(rows)} folds {cross['mean_accuracy']:.1%} ± {100 * cross['standard_deviation']:.1f} points; "
+        "each image was answered by a network that never saw it, after as many epochs as the other folds say"
+    )
+    print(f"the model learned from all {cross['n']} images in {cross['epochs']} epochs, the median of the folds' best")
+
+
 def headline_text(metrics: Mapping[str, Any]) -> str:
     """The accuracy to quote, of the split that nothing was chosen on where there is one; "" where none is known."""
-    figures = metrics.get(split := headline(metrics), {})
+    return accuracy_text(headline(metrics), metrics)
+
+
+def accuracy_text(split: str, metrics: Mapping[str, Any]) -> str:
+    """The accuracy of a split on one phrase; "" where it is not known."""
+    figures = metrics.get(split, {})
     accuracy, n = figures.get("accuracy"), figures.get("n")
     if not isinstance(accuracy, int | float) or not isinstance(n, int):
         return ""
-    return f"{split} accuracy {accuracy:.1%} (n {n})"
+    bounds = figures.get("accuracy_interval_95") if split == CROSS_VALIDATED else None
+    known = isinstance(bounds, list) and all(isinstance(bound, int | float) for bound in bounds) and len(bounds) == 2
+    interval = f", 95 % interval {bounds[0]:.1%} to {bounds[1]:.1%}" if known and bounds else ""
+    return f"{split} accuracy {accuracy:.1%} (n {n}{interval})"
 
 
 def calibration_error(figures: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
 from edge_runtime import (
+    CROSS_VALIDATED,
     MIN_SENSITIVITY,
     ModelCard,
     OperatingPoint,
@@ -61,7 +62,7 @@ def prepare(
     Raises:
         UsageError: runs that cannot be averaged.
         CheckpointError: there is no usable checkpoint.
-        ParityError: no validation image can be read.
+        ParityError: no image of the proof can be read.
     """
     members = read_members(runs)
     for run in runs:
@@ -70,12 +71,19 @@ def prepare(
     network, card = _build(members, settings)
     root, samples = common_validation(members, _moved(data, card), progress.say)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
+    shown = "validation"
+    if len(runs) == 1 and CROSS_VALIDATED in card.metrics:
+        shown = "training"
+        progress.say(
+            "note: the model learned from all images, so its file is compared on training images; its accuracy is the "
+            "cross-validated one"
+        )
     model = torch_model(network, card)
     pictures = [Picture(sample.path, root / sample.path) for sample in spread(samples, PARITY_IMAGES)]
     expected = expect(model, [*pictures, *hostile_pictures(card.preprocessing)])
     if all(picture.hostile for picture in expected.pictures):
         raise ParityError(
-            f"none of the validation images of {runs[0].path} can be read in {root}, so nothing can be proven",
+            f"none of the {shown} images of {runs[0].path} can be read in {root}, so nothing can be proven",
             "name the folder they are in now with `data`",
         )
     return ExportJob(
@@ -83,7 +91,7 @@ def prepare(
         card=card,
         network=network,
         expected=expected,
-        split=SplitReference(model, root, samples, recorded),
+        split=SplitReference(model, root, samples, recorded, shown),
         root=root,
         training=read_split(runs[0].split, card.labels).train,
         settings=settings,
@@ -123,10 +131,15 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
         if settings.min_sensitivity is not None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         return card
-    check_positive(positive, card.labels)
     sensitivity = settings.min_sensitivity or (point.min_sensitivity if point else MIN_SENSITIVITY)
     if point is not None and (positive, sensitivity) == (point.positive, point.min_sensitivity):
         return card
+    if CROSS_VALIDATED in card.metrics:
+        raise UsageError(
+            "the model learned from all images, so its file has none to choose a threshold on",
+            "train again with `positive` and `folds`: the threshold is chosen on the folds' answers",
+        )
+    check_positive(positive, card.labels)
     metrics = {
         split: {name: value for name, value in figures.items() if name != "at_threshold"}
         for split, figures in card.metrics.items()

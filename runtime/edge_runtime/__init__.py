@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         usable_cores,
     )
     from edge_runtime.model.card import (
+        CROSS_VALIDATED,
         EMBEDDING_NAME,
         INPUT_NAME,
         METADATA_KEY,

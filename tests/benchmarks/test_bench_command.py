@@ -125,6 +125,18 @@ def test_a_run_by_name_and_its_accuracy_on_labelled_images(edge_bench: Bench) ->
     assert accuracy["interval_95"][0] < accuracy["value"] < accuracy["interval_95"][1]
 
 
+@pytest.mark.usefixtures("run_folder")
+def test_a_manifest_and_several_places_are_labelled_images(edge_bench: Bench, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(tmp_path) for path in (tmp_path / "photos/val").rglob("*.png"))
+    (tmp_path / "half.csv").write_text("path,label\n" + "".join(f"{name},{name.parent.name}\n" for name in names[:3]))
+    done = edge_bench("--run", RUN, "--data", "half.csv", "--json", *FAST)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["results"][0]["accuracy"]["n"], report["settings"]["input"]) == (3, "3 pictures of half.csv")
+    refused = edge_bench("--run", RUN, "--data", "half.csv", "--data", "photos", "--json", *FAST)
+    assert refused.returncode == 2 and "photos is split into train, val or test, and half.csv is not" in refused.stderr
+
+
 def test_a_classifier_that_edge_did_not_make_and_any_graph(
     edge_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

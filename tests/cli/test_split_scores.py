@@ -53,3 +53,26 @@ def test_very_many_classes_are_for_programs(capsys: Any) -> None:
     print_classes(many.to_json())
     text = capsys.readouterr().out
     assert "21 classes: --json" in text and "no image of 1, 2," in text and "19, 20:" in text
+
+
+def test_folds_are_told_with_their_mean_and_what_became_of_the_images(capsys: Any) -> None:
+    rows = [{"fold": n, "n": 2, "accuracy": share, "epoch": 3, "best_epoch": n} for n, share in ((1, 0.5), (2, 1.0))]
+    cross = {"folds": rows, "mean_accuracy": 0.75, "standard_deviation": 0.354, "n": 4, "epochs": 2}
+    metrics = {"cross-validated": FOUND.to_json()}
+    print_scores({"metrics": metrics, "headline": "cross-validated", "cross_validation": cross})
+    text = capsys.readouterr().out
+    assert text.startswith("cross-validated accuracy 75.0% (n 4, 95 % interval 30.1% to 95.4%)")
+    assert "mean of 2 folds 75.0% ± 35.4 points; each image was answered by a network that never saw it" in text
+    assert "the model learned from all 4 images in 2 epochs, the median of the folds' best" in text
+    assert [" ".join(line.split()) for line in text.splitlines() if line.split()[:2] == ["2", "2"]] == [
+        "2 2 100.0% 3 2"
+    ]
+
+
+def test_a_cross_validated_headline_has_its_interval() -> None:
+    figures = {"accuracy": 0.75, "n": 4, "accuracy_interval_95": [0.301, 0.954]}
+    expected = "cross-validated accuracy 75.0% (n 4, 95 % interval 30.1% to 95.4%)"
+    assert headline_text({"cross-validated": figures}) == expected
+    for hostile in ([], ["a", "b"], "ab", None):
+        told = headline_text({"cross-validated": {**figures, "accuracy_interval_95": hostile}})
+        assert told == "cross-validated accuracy 75.0% (n 4)"

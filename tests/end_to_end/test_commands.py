@@ -110,6 +110,26 @@ def test_flat_folders_are_split_and_evaluated_on_what_was_set_aside(edge: Any, d
     assert (other["split"], other["n"]) == ("all", 12)
 
 
+def test_a_small_set_is_cross_validated_and_its_file_says_so(edge: Any, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "train", tmp_path / "few")
+    done = edge("train", "--data", "few", "--strategy", "scratch", *QUICK, "--epochs", "1", "--folds", "2")
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert {path.name for path in run.iterdir()} >= {"fold-1", "fold-2", "folds.json", "out-of-fold.csv", "report.html"}
+    assert "48 train, 0 val, 0 test images" in done.stderr and "fold 2 of 2: 24 images train, 24" in done.stderr
+    quoted = done.stdout.splitlines()[-1].partition(", last epoch 1")[0]
+    assert quoted.startswith("cross-validated accuracy ") and "(n 48, 95 % interval " in quoted
+    assert "mean of 2 folds" in done.stdout
+
+    done = edge("export")
+    assert done.returncode == 0, done.stderr
+    assert f"using the newest run, runs/{run.name}\n" in done.stderr and "compared on training images" in done.stderr
+    assert f"{quoted}, of the network in fp32; parity is on training images" in done.stdout
+    assert f"headline       {quoted}" in edge("info").stdout
+    done = edge("evaluate")
+    assert done.returncode == 2 and "none is left to score it on" in done.stderr and "--split train" in done.stderr
+
+
 def test_unreadable_images_are_named_before_the_first_epoch(edge: Any, data: Path, tmp_path: Path) -> None:
     bad = Path(shutil.copytree(data, tmp_path / "bad"))
     (bad / "train" / "circle" / "0000.png").write_bytes((bad / "train" / "circle" / "0001.png").read_bytes()[:300])

@@ -199,6 +199,16 @@ class TrainSettings:
             "auto|none|folder|REGEX",
         ),
     ] = "auto"
+    folds: Annotated[
+        int | None,
+        Setting(
+            "Cross-validate: K runs, each trained on all images but a K-th and measured on that; then train on "
+            "everything. For small sets.",
+            "K",
+            shown_default="one validation split",
+            at_least=2,
+        ),
+    ] = None
     on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
     out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
@@ -231,6 +241,10 @@ class TrainSettings:
         if self.min_sensitivity is not None and self.positive is None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         check_group_by(self.group_by)
+        if self.folds is not None and self.teacher is not None:
+            raise UsageError(
+                "`folds` measure on every image, and the `teacher` was trained on some of them", "drop one of them"
+            )
         if self.warmup_epochs > self.epochs:
             raise UsageError(
                 f"`warmup_epochs` {self.warmup_epochs:g} is more than all {self.epochs} `epochs`", "lower it"

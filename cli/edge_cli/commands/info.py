@@ -156,6 +156,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
             lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []
     if card.parity:
         lines.append(("parity", _figures(card.parity)))
+        if isinstance(trained := card.parity.get("training"), dict):
+            lines.append(("on training", _figures(trained)))
         whole = card.parity.get("validation")
         if isinstance(whole, dict):
             lines.append(("whole split", _whole_split(whole)))

@@ -20,7 +20,10 @@ class Proof:
 
     def onto(self, card: ModelCard) -> ModelCard:
         """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's."""
-        proven = replace(card, parity={**self.parity.to_json(), "validation": self.validation.to_json()})
+        shown = self.validation.shown
+        proven = replace(card, parity={**self.parity.to_json(), shown: self.validation.to_json()})
+        if shown == "training":
+            return _measured_as_fp32(proven)
         if card.precision == "fp32" and "val" in card.metrics:
             measured = proven.metrics["val"]
             if card.operating_point is None or "at_threshold" in measured:
@@ -39,6 +42,18 @@ class Proof:
         shown = measure_at(point, card.labels, *given).to_json()
         metrics = {**card.metrics, "val": {**card.metrics["val"], "at_threshold": shown}}
         return replace(card, operating_point=point, metrics=metrics)
+
+
+def _measured_as_fp32(card: ModelCard) -> ModelCard:
+    """The card, its figures marked where they were measured in another precision than the file's.
+
+    The folds measured them, whose networks were not exported; a file has no images of its own to be measured on.
+    """
+    if card.precision == "fp32":
+        return card
+    budget = {"accuracy_measured_on": "training images"} if card.quantization else {}
+    metrics = {name: {**found, "measured_in": "fp32"} for name, found in card.metrics.items()}
+    return replace(card, metrics=metrics, quantization={**card.quantization, **budget})
 
 
 def prove(job: ExportJob, candidate: Model, what: str, *, exact: bool = True) -> Proof:

@@ -23,6 +23,8 @@ METADATA_KEY = "edge"
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
 EMBEDDING_NAME = "embedding"
+# The key in `metrics` of figures that no split gave: each image answered once, by a network that never saw it.
+CROSS_VALIDATED = "cross-validated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,9 @@ class ModelCard:
     """What a model file says of itself.
 
     `metrics` maps a split to its figures with their n, for example
-    `{"val": {"accuracy": 0.95, "n": 153}}`; `data` names the data and its fingerprint; `normalization`
-    repeats, for readers, the mean and standard deviation that are nodes of the graph; `architecture` says what
-    differs from the backbone's own layers.
+    `{"val": {"accuracy": 0.95, "n": 153}}`, and `CROSS_VALIDATED` to those of a model that learned from all images;
+    `data` names the data and its fingerprint; `normalization` repeats, for readers, the mean and standard deviation
+    that are nodes of the graph; `architecture` says what differs from the backbone's own layers.
 
     A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
     for each network whose probabilities it averages; `quantization`, how its precision was reached;

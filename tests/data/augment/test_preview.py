@@ -217,3 +217,18 @@ def test_the_data_is_only_ever_read(data: Path, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in data.rglob("*.png")}
     write_preview(str(data), tmp_path / "a.png")
     assert before == {path: path.read_bytes() for path in data.rglob("*.png")}
+
+
+def test_a_manifest_is_drawn_as_its_folders_are(data: Path, tmp_path: Path) -> None:
+    from edge_data import list_images
+    from edge_runtime import scan
+
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "labels.csv").write_text("".join(list_images(scan(data), lists)))
+    drawn = [
+        write_preview(str(place), tmp_path / f"{number}.png", augment="light", draws=1)
+        for number, place in enumerate((data, lists / "labels.csv"))
+    ]
+    assert drawn[0].images == drawn[1].images
+    assert np.array_equal(*(cell(made.path, 0, 1) for made in drawn))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from edge_data import choose_evaluation, list_images  # noqa: E402
 from edge_runtime import DataError, Run, UsageError, scan  # noqa: E402
 from edge_train import TrainResult, TrainSettings, resume, train  # noqa: E402
 from edge_train.report.page import repeat_command  # noqa: E402
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
+from quick_training import equal, quick_settings, weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,13 @@ def test_a_run_from_before_manifests_goes_on(shapes: Path) -> None:
 
 
 def test_several_places_are_one_run_and_it_resumes(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = list(csv.DictReader((shapes / "labels.csv").open()))
+    rows = list(csv.DictReader((shapes / "labels.csv").read_text().splitlines()))
     more = shapes / "star.csv"
     stars = [row for row in rows if row["label"] == "circle"]
     more.write_text("path,label,split\n" + "".join(f"../extra/{row['path']},star,{row['split']}\n" for row in stars))
     shutil.copytree(shapes / "shapes", shapes.parent / "extra/shapes", dirs_exist_ok=True)
     monkeypatch.chdir(shapes)
-    ear = Ear()
-    made = train(quick_settings(shapes, Path("runs"), data=("shapes", "star.csv"), epochs=1), ear)
+    made = train(replace(quick_settings(shapes, Path("runs"), epochs=1), data=("shapes", "star.csv")))
     assert made.card.labels == ("circle", "square", "star", "triangle")
     assert made.run.name.startswith("shapes+star-shufflenet")
     config = made.run.read_config()
@@ -99,7 +99,7 @@ def test_several_places_are_one_run_and_it_resumes(shapes: Path, monkeypatch: py
 
 
 def test_a_column_of_the_manifest_keeps_groups_whole(shapes: Path) -> None:
-    rows = list(csv.DictReader((shapes / "labels.csv").open()))
+    rows = list(csv.DictReader((shapes / "labels.csv").read_text().splitlines()))
     grouped = shapes / "grouped.csv"
     lines = [f"{row['path']},{row['label']},s{number % 20}\n" for number, row in enumerate(rows)]
     grouped.write_text("path,label,Scene\n" + "".join(lines))
@@ -123,7 +123,8 @@ def test_classes_may_be_called_like_the_innermost_folder(shapes: Path) -> None:
 
 def test_runs_may_lie_beside_a_manifest_but_not_among_class_folders(shapes: Path) -> None:
     with pytest.raises(UsageError, match="lies inside the data folder"):
-        train(quick_settings(shapes, shapes / "shapes/runs", data=(str(shapes / "labels.csv"), str(shapes / "shapes"))))
+        several = (str(shapes / "labels.csv"), str(shapes / "shapes"))
+        train(replace(quick_settings(shapes, shapes / "shapes/runs"), data=several))
 
 
 def test_settings_of_one_place_are_what_they_were() -> None:

@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import ClassMetrics, Metrics, ModelCard, Run, expected_calibration_error, write_text
+from edge_runtime import (
+    CROSS_VALIDATED,
+    ClassMetrics,
+    Metrics,
+    ModelCard,
+    Run,
+    expected_calibration_error,
+    write_text,
+)
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
 from edge_train.run.criterion import NAMES
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import Criterion, TrainSettings
+from edge_train.several_runs.cross_validation import CrossValidation
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -60,7 +69,8 @@ class RunReport:
     `best_by` is what the best epoch was chosen by, and `optimism` a sentence on what the choice does to validation's
     accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
     images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
-    `val` has at least one image, `test` may be None or empty.
+    `val` has at least one image, `test` may be None or empty. Of a cross-validation, `cross`, `val` are the answers to
+    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything.
     """
 
     card: ModelCard
@@ -78,6 +88,7 @@ class RunReport:
     parameters: int
     parameters_trained: int
     git_revision: str | None = None
+    cross: CrossValidation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +152,10 @@ def _page(name: str, report: RunReport) -> str:
     card = report.card
     splits = [
         _measured(split, found, report)
-        for split, found in (("validation", report.val), ("test", report.test))
+        for split, found in (
+            ("validation" if report.cross is None else CROSS_VALIDATED, report.val),
+            ("test", report.test),
+        )
         if found is not None and len(found.samples)
     ]
     main = splits[-1]
@@ -172,6 +186,7 @@ def _page(name: str, report: RunReport) -> str:
         card=card,
         splits=splits,
         figures=_all_figures(splits),
+        folds=None if report.cross is None else _folds(report.cross),
         threshold=_threshold(card),
         titles=_TITLES,
         duration=_duration(report.seconds),
@@ -240,7 +255,7 @@ def _duration(seconds: float) -> str:
 def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     labels = report.card.labels
     raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
-    crossed = found.cross_fitted() if name == "validation" else None
+    crossed = None if name == "test" else found.cross_fitted()
     judged = calibrated if crossed is None else crossed[0]
     metrics = found.measure(labels, report.card.temperature, judged=crossed)
     training = report.counts.get("train", {})
@@ -302,6 +317,23 @@ def _all_figures(splits: Sequence[_Measured]) -> _Table:
     return _Table(caption, ("figure", *(split.name for split in splits)), rows)
 
 
+def _folds(cross: CrossValidation) -> _Table:
+    rows: list[tuple[object, ...]] = []
+    for fold, (epoch, given) in zip(cross.folds, cross.answered, strict=True):
+        found = given.accuracy
+        figures = (found.n, found.correct, _percent(found.share), _decimal(given.loss))
+        rows.append((fold.number, *figures, epoch, fold.state.best_epoch))
+    pooled, found = cross.pooled, cross.pooled.accuracy
+    mean = f"{cross.mean_accuracy:.1%} ± {100 * cross.spread:.1f}"
+    figures = (found.n, found.correct, _percent(found.share), _decimal(pooled.loss))
+    rows += [("mean", "", "", mean, "", "", ""), ("all images", *figures, "", cross.epochs)]
+    caption = (
+        "A network trained on the other folds answers each, after as many epochs as those folds say: the median of "
+        "their best. ± is the standard deviation of the folds."
+    )
+    return _Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
+
+
 def _threshold(card: ModelCard) -> _Table | None:
     """What the threshold does on each split; None where the more probable class is the answer."""
     point = card.operating_point
@@ -309,11 +341,15 @@ def _threshold(card: ModelCard) -> _Table | None:
         return None
     caption = (
         f"{point.positive} is the answer from a probability of {point.threshold:.3f} on, instead of the more probable "
-        f"class. Chosen on validation so that at least {point.min_sensitivity:.1%} of its pictures are found, of which "
-        f"there were {point.positives}: the fewer, the less it can promise. Intervals are 95 %."
+        f"class. Chosen on images not learned from so that at least {point.min_sensitivity:.1%} of its pictures are "
+        f"found, of which there were {point.positives}: the fewer, the less it can promise. Intervals are 95 %."
     )
     rows: list[tuple[object, ...]] = []
-    for name, split in (("validation, which it was chosen on", "val"), ("test", "test")):
+    for name, split in (
+        ("validation, which it was chosen on", "val"),
+        ("cross-validated, which it was chosen on", CROSS_VALIDATED),
+        ("test", "test"),
+    ):
         found = card.metrics.get(split, {}).get("at_threshold")
         if found is not None:
             rates = (_percent(found[each]) for each in ("sensitivity", "specificity", "precision"))
@@ -349,4 +385,7 @@ def _epochs(report: RunReport) -> _Table:
     more = () if plain else (f"val {name}",)
     head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", *more, "training s")
     best = "lowest" if report.best_by == "loss" else "highest"
-    return _Table(f"★ the epoch kept in best.pt, the one with the {best} validation {name}", head, rows)
+    caption = f"★ the epoch kept in best.pt, the one with the {best} validation {name}"
+    if report.cross is not None:
+        caption = "Means over the folds. ★ how long it was trained on everything: the median of the folds' best"
+    return _Table(caption, head, rows)

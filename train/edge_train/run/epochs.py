@@ -8,6 +8,7 @@ epoch again and writes the same best.pt again.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +23,7 @@ from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import training_batches
 from edge_train.run.criterion import choose_criterion, rank
-from edge_train.run.feature_extraction import Embeddings, Head, choose_views, embed
+from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
 from edge_train.run.job import Job
 from edge_train.run.optimism import EpochAnswers, from_tensors, to_tensors
 from edge_train.run.processes import ALONE
@@ -54,14 +55,17 @@ class FitState:
     answers: list[EpochAnswers] | None = field(default_factory=list)
     views: int | None = None
 
-    def note(self, row: EpochRow, answers: EpochAnswers) -> bool:
-        """Add an epoch; tells whether it is the best: the first with the highest figure, then the lowest loss."""
+    def note(self, row: EpochRow, answers: EpochAnswers | None) -> bool:
+        """Add an epoch; tells whether it is the best: the first with the highest figure, then the lowest loss.
+
+        One that nothing validated, without `answers`, is.
+        """
         self.epoch = row.epoch
         best = next((known for known in self.history if known.epoch == self.best_epoch), None)
         self.history.append(row)
-        if self.answers is not None:
+        if self.answers is not None and answers is not None:
             self.answers.append(answers)
-        if best is not None and self._rank(row) <= self._rank(best):
+        if best is not None and answers is not None and self._rank(row) <= self._rank(best):
             return False
         self.best_epoch = row.epoch
         return True
@@ -70,8 +74,18 @@ class FitState:
         return rank(self.criterion, row.value(self.criterion), row.val_loss)
 
 
-def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
+def fit(
+    job: Job,
+    run: Run,
+    saved: Mapping[str, Any] | None = None,
+    *,
+    shared: SharedEmbeddings | None = None,
+    until: int | None = None,
+) -> FitState:
     """Train all epochs, or those that are left after `saved`, the training state of the run's last.pt.
+
+    `shared` is what the frozen backbone sees for several runs. The run ends after epoch `until`, its rates being those
+    of a run of all epochs. Without validation images the last epoch is the best.
 
     Raises:
         EdgeError: the loss is no longer a number; the epochs before it are kept.
@@ -80,7 +94,11 @@ def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
     settings, progress = job.settings, job.progress
     steps = -(-len(job.splits.train) // settings.batch_size)
     learning = _learning(job, steps)
-    criterion, why = choose_criterion(settings.best_by, job.splits.train, job.splits.val)
+    last = settings.epochs if until is None else min(until, settings.epochs)
+    criterion: Criterion = "accuracy"
+    why = ""
+    if job.splits.val:
+        criterion, why = choose_criterion(settings.best_by, job.splits.train, job.splits.val)
     state = FitState(criterion)
     if saved:
         _restore(saved, state, learning)
@@ -90,30 +108,38 @@ def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
     progress.say(
         f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
+    if shared is not None:
+        state.views = shared.views
     if state.views is None:
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
     embeddings = None
-    if state.epoch < settings.epochs and state.views:
-        seen = "" if state.views == 1 else f" in {state.views} views"
-        progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
-        embeddings = embed(job, state.views)
-    while state.epoch < settings.epochs and not _is_patient_no_more(state, settings.patience):
+    if state.epoch < last and state.views:
+        if shared is not None:
+            embeddings = shared.of(job)
+        else:
+            seen = "" if state.views == 1 else f" in {state.views} views"
+            progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
+            embeddings = embed(job, state.views)
+    while state.epoch < last and not _is_patient_no_more(state, settings.patience):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         row = _row(state, done, val)
-        learning.schedule.end_epoch(row.val_loss)
-        best = state.note(row, EpochAnswers.of(val, state.criterion))
+        learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
+        kept = None if val is None else EpochAnswers.of(val, state.criterion, whole=job.keeps_logits)
+        best = state.note(row, kept)
         if job.world.leads:
             _keep(job, run, state, learning, best=best)
         progress.say(row.describe(settings.epochs, best=best, criterion=state.criterion))
-    if state.epoch < settings.epochs:
+    if state.epoch < last:
         progress.say(f"stopped early: no better epoch in {settings.patience}")
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
 
 
-def _row(state: FitState, done: EpochResult, val: SplitAnswers) -> EpochRow:
+def _row(state: FitState, done: EpochResult, val: SplitAnswers | None) -> EpochRow:
+    if val is None:
+        return EpochRow(state.epoch + 1, done, math.nan, math.nan)
     chosen_by_auroc = state.criterion == "auroc"
     return EpochRow(
         state.epoch + 1,
@@ -162,8 +188,8 @@ def _learning(job: Job, steps: int) -> Learning:
 
 def _run_epoch(
     job: Job, run: Run, learning: Learning, embeddings: Embeddings | None, epoch: int, *, first_step: int
-) -> tuple[EpochResult, SplitAnswers]:
-    """One epoch of learning, and what the network answers on validation after it."""
+) -> tuple[EpochResult, SplitAnswers | None]:
+    """One epoch of learning, and what the network answers on validation after it, where there is any."""
     settings, progress = job.settings, job.progress
     # Dropout and mixing draw from torch's own generator; processes must not all drop the same.
     seeds = [settings.seed, epoch, *([job.world.rank] if job.world.rank else [])]
@@ -181,12 +207,13 @@ def _run_epoch(
         ) from error
     progress.end()
     if embeddings is not None:
-        val = embeddings.validate(job, learning.evaluated)
-    else:
-        if job.strategy == "scratch":
-            _reestimate_batch_norm(job, learning.evaluated, epoch)
-        val = job.answers(job.splits.val, "validating", network=fold(learning.evaluated), precision=job.precision)
-    return result, val
+        return result, embeddings.validate(job, learning.evaluated) if job.splits.val else None
+    if job.strategy == "scratch":
+        _reestimate_batch_norm(job, learning.evaluated, epoch)
+    if not job.splits.val:
+        return result, None
+    network = fold(learning.evaluated)
+    return result, job.answers(job.splits.val, "validating", network=network, precision=job.precision)
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
@@ -258,7 +285,7 @@ def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool
         "at_once": learning.at_once,
         "views": state.views,
     }
-    if state.answers is not None:
+    if state.answers:
         training["answers"] = to_tensors(state.answers)
     if learning.average is not None:
         training["average"] = learning.average.state_dict()
@@ -266,23 +293,37 @@ def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool
     write_metrics(run, state.history)
 
 
-def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> None:
-    schedule = learning.schedule
+def read_state(saved: Mapping[str, Any], state: FitState | None = None) -> FitState:
+    """How far the run had come whose last.pt has the training state `saved`. Raises CheckpointError."""
+    state = state or FitState()
     try:
-        learning.optimizer.load_state_dict(saved["optimizer"])
-        schedule.plateau, schedule.lowest_loss, schedule.stale_epochs = saved["plateau"]
         # Before `best_by` there was accuracy alone, and nothing was kept of the epochs' answers.
         state.best_epoch = saved["best_epoch"] if "best_epoch" in saved else saved["best"][0]
         state.criterion = saved.get("best_by", "accuracy")
         state.answers = from_tensors(saved["answers"]) if "answers" in saved else None
         state.history = [EpochRow.from_json(row) for row in saved["history"]]
         state.epoch = len(state.history)
-        learning.at_once = saved.get("at_once")
         state.views = saved.get("views")
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise _unusable(error) from error
+    return state
+
+
+def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> None:
+    read_state(saved, state)
+    schedule = learning.schedule
+    try:
+        learning.optimizer.load_state_dict(saved["optimizer"])
+        schedule.plateau, schedule.lowest_loss, schedule.stale_epochs = saved["plateau"]
+        learning.at_once = saved.get("at_once")
         if learning.average is not None:
             learning.average.load_state_dict(saved["average"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again") from error
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> CheckpointError:
+    return CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again")
 
 
 def _is_patient_no_more(state: FitState, patience: int | None) -> bool:

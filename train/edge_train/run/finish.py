@@ -67,7 +67,7 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     card = replace(best.card, temperature=temperature, metrics=figures)
     if (positive := job.settings.positive) is not None:
         card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, answers)
-    summary = _summary(job, run, state, metrics, temperature)
+    summary = summarize(job, run, state, metrics, temperature)
     note_threshold(summary, card)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
@@ -101,7 +101,8 @@ def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism 
     return estimate_optimism(state.answers, answers["val"].labels, state.criterion)
 
 
-def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+def summarize(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+    """What summary.json says of a run, but for its time and what ails it."""
     trained, total = count_parameters(job)
     return {
         "run": run.name,
@@ -124,6 +125,14 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
     }
 
 
+def count_images(job: Job) -> dict[str, dict[str, int]]:
+    """The images of each split and, in it, of each label."""
+    return {
+        name: {job.card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
+        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
+    }
+
+
 def _write_report(  # noqa: PLR0917 (what a report is made of)
     job: Job,
     run: Run,
@@ -134,10 +143,7 @@ def _write_report(  # noqa: PLR0917 (what a report is made of)
     val: Metrics,
 ) -> tuple[Diagnosis, ...]:
     settings = job.settings
-    counts = {
-        name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
-        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
-    }
+    counts = count_images(job)
     diagnosis = diagnose(
         history,
         strategy=job.strategy,

@@ -29,22 +29,25 @@ MOST_SCORES = 1_000_000
 class EpochAnswers:
     """Per validation image of one epoch: whether it was right, bool `[N]`, and its loss in nats, float32 `[N]`.
 
-    `scores` are the probabilities, float32 `[N, classes]`, where the epochs are chosen by their ranking.
+    `scores` are the probabilities, float32 `[N, classes]`, where the epochs are chosen by their ranking; `logits`,
+    float32 `[N, classes]`, are kept of a fold, which may have to answer with another epoch than its own best.
     """
 
     right: NDArray[np.bool_]
     loss: NDArray[np.float32]
     scores: NDArray[np.float32] | None = None
+    logits: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, answers: SplitAnswers, criterion: Criterion) -> EpochAnswers:
-        """Those of an epoch's answers to the validation images."""
+    def of(cls, answers: SplitAnswers, criterion: Criterion, *, whole: bool = False) -> EpochAnswers:
+        """Those of an epoch's answers to the validation images, with their logits where `whole`."""
         probabilities = answers.probabilities(1.0)
         truth = probabilities[np.arange(len(answers.labels)), answers.labels]
         return cls(
             answers.logits.argmax(axis=1) == answers.labels,
             -np.log(np.maximum(truth, np.finfo(np.float32).tiny)),
             probabilities if criterion == "auroc" and probabilities.size <= MOST_SCORES else None,
+            answers.logits if whole else None,
         )
 
 
@@ -56,9 +59,10 @@ def to_tensors(epochs: Sequence[EpochAnswers]) -> dict[str, torch.Tensor]:
 
 def from_tensors(kept: Mapping[str, torch.Tensor]) -> list[EpochAnswers]:
     """What `to_tensors` was given. Raises KeyError where something is missing."""
-    scores = kept["scores"].numpy() if "scores" in kept else [None] * len(kept["right"])
-    rows = zip(kept["right"].numpy(), kept["loss"].numpy(), scores, strict=True)
-    return [EpochAnswers(right, loss, each) for right, loss, each in rows]
+    none = [None] * len(kept["right"])
+    some = (kept[name].numpy() if name in kept else none for name in ("scores", "logits"))
+    rows = zip(kept["right"].numpy(), kept["loss"].numpy(), *some, strict=True)
+    return [EpochAnswers(*each) for each in rows]
 
 
 @dataclass(frozen=True, slots=True)

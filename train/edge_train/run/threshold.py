@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import ModelCard, UsageError, check_positive, choose_operating_point, measure_at
+from edge_runtime import CROSS_VALIDATED, ModelCard, UsageError, check_positive, choose_operating_point, measure_at
 from edge_train.run.split_answers import SplitAnswers
 
 
 def require_threshold(positive: str, labels: tuple[str, ...], splits: Splits) -> None:
     """Raise UsageError, before anything takes time, where no threshold can be chosen for that class."""
     check_positive(positive, labels)
-    if not any(labels[sample.label] == positive for sample in splits.val):
+    # Cross-validation, whose answers to all images it is chosen on, leaves no validation.
+    if not any(labels[sample.label] == positive for sample in splits.val or splits.train):
         raise UsageError(
             f"no validation image is of {positive}, so no threshold can be chosen", "add some, or drop `positive`"
         )
@@ -25,10 +26,13 @@ def with_threshold(
 ) -> ModelCard:
     """The card, whose temperature and metrics are known, with its threshold and what that does on each split.
 
+    It is chosen on validation or, where there is none, on the cross-validated answers.
+
     Raises UsageError as `choose_operating_point` does.
     """
     probabilities = {split: given.probabilities(card.temperature) for split, given in answers.items()}
-    point = choose_operating_point(card.labels, positive, min_sensitivity, answers["val"].labels, probabilities["val"])
+    held = "val" if "val" in answers else CROSS_VALIDATED
+    point = choose_operating_point(card.labels, positive, min_sensitivity, answers[held].labels, probabilities[held])
     metrics = {
         split: {
             **figures,

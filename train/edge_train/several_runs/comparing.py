@@ -59,6 +59,8 @@ def compare(
         EdgeError: no strategy could be trained, or the images changed between two runs.
     """
     progress = progress or Silence()
+    if settings.folds is not None:
+        raise UsageError("strategies are compared on one split, not on `folds`", "drop `folds`, or name one strategy")
     wanted = tuple(dict.fromkeys(find_strategy(name) for name in strategies))
     if not wanted:
         raise UsageError("no strategy is named to compare", f"there are {', '.join(STRATEGIES)}")
