@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from edge_data.sets.cache import cache_folder
     from edge_data.sets.downloading import OnBytes, download, promised_hash
     from edge_data.sets.find import DATA_SETS, DataSource, find_data
+    from edge_data.sets.folds import assign_folds, pool_data
     from edge_data.sets.group_by import check_group_by
     from edge_data.sets.grouped_split import is_found, split_data
     from edge_data.sets.held_out import EvaluationData, choose_evaluation
+    from edge_data.sets.image_list import list_images
     from edge_data.sets.image_store import ImageStore, default_cache_bytes
     from edge_data.sets.leaks import find_leaks
     from edge_data.sets.looks import LookBook
-    from edge_data.sets.manifest_lines import list_images
     from edge_data.sets.picture_size import input_size, typical_short_side_px
     from edge_data.sets.run_data import run_places, scan_as_trained
     from edge_data.sets.shapes import draw_shapes, shapes_folder

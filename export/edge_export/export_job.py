@@ -18,7 +18,19 @@ from edge_export.proof.parity import Expected, expect
 from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
-from edge_runtime import ModelCard, ParityError, Progress, Run, Sample, is_manifest
+from edge_runtime import (
+    CROSS_VALIDATED,
+    MIN_SENSITIVITY,
+    ModelCard,
+    OperatingPoint,
+    ParityError,
+    Progress,
+    Run,
+    Sample,
+    UsageError,
+    check_positive,
+    is_manifest,
+)
 from edge_train import find_backbone
 
 PARITY_IMAGES = 64
@@ -50,7 +62,7 @@ def prepare(
     Raises:
         UsageError: runs that cannot be averaged.
         CheckpointError: there is no usable checkpoint.
-        ParityError: no validation image can be read.
+        ParityError: no image of the proof can be read.
     """
     members = read_members(runs)
     for run in runs:
@@ -59,12 +71,19 @@ def prepare(
     network, card = _build(members, settings)
     root, samples = common_validation(members, _moved(data, card), progress.say)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
+    shown = "validation"
+    if len(runs) == 1 and CROSS_VALIDATED in card.metrics:
+        shown = "training"
+        progress.say(
+            "note: the model learned from all images, so its file is compared on training images; its accuracy is the "
+            "cross-validated one"
+        )
     model = torch_model(network, card)
     pictures = [Picture(sample.path, root / sample.path) for sample in spread(samples, PARITY_IMAGES)]
     expected = expect(model, [*pictures, *hostile_pictures(card.preprocessing)])
     if all(picture.hostile for picture in expected.pictures):
         raise ParityError(
-            f"none of the validation images of {runs[0].path} can be read in {root}, so nothing can be proven",
+            f"none of the {shown} images of {runs[0].path} can be read in {root}, so nothing can be proven",
             "name the folder they are in now with `data`",
         )
     return ExportJob(
@@ -72,7 +91,7 @@ def prepare(
         card=card,
         network=network,
         expected=expected,
-        split=SplitReference(model, root, samples, recorded),
+        split=SplitReference(model, root, samples, recorded, shown),
         root=root,
         training=read_split(runs[0].split, card.labels).train,
         settings=settings,
@@ -94,6 +113,7 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
     deployed = [member.deploy() for member in members]
     card = members[0].card if len(members) == 1 else average_cards(members)
     card = replace(card, versions={**card.versions, **_versions()})
+    card = _asked_threshold(card, settings)
     if len(members) > 1:
         return EnsembleNetwork(deployed), card
     if settings.with_embedding:
@@ -101,6 +121,30 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
         size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
         return network, replace(card, embedding_size=size)
     return deployed[0], card
+
+
+def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
+    """The card as it is, or with the threshold that was asked for still to be chosen on the file's answers."""
+    point = card.operating_point
+    positive = settings.positive or (point.positive if point else None)
+    if positive is None:
+        if settings.min_sensitivity is not None:
+            raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
+        return card
+    sensitivity = settings.min_sensitivity or (point.min_sensitivity if point else MIN_SENSITIVITY)
+    if point is not None and (positive, sensitivity) == (point.positive, point.min_sensitivity):
+        return card
+    if CROSS_VALIDATED in card.metrics:
+        raise UsageError(
+            "the model learned from all images, so its file has none to choose a threshold on",
+            "train again with `positive` and `folds`: the threshold is chosen on the folds' answers",
+        )
+    check_positive(positive, card.labels)
+    metrics = {
+        split: {name: value for name, value in figures.items() if name != "at_threshold"}
+        for split, figures in card.metrics.items()
+    }
+    return replace(card, operating_point=OperatingPoint(positive, 0.5, sensitivity, 0, 0), metrics=metrics)
 
 
 def _versions() -> dict[str, str]:

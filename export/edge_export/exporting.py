@@ -114,7 +114,7 @@ def _remark(progress: Progress, done: Exported) -> None:
     """Say what a person would want to know and no gate refuses."""
     split = done.validation
     if split.unreadable:
-        progress.say(f"note: {split.unreadable} validation images can no longer be read")
+        progress.say(f"note: {split.unreadable} {split.shown} images can no longer be read")
     recorded, n = split.recorded.get("accuracy"), split.whole.n
     if recorded is not None and split.recorded.get("n") == n and done.card.precision == "fp32":
         # Training may have measured in bfloat16, which moves an image or two.
@@ -124,5 +124,11 @@ def _remark(progress: Progress, done: Exported) -> None:
                 f"note: validation accuracy is {split.whole.accuracy:.1%}, but training recorded {recorded:.1%}: "
                 "the images have changed since, or training measured on another device"
             )
+    if (point := done.card.operating_point) is not None:
+        unseen = "cross-validated" if split.shown == "training" else "validation"
+        progress.say(
+            f"threshold: {point.positive} from a probability of {point.threshold:.3f} on, chosen on {point.positives} "
+            f"{unseen} images of it for a sensitivity of at least {point.min_sensitivity:.1%}"
+        )
     if done.quick_load is not None:
         progress.say(done.quick_load.describe())

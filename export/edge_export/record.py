@@ -39,7 +39,7 @@ class Exported:
             "precision": self.card.precision,
             "size_bytes": self.size_bytes,
             "parity": self.parity.to_json(),
-            "validation": self.validation.to_json(),
+            self.validation.shown: self.validation.to_json(),
             "compared": self.describe(),
         }
         optional = {
@@ -55,6 +55,12 @@ class Exported:
         """What was compared with what, in one sentence."""
         parity, split = self.parity, self.validation
         sizes = ", ".join(map(str, parity.batch_sizes))
+        if split.shown != "validation":
+            return (
+                f"the file with the checkpoint in torch on {parity.images} {split.shown} images and "
+                f"{parity.hostile_images} hostile ones in batches of {sizes}; of {split.checkpoint.n} {split.shown} "
+                f"images both answered {split.top1_agreement:.2%} alike; the accuracy is cross-validated"
+            )
         recorded = (
             "training recorded no accuracy of this checkpoint"
             if split.recorded.get("accuracy") is None

@@ -26,6 +26,24 @@ class ExportSettings:
     ] = 1.0
     calibration_images: Annotated[int, Setting("Training images that int8 is calibrated on.", "N", at_least=1)] = 256
     with_embedding: Annotated[bool, Setting("Add an output with the penultimate features.")] = False
+    positive: Annotated[
+        str | None,
+        Setting(
+            "Of two classes the one that must not be missed: a threshold chosen on validation decides for it.",
+            "CLASS",
+            shown_default="as trained",
+        ),
+    ] = None
+    min_sensitivity: Annotated[
+        float | None,
+        Setting(
+            "The share of the positive class's pictures that it finds, at least.",
+            "X",
+            shown_default="as trained, or 0.95",
+            above=0,
+            at_most=1,
+        ),
+    ] = None
     for_this_machine: Annotated[
         bool,
         Setting(

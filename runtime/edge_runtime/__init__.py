@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind
     from edge_runtime.images.memory import MAX_PIXELS
     from edge_runtime.images.preprocessing import Preprocessing
+    from edge_runtime.machine.arithmetic import int8_arithmetic
     from edge_runtime.machine.health import (
         Health,
         Sensors,
@@ -59,9 +60,19 @@ if TYPE_CHECKING:
         read_meminfo,
         usable_cores,
     )
-    from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+    from edge_runtime.model.card import (
+        CROSS_VALIDATED,
+        EMBEDDING_NAME,
+        INPUT_NAME,
+        METADATA_KEY,
+        OUTPUT_NAME,
+        ModelCard,
+        OperatingPoint,
+        headline,
+    )
     from edge_runtime.model.classifier import Classifier
     from edge_runtime.model.image_classifier import ImageClassifier
+    from edge_runtime.model.int8_file import int8_origin
     from edge_runtime.model.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
     from edge_runtime.model.other_models import ForeignClassifier, read_labels
     from edge_runtime.model.prediction import UNKNOWN, Prediction
@@ -70,9 +81,20 @@ if TYPE_CHECKING:
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
+    from edge_runtime.scores.drift import Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
     from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
-    from edge_runtime.scores.metrics import Metrics, calibration_bins, measure
+    from edge_runtime.scores.metrics import (
+        ClassMetrics,
+        Metrics,
+        brier_score,
+        calibration_bins,
+        expected_calibration_error,
+        log_loss,
+        measure,
+    )
+    from edge_runtime.scores.ranking import auroc
+    from edge_runtime.scores.thresholds import MIN_SENSITIVITY, check_positive, choose_operating_point, measure_at
     from edge_runtime.settings import (
         Seed,
         Setting,

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from bench_command import Bench
+from drifting_model import write_drifting_model
 from edge_benchmarks import read_report
 from fake_worker import use_fake_workers
 from other_models import write_foreign, write_sum
@@ -374,3 +375,12 @@ def test_a_fresh_backbone_in_both_precisions_beside_the_runs_model_and_torch(
     assert "without torch for model.onnx: its checkpoint, best.pt of its run, does not lie beside it" in done.stderr
     assert f"without torch for {fresh}: its int8 layers" in done.stderr
     assert sorted(path.name for path in (run_folder / "kept").iterdir()) == [f"{fresh}-int8.onnx", f"{fresh}.onnx"]
+
+
+def test_an_int8_file_measured_elsewhere_is_told_of(edge_bench: Bench, tmp_path: Path) -> None:
+    write_drifting_model(tmp_path / "old.onnx")
+    write_tiny_model(tmp_path / "float.onnx")
+    done = edge_bench("old.onnx", "float.onnx", *FAST, "--random-input")
+    assert done.returncode == 0, done.stderr
+    (note,) = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert note.startswith("note: old.onnx: measured on a processor it does not name; this is ")

@@ -120,6 +120,9 @@ def test_wrong_usage_is_2_and_one_clear_error(edge: Any, red: Path, words: list[
         (["--strategy", "scratch", "--weights", "x.pth"], "--weights"),
         (["--strategy", "fine-tune", "--weights", "gone.pth"], "gone.pth"),
         (["--image-size", "4", "--weights", "none"], "4"),
+        (["--folds", "1"], "--folds 1: at least 2"),
+        (["--folds", "3", "--strategy", "all"], "--strategy all compares on one split, not on --folds"),
+        (["--folds", "3", "--resume", "gone"], "--resume takes the run's own settings, but --folds is given"),
     ],
 )
 def test_wrong_training_settings_are_2_and_leave_no_run(edge: Any, red: Path, words: list[str], said: str) -> None:

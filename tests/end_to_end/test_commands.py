@@ -27,7 +27,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Path) -> None:
-    done = edge("train", "--data", data, "--strategy", "scratch", *QUICK)
+    done = trained = edge("train", "--data", data, "--strategy", "scratch", *QUICK)
     assert done.returncode == 0, done.stderr
     (run,) = (tmp_path / "runs").iterdir()
     assert run.name.startswith("my_shapes-squeezenet1_1-scratch-")
@@ -62,11 +62,16 @@ def test_the_four_commands_one_after_another(edge: Any, data: Path, tmp_path: Pa
     assert result["backbone"] == "squeezenet1_1"
 
     summary = json.loads((run / "summary.json").read_text())
+    quoted = f"test accuracy {summary['metrics']['test']['accuracy']:.1%} (n 12)"
+    assert summary["headline"] == "test" and trained.stdout.splitlines()[-1].startswith(f"{quoted}, best epoch")
     for split in ("val", "test"):
         done = edge("evaluate", "--split", split, "--json")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
+        assert found["had_a_part_in_training"] is (split == "val") is ("cross-fitted in 5 parts" in done.stderr)
+        assert ("calibration_folds" in summary["metrics"][split]) is (split == "val")
         assert found["confusion"] == summary["metrics"][split]["confusion"]
+    assert f"headline       {quoted}" in edge("info").stdout
     done = edge("info", "--json")
     assert json.loads(done.stdout)["card"]["metrics"]["test"]["accuracy"] == summary["metrics"]["test"]["accuracy"]
 
@@ -103,6 +108,26 @@ def test_flat_folders_are_split_and_evaluated_on_what_was_set_aside(edge: Any, d
     assert by_run["confusion"] == by_data["confusion"]
     other = json.loads(edge("evaluate", "--data", data / "val", "--json").stdout)
     assert (other["split"], other["n"]) == ("all", 12)
+
+
+def test_a_small_set_is_cross_validated_and_its_file_says_so(edge: Any, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "train", tmp_path / "few")
+    done = edge("train", "--data", "few", "--strategy", "scratch", *QUICK, "--epochs", "1", "--folds", "2")
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert {path.name for path in run.iterdir()} >= {"fold-1", "fold-2", "folds.json", "out-of-fold.csv", "report.html"}
+    assert "48 train, 0 val, 0 test images" in done.stderr and "fold 2 of 2: 24 images train, 24" in done.stderr
+    quoted = done.stdout.splitlines()[-1].partition(", last epoch 1")[0]
+    assert quoted.startswith("cross-validated accuracy ") and "(n 48, 95 % interval " in quoted
+    assert "mean of 2 folds" in done.stdout
+
+    done = edge("export")
+    assert done.returncode == 0, done.stderr
+    assert f"using the newest run, runs/{run.name}\n" in done.stderr and "compared on training images" in done.stderr
+    assert f"{quoted}, of the network in fp32; parity is on training images" in done.stdout
+    assert f"headline       {quoted}" in edge("info").stdout
+    done = edge("evaluate")
+    assert done.returncode == 2 and "none is left to score it on" in done.stderr and "--split train" in done.stderr
 
 
 def test_unreadable_images_are_named_before_the_first_epoch(edge: Any, data: Path, tmp_path: Path) -> None:

@@ -38,7 +38,13 @@ def test_ants_and_bees_reach_90_percent_and_the_file_scores_the_same(
     exported = json.loads(done.stdout)
     assert exported["split"] == "val"
     assert exported["confusion"] == trained["confusion"]
-    assert exported["expected_calibration_error"] == pytest.approx(trained["expected_calibration_error"], abs=1e-4)
+    # Training cross-fits what this takes at the temperature fitted on the very images, and so flatters.
+    assert exported["had_a_part_in_training"] and trained["calibration_folds"] == 5
+    assert "calibration_folds" not in exported
+    card = json.loads(edge("info", "--json").stdout)["card"]["metrics"]["val"]
+    assert card["expected_calibration_error"] == trained["expected_calibration_error"]
+    for figure in ("expected_calibration_error", "log_loss"):
+        assert exported[figure] == pytest.approx(trained[figure], abs=0.03)
     done = edge("predict", "--image", hymenoptera / "val" / "bees", "--jsonl")
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line)["label"] for line in done.stdout.splitlines()]

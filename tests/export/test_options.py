@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ pytest.importorskip("onnx")
 import numpy as np
 import torch
 
+from edge_data import choose_evaluation
 from edge_export import export, read_torchscript
 from edge_export.formats import quick_load as quick_load_module
 from edge_export.settings import ExportSettings
-from edge_runtime import Classifier, ParityError, Run, UsageError
+from edge_runtime import Classifier, ModelCard, ParityError, Run, UsageError
 from edge_runtime.model.this_machine import quick_load_paths
+from edge_train import load_checkpoint, save_checkpoint, train
+from quick_training import Ear, quick_settings
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +214,70 @@ def test_without_a_run_it_says_how_to_make_one(edge: Any) -> None:
     done = edge("export")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 2 and "edge train" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def decided(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of circles and squares with a threshold for squares."""
+    folder = Path(shutil.copytree(shapes, tmp_path_factory.mktemp("two") / "shapes"))
+    for split in ("train", "val", "test"):
+        shutil.rmtree(folder / split / "triangle")
+    others = {"backbone": "squeezenet1_1", "image_size": 48, "positive": "square", "min_sensitivity": 0.7}
+    return train(quick_settings(folder, folder.parent / "runs", **others)).run
+
+
+def scripted(runs: Run | list[Run], path: Path, **asked: Any) -> ModelCard:
+    """The card of a TorchScript file of the runs, which is the quickest to write."""
+    (done,) = export(runs, ("torchscript",), out=path, settings=ExportSettings(**asked))
+    assert read_torchscript(path)[1] == done.card
+    return done.card
+
+
+def test_the_threshold_travels_and_is_chosen_anew_for_answers_of_its_own(decided: Run, tmp_path: Path) -> None:
+    trained = load_checkpoint(decided.best).card
+    plain = scripted(decided, tmp_path / "plain.pt")
+    assert plain.operating_point == trained.operating_point is not None
+    assert plain.metrics["test"]["at_threshold"] == trained.metrics["test"]["at_threshold"]
+    for asked, positive, target in (
+        ({"min_sensitivity": 1.0}, "square", 1.0),
+        ({"positive": "circle"}, "circle", 0.7),
+    ):
+        card = scripted(decided, tmp_path / f"{positive}.pt", **asked)
+        point = card.operating_point
+        assert point is not None and (point.positive, point.min_sensitivity) == (positive, target)
+        assert card.metrics["val"]["at_threshold"]["sensitivity"] >= target
+        assert "at_threshold" not in card.metrics["test"], "it was that of another threshold"
+    ear, asked = Ear(), ExportSettings(precision="int8", max_drop_points=100, calibration_images=8)
+    (small,) = export(decided, out=tmp_path / "small.onnx", settings=asked, progress=ear)
+    assert any("threshold: square from a probability of" in line for line in ear.lines)
+    classifier = Classifier(small.path, threads=1)
+    found = choose_evaluation(classifier.card, decided, wanted="val")
+    squares = [sample for sample in found.samples if classifier.labels[sample.label] == "square"]
+    share = sum(classifier.predict(found.root / each.path).label == "square" for each in squares) / len(squares)
+    assert share >= 0.7 and share == classifier.card.metrics["val"]["at_threshold"]["sensitivity"]
+
+
+def test_a_threshold_for_an_ensemble_or_an_older_run_is_chosen_and_what_has_none_is_refused(
+    decided: Run, original: Path, tmp_path: Path
+) -> None:
+    twin = Run(Path(shutil.copytree(decided.path, tmp_path / "twin")))
+    best = load_checkpoint(twin.best)
+    trained = best.card.operating_point
+    assert trained is not None
+    save_checkpoint(twin.best, replace(best, card=replace(best.card, operating_point=replace(trained, threshold=0.01))))
+    point = scripted([decided, twin], tmp_path / "both.pt").operating_point
+    assert point is not None and point.threshold == pytest.approx(trained.threshold, abs=1e-3)
+    save_checkpoint(twin.best, replace(best, card=replace(best.card, operating_point=None)))
+    assert scripted([decided, twin], tmp_path / "mixed.pt").operating_point is None
+    late = scripted(twin, tmp_path / "late.pt", positive="square").operating_point
+    assert late is not None and late.min_sensitivity == 0.95
+    for run, asked, said in (
+        (twin, {"min_sensitivity": 0.9}, "`min_sensitivity` is that of the class in `positive`"),
+        (twin, {"positive": "triangle"}, "not one of the classes"),
+        (Run(original), {"positive": "circle"}, "for two classes, but there are 3"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            scripted(run, tmp_path / "never.pt", **asked)
+    with pytest.raises(UsageError, match="`min_sensitivity` 2"):
+        ExportSettings(positive="circle", min_sensitivity=2)
+    assert not (tmp_path / "never.pt").exists()

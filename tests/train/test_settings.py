@@ -52,6 +52,9 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"stem": "small", "weights": "mine.pth"}, "`stem` small has no pretrained weights"),
         ({"precision": "fp16"}, "`precision` fp16"),
         ({"batch_norm": "off"}, "`batch_norm` off"),
+        ({"best_by": "f1"}, "`best_by` f1 is not known"),
+        ({"folds": 1}, "`folds` 1: at least 2"),
+        ({"folds": 5, "teacher": "run"}, "`folds` measure on every image, and the `teacher`"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(value: dict[str, Any], said: str) -> None:

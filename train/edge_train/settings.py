@@ -19,6 +19,8 @@ BatchNormMode: TypeAlias = Literal["train", "frozen"]
 Stem: TypeAlias = Literal["standard", "small"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
+Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 
@@ -72,6 +74,28 @@ class TrainSettings:
     ] = 0.0
     patience: Annotated[
         int | None, Setting("Stop after N epochs without a better one.", "N", _RATES, "never", at_least=1)
+    ] = None
+    best_by: Annotated[
+        BestBy,
+        Setting(
+            "The validation figure that the best epoch has, and that early stopping waits for; auto: accuracy, "
+            "balanced where classes differ by more than 1:3.",
+            panel=_RATES,
+        ),
+    ] = "auto"
+    positive: Annotated[
+        str | None,
+        Setting(
+            "Of two classes the one that must not be missed: a threshold chosen on validation decides for it.",
+            "CLASS",
+            shown_default="none; the more probable class",
+        ),
+    ] = None
+    min_sensitivity: Annotated[
+        float | None,
+        Setting(
+            "The share of the positive class's pictures that it finds, at least.", "X", None, "0.95", above=0, at_most=1
+        ),
     ] = None
     weight_decay: Annotated[float, Setting("Of weights, not of biases.", "X", _REGULAR, at_least=0, at_most=1)] = 0.0
     label_smoothing: Annotated[float, Setting("From 0 to 0.9.", "X", _REGULAR, at_least=0, at_most=0.9)] = 0.0
@@ -175,6 +199,16 @@ class TrainSettings:
             "auto|none|folder|REGEX",
         ),
     ] = "auto"
+    folds: Annotated[
+        int | None,
+        Setting(
+            "Cross-validate: K runs, each trained on all images but a K-th and measured on that; then train on "
+            "everything. For small sets.",
+            "K",
+            shown_default="one validation split",
+            at_least=2,
+        ),
+    ] = None
     on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
     out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
@@ -204,7 +238,13 @@ class TrainSettings:
         return replace(self, **changes)
 
     def _check_together(self) -> None:
+        if self.min_sensitivity is not None and self.positive is None:
+            raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         check_group_by(self.group_by)
+        if self.folds is not None and self.teacher is not None:
+            raise UsageError(
+                "`folds` measure on every image, and the `teacher` was trained on some of them", "drop one of them"
+            )
         if self.warmup_epochs > self.epochs:
             raise UsageError(
                 f"`warmup_epochs` {self.warmup_epochs:g} is more than all {self.epochs} `epochs`", "lower it"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from edge_benchmarks.plain_data import PlainData
-from edge_runtime import Accuracy, ModelCard
+from edge_runtime import CROSS_VALIDATED, Accuracy, ModelCard
 
 AccuracySource: TypeAlias = Literal["measured", "recorded", "published"]
 
@@ -40,8 +40,8 @@ class SourcedAccuracy(PlainData):
 
 
 def recorded_accuracy(card: ModelCard) -> SourcedAccuracy | None:
-    """What the export recorded: of the test split, or; None without either."""
-    for split in ("test", "val"):
+    """What the export recorded: of the test split, of validation, or cross-validated; None without any."""
+    for split in ("test", "val", CROSS_VALIDATED):
         figures = card.metrics.get(split, {})
         value, n = figures.get("accuracy"), figures.get("n")
         if isinstance(value, float | int) and isinstance(n, int) and n > 0 and 0 <= value <= 1:

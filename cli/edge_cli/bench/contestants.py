@@ -80,6 +80,16 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     return contestants
 
 
+def say_origins(contestants: Sequence[Contestant], console: Console) -> None:
+    """Say of each int8 file where it was measured on another kind of processor, or holds on some alone."""
+    from edge_runtime import int8_origin
+
+    for path in dict.fromkeys(each.model for each in contestants if not each.fresh and each.model.suffix == ".onnx"):
+        origin = int8_origin(path)
+        if origin is not None and (origin.elsewhere or not origin.portable):
+            console.say(f"note: {path}: {origin.describe()}")
+
+
 def choose_pictures(
     images: Sequence[Path], data: Sequence[str], contestants: Sequence[Contestant], console: Console
 ) -> tuple[tuple[Path, ...], str]:

@@ -10,7 +10,7 @@ import typer
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import flag, paragraphs
 from edge_cli.options import JsonFlag, QuietFlag, ThreadsOption
-from edge_cli.split_scores import print_scores
+from edge_cli.split_scores import headline_text, print_scores
 from edge_runtime import RUNS_FOLDER, find_run
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def average(
     )
     print_scores(result.summary)
     kept = len(result.summary["averaged"])
-    print(f"average of {kept} of {len(chosen)} runs, {result.summary['seconds']:.0f} s: {result.run.best}")
+    said, seconds = headline_text(result.summary["metrics"]), result.summary["seconds"]
+    print(f"{said}, average of {kept} of {len(chosen)} runs, {seconds:.0f} s: {result.run.best}")
     console.say(f"next: edge export --run {result.run.path}")
     return 0
 

@@ -122,10 +122,11 @@ def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console:
     from dataclasses import replace
 
     from edge_benchmarks import bench, make_folder
-    from edge_cli.bench.contestants import choose_contestants, choose_pictures
+    from edge_cli.bench.contestants import choose_contestants, choose_pictures, say_origins
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)
+        say_origins(contestants, console)
         if not settings.random_input:
             images, origin = choose_pictures(settings.images, choice.data, contestants, console)
             settings = replace(settings, images=images, images_from=origin)

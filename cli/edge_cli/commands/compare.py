@@ -17,7 +17,7 @@ HELP = (
 )
 
 
-@settings_command(app, "compare", TrainSettings, help=HELP, without=("strategy",))
+@settings_command(app, "compare", TrainSettings, help=HELP, without=("strategy", "folds"))
 def compare(*, options: Options, json_: JsonFlag = False, quiet: QuietFlag = False) -> int:
     """Run `edge train --strategy all` with the options given."""
     return train(options=options, strategy="all", json_=json_, quiet=quiet)

@@ -5,13 +5,26 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edge_cli.console import print_json
 from edge_cli.options import JsonFlag
-from edge_runtime import EXTRAS, cpu_model, missing_package, package_version, read_health, run_probe, slow_reasons
+from edge_runtime import (
+    EXTRAS,
+    UsageError,
+    cpu_model,
+    int8_arithmetic,
+    int8_origin,
+    missing_package,
+    newest_run,
+    package_version,
+    read_health,
+    run_probe,
+    slow_reasons,
+)
 
 if TYPE_CHECKING:
     from edge_runtime import Health, Throttling
@@ -48,7 +61,17 @@ TELLING = frozenset(
     help="Show versions, the machine, which extras are installed, and what is slow and why; exit 1 if something is "
     "broken.",
 )
-def doctor(json_: JsonFlag = False) -> int:
+def doctor(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Model files: whether what was measured of their int8 layers holds here.",
+            show_default="the newest run's",
+        ),
+    ] = None,
+    json_: JsonFlag = False,
+) -> int:
     """Look, and say what to do."""
     # What numpy or onnxruntime may die of must happen in another process, so neither is imported here.
     probed = run_probe()
@@ -79,6 +102,7 @@ def doctor(json_: JsonFlag = False) -> int:
         "packages": {name: package_version(name) for name in PACKAGES},
         "extras": {extra: missing_package(extra) is None for extra in EXTRAS},
         "slow": [{"what": what, "advice": advice} for what, advice in slow],
+        "int8": {"arithmetic": int8_arithmetic(), "files": _origins(models)},
         "onnxruntime_error": error,
     }
     if json_:
@@ -88,11 +112,24 @@ def doctor(json_: JsonFlag = False) -> int:
     return 1 if error else 0
 
 
+def _origins(models: list[Path] | None) -> list[dict[str, Any]]:
+    """What each of the files that has int8 weights says of them, read without numpy and onnxruntime."""
+    if models is None:
+        try:
+            models = sorted(newest_run(needs=("model.onnx", "model-int8.onnx")).path.glob("*.onnx"))
+        except UsageError:
+            models = []
+    origins = [(path, int8_origin(path)) for path in models]
+    return [{"file": str(path), **origin.to_json()} for path, origin in origins if origin is not None]
+
+
 def _draw(found: Mapping[str, Any], health: Health) -> None:
     print(f"edge {found['edge']}, Python {found['python']}, {found['system']}")
     print(f"{found['cpu']}, {health.usable_cores} of {health.cores} cores usable, {_memory(health)}")
     if found["instruction_sets"]:
         print(f"instruction sets: {', '.join(found['instruction_sets'])}")
+    for each in found["int8"]["files"]:
+        print(f"int8: {each['file']}: {each['says']}")
     state = [*_frequency(health), *_heat(health), *_held_back(health.throttling)]
     if state:
         print(", ".join(state))

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edge_cli.choose_model import choose_model
-from edge_cli.console import Console, print_json, print_table
+from edge_cli.console import Console, fail, print_json, print_table
 from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
+from edge_cli.split_scores import at_threshold_line, calibration_error, other_figures, print_classes, threshold_line
 from edge_runtime import LabelFrom
 
 if TYPE_CHECKING:
-    from edge_runtime import Metrics
+    from pathlib import Path
+
+    from edge_runtime import Classifier, Drift, Evaluation, Metrics
 
 app = typer.Typer(add_completion=False)
 
@@ -39,13 +43,21 @@ def evaluate_(
         Literal["test", "val", "train", "all"] | None,
         typer.Option("--split", help="Which images.", show_default="test, or val where there is none"),
     ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Answer again in exact arithmetic, without int8 kernels; exit 1 where this processor's answers are "
+            "not those of the file's own graph.",
+        ),
+    ] = False,
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Evaluate and print."""
     from edge_data import choose_evaluation, find_data
-    from edge_runtime import Classifier, evaluate
+    from edge_runtime import Classifier, evaluate, int8_arithmetic, int8_origin, measure_at
 
     with Console(quiet=quiet) as console:
         path, beside = choose_model(model, run, console)
@@ -55,36 +67,77 @@ def evaluate_(
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         result = evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance)
+        drift = _drift(classifier, result, chosen.root, console) if exact else None
+    if chosen.had_a_part:
+        console.say(_flattering(chosen.split, classifier.card.metrics))
     for error in result.unreadable:
         console.say(f"left out: {error}")
+    point = classifier.card.operating_point
+    at_threshold = None if point is None else measure_at(point, classifier.labels, result.truth, result.probabilities)
     if json_:
+        more = {}
+        if point is not None and at_threshold is not None:
+            more = {"operating_point": point.to_json(), "at_threshold": at_threshold.to_json()}
         print_json(
             {
                 "model": str(path),
                 "data": str(chosen.root),
                 "split": chosen.split,
+                "had_a_part_in_training": chosen.had_a_part,
                 "unreadable": [error.message for error in result.unreadable],
                 **result.metrics.to_json(),
+                **more,
+                **({} if drift is None else {"exact": {**drift.to_json(), "holds": drift.holds}}),
             }
         )
     else:
         _draw(result.metrics, chosen.split)
+        if point is not None and at_threshold is not None:
+            print(threshold_line(point.to_json()))
+            print(f"  {chosen.split}: {at_threshold_line(at_threshold.to_json())}")
+        if drift is not None:
+            print(drift)
+    if drift is not None:
+        origin = int8_origin(path)
+        console.say(f"{path}: {'no int8 weights' if origin is None else origin.describe()}")
+    if drift is not None and not drift.holds:
+        return fail(
+            f"{path} answers otherwise on this processor ({int8_arithmetic()}) than its graph does",
+            "export it again with edge export: its int8 weights have 7 bits then, which every processor computes alike",
+            1,
+        )
     return 1 if result.unreadable else 0
+
+
+def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
+    """What is to be said of images that the model is not new to."""
+    if split != "val":
+        return f"note: the model learned from {split} images: these figures flatter it"
+    note = "note: training chose by these images and fitted its temperature on them: these figures flatter the model"
+    figures = recorded.get("val", {})
+    known = figures.get("calibration_folds") and isinstance(figures.get("expected_calibration_error"), float)
+    return f"{note}; training's was {calibration_error(figures)}" if known else note
+
+
+def _drift(classifier: Classifier, result: Evaluation, root: Path, console: Console) -> Drift:
+    """The same images in exact arithmetic, held against the answers of this machine's kernels."""
+    from edge_runtime import Classifier, Drift, evaluate
+
+    console.begin("evaluating in exact arithmetic", len(result.samples))
+    graph = Classifier(classifier.path, threads=classifier.threads, exact=True)
+    again = evaluate(graph, root, result.samples, on_image=console.advance)
+    return Drift.between([sample.label for sample in result.samples], result.probabilities, again.probabilities)
 
 
 def _draw(metrics: Metrics, split: str) -> None:
     low, high = metrics.interval
+    figures = metrics.to_json()
     print(
         f"{split} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; 95 % interval {low:.1%} to "
-        f"{high:.1%}), macro F1 {metrics.macro_f1:.3f}, calibration error {metrics.calibration_error:.3f}"
+        f"{high:.1%}), {calibration_error(figures)}"
     )
-    print_table(
-        ("class", "precision", "recall", "F1", "images"),
-        [
-            (row.label, _share(row.precision), _share(row.recall), _share(row.f1), str(row.support))
-            for row in metrics.per_class
-        ],
-    )
+    print(other_figures(figures))
+    print_classes(figures)
     if len(metrics.labels) > WIDEST_CONFUSION:
         print(f"confusion matrix of {len(metrics.labels)} classes: --json has it")
         return
@@ -95,7 +148,3 @@ def _draw(metrics: Metrics, split: str) -> None:
             for label, row in zip(metrics.labels, metrics.confusion.tolist(), strict=True)
         ],
     )
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"

@@ -12,8 +12,9 @@ from edge_cli.choose_model import choose_run
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import Options, flag, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
+from edge_cli.split_scores import accuracy_text
 from edge_export import FORMATS, ExportFormat, ExportSettings
-from edge_runtime import UsageError
+from edge_runtime import CROSS_VALIDATED, UsageError
 
 if TYPE_CHECKING:
     from edge_export import Exported
@@ -89,10 +90,13 @@ def _print(done: list[Exported]) -> None:
         if item.table:
             print(item.table)
     print_table(COLUMNS, [_row(item) for item in done], left=3)
+    card = done[0].card
+    if CROSS_VALIDATED in card.metrics:
+        print(f"{accuracy_text(CROSS_VALIDATED, card.metrics)}, of the network in fp32; parity is on training images")
 
 
 def _row(item: Exported) -> tuple[str, ...]:
-    parity, split = item.parity, item.validation
+    parity = item.parity
     return (
         str(item.path),
         item.format,
@@ -101,6 +105,16 @@ def _row(item: Exported) -> tuple[str, ...]:
         f"{parity.max_difference:.1e}",
         f"{parity.top1_agreement:.0%}" if parity.top1_agreement == 1 else f"{parity.top1_agreement:.1%}",
         f"{parity.images}+{parity.hostile_images}",
+        *_accuracies(item),
+    )
+
+
+def _accuracies(item: Exported) -> tuple[str, ...]:
+    split = item.validation
+    if split.shown != "validation":
+        # On what it learned from, any network is nearly right.
+        return "–", "–", "–", "–"
+    return (
         f"{split.whole.accuracy:.2%}",
         str(split.whole.n),
         f"{split.checkpoint.share:.2%}",

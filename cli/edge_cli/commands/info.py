@@ -12,6 +12,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
+from edge_cli.split_scores import at_threshold_line, class_line, headline_text, threshold_line
 from edge_runtime import one_line
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def info(
 
 
 def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
-    from edge_runtime import METADATA_KEY, ModelCard, open_quick_load, open_session, read_header
+    from edge_runtime import METADATA_KEY, ModelCard, int8_origin, open_quick_load, open_session, read_header
 
     session = open_session(path, threads=1)
     meta = session.get_modelmeta()
@@ -72,6 +73,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
         "inputs": [_node(node) for node in session.get_inputs()],
         "outputs": [_node(node) for node in session.get_outputs()],
         "quick_load": None if quick is None else str(quick[0]),
+        "int8": None if (origin := int8_origin(path)) is None else origin.to_json(),
         "card": None if card is None else card.to_json(),
     }, card
 
@@ -107,6 +109,8 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
     _line("onnx", f"IR {described['ir_version']}, opset {opsets}, producer {described['producer'] or 'not stated'}")
     if described["quick_load"]:
         _line("quick load", f"{described['quick_load']} fits this machine and is opened in its place")
+    if described["int8"]:
+        _line("int8", described["int8"]["says"])
     if card is None:
         print("edge export did not make this file: it carries no labels and no preprocessing")
         return
@@ -138,10 +142,21 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     for member in card.members:
         figures = member.get("metrics", {}).get("val", {})
         lines.append(("member", f"{member.get('run')}: {member.get('backbone')}, val {_figures(figures) or 'unknown'}"))
+    if quoted := headline_text(card.metrics):
+        lines.append(("headline", quoted))
     for split, figures in card.metrics.items():
         lines.append((split, _figures(figures)))
+        rows = figures.get("per_class")
+        lines += [("", class_line(row)) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if card.operating_point is not None:
+        lines.append(("threshold", threshold_line(card.operating_point.to_json())))
+        for split, figures in card.metrics.items():
+            shown = figures.get("at_threshold")
+            lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []
     if card.parity:
         lines.append(("parity", _figures(card.parity)))
+        if isinstance(trained := card.parity.get("training"), dict):
+            lines.append(("on training", _figures(trained)))
         whole = card.parity.get("validation")
         if isinstance(whole, dict):
             lines.append(("whole split", _whole_split(whole)))
@@ -161,7 +176,9 @@ def _whole_split(whole: Mapping[str, Any]) -> str:
 def _figures(figures: Mapping[str, Any]) -> str:
     """Names and values on one line; rows and lists of a card are for programs."""
     return ", ".join(
-        f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+        f"{key.replace('_', ' ')} {value:.4g}"
+        if isinstance(value, float)
+        else f"{key.replace('_', ' ')} {'–' if value is None else value}"
         for key, value in figures.items()
         if not isinstance(value, (list, dict))
     )

@@ -11,7 +11,7 @@ from edge_cli.comparison_table import print_comparison
 from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
-from edge_cli.split_scores import print_scores
+from edge_cli.split_scores import headline_text, print_scores
 from edge_runtime import UsageError, find_run
 from edge_train import StrategyChoice, TrainSettings
 
@@ -31,6 +31,9 @@ scratch: random weights, every layer at 1e-3. For very many images, or none of t
 
 auto: by the number of images, the weights at hand and the machine; it says which, and why. all: the three on the same
 split, side by side (edge compare).
+
+Small sets: --folds 5 trains five runs, each measured on a fifth that it never saw, and then one on everything, which
+carries that cross-validated figure.
 
 Augmentation, of the training images only (edge data preview shows it): light for photos, standard for a few hundred
 varied photos, document for text and signs, medical for scans, strong against overfitting, none to measure without.
@@ -59,6 +62,8 @@ def train(
     """Run `edge_train.train` and print what came out."""
     if strategy == "all" and os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("--strategy all runs in one process", "compare without torchrun, or name one strategy")
+    if strategy == "all" and options.typed.get("folds") is not None:
+        raise UsageError("--strategy all compares on one split, not on --folds", "drop --folds, or name one strategy")
     settings = options.make(TrainSettings, strategy="auto" if strategy == "all" else strategy)
     from edge_train import compare as run_comparison, resume as resume_training, train as run_training
 
@@ -80,7 +85,11 @@ def train(
     print_scores(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
-    print(f"best epoch {result.summary['best_epoch']}, {result.summary['seconds']:.0f} s: {result.run.best}")
+    kept = "last" if "cross_validation" in result.summary else "best"
+    print(
+        f"{headline_text(result.summary['metrics'])}, {kept} epoch {result.summary['best_epoch']}, "
+        f"{result.summary['seconds']:.0f} s: {result.run.best}"
+    )
     console.say(f"repeat: {result.summary['command']}")
     console.say(f"report: {result.run.path / 'report.html'}")
     console.say(f"next: edge export --run {result.run.path}")

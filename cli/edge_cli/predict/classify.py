@@ -142,7 +142,8 @@ def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path)
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
     with atomic_path(target, parameter="save_input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
-    return Prediction(source.name, classifier.labels, classifier.probabilities(pixels[None])[0])
+    row = classifier.probabilities(pixels[None])[0]
+    return Prediction(source.name, classifier.labels, row, classifier.card.operating_point)
 
 
 def _stdin() -> BinaryIO:

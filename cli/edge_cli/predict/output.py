@@ -46,6 +46,9 @@ class Table(Output):
         lines = [one_line(answer.image)]
         if answer.probability < self._min_confidence:
             lines.append(f"  {UNKNOWN}: no label reaches {self._min_confidence:.2%}")
+        elif answer.operating_point is not None:
+            point = answer.operating_point
+            lines.append(f"  {one_line(answer.label)}: {one_line(point.positive)} from {point.threshold:.2%} on")
         for label, probability in rows:
             bar = block * round(probability * BAR_WIDTH)
             lines.append(f"  {label:<{width}}  {probability:7.2%}  {bar}".rstrip())

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edge_data.sets.folds import pool_data
 from edge_data.sets.group_by import NONE
 from edge_data.sets.grouped_split import split_data
 from edge_data.sets.run_data import scan_as_trained
 from edge_data.sets.splits import Splits, read_split
-from edge_runtime import DataError, LabelFrom, ModelCard, Run, Sample, UsageError
+from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationData:
-    """Samples below `root`; `split` names them and `how` says where they come from."""
+    """Samples below `root`; `split` names them and `how` says where they come from.
+
+    `had_a_part` tells that the model's own training learned from some of them, or chose by them.
+    """
 
     root: Path
     samples: tuple[Sample, ...]
     split: str
     how: str
+    had_a_part: bool = False
 
 
 def choose_evaluation(
@@ -41,7 +46,8 @@ def choose_evaluation(
 
     Raises:
         UsageError: there is no run and no `data`.
-        DataError: the folder or the split is not there.
+        DataError: the folder or the split is not there, or the model learned from all its run's images and none are
+            named.
     """
     if data is None:
         if run is None:
@@ -52,16 +58,17 @@ def choose_evaluation(
         root = Path(place)
         if not root.is_dir():
             raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with `data`")
-        return _choose(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
+        return _choose_own(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}", card)
     folders = scan_as_trained(data, card, label_from=label_from)
     data = folders.root
     if folders.fingerprint == card.data.get("fingerprint"):
         if run is not None and run.split.is_file():
-            return _choose(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}")
+            return _choose_own(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", card)
         # A model that does not say was trained before there were groups.
         seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
-        again = split_data(folders, seed=seed, limit=limit, group_by=by)
-        return _choose(data, again, wanted, "split again as in training")
+        cut = pool_data if CROSS_VALIDATED in card.metrics else split_data
+        again = cut(folders, seed=seed, limit=limit, group_by=by)
+        return _choose_own(data, again, wanted, "split again as in training", card)
     if "all" in folders.splits:
         if wanted not in (None, "all"):
             raise DataError(f"{data} has no split {wanted}: nothing in it is split", "use `split` all")
@@ -85,7 +92,20 @@ def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> E
     return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model") if known else chosen
 
 
-def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> EvaluationData:
+def _choose_own(root: Path, splits: Splits, wanted: str | None, how: str, card: ModelCard) -> EvaluationData:
+    """Of the images that training split; of a model that learned from all of them, none unless asked for by name."""
+    if wanted is None and not splits.val and not splits.test:
+        figures = card.metrics.get(CROSS_VALIDATED, {})
+        accuracy, n = figures.get("accuracy"), figures.get("n")
+        known = f"; its cross-validated accuracy is {accuracy:.1%} (n {n})" if isinstance(accuracy, float) else ""
+        raise DataError(
+            f"the model learned from all images of {root}, none is left to score it on{known}",
+            "name images that it has not seen with `data`, or ask for what it learned from with `split` train",
+        )
+    return _choose(root, splits, wanted, how, own=True)
+
+
+def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bool = False) -> EvaluationData:
     parts = {"test": splits.test, "val": splits.val, "train": splits.train}
     parts["all"] = (*splits.train, *splits.val, *splits.test)
     name = wanted or next((name for name, samples in parts.items() if samples), "test")
@@ -94,4 +114,4 @@ def _choose(root: Path, splits: Splits, wanted: str | None, how: str) -> Evaluat
         raise DataError(f"{root} has no {name} images", f"there is: {there or 'nothing'}")
     if wanted is None and name != "test":
         how += f"; no test split, so {name}"
-    return EvaluationData(root, parts[name], name, how)
+    return EvaluationData(root, parts[name], name, how, had_a_part=own and name != "test")

@@ -68,6 +68,30 @@ def split(
     return made if limit is None else _limit(made, seed, limit, len(folders.labels))
 
 
+def pool(
+    folders: ClassFolders, *, seed: int, limit: int | None = None, groups: Mapping[str, str] | None = None
+) -> Splits:
+    """All images as `train` but a test split that the folder brings: what cross-validation cuts into folds.
+
+    `groups` and `limit` are those of `split`. Raises UsageError when `limit` is below two images a class, DataError
+    when there is nothing to train on.
+    """
+    groups = _several(groups or {})
+    found = folders.splits
+    if "all" not in found and "train" not in found:
+        raise DataError(f"{folders.root} has no train split", "give a folder with train/CLASS/ or with class folders")
+    pooled = [sample for name in ("all", "train", "val") for sample in found.get(name, ())]
+    notes: tuple[str, ...] = ()
+    how = "all images"
+    if "val" in found:
+        how = f"{_word(folders, 'train')} and {_word(folders, 'val')} pooled"
+        notes = (f"{how}: {len(pooled):,} images, each of which validates once",)
+    if "test" in found:
+        how = f"{how}, {_word(folders, 'test')} as found"
+    made = Splits(_ordered(pooled), (), tuple(found.get("test", ())), f"{how}{_kept(groups)}", notes, groups)
+    return made if limit is None else _limit(made, seed, limit, len(folders.labels))
+
+
 def without(splits: Splits, bad_paths: Collection[str]) -> Splits:
     """The same splits without the images at `bad_paths` (unreadable ones, say).
 

@@ -80,6 +80,7 @@ def average_cards(members: Sequence[Member]) -> ModelCard:
         metrics={},
         data=first.data if same_data else {"name": "+".join(dict.fromkeys(str(c.data.get("name")) for c in cards))},
         created=datetime.now(UTC).isoformat(),
+        operating_point=first.operating_point if len(set(map(_decides, cards))) == 1 else None,
         members=tuple(_describe(member) for member in members),
     )
 
@@ -89,14 +90,19 @@ def common_validation(
 ) -> tuple[Path, tuple[Sample, ...]]:
     """The data root, and the images that are in every member's validation split: none of them trained a member.
 
+    A run that was cross-validated has none: alone, it is shown the images that it learned from.
+
     Raises:
         UsageError: there is no such image, so the ensemble's accuracy cannot be measured honestly.
     """
     splits = [read_split(member.run.split, member.card.labels) for member in members]
     roots = [_root(member) for member in members]
     keys = _keys(members, roots)
-    common = set.intersection(*({key(s) for s in split.val} for key, split in zip(keys, splits, strict=True)))
     first = splits[0]
+    if len(members) == 1 and not first.val:
+        return data or roots[0], first.train
+    _require_validation(members, splits)
+    common = set.intersection(*({key(s) for s in split.val} for key, split in zip(keys, splits, strict=True)))
     samples = tuple(sample for sample in first.val if keys[0](sample) in common)
     if not samples:
         raise UsageError(
@@ -110,6 +116,15 @@ def common_validation(
             f"{left_out} others may have trained one of them"
         )
     return data or roots[0], samples
+
+
+def _require_validation(members: Sequence[Member], splits: Sequence[Splits]) -> None:
+    for member, split in zip(members, splits, strict=True):
+        if not split.val:
+            raise UsageError(
+                f"{member.run.path} learned from all its images, so no ensemble with it can be measured",
+                "export it alone, or train without `folds`",
+            )
 
 
 def _must_go_together(first: Member, other: Member) -> None:
@@ -136,6 +151,12 @@ def _must_go_together(first: Member, other: Member) -> None:
             f"{both} prepare pictures differently: {', '.join(differing)}",
             "average runs of backbones with the same preprocessing (edge info shows it)",
         )
+
+
+def _decides(card: ModelCard) -> tuple[str, float] | None:
+    """What a card's threshold is for; the ensemble's own is still to be chosen."""
+    point = card.operating_point
+    return None if point is None else (point.positive, point.min_sensitivity)
 
 
 def _describe(member: Member) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def choose(
 ) -> Choice:
     """Build int8 and int8-mixed beside fp32 in `folder`, and choose the fastest on this machine within the budget.
 
-    int8-mixed leaves in float what int8 kernels are slow or coarse at: the first and last layer, squeeze-excite,
+    int8-mixed leaves in float what int8 kernels are slow or coarse at: the last layer, squeeze-excite,
     sigmoids and hard swishes. A candidate is chosen only where it is faster than fp32 beyond noise; `timer` times
     one call on one image for each candidate, fp32 first.
 

@@ -1,4 +1,4 @@
-"""int8: onnxruntime's static quantization of a float file, QDQ, weights per channel, activations in uint8.
+"""int8: onnxruntime's static quantization of a float file, QDQ, weights of 7 bits per channel, activations in uint8.
 
 Quantization replaces numbers by 256 steps between a lowest and a highest value. For weights these are known; for
 activations they are measured on calibration images, by one of three methods: `minmax` takes the extremes,
@@ -19,8 +19,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge_export.precision.int8_graph import prepare_graph
+from edge_export.precision.int8_graph import keep_logits, prepare_graph
 from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read_layers
+from edge_export.precision.int8_scales import LARGEST_WEIGHT, ExactScales
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, UsageError, open_session
 
@@ -52,7 +53,7 @@ def to_int8(
     """Write the model file at `fp32_path` with int8 layers to `out_path`; its metadata stays as it is.
 
     `calibration_pixels` are batches, uint8 `[N, H, W, 3]`. Layers named in `keep_float` stay in float, and so do the
-    image's scaling and the softmax; with `mixed`, also the first and last layer, squeeze-excite and hard swishes.
+    image's scaling and the softmax; with `mixed`, also the last layer, squeeze-excite and hard swishes.
 
     Raises:
         UsageError: there is no calibration image, or no layer of a name in `keep_float`.
@@ -199,21 +200,34 @@ def _rebatch(batches: Iterable[NDArray[np.uint8]]) -> Sequence[NDArray[np.uint8]
 
 def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    ends = {name: [float(np.ravel(end)[0]) for end in ranges[name].range_value] for name in ranges}
+    found = {name: (low, high) for name, (low, high) in ends.items()}
+    scales = ExactScales(prepared.graph, found, nodes)
+    rounded = {name: TensorData(lowest=low, highest=high) for name, low, high in scales.activations()}
+    overrides = {
+        name: [
+            {"axis": axis, "rmin": -size * LARGEST_WEIGHT, "rmax": size * LARGEST_WEIGHT, "reduce_range": True}
+            for size in sizes.astype(np.float32)
+        ]
+        for name, axis, sizes in scales.weights()
+    }
     model = onnx.ModelProto()
     model.CopyFrom(prepared)
     quantizer = QDQQuantizer(
         model,
         True,  # weights per channel
-        False,  # their full range: what saturates without VNNI shows in the measured accuracy
+        True,  # of 7 bits
         QuantType.QInt8,
         QuantType.QUInt8,
-        ranges,
+        TensorsData(ranges.calibration_method, rounded),
         nodes,
         [],
         list(QUANTIZED_OPS),
-        {},
+        {"TensorQuantOverrides": overrides, "QDQDisableWeightAdjustForInt32Bias": True},
     )
     quantized: onnx.ModelProto = quantizer.quantize_model()
+    keep_logits(quantized.graph)
     return quantized

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.precision.count_right import LabelledImages, measure_accuracy
+from edge_export.precision.exactness import arithmetic_json, measure_drift, require_exact
 from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
-from edge_runtime import Accuracy, ModelError, ParityError, Progress, Silence
+from edge_runtime import Accuracy, Drift, ModelError, ParityError, Progress, Silence
 
 # With more than this in float the file is neither small nor fast, and int8 only a name.
 MOST_IN_FLOAT = 0.5
@@ -35,7 +36,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Int8Result:
-    """The int8 file that fits its budget; `harms` ranks the layers where some had to stay in float, else is empty."""
+    """The int8 file that fits its budget; `harms` ranks the layers where some had to stay in float, else is empty.
+
+    `drift` is how far its answers here are from its graph in exact arithmetic.
+    """
 
     path: Path
     precision: str
@@ -45,6 +49,7 @@ class Int8Result:
     tried: tuple[Trial, ...]
     harms: tuple[LayerHarm, ...]
     calibration_images: int
+    drift: Drift
 
     @property
     def drop_points(self) -> float:
@@ -79,6 +84,7 @@ class Int8Result:
             "fp32": self.fp32.to_json(),
             "int8": self.int8.to_json(),
             "drop_points": self.drop_points,
+            "arithmetic": arithmetic_json(self.drift),
             "kept_float": list(self.kept_float),
             "tried": [trial.to_json() for trial in self.tried],
             "layers": [harm.to_json() for harm in self.harms],
@@ -99,10 +105,10 @@ def fit_budget(
 
     The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
     first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
-    the same images where it is known already.
+    the same images where it is known already. The file's answers are those of its graph in exact arithmetic.
 
     Raises:
-        ParityError: no such file fits the budget; nothing is left at `out_path`.
+        ParityError: no such file fits the budget, or kernels and graph drift apart; nothing is left at `out_path`.
         UsageError: there is no validation image.
         ModelError: onnxruntime cannot quantise this graph.
     """
@@ -204,6 +210,16 @@ class _Search:
     def _result(self, method: CalibrationMethod, harms: tuple[LayerHarm, ...]) -> Int8Result:
         kept = sum(harm.kept_float for harm in harms)
         int8 = next(t.accuracy for t in self.tried if (t.method, t.kept_float) == (method, kept))
+        drift = measure_drift(
+            self.out_path,
+            self.images,
+            threads=self.quantizer.threads,
+            progress=self.progress,
+            what=self.precision,
+            total=self.fp32.n,
+        )
+        self.progress.say(f"{self.precision}: {drift}")
+        require_exact(drift, self.precision)
         return Int8Result(
             self.out_path,
             self.precision,
@@ -213,6 +229,7 @@ class _Search:
             tuple(self.tried),
             harms,
             self.quantizer.calibration_images,
+            drift,
         )
 
     def _refusal(self, ranked: Sequence[LayerHarm], most: int) -> ParityError:

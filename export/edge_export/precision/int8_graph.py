@@ -30,6 +30,9 @@ FRONT = "edge_front"
 
 _PLACELESS_OPS = frozenset({"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Mul", "Add"})
 
+# What comes between logits and probabilities.
+_LOGIT_OPS = frozenset({"Div", "Mul", "Softmax"})
+
 
 def prepare_graph(source: Path, target: Path) -> None:
     """Write the float file at `source` to `target`: same input, same output, ready to be quantised.
@@ -217,6 +220,30 @@ def _by_fours(conv: onnx.NodeProto, constants: dict[str, onnx.TensorProto], heig
     bias = numpy_helper.to_array(constants[conv.input[2]]) if biased else np.zeros(count, np.float32)
     rows = (height + top + bottom - taps_y) // 2 + 1
     return _Wide(moved, np.tile(bias, 2), [top, before, bottom, after], rows)
+
+
+def keep_logits(graph: onnx.GraphProto) -> None:
+    """Let the last linear layers of a quantised graph give floats: logits in 256 steps are coarse, and cost no less."""
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+
+    def only(name: str, op: str) -> onnx.NodeProto | None:
+        found = readers.get(name, [])
+        return found[0] if len(found) == 1 and found[0].op_type == op else None
+
+    for node in [each for each in graph.node if each.op_type == "Gemm"]:
+        steps = only(node.output[0], "QuantizeLinear")
+        back = None if steps is None else only(steps.output[0], "DequantizeLinear")
+        if steps is None or back is None:
+            continue
+        after = readers.get(back.output[0], [])
+        if after and all(each.op_type in _LOGIT_OPS for each in after):
+            for each in after:
+                each.input[:] = [node.output[0] if name == back.output[0] else name for name in each.input]
+            graph.node.remove(steps)
+            graph.node.remove(back)
 
 
 def _drop_dead(graph: onnx.GraphProto) -> None:

@@ -35,7 +35,7 @@ class Layers:
     """Layers in the order of the graph, and the nodes that `int8-mixed` spares.
 
     The image's scaling before the first layer and everything from the softmax on are in no layer. `delicate` holds
-    the first and the last layer, sigmoids, hard sigmoids and hard swishes with what they multiply, and squeeze-excite.
+    the last layer, sigmoids, hard sigmoids and hard swishes with what they multiply, and squeeze-excite.
     """
 
     layers: tuple[Layer, ...]
@@ -85,7 +85,8 @@ def read_layers(prepared: Path) -> Layers:
 
 
 def _delicate(graph: onnx.GraphProto, layers: tuple[Layer, ...], pooled: dict[str, bool]) -> frozenset[str]:
-    spared = {name for layer in (*layers[:1], *layers[-1:]) for name in layer.nodes}
+    # Not the first one: what a float convolution gives differs by the processor, and every layer after it then would.
+    spared = {name for layer in layers[-1:] for name in layer.nodes}
     gates = {name for node in graph.node if node.op_type in _GATES for name in node.output}
     for node in graph.node:
         if (

@@ -20,7 +20,7 @@ from edge_export.precision.int8_budget import fit_budget
 from edge_export.proof.answers import onnx_model
 from edge_export.proof.prove import Proof, prove
 from edge_export.proof.sample_images import spread
-from edge_runtime import ParityError, Preprocessing, Sample, read_batches
+from edge_runtime import ParityError, Preprocessing, Sample, UsageError, read_batches
 
 # The search for an int8 file within its budget goes over the split many times; decoding takes longer than int8.
 KEPT_BYTES = 512 << 20
@@ -40,7 +40,8 @@ def lower_precision(job: ExportJob, path: Path, fp32: Proof, what: str) -> Lower
     """Replace the fp32 file at `path` by one of the precision that was asked for; `auto` may leave it as it is.
 
     Raises:
-        ParityError: more validation accuracy is lost than `max_drop_points`, or no calibration image can be read.
+        ParityError: more validation accuracy is lost than `max_drop_points`, an int8 file's answers are not those of
+            its graph in exact arithmetic, or no calibration image can be read.
         ModelError: onnxruntime cannot convert the graph.
     """
     with tempfile.TemporaryDirectory(prefix="edge-export-") as name:
@@ -64,6 +65,8 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
         made.parent.mkdir()
         to_fp16(source, made)
         return made, "fp16", {}, ""
+    if settings.precision not in ("int8", "auto"):
+        raise UsageError(f"`precision` {settings.precision} has no conversion", "choose fp32, fp16, int8 or auto")
     calibration = _calibration_pixels(job)
     images = _Labelled(job.card.preprocessing, job.root, job.split.samples)
     if settings.precision == "int8":

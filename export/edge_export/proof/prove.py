@@ -8,7 +8,7 @@ from edge_export.export_job import ExportJob
 from edge_export.proof.answers import Model
 from edge_export.proof.parity import MAX_DIFFERENCE, Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
-from edge_runtime import ModelCard
+from edge_runtime import ModelCard, OperatingPoint, choose_operating_point, measure_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,40 @@ class Proof:
 
     def onto(self, card: ModelCard) -> ModelCard:
         """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's."""
-        proven = replace(card, parity={**self.parity.to_json(), "validation": self.validation.to_json()})
+        shown = self.validation.shown
+        proven = replace(card, parity={**self.parity.to_json(), shown: self.validation.to_json()})
+        if shown == "training":
+            return _measured_as_fp32(proven)
         if card.precision == "fp32" and "val" in card.metrics:
-            return proven
-        return replace(proven, metrics={"val": self.validation.whole.on_card()})
+            measured = proven.metrics["val"]
+            if card.operating_point is None or "at_threshold" in measured:
+                return proven
+        else:
+            measured = self.validation.whole.on_card()
+            proven = replace(proven, metrics={"val": measured})
+        return proven if card.operating_point is None else self._with_threshold(proven, card.operating_point)
+
+    def _with_threshold(self, card: ModelCard, asked: OperatingPoint) -> ModelCard:
+        """The card with a threshold chosen for this file's own answers, which are not the checkpoint's."""
+        found = self.validation.found
+        assert found is not None, "the split was classified"
+        given = (found.truth, found.probabilities)
+        point = choose_operating_point(card.labels, asked.positive, asked.min_sensitivity, *given)
+        shown = measure_at(point, card.labels, *given).to_json()
+        metrics = {**card.metrics, "val": {**card.metrics["val"], "at_threshold": shown}}
+        return replace(card, operating_point=point, metrics=metrics)
+
+
+def _measured_as_fp32(card: ModelCard) -> ModelCard:
+    """The card, its figures marked where they were measured in another precision than the file's.
+
+    The folds measured them, whose networks were not exported; a file has no images of its own to be measured on.
+    """
+    if card.precision == "fp32":
+        return card
+    budget = {"accuracy_measured_on": "training images"} if card.quantization else {}
+    metrics = {name: {**found, "measured_in": "fp32"} for name, found in card.metrics.items()}
+    return replace(card, metrics=metrics, quantization={**card.quantization, **budget})
 
 
 def prove(job: ExportJob, candidate: Model, what: str, *, exact: bool = True) -> Proof:

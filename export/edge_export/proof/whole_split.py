@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge_export.proof.answers import Model, Pixels
 from edge_export.proof.parity import MAX_DIFFERENCE, absolute_difference, same_top1
 from edge_export.proof.sample_images import spread
-from edge_runtime import Accuracy, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
+from edge_runtime import Accuracy, Evaluation, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
 
 # A second pass in torch costs several times the first in onnxruntime; so many show any difference that matters.
 REFERENCE_IMAGES = 1000
@@ -24,7 +24,8 @@ class SplitAccuracy:
     """A file's figures on the whole split, and the checkpoint's accuracy on up to 1,000 images of it.
 
     `same_images` is the file's accuracy on the very images the checkpoint ran on; `recorded` is the entry of the split
-    in the checkpoint's metrics, empty where training did not finish.
+    in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered. `shown` says
+    which images they are: validation's or, of a model that learned from all, training's, whose accuracy says nothing.
     """
 
     whole: Metrics
@@ -35,9 +36,19 @@ class SplitAccuracy:
     top1_agreement: float
     recorded: Mapping[str, Any]
     differing: tuple[str, ...] = field(default=(), compare=False)
+    shown: str = "validation"
+    found: Evaluation | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """As the model card and export.json carry it."""
+        """As the model card and export.json carry it, under the name of what was `shown`."""
+        if self.shown != "validation":
+            return {
+                "n": self.whole.n,
+                "unreadable": self.unreadable,
+                "compared": self.checkpoint.n,
+                "max_difference": self.max_difference,
+                "top1_agreement": self.top1_agreement,
+            }
         return {
             "n": self.whole.n,
             "unreadable": self.unreadable,
@@ -56,7 +67,7 @@ class SplitAccuracy:
         """Raise ParityError unless the file answered the split as the checkpoint did."""
         if self.top1_agreement < 1 or self.max_difference > MAX_DIFFERENCE:
             raise ParityError(
-                f"{what} does not equal its checkpoint on the validation split: top-1 agreement "
+                f"{what} does not equal its checkpoint on the {self.shown} split: top-1 agreement "
                 f"{self.top1_agreement:.1%}, max |Δp| {self.max_difference:.2g} (allowed {MAX_DIFFERENCE:g}) on "
                 f"{self.checkpoint.n} images, accuracy {self.same_images.share:.1%} against "
                 f"{self.checkpoint.share:.1%}; most on {', '.join(self.differing)}",
@@ -68,10 +79,18 @@ class SplitReference:
     """The checkpoint's answers to up to 1,000 images of a split, computed once for all the files of an export.
 
     `samples` lie below `root`; `recorded` is the split's entry in the checkpoint's metrics; `known` maps the paths
-    that were seen so far to float32 `[classes]`.
+    that were seen so far to float32 `[classes]`; `shown` names the split, "validation" or "training".
     """
 
-    def __init__(self, model: Model, root: Path, samples: Sequence[Sample], recorded: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: Model,
+        root: Path,
+        samples: Sequence[Sample],
+        recorded: Mapping[str, Any],
+        shown: str = "validation",
+    ) -> None:
+        self.shown = shown
         self.model = model
         self.root = root
         self.samples = tuple(samples)
@@ -100,7 +119,7 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
         reference.see(batch.samples, batch.pixels)
         return candidate.answer(batch.pixels).probabilities
 
-    progress.begin(f"{what} on the validation split", len(reference.samples))
+    progress.begin(f"{what} on the {reference.shown} split", len(reference.samples))
     found = evaluate_batches(
         answer,
         candidate.preprocessing,
@@ -113,8 +132,8 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
     places = [at for at, sample in enumerate(found.samples) if sample.path in reference.known]
     if not places:
         raise ParityError(
-            f"none of the validation images that the checkpoint is run on can be read in {reference.root}, so nothing "
-            "can be proven",
+            f"none of the {reference.shown} images that the checkpoint is run on can be read in {reference.root}, so "
+            "nothing can be proven",
             "name the folder they are in now with `data`",
         )
     names = [found.samples[at].path for at in places]
@@ -130,5 +149,7 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
         max_difference=float(difference.max()),
         top1_agreement=float(same_top1(expected, rows).mean()),
         recorded=reference.recorded,
+        shown=reference.shown,
+        found=found,
         differing=tuple(f"{names[at]} ({difference[at]:.2g})" for at in worst),
     )

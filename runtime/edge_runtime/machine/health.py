@@ -145,7 +145,7 @@ def _processor(health: Health) -> list[tuple[str, str]]:
     there = frozenset(health.instruction_sets)
     if there and not there & _DOT_PRODUCTS:
         wanted = "dotprod" if health.architecture in ("aarch64", "arm64") else "VNNI"
-        found.append((f"the processor has no {wanted} instructions, so int8 models gain little or nothing",
+        found.append((f"the processor has no {wanted} instructions, so int8 models gain less",
                       "compare with edge bench before shipping an int8 model here"))  # fmt: skip
     if there and health.architecture in ("x86_64", "AMD64") and "avx2" not in there:
         found.append(("the processor has no AVX2, so every model takes several times as long",

@@ -21,6 +21,37 @@ METADATA_KEY = "edge"
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
 EMBEDDING_NAME = "embedding"
+# The key in `metrics` of figures that no split gave: each image answered once, by a network that never saw it.
+CROSS_VALIDATED = "cross-validated"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """How a model of two classes decides: `positive` where its probability is at least `threshold`, else the other.
+
+    Chosen on `n` validation images, `positives` of them of that class, so that at least `min_sensitivity` are found.
+    """
+
+    positive: str
+    threshold: float
+    min_sensitivity: float
+    n: int
+    positives: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As a card carries it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], labels: Sequence[str], *, where: str) -> OperatingPoint:
+        """The one in a card with those labels. Raises ModelError where it is malformed."""
+        positive = _take(value, "positive", str, where)
+        threshold = _take(value, "threshold", (int, float), where)
+        if len(labels) != 2 or positive not in labels or not 0 <= threshold <= 1:
+            raise _malformed("operating_point", where)
+        sensitivity = _take(value, "min_sensitivity", (int, float), where, 0.0)
+        n, positives = (_take(value, key, int, where, 0) for key in ("n", "positives"))
+        return cls(positive, float(threshold), float(sensitivity), n, positives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +59,14 @@ class ModelCard:
     """What a model file says of itself.
 
     `metrics` maps a split to its figures with their n, for example
-    `{"val": {"accuracy": 0.95, "n": 153}}`; `data` names the data and its fingerprint; `normalization`
-    repeats, for readers, the mean and standard deviation that are nodes of the graph; `architecture` says what
-    differs from the backbone's own layers.
+    `{"val": {"accuracy": 0.95, "n": 153}}`, and `CROSS_VALIDATED` to those of a model that learned from all images;
+    `data` names the data and its fingerprint; `normalization` repeats, for readers, the mean and standard deviation
+    that are nodes of the graph; `architecture` says what differs from the backbone's own layers.
 
     A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
     for each network whose probabilities it averages; `quantization`, how its precision was reached;
-    `graph_sha256`, the hash of everything in the file but its metadata.
+    `graph_sha256`, the hash of everything in the file but its metadata; `operating_point`, the threshold that decides
+    between two classes.
     """
 
     labels: tuple[str, ...]
@@ -54,6 +86,7 @@ class ModelCard:
     quantization: Mapping[str, Any] = field(default_factory=dict)
     graph_sha256: str = ""
     architecture: Mapping[str, Any] = field(default_factory=dict)
+    operating_point: OperatingPoint | None = None
 
     def __post_init__(self) -> None:
         """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant."""
@@ -67,6 +100,7 @@ class ModelCard:
             "quantization": dict(self.quantization),
             "graph_sha256": self.graph_sha256,
             "architecture": dict(self.architecture),
+            "operating_point": None if self.operating_point is None else self.operating_point.to_json(),
         }
         return {
             "format_version": FORMAT_VERSION,
@@ -135,6 +169,7 @@ class ModelCard:
         members = _take(value, "members", list, where, [])
         if not all(isinstance(member, dict) for member in members):
             raise _malformed("members", where)
+        point = _take(value, "operating_point", dict, where, {})
         return cls(
             labels=tuple(labels),
             preprocessing=preprocessing,
@@ -153,7 +188,16 @@ class ModelCard:
             members=tuple(members),
             quantization=_take(value, "quantization", dict, where, {}),
             graph_sha256=_take(value, "graph_sha256", str, where, ""),
+            operating_point=OperatingPoint.from_json(point, labels, where=where) if point else None,
         )
+
+
+def headline(metrics: Mapping[str, Any]) -> str:
+    """The split of `metrics` whose figures are a model's own: test where there is one, since nothing was chosen on it.
+
+    Else val, or whatever there is; "" where nothing was measured.
+    """
+    return next((split for split in ("test", "val", *metrics) if split in metrics), "")
 
 
 AGAIN = "export it again with edge export"

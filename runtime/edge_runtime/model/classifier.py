@@ -41,6 +41,8 @@ class Classifier(Predictor):
         model: path of an `.onnx` file made by `edge export`.
         threads: threads one inference may use, and images worked on at once; by default the cores this
             process may use.
+        exact: compute int8 layers in floats, node by node, instead of by int8 kernels: several times slower, and
+            what `edge evaluate --exact` holds the kernels against.
 
     Raises:
         UsageError: no such file, or `threads` below 1.
@@ -48,16 +50,17 @@ class Classifier(Predictor):
             the graph fails on its input or gives what is no number.
     """
 
-    def __init__(self, model: str | os.PathLike[str], *, threads: int | None = None) -> None:
+    def __init__(self, model: str | os.PathLike[str], *, threads: int | None = None, exact: bool = False) -> None:
         path = Path(model)
         file = identify_file(path)
-        session = open_session(path, threads=threads)
-        super().__init__(Graph(path, session, _read_card(session, path), _embedding_size(session), 0), threads, file)
-        self._given_threads = threads
+        session = open_session(path, threads=threads, exact=exact)
+        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact)
+        super().__init__(graph, threads, file)
+        self._given_threads, self._exact = threads, exact
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The worker that opens it may stand in another folder.
-        return partial(Classifier, threads=self._given_threads), (str(self.path.absolute()),)
+        return partial(Classifier, threads=self._given_threads, exact=self._exact), (str(self.path.absolute()),)
 
 
 def _embedding_size(session: Any) -> int:

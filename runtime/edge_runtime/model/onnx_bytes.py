@@ -20,7 +20,8 @@ _DOMAIN, _VERSION = 1, 2
 _KEY, _VALUE = 1, 2
 _NODE, _INITIALIZER = 1, 5
 _NODE_INPUT, _NODE_OPERATOR = 1, 4
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME = 1, 2, 8
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NUMBERS, _TENSOR_NAME, _TENSOR_BYTES = 1, 2, 5, 8, 9
+_INT8 = 3
 # TensorProto.DataType: float, float16, double, bfloat16.
 _FLOATS = frozenset({1, 10, 11, 16})
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
@@ -116,6 +117,45 @@ def count_parameters(path: Path) -> int:
         for name, (kind, size) in sizes.items()
         if size > 1 and name not in steps and (kind in _FLOATS or name in quantized)
     )
+
+
+def largest_int8_weight(path: Path) -> int | None:
+    """The largest absolute value among the int8 weights of the ONNX file at `path`; None where it has none.
+
+    Single numbers and what is all zero, as zero points are, do not count. Raises as `read_header` does.
+    """
+    largest = 0
+    with _mapped(path) as data:
+        for field in _walk(data, path):
+            if field.tag != _GRAPH:
+                continue
+            for part in _walk(data, path, field.value, field.stop):
+                if part.tag == _INITIALIZER:
+                    # A set takes each value once, so that a large file costs tenths of a second.
+                    largest = max(largest, max(map(_signed, _int8_values(data, path, part)), default=0))
+    return largest or None
+
+
+def _int8_values(data: _Buffer, path: Path, tensor: _Field) -> set[int]:
+    """The different bytes of an int8 TensorProto; none of another type's."""
+    parts = list(_walk(data, path, tensor.value, tensor.stop))
+    if not any(part.tag == _TENSOR_TYPE and part.number == _INT8 for part in parts):
+        return set()
+    found: set[int] = set()
+    for part in parts:
+        if part.tag == _TENSOR_BYTES:
+            found.update(bytes(data[part.value : part.stop]))
+        elif part.tag == _TENSOR_NUMBERS:
+            at = part.value
+            while at < part.stop:
+                number, at = _read_varint(data, at, path)
+                found.add(number & 0xFF)
+    return found
+
+
+def _signed(byte: int) -> int:
+    """The absolute value of a byte that stands for -128 to 127."""
+    return byte if byte < 128 else 256 - byte
 
 
 def _read_tensor(data: _Buffer, path: Path, tensor: _Field) -> tuple[str, int, int]:

@@ -69,7 +69,7 @@ class ForeignClassifier(Predictor):
         entrance = _read_entrance(session, path)
         output = _read_exit(session, path, len(labels))
         card = _card(entrance, labels)
-        graph = _with_probabilities(_ForeignGraph(path, session, card, 0, entrance.batch, entrance, output))
+        graph = _with_probabilities(_ForeignGraph(path, session, card, 0, entrance.batch, False, entrance, output))
         super().__init__(graph, threads, file)
         self._reopen = partial(ForeignClassifier, labels=labels, preprocess=preprocess, threads=threads)
         scaled = "ImageNet's mean and standard deviation" if card.normalization else "bytes as they are"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge_runtime.model.card import OperatingPoint
 
 UNKNOWN = "unknown"
 """What stands in a label's place where none is probable enough."""
@@ -21,21 +24,33 @@ class LabelProbability(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """Probabilities of one image: `probabilities` is float32 `[classes]`, in the order of `labels`."""
+    """Probabilities of one image: `probabilities` is float32 `[classes]`, in the order of `labels`.
+
+    Of two labels an `operating_point` may decide, where the model has one.
+    """
 
     image: str
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
+    operating_point: OperatingPoint | None = None
 
     @property
     def label(self) -> str:
-        """The most probable label."""
-        return self.labels[int(self.probabilities.argmax())]
+        """The most probable label; with an operating point, the positive one from its threshold on, else the other."""
+        return self.labels[self._place]
 
     @property
     def probability(self) -> float:
         """The probability of `label`, in 0..1."""
-        return float(self.probabilities.max())
+        return float(self.probabilities[self._place])
+
+    @property
+    def _place(self) -> int:
+        point = self.operating_point
+        if point is None:
+            return int(self.probabilities.argmax())
+        positive = self.labels.index(point.positive)
+        return positive if float(self.probabilities[positive]) >= point.threshold else 1 - positive
 
     def top(self, k: int = 5) -> tuple[LabelProbability, ...]:
         """The `k` most probable labels (or all there are), most probable first; ties in label order."""
@@ -43,6 +58,12 @@ class Prediction:
         return tuple(LabelProbability(self.labels[i], float(self.probabilities[i])) for i in order)
 
     def to_json(self, k: int = 5) -> dict[str, Any]:
-        """The answer as `edge predict --json` prints it, with the `k` most probable labels."""
+        """The answer as `edge predict --json` prints it, with the `k` most probable labels.
+
+        Where an operating point decided, `positive` says of which label, `threshold` from which probability on.
+        """
         top = [row._asdict() for row in self.top(k)]
-        return {"image": self.image, "label": self.label, "probability": self.probability, "top": top}
+        value = {"image": self.image, "label": self.label, "probability": self.probability, "top": top}
+        if self.operating_point is not None:
+            value |= {"positive": self.operating_point.positive, "threshold": self.operating_point.threshold}
+        return value

@@ -38,13 +38,17 @@ LARGE_MODEL_BATCH = 8
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number."""
+    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number.
+
+    `exact` says that its session computes int8 layers in floats.
+    """
 
     path: Path
     session: Any
     card: ModelCard
     embedding_size: int
     batch: int
+    exact: bool
 
     def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The graph's `output` for uint8 pixels `[N, height, width, 3]`, float32 with a row for each image."""
@@ -53,7 +57,7 @@ class Graph:
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        return replace(self, session=open_session(self.path, threads=1))
+        return replace(self, session=open_session(self.path, threads=1, exact=self.exact))
 
 
 class Predictor(ImageClassifier):
@@ -73,7 +77,7 @@ class Predictor(ImageClassifier):
 
     def predict(self, image: ImageSource, *, colour: Colour = "rgb") -> Prediction:
         probabilities = self.probabilities(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
-        return Prediction(describe_source(image), self.labels, probabilities)
+        return Prediction(describe_source(image), self.labels, probabilities, self.card.operating_point)
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._probabilities(pixels, self._graph)
@@ -174,7 +178,8 @@ class Predictor(ImageClassifier):
                 yield _outcome(waiting.popleft().result, on_error)
 
     def _answer(self, name: str, decode: Callable[[], NDArray[np.uint8]], graph: Graph) -> Prediction:
-        return Prediction(name, self.labels, self._probabilities(decode()[np.newaxis], graph)[0])
+        row = self._probabilities(decode()[np.newaxis], graph)[0]
+        return Prediction(name, self.labels, row, self.card.operating_point)
 
     def _in_batches(
         self, images: Iterator[ImageSource], batch_size: int, on_error: str
@@ -198,7 +203,7 @@ class Predictor(ImageClassifier):
         rows = iter(self.probabilities(np.stack(good)) if good else ())
         for name, pixels in decoded:
             if not isinstance(pixels, ImageError):
-                yield Prediction(name, self.labels, next(rows))
+                yield Prediction(name, self.labels, next(rows), self.card.operating_point)
             elif on_error == "raise":
                 raise pixels
             else:

@@ -30,12 +30,13 @@ _UNKNOWN_OPERATOR = re.compile(
 )
 
 
-def open_session(path: str | os.PathLike[str], *, threads: int | None = None) -> Any:
+def open_session(path: str | os.PathLike[str], *, threads: int | None = None, exact: bool = False) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU over the file at `path`.
 
     `threads` is the number of threads one inference may use; by default the cores this process may use. Where
     the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers, and
-    says of itself what the file says.
+    says of itself what the file says. With `exact` every node runs as it stands in the file, so that int8 layers are
+    computed in floats from what their numbers stand for: what int8 kernels are held against, and several times slower.
 
     Raises:
         UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024.
@@ -47,10 +48,10 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None) ->
     if threads is not None and threads > MOST_THREADS:
         raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
-    if (quick := open_quick_load(path, threads=threads)) is not None:
+    if not exact and (quick := open_quick_load(path, threads=threads)) is not None:
         return quick[1]
     try:
-        return _open(path, threads)
+        return _open(path, threads, as_it_stands=exact)
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelError(*_explain(path, error)) from error
 
@@ -61,14 +62,14 @@ def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, An
     with suppress(Exception):
         quick = find_quick_load(path, onnxruntime.__version__)
         if quick is not None:
-            session = _open(quick, threads, optimized=True)
+            session = _open(quick, threads, as_it_stands=True)
             # Labels and preprocessing are the portable file's to say.
             if session.get_modelmeta().custom_metadata_map == read_metadata(path):
                 return quick, session
     return None
 
 
-def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
+def _open(path: Path, threads: int | None, *, as_it_stands: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
@@ -76,7 +77,7 @@ def _open(path: Path, threads: int | None, *, optimized: bool = False) -> Any:
     options.log_severity_level = _FATAL_ONLY
     for name, value in _SPINNING.items():
         options.add_session_config_entry(name, value)
-    if optimized:
+    if as_it_stands:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # The fallback would print on stdout, and try the same provider again.
     session = onnxruntime.InferenceSession(

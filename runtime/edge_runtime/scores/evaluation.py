@@ -33,6 +33,11 @@ class Evaluation:
     samples: tuple[Sample, ...]
     probabilities: NDArray[np.float32]
 
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """The true classes of `samples`, `[N]`."""
+        return np.array([sample.label for sample in self.samples], np.int64)
+
 
 def evaluate(
     classifier: ImageClassifier,

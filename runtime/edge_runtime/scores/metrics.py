@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.scores.accuracy import Accuracy
+from edge_runtime.scores.accuracy import Accuracy, wilson_interval
+from edge_runtime.scores.ranking import auroc, average_precision
 
 CALIBRATION_BINS = 15
+# A card is read whenever a file is opened: a row for each of a thousand classes would be most of it.
+CLASSES_ON_CARD = 20
+
+Interval: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
-    """Precision, recall and F1 of one class, in 0..1; None where the quotient has no denominator."""
+    """The figures of one class against all others, in 0..1; None where the quotient has no denominator.
+
+    `recall` is the sensitivity; the intervals are 95 % Wilson intervals. `support` is how many images are of the class.
+    """
 
     label: str
     precision: float | None
     recall: float | None
+    recall_interval_95: Interval | None
+    specificity: float | None
+    specificity_interval_95: Interval | None
     f1: float | None
+    auroc: float | None
+    average_precision: float | None
     support: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metrics:
-    """What `measure` found: `confusion[truth, prediction]` counts images, int64 `[classes, classes]`."""
+    """What `measure` found: `confusion[truth, prediction]` counts images, int64 `[classes, classes]`.
+
+    `class_auroc` and `class_average_precision` have an entry per label, one against rest, None where the class or all
+    others are absent. `log_loss` is in nats. `calibration_folds` is not 0 where `calibration_error`, `log_loss` and
+    `brier` are of probabilities whose temperature was fitted on other images, in so many parts.
+    """
 
     labels: tuple[str, ...]
     confusion: NDArray[np.int64]
     calibration_error: float
+    log_loss: float
+    brier: float
+    class_auroc: tuple[float | None, ...]
+    class_average_precision: tuple[float | None, ...]
+    calibration_folds: int = 0
 
     @property
     def top1(self) -> Accuracy:
@@ -60,37 +84,86 @@ class Metrics:
     @property
     def per_class(self) -> tuple[ClassMetrics, ...]:
         """One row per label, in label order."""
-        hits = np.diag(self.confusion)
+        n, hits = self.n, np.diag(self.confusion).tolist()
+        answered, support = (self.confusion.sum(axis=axis).tolist() for axis in (0, 1))
         return tuple(
-            _class_metrics(label, int(hit), int(predicted), int(support))
-            for label, hit, predicted, support in zip(
-                self.labels, hits, self.confusion.sum(axis=0), self.confusion.sum(axis=1), strict=True
+            _class_metrics(
+                label,
+                hits[at],
+                answered[at],
+                support[at],
+                n,
+                area=self.class_auroc[at],
+                average_precision=self.class_average_precision[at],
             )
+            for at, label in enumerate(self.labels)
         )
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The labels that no image has: they have no recall and no ranking, and count in no mean of those."""
+        return tuple(self.labels[at] for at in np.flatnonzero(self.confusion.sum(axis=1) == 0))
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall over the classes that have images."""
+        support = self.confusion.sum(axis=1)
+        there = support > 0
+        return float((np.diag(self.confusion)[there] / support[there]).mean())
 
     @property
     def macro_f1(self) -> float:
         """The mean F1 over the classes that occur, as truth or as answer; 0 for one never right."""
-        scores = [row.f1 for row in self.per_class if row.f1 is not None]
-        return sum(scores) / len(scores)
+        answer = _mean(row.f1 for row in self.per_class)
+        assert answer is not None, "an image has a class"
+        return answer
+
+    @property
+    def auroc(self) -> float | None:
+        """The mean AUROC over the classes that have one, one against rest; None where all images are of one class."""
+        return _mean(self.class_auroc)
+
+    @property
+    def average_precision(self) -> float | None:
+        """The mean average precision over the classes that have images, one against rest."""
+        return _mean(self.class_average_precision)
 
     def on_card(self) -> dict[str, Any]:
-        """What of it a model card carries."""
-        return {"accuracy": self.accuracy, "n": self.n, "expected_calibration_error": self.calibration_error}
+        """What of it a model card carries; the rows of its classes where they are few."""
+        return {
+            **self._figures(),
+            **({"per_class": self._rows()} if len(self.labels) <= CLASSES_ON_CARD else {}),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""
         return {
-            "n": self.n,
+            **self._figures(),
             "correct": self.correct,
-            "accuracy": self.accuracy,
             "accuracy_interval_95": list(self.interval),
-            "macro_f1": self.macro_f1,
-            "expected_calibration_error": self.calibration_error,
-            "per_class": [asdict(row) for row in self.per_class],
+            "absent": list(self.absent),
+            "per_class": self._rows(),
             "labels": list(self.labels),
             "confusion": self.confusion.tolist(),
         }
+
+    def _figures(self) -> dict[str, Any]:
+        return {
+            "accuracy": self.accuracy,
+            "n": self.n,
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
+            "auroc": self.auroc,
+            "average_precision": self.average_precision,
+            "log_loss": self.log_loss,
+            "brier": self.brier,
+            "expected_calibration_error": self.calibration_error,
+            **({"calibration_folds": self.calibration_folds} if self.calibration_folds else {}),
+        }
+
+    def _rows(self) -> list[dict[str, Any]]:
+        rows = [asdict(row) for row in self.per_class]
+        return [{key: list(item) if isinstance(item, tuple) else item for key, item in row.items()} for row in rows]
 
 
 def measure(labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Metrics:
@@ -104,7 +177,35 @@ def measure(labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: ND
     answers = probabilities.argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), dtype=np.int64)
     np.add.at(confusion, (truth, answers), 1)
-    return Metrics(labels, confusion, expected_calibration_error(truth, probabilities))
+    # Of a thousand classes, a row is sorted much faster than a column.
+    columns = [(truth == place, scores) for place, scores in enumerate(np.ascontiguousarray(probabilities.T))]
+    return Metrics(
+        labels,
+        confusion,
+        expected_calibration_error(truth, probabilities),
+        log_loss(truth, probabilities),
+        brier_score(truth, probabilities),
+        tuple(auroc(*column) for column in columns),
+        tuple(average_precision(*column) for column in columns),
+    )
+
+
+def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+    """The mean negative log-likelihood in nats; a probability counts at least float32's epsilon, some 16 nats."""
+    given = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    least = float(np.finfo(np.float32).eps)
+    return float(-np.log(np.clip(given, least, 1 - least)).mean())
+
+
+def brier_score(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+    """The mean squared distance of the probabilities from the truth (Brier 1950), 0 where they are perfect.
+
+    Summed over the classes, so at most 2; with two classes half of that, which is the one everybody reports.
+    """
+    distance = probabilities.astype(np.float64)
+    distance[np.arange(len(truth)), truth] -= 1
+    summed = float(np.square(distance).sum(axis=1).mean())
+    return summed / 2 if probabilities.shape[1] == 2 else summed
 
 
 def calibration_bins(
@@ -126,11 +227,32 @@ def expected_calibration_error(
     return float(np.abs(sure - hits).sum() / len(truth))
 
 
-def _class_metrics(label: str, hits: int, predicted: int, support: int) -> ClassMetrics:
+def _class_metrics(
+    label: str,
+    hits: int,
+    predicted: int,
+    support: int,
+    n: int,
+    *,
+    area: float | None,
+    average_precision: float | None,
+) -> ClassMetrics:
+    others = n - support
+    refused = others - (predicted - hits)
     return ClassMetrics(
         label,
         precision=hits / predicted if predicted else None,
         recall=hits / support if support else None,
+        recall_interval_95=wilson_interval(hits, support) if support else None,
+        specificity=refused / others if others else None,
+        specificity_interval_95=wilson_interval(refused, others) if others else None,
         f1=2 * hits / (predicted + support) if predicted + support else None,
+        auroc=area,
+        average_precision=average_precision,
         support=support,
     )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else None

@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from drifting_model import write_drifting_model
 from edge_runtime import METADATA_KEY, ModelCard, Preprocessing, quick_load_paths, write_quick_load_note
 from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
 from tiny_model import write_tiny_model
@@ -25,7 +26,25 @@ CARD = ModelCard(
     strategy="fine-tune",
     precision="int8",
     temperature=1.5,
-    metrics={"val": {"accuracy": 0.875, "n": 16, "expected_calibration_error": 0.04}},
+    metrics={
+        "val": {
+            "accuracy": 0.875,
+            "n": 16,
+            "auroc": None,
+            "expected_calibration_error": 0.04,
+            "per_class": [
+                {
+                    "label": "bee",
+                    "recall": 0.75,
+                    "recall_interval_95": [0.5, 0.9],
+                    "specificity": None,
+                    "specificity_interval_95": None,
+                    "auroc": 0.9,
+                    "support": 12,
+                }
+            ],
+        }
+    },
     parity={
         "images": 16,
         "hostile_images": 5,
@@ -59,7 +78,9 @@ def test_a_person_sees_what_matters(edge: Any, model: Path) -> None:
         "3: ant, bee, crane fly",
         "int8, drop points 0.5",
         "short side to 36 px (bicubic), centre crop 32×32",
-        "accuracy 0.875, n 16",
+        "headline       val accuracy 87.5% (n 16)",
+        "accuracy 0.875, n 16, auroc –, expected calibration error 0.04",
+        "bee: sensitivity 0.750 (0.500 to 0.900), specificity – (–), AUROC 0.900, n 12",
         "images 16, hostile images 5, max difference 2.5e-06",
         "checkpoint n 16, accuracy 0.8125",
         "insects-1: tiny, val accuracy 0.75",
@@ -147,3 +168,13 @@ def test_what_is_no_onnx_file_is_one_line(edge: Any, tmp_path: Path, content: by
         done = edge("info", "x.onnx", *words)
         assert done.returncode == 1 and "x.onnx" in done.stderr and "Traceback" not in done.stderr
         assert done.stdout == ""
+
+
+def test_int8_weights_are_told_of(edge: Any, tmp_path: Path) -> None:
+    old = write_drifting_model(tmp_path / "old.onnx")
+    assert "weights of full range, which saturate on x86-64 without VNNI" in edge("info", old).stdout
+    found = json.loads(edge("info", old, "--json").stdout)["int8"]
+    assert (found["largest_weight"], found["portable"], found["measured_on"]) == (127, False, None)
+    new = write_drifting_model(tmp_path / "new.onnx", largest=64, zero=2)
+    assert "weights of 7 bits, the same answers on every processor" in edge("info", new).stdout
+    assert json.loads(edge("info", write_tiny_model(tmp_path / "float.onnx"), "--json").stdout)["int8"] is None

@@ -12,8 +12,8 @@ import pytest
 
 from edge_data import choose_evaluation, split
 from edge_data.sets.held_out import EvaluationData
-from edge_data.sets.splits import write_split
-from edge_runtime import ClassFolders, DataError, ModelCard, Preprocessing, Run, UsageError, scan
+from edge_data.sets.splits import Splits, write_split
+from edge_runtime import CROSS_VALIDATED, ClassFolders, DataError, ModelCard, Preprocessing, Run, UsageError, scan
 
 CARD = ModelCard(
     labels=("ant", "bee"),
@@ -152,3 +152,31 @@ def test_a_run_without_its_split_is_named(tmp_path: Path) -> None:
     run.split.unlink()
     with pytest.raises(DataError, match=r"split\.csv"):
         choose_evaluation(CARD, run, None, None)
+
+
+def cross_validated(folders: ClassFolders, **metrics: Any) -> ModelCard:
+    figures = {CROSS_VALIDATED: {"accuracy": 0.95, "n": 40, "folds": 5}, **metrics}
+    return replace(trained_on(folders, group_by="none"), metrics=figures)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_model_that_learned_from_all_images_is_scored_on_them_only_when_asked(tmp_path: Path, moved: bool) -> None:
+    root = put(tmp_path / "data", "")
+    card = cross_validated(scan(root))
+    run = make_run(tmp_path / "run", str(root))
+    whole = tuple(scan(root).splits["all"])
+    write_split(run.split, Splits(whole, (), (), "all images"), CARD.labels)
+    given = (None, root) if moved else (run, None)
+    with pytest.raises(DataError, match=r"none is left.* cross-validated accuracy is 95.0% \(n 40\)") as caught:
+        choose_evaluation(card, *given)
+    assert "`data`" in caught.value.hint and "`split` train" in caught.value.hint
+    chosen = choose_evaluation(card, *given, "train")
+    assert chosen.samples == whole and chosen.had_a_part
+    other = put(tmp_path / "other", "", (3, 4))
+    assert len(choose_evaluation(card, None, other).samples) == 7, "others are new to it"
+
+
+def test_a_cross_validated_model_with_a_test_split_is_scored_on_that(tmp_path: Path) -> None:
+    root = put(tmp_path / "data", "train val test")
+    chosen = choose_evaluation(cross_validated(scan(root), test={"accuracy": 0.9, "n": 40}), None, root)
+    assert chosen.split == "test" and all(name.startswith("test/") for name in names(chosen)) and not chosen.had_a_part

@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 from edge_export.precision.auto import PLAN, Choice, Timer, choose, is_faster, time_by_turns
 from edge_runtime import Call, Plan, Timings
-from quantized_nets import batches, colours, point, write_easy, write_hopeless, write_net
+from quantized_nets import batches, colours, write_easy, write_hopeless, write_net
 
 
 def steady(*medians_ms: float) -> Timer:
@@ -65,8 +65,9 @@ def test_an_int8_over_budget_is_no_candidate_however_fast(tmp_path: Path) -> Non
     assert "–" in choice.table()
 
 
-def test_a_net_of_two_layers_has_nothing_to_mix(tmp_path: Path) -> None:
-    choice = auto(write_net(tmp_path / "fp32.onnx", [point(np.eye(3))]), tmp_path, steady(10, 4))
+def test_a_net_of_one_layer_has_nothing_to_mix(tmp_path: Path) -> None:
+    only = write_net(tmp_path / "fp32.onnx", [], head=np.eye(3, dtype=np.float32) * 4)
+    choice = auto(only, tmp_path, steady(10, 4))
     rows = {row.precision: row for row in choice.rows}
     assert rows["int8-mixed"].why == "no layer is left to quantise"
     assert choice.precision == "int8"

@@ -77,7 +77,7 @@ def test_only_int8_kernels_are_left_between_the_image_and_the_softmax(tmp_path: 
     assert kernels["QLinearGlobalAveragePool"] == 1
     assert kernels["QGemm"] == 1
     assert not {"Conv", "Clip", "Gemm", "ReduceMean", "FusedConv"} & set(kernels)
-    assert (kernels["QuantizeLinear"], kernels["DequantizeLinear"]) == (1, 1)
+    assert (kernels["QuantizeLinear"], kernels["DequantizeLinear"]) == (1, 0)
 
 
 def test_weights_have_a_scale_for_each_channel(tmp_path: Path) -> None:
@@ -89,7 +89,9 @@ def test_weights_have_a_scale_for_each_channel(tmp_path: Path) -> None:
     (scale,) = [t for t in model.graph.initializer if "conv0.weight" in t.name and t.name.endswith("_scale")]
     values = onnx.numpy_helper.to_array(scale)
     assert values.shape == (3,)
-    assert values[2] / values[0] == pytest.approx(10000, rel=1e-3)
+    # Steps have three bits, so each is up to a quarter larger than it had to be.
+    assert 8000 < values[2] / values[0] < 12500
+    assert np.frexp(values)[0] * 8 == pytest.approx(np.round(np.frexp(values)[0] * 8), abs=0)
 
 
 def test_a_layer_named_in_keep_float_stays_in_float(easy: Path, tmp_path: Path) -> None:
@@ -101,12 +103,13 @@ def test_a_layer_named_in_keep_float_stays_in_float(easy: Path, tmp_path: Path) 
     assert optimised(tmp_path / "int8.onnx", tmp_path)["QLinearConv"] == 3
 
 
-def test_mixed_spares_the_ends_and_the_hard_swishes(tmp_path: Path) -> None:
+def test_mixed_spares_the_last_layer_and_the_hard_swishes(tmp_path: Path) -> None:
     net = write_net(tmp_path / "swish.onnx", [point(np.eye(3)) for _ in range(4)], swish=True)
     pixels, _ = colours(8)
     to_int8(net, tmp_path / "mixed.onnx", [pixels], mixed=True, threads=1)
     kernels = optimised(tmp_path / "mixed.onnx", tmp_path)
-    assert kernels["QLinearConv"] == 3
+    # A float convolution in front would answer by the processor.
+    assert kernels["QLinearConv"] == 4
     assert kernels["QLinearMul"] == 0
     assert "QGemm" not in kernels
 

@@ -14,7 +14,7 @@ from edge_export.precision.count_right import measure_accuracy
 from edge_export.precision.int8 import Quantizer, to_int8
 from edge_export.precision.int8_budget import Int8Result, fit_budget
 from edge_export.precision.int8_sensitivity import rank_layers
-from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError
+from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError, int8_arithmetic
 from quantized_nets import batches, colours, write_easy, write_hopeless
 
 
@@ -62,7 +62,26 @@ def test_an_easy_net_is_int8_at_the_first_try(tmp_path: Path) -> None:
     assert result.table() == ""
     assert result.to_json()["calibration"] == {"method": "minmax", "images": 8}
     assert any("48 of 48" in line for line in notes.said)
-    assert notes.advanced == 2 * 48
+    assert notes.advanced == 3 * 48
+    arithmetic = result.to_json()["arithmetic"]
+    assert (arithmetic["weight_bits"], arithmetic["measured_on"]) == (7, int8_arithmetic())
+    assert arithmetic["exact"]["n"] == 48 and arithmetic["exact"]["max_difference"] < 1e-5
+
+
+def test_a_file_whose_kernels_and_graph_drift_apart_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def apart(self: Classifier, pixels: np.ndarray) -> np.ndarray:
+        found = honest(self, pixels)
+        # As where kernels saturate: 3 points go to another label.
+        return found if self._exact else found * 0.97 + 0.03 * np.eye(3, dtype=np.float32)[found.argmin(axis=1)]
+
+    honest = Classifier.probabilities
+    monkeypatch.setattr(Classifier, "probabilities", apart)
+    easy = write_easy(tmp_path / "easy.onnx")
+    with pytest.raises(
+        ParityError, match=r"int8 answers otherwise than its own graph .* max \|Δp\| 0\.0[23].* 48 images"
+    ):
+        fit(easy, tmp_path / "int8.onnx", 100)
+    assert [path.name for path in tmp_path.iterdir()] == ["easy.onnx"]
 
 
 def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from hypothesis import given, settings, strategies as st
 from onnx import helper, numpy_helper
 
 from edge_runtime import METADATA_KEY, ModelError, UsageError, count_parameters
-from edge_runtime.model.onnx_bytes import graph_sha256, read_header, read_metadata, with_metadata
+from edge_runtime.model.onnx_bytes import (
+    graph_sha256,
+    largest_int8_weight,
+    read_header,
+    read_metadata,
+    with_metadata,
+)
 from tiny_model import IR_VERSION, OPSET, write_tiny_model
 
 
@@ -160,3 +166,17 @@ def test_a_cut_file_has_no_parameters_but_an_error(model: Path, cut: int) -> Non
     model.write_bytes(model.read_bytes()[:-cut])
     with pytest.raises(ModelError, match="cut short"):
         count_parameters(model)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize("values", [[-64, 3, 0, 63], [1, -128, 5, 7], [0, 127, 0, 0]])
+def test_the_largest_int8_weight_is_found_however_it_is_stored(model: Path, values: list[int], *, raw: bool) -> None:
+    assert largest_int8_weight(model) is None
+    proto = onnx.load(model)
+    numbers = np.array(values, np.int8)
+    stored = numbers.tobytes() if raw else values
+    proto.graph.initializer.append(helper.make_tensor("zero", onnx.TensorProto.INT8, [2], [0, 0]))
+    proto.graph.initializer.append(helper.make_tensor("w", onnx.TensorProto.INT8, [2, 2], stored, raw=raw))
+    proto.graph.initializer.append(helper.make_tensor("u", onnx.TensorProto.UINT8, [1], [200]))
+    onnx.save(proto, model)
+    assert largest_int8_weight(model) == int(np.abs(numbers.astype(int)).max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 
 from edge_runtime import Accuracy, measure
-from edge_runtime.scores.metrics import expected_calibration_error
+from edge_runtime.scores.accuracy import wilson_interval
+from edge_runtime.scores.metrics import CLASSES_ON_CARD, expected_calibration_error
 
 LABELS = ("a", "b", "c")
 
@@ -37,8 +39,15 @@ def test_every_figure_of_a_small_table_by_hand() -> None:
     assert (b.label, b.precision, b.recall, b.f1, b.support) == ("b", 2 / 4, 2 / 3, 4 / 7, 3)
     assert (c.label, c.precision, c.recall, c.f1, c.support) == ("c", 0.0, 0.0, 0.0, 1)
     assert found.macro_f1 == pytest.approx((4 / 7 + 4 / 7 + 0) / 3)
+    assert found.balanced_accuracy == pytest.approx((2 / 4 + 2 / 3 + 0) / 3)
+    assert [row.specificity for row in found.per_class] == [3 / 4, 3 / 5, 6 / 7]
+    for row, (hits, support), (refused, others) in zip(
+        found.per_class, ((2, 4), (2, 3), (0, 1)), ((3, 4), (3, 5), (6, 7)), strict=True
+    ):
+        assert row.recall_interval_95 == wilson_interval(hits, support)
+        assert row.specificity_interval_95 == wilson_interval(refused, others)
     assert found.top1 == Accuracy(4, 8) and found.interval == Accuracy(4, 8).interval
-    assert found.calibration_error == 0.5
+    assert found.calibration_error == 0.5 and found.absent == ()
 
 
 def test_a_class_that_does_not_occur_has_no_figures_and_no_weight() -> None:
@@ -61,9 +70,30 @@ def test_all_of_it_is_one_json_document() -> None:
     assert (value["n"], value["correct"], value["labels"]) == (3, 2, list(LABELS))
     assert value["confusion"] == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
     assert value["accuracy_interval_95"] == list(found.interval)
-    assert value["per_class"][1] == {"label": "b", "precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2}
-    assert value["per_class"][2]["f1"] is None
+    assert value["per_class"][1] == {
+        "label": "b",
+        "precision": 1.0,
+        "recall": 0.5,
+        "recall_interval_95": list(wilson_interval(1, 2)),
+        "specificity": 1.0,
+        "specificity_interval_95": list(wilson_interval(1, 1)),
+        "f1": 2 / 3,
+        "auroc": 0.75,
+        "average_precision": pytest.approx(0.5 * 1 + 0.5 * 2 / 3),
+        "support": 2,
+    }
+    assert value["per_class"][2]["f1"] is value["per_class"][2]["recall_interval_95"] is None
+    assert value["absent"] == ["c"] and value["auroc"] == pytest.approx((0.75 + 0.75) / 2)
+    assert "calibration_folds" not in value and replace(found, calibration_folds=5).to_json()["calibration_folds"] == 5
     assert value["expected_calibration_error"] == pytest.approx(0.8 - 2 / 3)
+
+
+def test_a_card_has_a_row_for_each_class_where_they_are_few() -> None:
+    few = measure(LABELS, truth(0, 1, 1), answers(0, 1, 0)).on_card()
+    assert [row["label"] for row in few["per_class"]] == list(LABELS) and "confusion" not in few
+    many = tuple(map(str, range(CLASSES_ON_CARD + 1)))
+    row = measure(many, truth(0), answers(0, n_classes=len(many))).on_card()
+    assert "per_class" not in row and row["balanced_accuracy"] == 1.0 and row["auroc"] is None
 
 
 @st.composite

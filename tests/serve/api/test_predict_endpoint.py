@@ -13,7 +13,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from edge_runtime import Classifier
+from edge_runtime import Classifier, ModelCard, OperatingPoint, Preprocessing
 from edge_serve.api.predict_endpoint import card_json
 from serving import Served, form, picture, serving
 from tiny_model import write_tiny_model
@@ -241,3 +241,19 @@ def test_no_answer_tells_of_this_machine(served: Served) -> None:
         assert reply.status >= 400
         text = reply.body.decode()
         assert not any(word in text for word in ("Traceback", "/usr", "/home", "/root", ".py", " at 0x", "root:")), text
+
+
+def test_a_model_with_a_threshold_decides_by_it_as_edge_predict_does(tmp_path: Path) -> None:
+    card = ModelCard(
+        labels=("red", "lime"),
+        preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
+        backbone="tiny",
+        strategy="scratch",
+        operating_point=OperatingPoint("lime", 1e-4, 0.95, 40, 20),
+    )
+    model = write_tiny_model(tmp_path / "two.onnx", card.labels, card=card)
+    with serving(model) as server:
+        (found,) = server.predict(picture("red")).json()["predictions"]
+        assert server.ask("GET", "/model").json()["card"]["operating_point"]["threshold"] == 1e-4
+    assert found["label"] == "lime" == found["positive"] and found["probability"] < 0.01
+    assert found["threshold"] == 1e-4 and found["top"][0]["label"] == "red"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from numpy.typing import NDArray
 
 from edge_runtime import Metrics
 from edge_train.report.diagnosis import EpochFigures, diagnose
@@ -27,7 +28,13 @@ def metrics(right: Sequence[int], wrong: Sequence[int], error: float = 0.02) -> 
     confusion = np.diag(right).astype(np.int64)
     for label, count in enumerate(wrong):
         confusion[label, label - 1] += count
-    return Metrics(tuple(f"class{number}" for number in range(len(right))), confusion, error)
+    return of_confusion(confusion, error)
+
+
+def of_confusion(confusion: NDArray[np.int64], error: float) -> Metrics:
+    classes = len(confusion)
+    labels, none = tuple(f"class{number}" for number in range(classes)), (None,) * classes
+    return Metrics(labels, confusion, error, log_loss=0.1, brier=0.1, class_auroc=none, class_average_precision=none)
 
 
 def kinds(rows: Sequence[tuple[float, float, float, float]] = HEALTHY, **changed: Any) -> list[str]:
@@ -155,9 +162,7 @@ shares = st.floats(0, 1)
 likely = st.lists(st.builds(EpochFigures, st.integers(1, 9), st.floats(0, 5), shares, st.floats(0, 5), shares))
 matrices = st.integers(1, 4).flatmap(
     lambda n: st.lists(st.integers(0, 50), min_size=n * n, max_size=n * n).map(
-        lambda cells: Metrics(
-            tuple(map(str, range(n))), np.array(cells, dtype=np.int64).reshape(n, n), sum(cells) / 200 / n**2
-        )
+        lambda cells: of_confusion(np.array(cells, dtype=np.int64).reshape(n, n), sum(cells) / 200 / n**2)
     )
 )
 

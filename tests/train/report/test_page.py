@@ -20,7 +20,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample
+from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample, expected_calibration_error
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.page import RunReport, _template, repeat_command, write_report
 from edge_train.run.split_answers import SplitAnswers
@@ -127,6 +127,50 @@ def test_its_policy_admits_its_own_style_alone(tmp_path: Path) -> None:
     style = page.text.split("<style>")[1].split("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert "default-src 'none'" in policy and f"style-src 'sha256-{digest}'" in policy
+
+
+def test_every_class_has_its_figures_with_intervals_and_absent_ones_are_named(tmp_path: Path) -> None:
+    labels = ("ants", "bees", "wasps")
+    text = written(tmp_path, a_report(tmp_path, labels)).text
+    row = re.sub("<[^>]+>", " ", text[text.index("Class by class") :]).split("bees")[1].split("\n")[0].split()
+    # Truth 0 0 1 1, answers 0 1 0 1: of two bees one is found, and of two others one is taken for it.
+    assert row[:9] == ["50.0%", "50.0%", "9.5%", "to", "90.5%", "50.0%", "9.5%", "to", "90.5%"]
+    assert row[9] == "50.0%" and row[-2:] == ["2", "17"]
+    for figure in ("balanced accuracy", "AUROC", "average precision", "log loss", "Brier score"):
+        assert f"<bdi>{figure}" in text, figure
+    assert "No validation image is of <bdi>wasps</bdi>" in text
+
+
+def test_the_luck_and_the_figure_of_the_best_epoch_are_told(tmp_path: Path) -> None:
+    history = (EpochFigures(1, 0.7, 0.6, 0.5, 0.7, 3.0, 0.812), EpochFigures(2, 0.4, 0.8, 0.3, 0.75, 3.0, None))
+    report = a_report(tmp_path, history=history, best_by="auroc", best_epoch=1, optimism="the accuracy is <too good>")
+    text = written(tmp_path, report).text
+    assert "<p>The accuracy is &lt;too good&gt; (a bootstrap" in text
+    assert "the one with the highest validation AUROC" in text and ">val AUROC<" in text and ">0.812<" in text
+    (tmp_path / "plain").mkdir()
+    plain = written(tmp_path / "plain", a_report(tmp_path)).text
+    assert "bootstrap" not in plain and "val AUROC" not in plain and "highest validation accuracy" in plain
+
+
+def test_the_test_split_is_the_headline_and_validation_is_judged_by_cross_fitting(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    truth = draws.integers(0, 2, 40)
+    logits = (draws.normal(size=(40, 2)) * 4 + 2 * np.eye(2)[truth]).astype(np.float32)
+    val = SplitAnswers(tuple(Sample(f"{n}.png", int(label)) for n, label in enumerate(truth)), logits, truth)
+    report = a_report(tmp_path, val=val)
+    report = replace(report, card=replace(report.card, temperature=val.fit_temperature()))
+    alone = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", written(tmp_path, report).text))
+    crossed, parts = val.cross_fitted()
+    error = expected_calibration_error(truth, crossed)
+    fitted = expected_calibration_error(truth, val.probabilities(report.card.temperature))
+    assert parts == 5 and f"{error:.1%}" != f"{fitted:.1%}"
+    assert f"Calibration error {error:.1%} validation; cross-fitted" in alone
+    assert "judged by cross-fitting: each of 5 parts" in alone and "which chose the epoch" not in alone
+    (tmp_path / "more").mkdir()
+    page = written(tmp_path / "more", replace(report, test=split_answers(["a", "b"], [0, 1], [0, 1], [0.9, 0.8], 2)))
+    both = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text))
+    assert both.index("Test accuracy 100.0%") < both.index("Validation accuracy, which chose the epoch")
+    assert "cross-fitted" not in both
 
 
 def test_what_comes_from_the_data_is_escaped(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ from edge_runtime import (  # noqa: E402
     Silence,
     UsageError,
 )
-from edge_train import TrainSettings, load_checkpoint, resume, train  # noqa: E402
+from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, train  # noqa: E402
 from edge_train.run.batches import _order  # noqa: E402
 from quick_training import Ear, equal, flags, quick_settings, weights  # noqa: E402
 
@@ -249,6 +250,72 @@ def test_runs_are_not_put_among_the_images(data: Path, tmp_path: Path) -> None:
 def test_patience_ends_a_run_that_gets_no_better(data: Path, tmp_path: Path) -> None:
     result = train(settings(data, tmp_path, epochs=30, patience=2, lr_scale=1e-6))
     assert result.summary["epochs"] == result.summary["best_epoch"] + 2 < 30
+
+
+@pytest.mark.parametrize(("best_by", "column", "best"), [("loss", "val_loss", min), ("auroc", "val_auroc", max)])
+def test_the_best_epoch_is_that_of_the_figure_asked_for(
+    data: Path, tmp_path: Path, best_by: str, column: str, best: Callable[..., float]
+) -> None:
+    result = train(settings(data, tmp_path, best_by=best_by, lr_scale=3.0))
+    with result.run.metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    values = [float(row[column]) for row in rows]
+    assert values[result.summary["best_epoch"] - 1] == best(values) and result.summary["best_by"] == best_by
+    assert all(bool(row["val_auroc"]) is (best_by == "auroc") and row["val_balanced_accuracy"] for row in rows)
+    assert f"--best-by {best_by}" in result.summary["command"]
+    assert load_checkpoint(result.run.best).epoch == result.summary["best_epoch"]
+
+
+@pytest.fixture(scope="module")
+def untested(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pictures without a test split, and one class rarer than 1:3."""
+    folder = Path(shutil.copytree(data, tmp_path_factory.mktemp("untested") / "shapes"))
+    shutil.rmtree(folder / "test")
+    for picture in sorted((folder / "train" / "square").iterdir())[2:]:
+        picture.unlink()
+    return folder
+
+
+def test_without_a_test_split_it_says_how_lucky_the_best_epoch_is_also_when_resumed(
+    data: Path, untested: Path, tmp_path: Path
+) -> None:
+    ear = Ear()
+    alone = train(settings(untested, tmp_path / "alone"), ear)
+    assert any("highest balanced accuracy: the commonest class has 8 training" in line for line in ear.lines)
+    assert any("  val loss" in line and "balanced accuracy" in line for line in ear.lines)
+    assert alone.summary["best_by"] == "balanced-accuracy" and alone.summary["headline"] == "val"
+    luck = alone.summary["optimism"]
+    assert (luck["epochs"], luck["images"]) == (4, 9) and 0 <= luck["points"] < 60
+    assert luck["text"].startswith("the accuracy of the best of 4 epochs on the 9 images that chose it is ")
+    assert luck["text"][1:] in (alone.run.path / "report.html").read_text(encoding="utf-8")
+    assert alone.card.metrics["val"]["optimism_points"] == luck["points"]
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(untested, tmp_path / "cut"), StopAt("epoch 4/4"))
+    (path,) = (tmp_path / "cut").iterdir()
+    assert resume(Run(path)).summary["optimism"] == luck
+    # With a test split, or one epoch, there is nothing of the kind to say.
+    assert "optimism" not in train(settings(untested, tmp_path / "one", epochs=1)).summary
+    tested = train(settings(data, tmp_path / "tested", epochs=2))
+    assert "optimism" not in tested.summary and "optimism_points" not in tested.card.metrics["val"]
+
+
+def test_a_run_of_an_older_edge_goes_on_by_accuracy(untested: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(settings(untested, tmp_path), StopAt("epoch 4/4"))
+    (path,) = tmp_path.iterdir()
+    run, kept = Run(path), load_checkpoint(path / "last.pt")
+    old = {name: value for name, value in kept.training.items() if name not in ("answers", "best_by", "best_epoch")}
+    rows = [{k: v for k, v in row.items() if k not in ("val_balanced_accuracy", "val_auroc")} for row in old["history"]]
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    old |= {"history": rows, "best": [best["epoch"], best["val_accuracy"], best["val_loss"]]}
+    save_checkpoint(run.last, replace(kept, training=old))
+    config = run.read_config()
+    del config["settings"]["best_by"]
+    run.config.write_text(json.dumps(config))
+    result = resume(run)
+    assert result.summary["best_by"] == "accuracy" and "optimism" not in result.summary
+    with run.metrics.open(newline="") as file:
+        assert [bool(row["val_balanced_accuracy"]) for row in csv.DictReader(file)] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -213,9 +213,22 @@ def test_weights_that_are_no_numbers_are_left_out(pair: tuple[Run, Run], good: R
     assert json.loads(result.run.summary.read_text())["metrics"]["val"]["accuracy"] == 1
 
 
+def test_an_average_is_chosen_by_what_its_runs_were_chosen_by(pair: tuple[Run, Run], tmp_path: Path) -> None:
+    settings = {**pair[0].read_config()["settings"], "best_by": "balanced-accuracy"}
+    first = other_config(pair[0], tmp_path / "first", settings=settings)
+    result = average([first, pair[1]], out=tmp_path / "runs", threads=1)
+    assert result.summary["best_by"] == "balanced-accuracy"
+    score = result.steps[1].averaged
+    assert score is not None and score.rank == (1.0, -score.loss) and "balanced accuracy 100.0%" in score.describe()
+    rare, common = (
+        Score(Accuracy(right, 10), 0.5, balanced, "balanced-accuracy") for right, balanced in ((7, 0.8), (8, 0.6))
+    )
+    assert rare.rank > common.rank
+
+
 def test_a_score_ranks_by_images_first_then_by_loss() -> None:
-    def rank(correct: int, loss: float) -> tuple[int, float]:
-        return Score(Accuracy(correct, 10), loss).rank
+    def rank(correct: int, loss: float) -> tuple[float, float]:
+        return Score(Accuracy(correct, 10), loss, correct / 10).rank
 
     base = rank(8, 0.5)
     assert rank(9, 2.0) > base and rank(8, 0.4) > base

@@ -424,3 +424,19 @@ def test_labels_are_drawn_in_letters_there_are(monkeypatch: pytest.MonkeyPatch) 
     assert plain("two\n lines \udcff") == "two lines ?"
     monkeypatch.setattr("edge_data.drawing.sheet._wide_font", lambda _: None)
     assert plain("Käfer é") == "Kafer e"
+
+
+def test_strategies_are_chosen_by_what_their_epochs_were_chosen_by() -> None:
+    rows = [
+        replace(row("fine-tune", 950, test=0.9), best_by="balanced-accuracy", val_value=0.7),
+        replace(row("scratch", 900, test=0.9), best_by="balanced-accuracy", val_value=0.75),
+    ]
+    best, why = choose_best(rows)
+    assert best == "scratch" and "best validation balanced accuracy 75.0% (fine-tune balanced accuracy 70.0%)" in why
+    assert "Test accuracy had no part" in why
+    level = [
+        replace(each, val_value=-0.2, best_by="loss") for each in (rows[0], replace(rows[1], parameters_trained=5))
+    ]
+    best, why = choose_best(level)
+    assert best == "scratch" and "loss 0.200" in why
+    assert choose_best([replace(rows[0], best_by="auroc", val_value=None)])[0] == "fine-tune"

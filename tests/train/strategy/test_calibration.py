@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_train.strategy.calibration import fit_temperature  # noqa: E402
+from edge_train.run.split_answers import SplitAnswers  # noqa: E402
+from edge_train.strategy.calibration import cross_fitted_temperatures, fit_temperature  # noqa: E402
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
@@ -41,3 +42,46 @@ def test_all_right_on_few_images_does_not_make_every_answer_certain() -> None:
 def test_all_wrong_stays_within_bounds() -> None:
     logits = torch.eye(3) * 10
     assert fit_temperature(logits, torch.tensor([1, 2, 0])) == pytest.approx(20, rel=0.01)
+
+
+def test_each_image_gets_the_temperature_of_the_others_and_every_part_has_all_classes() -> None:
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 30 + [1] * 20 + [2] * 10)[torch.randperm(60, generator=draw)]
+    logits = torch.randn(60, 3, generator=draw) * 3 + 2 * torch.eye(3)[labels]
+    temperatures, parts = cross_fitted_temperatures(logits, labels)
+    again, _ = cross_fitted_temperatures(logits, labels)
+    assert parts == 5 and torch.equal(temperatures, again)
+    values = temperatures.unique()
+    assert len(values) == 5
+    for value in values:
+        mine = temperatures == value
+        assert labels[mine].bincount().tolist() == [6, 4, 2]
+        assert float(value) == fit_temperature(logits[~mine], labels[~mine])
+
+
+def test_few_images_are_cross_fitted_as_far_as_they_go() -> None:
+    logits, labels = torch.randn(3, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1])
+    temperatures, parts = cross_fitted_temperatures(logits, labels)
+    assert parts == 3 and temperatures.shape == (3,)
+    assert [t.tolist() for t in cross_fitted_temperatures(logits[:1], labels[:1])[:1]] == [[1.0]]
+    assert cross_fitted_temperatures(logits[:1], labels[:1])[1] == 0
+
+
+def test_the_cross_fitted_error_is_that_of_images_the_temperature_has_not_seen() -> None:
+    """Twenty images, overconfident: in the mean over many splits, the log loss fitted on itself is too good."""
+    draw = torch.Generator().manual_seed(0)
+    fitted, crossed, fresh = [], [], []
+    for _ in range(40):
+        logits = torch.randn(2020, 3, generator=draw) * 6
+        labels = torch.multinomial(torch.softmax(logits / 3, dim=1), 1, generator=draw)[:, 0]
+        few = SplitAnswers((), logits[:20].numpy(), labels[:20].numpy())
+        temperature = few.fit_temperature()
+        fitted.append(few.measure(("a", "b", "c"), temperature).log_loss)
+        found = few.measure(("a", "b", "c"), temperature, judged=few.cross_fitted())
+        assert found.calibration_folds == 5 and found.correct == round(20 * found.accuracy)
+        crossed.append(found.log_loss)
+        many = SplitAnswers((), logits[20:].numpy(), labels[20:].numpy())
+        fresh.append(many.measure(("a", "b", "c"), temperature).log_loss)
+    fitted_loss, crossed_loss, fresh_loss = (sum(each) / len(each) for each in (fitted, crossed, fresh))
+    assert fitted_loss < fresh_loss - 0.01
+    assert abs(crossed_loss - fresh_loss) < abs(fitted_loss - fresh_loss)

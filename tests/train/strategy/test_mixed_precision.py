@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_weights_in_bf16_measured_in_float32(few_sh
     assert json.loads(one.run.summary.read_text())["precision"] == "bf16"
     checkpoint = load_checkpoint(one.run.best)
     store = ImageStore(few_shapes, checkpoint.card.preprocessing, cache_bytes=0, threads=1)
-    samples = read_split(one.run.split, checkpoint.card.labels).val
+    samples = read_split(one.run.split, checkpoint.card.labels).test
     errors = {}
     for precision in ("fp32", "bf16"):
         batches = evaluation_batches(store, samples, batch_size=64)
@@ -97,5 +97,5 @@ def test_the_same_seed_gives_the_same_weights_in_bf16_measured_in_float32(few_sh
         )
         probabilities = torch.softmax(torch.from_numpy(found.logits) / checkpoint.card.temperature, dim=1).numpy()
         errors[precision] = measure(checkpoint.card.labels, found.labels, probabilities).calibration_error
-    kept = one.summary["metrics"]["val"]["expected_calibration_error"]
+    kept = one.summary["metrics"]["test"]["expected_calibration_error"]
     assert kept == pytest.approx(errors["fp32"], abs=1e-7) and kept != pytest.approx(errors["bf16"], abs=1e-7)

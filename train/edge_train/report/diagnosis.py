@@ -55,7 +55,10 @@ NAMES_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class EpochFigures:
-    """One epoch: mean losses in nats, accuracies in 0..1, training time in seconds."""
+    """One epoch: mean losses in nats, accuracies in 0..1, training time in seconds.
+
+    `chosen_by` is the validation figure that the best epoch was chosen by, where it is known.
+    """
 
     epoch: int
     train_loss: float
@@ -63,6 +66,7 @@ class EpochFigures:
     val_loss: float
     val_accuracy: float
     seconds: float = 0.0
+    chosen_by: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,29 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime import Metrics, ModelCard, Run, write_text
+from edge_runtime import (
+    CROSS_VALIDATED,
+    ClassMetrics,
+    Metrics,
+    ModelCard,
+    Run,
+    expected_calibration_error,
+    write_text,
+)
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.pictures import answers, mistakes, pictures, right_ones
 from edge_train.report.report_charts import curve_chart, reliability_chart
+from edge_train.run.criterion import NAMES
 from edge_train.run.split_answers import SplitAnswers
-from edge_train.settings import TrainSettings
+from edge_train.settings import Criterion, TrainSettings
+from edge_train.several_runs.cross_validation import CrossValidation
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -36,20 +47,37 @@ _TITLES = {
     "calibration": "Probabilities to be doubted",
 }
 PAIRS_SHOWN = 20
+_CLASS_HEAD = (
+    "class",
+    "precision",
+    "sensitivity",
+    "interval",
+    "specificity",
+    "interval",
+    "F1",
+    "AUROC",
+    "avg. precision",
+    "n",
+    "trained on",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RunReport:
     """What a report tells.
 
-    `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to images; `settings`
-    are those of config.json; `data_root` is the folder that the samples' paths are relative to; `val` has at
-    least one image, `test` may be None or empty.
+    `best_by` is what the best epoch was chosen by, and `optimism` a sentence on what the choice does to validation's
+    accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
+    images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
+    `val` has at least one image, `test` may be None or empty. Of a cross-validation, `cross`, `val` are the answers to
+    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything.
     """
 
     card: ModelCard
     history: tuple[EpochFigures, ...]
     best_epoch: int
+    best_by: Criterion = "accuracy"
+    optimism: str = ""
     val: SplitAnswers
     test: SplitAnswers | None
     counts: Mapping[str, Mapping[str, int]]
@@ -60,6 +88,7 @@ class RunReport:
     parameters: int
     parameters_trained: int
     git_revision: str | None = None
+    cross: CrossValidation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +103,16 @@ class _Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Measured:
-    """One split with its probabilities before and after calibration, and its tables."""
+    """One split with its probabilities before and after calibration, and its tables.
+
+    `judged` are those that the calibration is judged by: cross-fitted where the temperature was fitted on the split.
+    """
 
     name: str
     answers: SplitAnswers
     raw: NDArray[np.float32]
     calibrated: NDArray[np.float32]
+    judged: NDArray[np.float32]
     metrics: Metrics
     by_class: _Table
     pairs: _Table
@@ -119,12 +152,15 @@ def _page(name: str, report: RunReport) -> str:
     card = report.card
     splits = [
         _measured(split, found, report)
-        for split, found in (("validation", report.val), ("test", report.test))
+        for split, found in (
+            ("validation" if report.cross is None else CROSS_VALIDATED, report.val),
+            ("test", report.test),
+        )
         if found is not None and len(found.samples)
     ]
     main = splits[-1]
     truth = main.answers.labels
-    before = main.answers.measure(card.labels, 1.0).calibration_error
+    before = expected_calibration_error(truth, main.raw)
     found = [each for split in splits for each in answers(split.name, split.answers.samples, split.calibrated)]
     wrong = mistakes(found)
     contract = card.preprocessing
@@ -141,7 +177,7 @@ def _page(name: str, report: RunReport) -> str:
         title: (_drawing(reliability_chart(truth, probabilities, title)), error)
         for title, probabilities, error in (
             ("Before", main.raw, before),
-            (f"After (temperature {card.temperature:.2f})", main.calibrated, main.metrics.calibration_error),
+            (f"After (temperature {card.temperature:.2f})", main.judged, main.metrics.calibration_error),
         )
     }
     return _template().render(
@@ -149,6 +185,9 @@ def _page(name: str, report: RunReport) -> str:
         report=report,
         card=card,
         splits=splits,
+        figures=_all_figures(splits),
+        folds=None if report.cross is None else _folds(report.cross),
+        threshold=_threshold(card),
         titles=_TITLES,
         duration=_duration(report.seconds),
         curves=curves,
@@ -194,6 +233,14 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "–" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
+
+
+def _decimal(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def _count(number: int) -> str:
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
 
@@ -208,19 +255,38 @@ def _duration(seconds: float) -> str:
 def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     labels = report.card.labels
     raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
-    metrics = found.measure(labels, report.card.temperature)
+    crossed = None if name == "test" else found.cross_fitted()
+    judged = calibrated if crossed is None else crossed[0]
+    metrics = found.measure(labels, report.card.temperature, judged=crossed)
     training = report.counts.get("train", {})
     by_class = _Table(
-        "Worst F1 first. Precision: right among what it called so. Recall: found among what is so.",
-        ("class", "precision", "recall", "F1", "n", "trained on"),
+        "Worst F1 first. Precision: right among what it called so. Sensitivity (recall): found among what is so. "
+        "Specificity: left alone among all others. AUROC and average precision: that class against the rest, at any "
+        "threshold. Intervals are 95 %.",
+        _CLASS_HEAD,
         [
-            (row.label, *map(_percent, (row.precision, row.recall, row.f1)), row.support, training.get(row.label, 0))
+            (*_class_cells(row), training.get(row.label, 0))
             for row in sorted(metrics.per_class, key=lambda row: (row.f1 is None, row.f1 or 0.0))
         ],
     )
     caption = f"The pairs most often confused, of {len(labels)} classes."
     pairs = _Table(caption, ("picture of", "answered", "images", "of that class"), list(_pairs(metrics)), names=2)
-    return _Measured(name, found, raw, calibrated, metrics, by_class, pairs)
+    return _Measured(name, found, raw, calibrated, judged, metrics, by_class, pairs)
+
+
+def _class_cells(row: ClassMetrics) -> tuple[object, ...]:
+    return (
+        row.label,
+        _percent(row.precision),
+        _percent(row.recall),
+        _interval(row.recall_interval_95),
+        _percent(row.specificity),
+        _interval(row.specificity_interval_95),
+        _percent(row.f1),
+        _decimal(row.auroc),
+        _decimal(row.average_precision),
+        row.support,
+    )
 
 
 def _pairs(metrics: Metrics) -> Iterable[tuple[object, ...]]:
@@ -233,6 +299,67 @@ def _pairs(metrics: Metrics) -> Iterable[tuple[object, ...]]:
             yield metrics.labels[truth], metrics.labels[said], count, _percent(count / int(support[truth]))
 
 
+def _all_figures(splits: Sequence[_Measured]) -> _Table:
+    """What is reported of a classifier in one field or another, a column per split."""
+    found = [split.metrics for split in splits]
+    rows: list[tuple[object, ...]] = [
+        ("accuracy", *(_percent(each.accuracy) for each in found)),
+        ("balanced accuracy", *(_percent(each.balanced_accuracy) for each in found)),
+        ("macro F1", *(_decimal(each.macro_f1) for each in found)),
+        ("AUROC", *(_decimal(each.auroc) for each in found)),
+        ("average precision", *(_decimal(each.average_precision) for each in found)),
+        ("log loss (nats)", *(_decimal(each.log_loss) for each in found)),
+        ("Brier score", *(_decimal(each.brier) for each in found)),
+        ("calibration error", *(_percent(each.calibration_error) for each in found)),
+        ("images", *(each.n for each in found)),
+    ]
+    caption = "Balanced accuracy is the mean sensitivity; AUROC and average precision are means over the classes."
+    return _Table(caption, ("figure", *(split.name for split in splits)), rows)
+
+
+def _folds(cross: CrossValidation) -> _Table:
+    rows: list[tuple[object, ...]] = []
+    for fold, (epoch, given) in zip(cross.folds, cross.answered, strict=True):
+        found = given.accuracy
+        figures = (found.n, found.correct, _percent(found.share), _decimal(given.loss))
+        rows.append((fold.number, *figures, epoch, fold.state.best_epoch))
+    pooled, found = cross.pooled, cross.pooled.accuracy
+    mean = f"{cross.mean_accuracy:.1%} ± {100 * cross.spread:.1f}"
+    figures = (found.n, found.correct, _percent(found.share), _decimal(pooled.loss))
+    rows += [("mean", "", "", mean, "", "", ""), ("all images", *figures, "", cross.epochs)]
+    caption = (
+        "A network trained on the other folds answers each, after as many epochs as those folds say: the median of "
+        "their best. ± is the standard deviation of the folds."
+    )
+    return _Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
+
+
+def _threshold(card: ModelCard) -> _Table | None:
+    """What the threshold does on each split; None where the more probable class is the answer."""
+    point = card.operating_point
+    if point is None:
+        return None
+    caption = (
+        f"{point.positive} is the answer from a probability of {point.threshold:.3f} on, instead of the more probable "
+        f"class. Chosen on images not learned from so that at least {point.min_sensitivity:.1%} of its pictures are "
+        f"found, of which there were {point.positives}: the fewer, the less it can promise. Intervals are 95 %."
+    )
+    rows: list[tuple[object, ...]] = []
+    for name, split in (
+        ("validation, which it was chosen on", "val"),
+        ("cross-validated, which it was chosen on", CROSS_VALIDATED),
+        ("test", "test"),
+    ):
+        found = card.metrics.get(split, {}).get("at_threshold")
+        if found is not None:
+            rates = (_percent(found[each]) for each in ("sensitivity", "specificity", "precision"))
+            intervals = (_interval(found[f"{each}_interval_95"]) for each in ("sensitivity", "specificity"))
+            mixed = [cell for pair in zip_longest(rates, intervals) for cell in pair if cell is not None]
+            rows.append((name, *mixed, *(found[each] for each in ("found", "missed", "alarmed", "left"))))
+    head = ("images", "sensitivity", "interval", "specificity", "interval", "precision")
+    return _Table(caption, (*head, "found", "missed", "others taken for it", "others left alone"), rows)
+
+
 def _counted(report: RunReport) -> _Table:
     splits = report.counts.values()
     rows = [(label, *(split.get(label, 0) for split in splits)) for label in report.card.labels]
@@ -241,6 +368,7 @@ def _counted(report: RunReport) -> _Table:
 
 
 def _epochs(report: RunReport) -> _Table:
+    plain = report.best_by in ("accuracy", "loss")
     rows = [
         (
             f"{row.epoch}{' ★' if row.epoch == report.best_epoch else ''}",
@@ -248,9 +376,16 @@ def _epochs(report: RunReport) -> _Table:
             _percent(row.train_accuracy),
             f"{row.val_loss:.3f}",
             _percent(row.val_accuracy),
+            *(() if plain else (_decimal(row.chosen_by),)),
             f"{row.seconds:.1f}",
         )
         for row in report.history
     ]
-    head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", "training s")
-    return _Table("★ the epoch kept in best.pt", head, rows)
+    name = NAMES[report.best_by]
+    more = () if plain else (f"val {name}",)
+    head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", *more, "training s")
+    best = "lowest" if report.best_by == "loss" else "highest"
+    caption = f"★ the epoch kept in best.pt, the one with the {best} validation {name}"
+    if report.cross is not None:
+        caption = "Means over the folds. ★ how long it was trained on everything: the median of the folds' best"
+    return _Table(caption, head, rows)

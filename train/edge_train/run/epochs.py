@@ -22,11 +22,15 @@ from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import training_batches
-from edge_train.run.feature_extraction import Embeddings, Head, choose_views, embed
+from edge_train.run.criterion import choose_criterion, rank
+from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
 from edge_train.run.job import Job
+from edge_train.run.optimism import EpochAnswers, from_tensors, to_tensors
 from edge_train.run.processes import ALONE
 from edge_train.run.run_folder import EpochRow, write_metrics
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import EpochResult, Learning, train_epoch
+from edge_train.settings import Criterion
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation, Objective
 from edge_train.strategy.mixed_precision import autocast
@@ -38,30 +42,50 @@ BATCH_NORM_IMAGES = 1024
 
 @dataclass(slots=True)
 class FitState:
-    """How far a run has come: epochs done, the best of them, and one row for each.
+    """How far a run has come: epochs done, the best of them by `criterion`, and one row for each.
 
+    `answers` are the epochs' to the validation images, None where an older edge, which kept none, began the run;
     `views` is how many views of each image are embedded, None before that is known.
     """
 
+    criterion: Criterion = "accuracy"
     epoch: int = 0
     best_epoch: int = 0
-    best_accuracy: float = -1.0
-    best_loss: float = math.inf
     history: list[EpochRow] = field(default_factory=list)
+    answers: list[EpochAnswers] | None = field(default_factory=list)
     views: int | None = None
 
-    def note(self, row: EpochRow) -> bool:
-        """Add an epoch; tells whether it is the best: the highest validation accuracy, then the lowest loss."""
+    def note(self, row: EpochRow, answers: EpochAnswers | None) -> bool:
+        """Add an epoch; tells whether it is the best: the first with the highest figure, then the lowest loss.
+
+        One that nothing validated, without `answers`, is.
+        """
         self.epoch = row.epoch
+        best = next((known for known in self.history if known.epoch == self.best_epoch), None)
         self.history.append(row)
-        if (row.val_accuracy, -row.val_loss) <= (self.best_accuracy, -self.best_loss):
+        if self.answers is not None and answers is not None:
+            self.answers.append(answers)
+        if best is not None and answers is not None and self._rank(row) <= self._rank(best):
             return False
-        self.best_epoch, self.best_accuracy, self.best_loss = row.epoch, row.val_accuracy, row.val_loss
+        self.best_epoch = row.epoch
         return True
 
+    def _rank(self, row: EpochRow) -> tuple[float, float]:
+        return rank(self.criterion, row.value(self.criterion), row.val_loss)
 
-def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
+
+def fit(
+    job: Job,
+    run: Run,
+    saved: Mapping[str, Any] | None = None,
+    *,
+    shared: SharedEmbeddings | None = None,
+    until: int | None = None,
+) -> FitState:
     """Train all epochs, or those that are left after `saved`, the training state of the run's last.pt.
+
+    `shared` is what the frozen backbone sees for several runs. The run ends after epoch `until`, its rates being those
+    of a run of all epochs. Without validation images the last epoch is the best.
 
     Raises:
         EdgeError: the loss is no longer a number; the epochs before it are kept.
@@ -70,33 +94,61 @@ def fit(job: Job, run: Run, saved: Mapping[str, Any] | None = None) -> FitState:
     settings, progress = job.settings, job.progress
     steps = -(-len(job.splits.train) // settings.batch_size)
     learning = _learning(job, steps)
-    state = FitState()
+    last = settings.epochs if until is None else min(until, settings.epochs)
+    criterion: Criterion = "accuracy"
+    why = ""
+    if job.splits.val:
+        criterion, why = choose_criterion(settings.best_by, job.splits.train, job.splits.val)
+    state = FitState(criterion)
     if saved:
         _restore(saved, state, learning)
+    elif why:
+        progress.say(why)
     trained, total = count_parameters(job)
     progress.say(
         f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
+    if shared is not None:
+        state.views = shared.views
     if state.views is None:
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
     embeddings = None
-    if state.epoch < settings.epochs and state.views:
-        seen = "" if state.views == 1 else f" in {state.views} views"
-        progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
-        embeddings = embed(job, state.views)
-    while state.epoch < settings.epochs and not _is_patient_no_more(state, settings.patience):
-        row = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
-        learning.schedule.end_epoch(row.val_loss)
-        best = state.note(row)
+    if state.epoch < last and state.views:
+        if shared is not None:
+            embeddings = shared.of(job)
+        else:
+            seen = "" if state.views == 1 else f" in {state.views} views"
+            progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
+            embeddings = embed(job, state.views)
+    while state.epoch < last and not _is_patient_no_more(state, settings.patience):
+        done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
+        row = _row(state, done, val)
+        learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
+        kept = None if val is None else EpochAnswers.of(val, state.criterion, whole=job.keeps_logits)
+        best = state.note(row, kept)
         if job.world.leads:
             _keep(job, run, state, learning, best=best)
-        progress.say(row.describe(settings.epochs, best=best))
-    if state.epoch < settings.epochs:
+        progress.say(row.describe(settings.epochs, best=best, criterion=state.criterion))
+    if state.epoch < last:
         progress.say(f"stopped early: no better epoch in {settings.patience}")
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
+
+
+def _row(state: FitState, done: EpochResult, val: SplitAnswers | None) -> EpochRow:
+    if val is None:
+        return EpochRow(state.epoch + 1, done, math.nan, math.nan)
+    chosen_by_auroc = state.criterion == "auroc"
+    return EpochRow(
+        state.epoch + 1,
+        done,
+        val.loss,
+        val.accuracy.share,
+        val.balanced_accuracy,
+        val.auroc if chosen_by_auroc else None,
+    )
 
 
 def count_parameters(job: Job) -> tuple[int, int]:
@@ -136,7 +188,8 @@ def _learning(job: Job, steps: int) -> Learning:
 
 def _run_epoch(
     job: Job, run: Run, learning: Learning, embeddings: Embeddings | None, epoch: int, *, first_step: int
-) -> EpochRow:
+) -> tuple[EpochResult, SplitAnswers | None]:
+    """One epoch of learning, and what the network answers on validation after it, where there is any."""
     settings, progress = job.settings, job.progress
     # Dropout and mixing draw from torch's own generator; processes must not all drop the same.
     seeds = [settings.seed, epoch, *([job.world.rank] if job.world.rank else [])]
@@ -154,12 +207,13 @@ def _run_epoch(
         ) from error
     progress.end()
     if embeddings is not None:
-        val = embeddings.validate(job, learning.evaluated)
-    else:
-        if job.strategy == "scratch":
-            _reestimate_batch_norm(job, learning.evaluated, epoch)
-        val = job.answers(job.splits.val, "validating", network=fold(learning.evaluated), precision=job.precision)
-    return EpochRow(epoch, result, val.loss, val.accuracy.share)
+        return result, embeddings.validate(job, learning.evaluated) if job.splits.val else None
+    if job.strategy == "scratch":
+        _reestimate_batch_norm(job, learning.evaluated, epoch)
+    if not job.splits.val:
+        return result, None
+    network = fold(learning.evaluated)
+    return result, job.answers(job.splits.val, "validating", network=network, precision=job.precision)
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
@@ -225,31 +279,51 @@ def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool
     training = {
         "optimizer": learning.optimizer.state_dict(),
         "plateau": [learning.schedule.plateau, learning.schedule.lowest_loss, learning.schedule.stale_epochs],
-        "best": [state.best_epoch, state.best_accuracy, state.best_loss],
+        "best_epoch": state.best_epoch,
+        "best_by": state.criterion,
         "history": [row.to_json() for row in state.history],
         "at_once": learning.at_once,
         "views": state.views,
     }
+    if state.answers:
+        training["answers"] = to_tensors(state.answers)
     if learning.average is not None:
         training["average"] = learning.average.state_dict()
     save_checkpoint(run.last, Checkpoint(job.card, job.network.state_dict(), state.epoch, training))
     write_metrics(run, state.history)
 
 
+def read_state(saved: Mapping[str, Any], state: FitState | None = None) -> FitState:
+    """How far the run had come whose last.pt has the training state `saved`. Raises CheckpointError."""
+    state = state or FitState()
+    try:
+        # Before `best_by` there was accuracy alone, and nothing was kept of the epochs' answers.
+        state.best_epoch = saved["best_epoch"] if "best_epoch" in saved else saved["best"][0]
+        state.criterion = saved.get("best_by", "accuracy")
+        state.answers = from_tensors(saved["answers"]) if "answers" in saved else None
+        state.history = [EpochRow.from_json(row) for row in saved["history"]]
+        state.epoch = len(state.history)
+        state.views = saved.get("views")
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise _unusable(error) from error
+    return state
+
+
 def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> None:
+    read_state(saved, state)
     schedule = learning.schedule
     try:
         learning.optimizer.load_state_dict(saved["optimizer"])
         schedule.plateau, schedule.lowest_loss, schedule.stale_epochs = saved["plateau"]
-        state.best_epoch, state.best_accuracy, state.best_loss = saved["best"]
-        state.history = [EpochRow.from_json(row) for row in saved["history"]]
-        state.epoch = len(state.history)
         learning.at_once = saved.get("at_once")
-        state.views = saved.get("views")
         if learning.average is not None:
             learning.average.load_state_dict(saved["average"])
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again") from error
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> CheckpointError:
+    return CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again")
 
 
 def _is_patient_no_more(state: FitState, patience: int | None) -> bool:

@@ -8,7 +8,7 @@ epochs then train the head alone, on vectors, in seconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -52,12 +52,14 @@ class Embeddings:
     """The embeddings of a run's training images, float32 `[views, N, D]`, and of its validation images, `[M, D]`.
 
     The first view is the image as it is evaluated; the others are augmented. `teacher` are a teacher's logits of
-    the training views, `[views, N, classes]`.
+    the training views, `[views, N, classes]`. `rows` says which of the images in `train` train, in the order of the
+    run's own; None for all.
     """
 
     train: Tensor
     val: Tensor
     teacher: Tensor | None = None
+    rows: Tensor | None = None
 
     def batches(self, job: Job, epoch: int) -> Iterator[Batch]:
         """One epoch, in the order that pixels would have; each image shows another view than the epoch before."""
@@ -73,13 +75,36 @@ class Embeddings:
         for cut in cuts:
             index = torch.from_numpy(order[cut])
             view = (index + epoch - 1) % len(self.train)
-            batch = (self.train[view, index], labels[index])
-            yield batch if self.teacher is None else (*batch, self.teacher[view, index])
+            row = index if self.rows is None else self.rows[index]
+            batch = (self.train[view, row], labels[index])
+            yield batch if self.teacher is None else (*batch, self.teacher[view, row])
 
     def validate(self, job: Job, network: Network) -> SplitAnswers:
         """What the network's head answers on the validation images."""
         pieces = ((piece,) for piece in torch.split(self.val, 4096))
         return answer_split(Head(network, job.backbone), job.splits.val, pieces, device=job.device)
+
+
+class SharedEmbeddings:
+    """What several runs need whose images are all in a job's `splits.train`, made when it is first asked for."""
+
+    def __init__(self, job: Job, views: int) -> None:
+        self.views = views
+        self._job = job
+        self._made: Embeddings | None = None
+        self._places = {sample.path: place for place, sample in enumerate(job.splits.train)}
+
+    def of(self, job: Job) -> Embeddings:
+        """Those of a run whose images are among these."""
+        if self._made is None:
+            seen = "" if self.views == 1 else f" in {self.views} views"
+            job.progress.say(f"the frozen backbone sees each image once{seen}, for all folds")
+            self._made = embed(self._job, self.views)
+        rows, val = (
+            torch.tensor([self._places[sample.path] for sample in part], dtype=torch.int64)
+            for part in (job.splits.train, job.splits.val)
+        )
+        return replace(self._made, rows=rows, val=self._made.train[0, val])
 
 
 def choose_views(job: Job) -> int:
@@ -117,8 +142,10 @@ def embed(job: Job, views: int) -> Embeddings:
             world=job.world,
         )
         found.append(_embed(job, body, batches, job.teacher))
-    validation = evaluation_batches(job.store, job.world.shard(job.splits.val), batch_size=batch_size)
-    val, _ = _embed(job, body, validation, None)
+    val = torch.empty(0)
+    if job.splits.val:
+        validation = evaluation_batches(job.store, job.world.shard(job.splits.val), batch_size=batch_size)
+        val, _ = _embed(job, body, validation, None)
     job.progress.end()
     teacher = torch.stack([logits for _, logits in found]) if job.teacher is not None else None
     return Embeddings(torch.stack([vectors for vectors, _ in found]), val, teacher)

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import Metrics, ModelCard, Run
+from edge_runtime import MIN_SENSITIVITY, Metrics, ModelCard, Run, headline
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.report.page import RunReport, repeat_command, write_report
 from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
+from edge_train.run.optimism import Optimism, estimate_optimism
 from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
+from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import git_revision
 
 
@@ -54,12 +56,32 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         if samples
     }
     temperature = answers["val"].fit_temperature()
-    metrics = {name: given.measure(job.card.labels, temperature) for name, given in answers.items()}
-    card = replace(best.card, temperature=temperature, metrics={name: m.on_card() for name, m in metrics.items()})
-    summary = _summary(job, run, state, metrics, temperature)
+    metrics = {
+        name: given.measure(job.card.labels, temperature, judged=given.cross_fitted() if name == "val" else None)
+        for name, given in answers.items()
+    }
+    figures = {name: found.on_card() for name, found in metrics.items()}
+    optimism = _optimism(state, answers)
+    if optimism is not None:
+        figures["val"]["optimism_points"] = optimism.points
+    card = replace(best.card, temperature=temperature, metrics=figures)
+    if (positive := job.settings.positive) is not None:
+        card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, answers)
+    summary = summarize(job, run, state, metrics, temperature)
+    note_threshold(summary, card)
+    if optimism is not None:
+        summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started
     history = tuple(
-        EpochFigures(row.epoch, row.train.loss, row.train.accuracy, row.val_loss, row.val_accuracy, row.train.seconds)
+        EpochFigures(
+            row.epoch,
+            row.train.loss,
+            row.train.accuracy,
+            row.val_loss,
+            row.val_accuracy,
+            row.train.seconds,
+            row.value(state.criterion),
+        )
         for row in state.history
     )
     diagnosis: tuple[Diagnosis, ...] = ()
@@ -72,15 +94,25 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     return TrainResult(run, card, summary, diagnosis, job.splits, job.store.root, history, answers)
 
 
-def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism | None:
+    """How much the choice of the epoch flatters validation; None where nothing was chosen, or nobody quotes it."""
+    if "test" in answers or state.answers is None:
+        return None
+    return estimate_optimism(state.answers, answers["val"].labels, state.criterion)
+
+
+def summarize(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+    """What summary.json says of a run, but for its time and what ails it."""
     trained, total = count_parameters(job)
     return {
         "run": run.name,
         "strategy": job.strategy,
         "backbone": job.backbone.name,
         "best_epoch": state.best_epoch,
+        "best_by": state.criterion,
         "epochs": state.epoch,
         "temperature": temperature,
+        "headline": headline(metrics),
         "metrics": {name: found.to_json() for name, found in metrics.items()},
         "parameters": total,
         "parameters_trained": trained,
@@ -90,6 +122,14 @@ def _summary(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], t
         "cache_bound_bytes": job.store.bound_bytes * (2 if job.strategy == "feature-extraction" else 1),
         "command": repeat_command(plain_settings(job.settings)),
         "git_revision": git_revision(),
+    }
+
+
+def count_images(job: Job) -> dict[str, dict[str, int]]:
+    """The images of each split and, in it, of each label."""
+    return {
+        name: {job.card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
+        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
     }
 
 
@@ -103,10 +143,7 @@ def _write_report(  # noqa: PLR0917 (what a report is made of)
     val: Metrics,
 ) -> tuple[Diagnosis, ...]:
     settings = job.settings
-    counts = {
-        name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
-        for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
-    }
+    counts = count_images(job)
     diagnosis = diagnose(
         history,
         strategy=job.strategy,
@@ -124,6 +161,8 @@ def _write_report(  # noqa: PLR0917 (what a report is made of)
             card=card,
             history=history,
             best_epoch=summary["best_epoch"],
+            best_by=summary["best_by"],
+            optimism=summary.get("optimism", {}).get("text", ""),
             val=answers["val"],
             test=answers.get("test"),
             counts=counts,

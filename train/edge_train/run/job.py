@@ -24,7 +24,8 @@ from edge_train.strategy.plan import Plan
 class Job:
     """A run that is ready to start: settings resolved, images read, weights loaded.
 
-    `places` are the folders and manifests that name its images.
+    `places` are the folders and manifests that name its images. One whose split has no validation
+    trains on everything. `keeps_logits` is for a fold of a cross-validation.
     """
 
     settings: TrainSettings
@@ -39,6 +40,7 @@ class Job:
     precision: Precision = "fp32"
     teacher: Teacher | None = None
     world: World = ALONE
+    keeps_logits: bool = False
     places: tuple[Path, ...] = ()
 
     @property

@@ -16,11 +16,13 @@ from edge_data import (
     LookBook,
     OnBytes,
     Splits,
+    assign_folds,
     default_cache_bytes,
     find_augmentation,
     find_data,
     find_leaks,
     is_found,
+    pool_data,
     read_split,
     run_places,
     scan_as_trained,
@@ -53,6 +55,7 @@ from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
 from edge_train.run.run_folder import check_out, make_out
+from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
@@ -82,6 +85,8 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
     for note in splits.notes:
         progress.say(f"note: {note}")
+    if settings.positive is not None:
+        require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
     strategy, network, origin = _start_network(
@@ -113,6 +118,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
             "group_by": settings.group_by,
             "label_from": settings.label_from,
             "pretrained": origin,
+            **({} if settings.folds is None else {"folds": settings.folds}),
         },
         versions=versions(),
         created=now(),
@@ -136,7 +142,8 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
 
 
 def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, threads: int) -> Splits:
-    return split_data(
+    cut = split_data if settings.folds is None else pool_data
+    made = cut(
         folders,
         seed=settings.seed,
         limit=settings.limit,
@@ -144,6 +151,10 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
         progress=progress,
         threads=threads,
     )
+    if settings.folds is not None:
+        # Refused here what is refused after every image was read.
+        assign_folds(made.train, made.groups, settings.folds, seed=settings.seed, labels=folders.labels)
+    return made
 
 
 def _architecture(settings: TrainSettings) -> dict[str, Any]:
@@ -255,7 +266,7 @@ def _read_images(  # noqa: PLR0917 (what reading takes)
         progress.say(f"left out: {error.message}")
     if bad:
         splits = without(splits, bad.keys())
-    splits = _checked(splits, store.root)
+    splits = _checked(splits, store.root, cut=settings.folds is None)
     return splits if found is None else _tell_leaks(settings, found, splits, progress, world.collect(book))
 
 
@@ -273,8 +284,9 @@ def _tell_leaks(
     return replace(splits, how=f"{splits.how}; {told} stand in training, too")
 
 
-def _checked(splits: Splits, root: Path) -> Splits:
-    if len(splits.train) < 2 or not splits.val:
+def _checked(splits: Splits, root: Path, *, cut: bool) -> Splits:
+    """`splits`, which have something to train on and, where they are `cut`, to validate with."""
+    if len(splits.train) < 2 or (cut and not splits.val):
         raise DataError(
             f"{root} leaves {len(splits.train)} images to train on and {len(splits.val)} to validate with",
             "at least 2 and 1 are needed: add images, or raise `limit`",

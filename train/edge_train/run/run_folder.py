@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,21 +14,56 @@ from typing import Any
 
 from edge_data import Splits, write_split
 from edge_runtime import ModelCard, OutputError, Run, UsageError, is_manifest, write_json, write_text
+from edge_train.run.criterion import written
 from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
-from edge_train.settings import TrainSettings
+from edge_train.settings import Criterion, TrainSettings
 
-COLUMNS = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds", "images_per_s")
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_auroc",
+    "seconds",
+    "images_per_s",
+)
+
+
+_VALIDATED = ("epoch", "val_loss", "val_accuracy", "val_balanced_accuracy", "val_auroc")
 
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """One row of metrics.csv; accuracies in 0..1."""
+    """One row of metrics.csv; accuracies in 0..1.
+
+    `val_loss` and `val_accuracy` are NaN where a run trains on everything and has nothing to validate with.
+    `val_auroc` is None where epochs are not chosen by it, or the validation images have not the classes for it;
+    `val_balanced_accuracy` where an older edge made the row.
+    """
 
     epoch: int
     train: EpochResult
     val_loss: float
     val_accuracy: float
+    val_balanced_accuracy: float | None = None
+    val_auroc: float | None = None
+
+    @property
+    def validated(self) -> bool:
+        """Whether there were images to validate with."""
+        return not math.isnan(self.val_accuracy)
+
+    def value(self, criterion: Criterion) -> float | None:
+        """The validation figure that epochs are chosen by."""
+        return {
+            "accuracy": self.val_accuracy,
+            "balanced-accuracy": self.val_balanced_accuracy,
+            "loss": self.val_loss,
+            "auroc": self.val_auroc,
+        }[criterion]
 
     def cells(self) -> tuple[str, ...]:
         """The row in the order of COLUMNS."""
@@ -36,29 +72,43 @@ class EpochRow:
             str(self.epoch),
             f"{train.loss:.6f}",
             f"{train.accuracy:.6f}",
-            f"{self.val_loss:.6f}",
-            f"{self.val_accuracy:.6f}",
+            *("" if value is None else f"{value:.6f}" for value in self._validation()),
             f"{train.seconds:.3f}",
             f"{train.images / train.seconds:.1f}",
         )
 
+    def _validation(self) -> tuple[float | None, ...]:
+        if not self.validated:
+            return (None,) * 4
+        return self.val_loss, self.val_accuracy, self.val_balanced_accuracy, self.val_auroc
+
     def to_json(self) -> dict[str, Any]:
         """The row as plain data, for last.pt."""
-        return {**asdict(self.train), "epoch": self.epoch, "val_loss": self.val_loss, "val_accuracy": self.val_accuracy}
+        return {**asdict(self.train), **{name: getattr(self, name) for name in _VALIDATED}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> EpochRow:
         """The row that `to_json` gave. Raises KeyError where one of its fields is missing."""
         train = EpochResult(value["loss"], value["accuracy"], value["images"], value["seconds"])
-        return cls(value["epoch"], train, value["val_loss"], value["val_accuracy"])
+        return cls(
+            value["epoch"],
+            train,
+            value["val_loss"],
+            value["val_accuracy"],
+            # Older runs lack these.
+            value.get("val_balanced_accuracy"),
+            value.get("val_auroc"),
+        )
 
-    def describe(self, epochs: int, *, best: bool) -> str:
-        """The row as the one line an epoch gets on the screen."""
+    def describe(self, epochs: int, *, best: bool, criterion: Criterion = "accuracy") -> str:
+        """The row as the one line an epoch gets on the screen, with the figure that epochs are chosen by."""
         train = self.train
+        shown = criterion in ("accuracy", "loss")
+        more = "" if shown else f" {written(criterion, self.value(criterion))}"
+        val = f"  val loss {self.val_loss:.3f} acc {self.val_accuracy:6.1%}{more}" if self.validated else ""
         return (
             f"epoch {self.epoch:>{len(str(epochs))}}/{epochs}  train loss {train.loss:.3f} acc {train.accuracy:6.1%}"
-            f"  val loss {self.val_loss:.3f} acc {self.val_accuracy:6.1%}"
-            f"  {train.images / train.seconds:,.0f} images/s{'  * best' if best else ''}"
+            f"{val}  {train.images / train.seconds:,.0f} images/s{'  * best' if best and self.validated else ''}"
         )
 
 
@@ -85,11 +135,18 @@ def make_out(out: Path) -> None:
 
 
 def create_run(
-    settings: TrainSettings, card: ModelCard, splits: Splits, *, data_root: Path, places: Sequence[Path]
+    settings: TrainSettings,
+    card: ModelCard,
+    splits: Splits,
+    *,
+    data_root: Path,
+    places: Sequence[Path],
+    more: Mapping[str, Any] | None = None,
 ) -> Run:
     """A new run folder with config.json and split.csv in it; a folder that exists is never used again.
 
-    The samples of `splits` lie below `data_root`; `places` are the folders and manifests that name them.
+    The samples of `splits` lie below `data_root`; `places` are the folders and manifests that name them. `more` is what
+    config.json holds beside what every run's does.
 
     Raises:
         OutputError: it cannot be made.
@@ -105,6 +162,21 @@ def create_run(
             f"cannot make a run folder in {settings.out}: {error.strerror}",
             "choose another folder with `out`",
         ) from error
+    begin_run(run, settings, card, splits, data_root=data_root, places=places, more=more)
+    return run
+
+
+def begin_run(
+    run: Run,
+    settings: TrainSettings,
+    card: ModelCard,
+    splits: Splits,
+    *,
+    data_root: Path,
+    places: Sequence[Path],
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Write split.csv and config.json into the folder of a run, which is there. Raises OutputError."""
     write_split(run.split, splits, card.labels)
     config = {
         "created": card.created,
@@ -115,9 +187,9 @@ def create_run(
         "data_sources": [str(place.absolute()) for place in places],
         "card": card.to_json(),
         "git_revision": git_revision(),
+        **(more or {}),
     }
     write_json(run.config, config)
-    return run
 
 
 def plain_settings(settings: TrainSettings) -> dict[str, Any]:

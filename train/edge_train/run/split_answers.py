@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,11 +11,20 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from edge_runtime import Accuracy, Metrics, Sample, measure
+from edge_runtime import (
+    Accuracy,
+    Metrics,
+    Sample,
+    auroc,
+    brier_score,
+    expected_calibration_error,
+    log_loss,
+    measure,
+)
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
 from edge_train.settings import Precision
-from edge_train.strategy.calibration import fit_temperature
+from edge_train.strategy.calibration import cross_fitted_temperatures, fit_temperature
 from edge_train.strategy.mixed_precision import autocast
 
 
@@ -37,19 +46,56 @@ class SplitAnswers:
         """Top-1 accuracy."""
         return Accuracy.of(self.labels, self.logits)
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean accuracy of the classes that have images."""
+        right = self.logits.argmax(axis=1) == self.labels
+        return float(np.mean([right[self.labels == label].mean() for label in np.unique(self.labels)]))
+
+    @property
+    def auroc(self) -> float | None:
+        """The mean AUROC of the classes, one against rest; None where all images are of one class."""
+        scores = np.ascontiguousarray(self.probabilities(1.0).T)
+        areas = [area for label, row in enumerate(scores) if (area := auroc(self.labels == label, row)) is not None]
+        return sum(areas) / len(areas) if areas else None
+
     def fit_temperature(self) -> float:
         """The temperature that makes these probabilities mean what they say."""
         return fit_temperature(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
 
-    def probabilities(self, temperature: float) -> NDArray[np.float32]:
-        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0."""
+    def probabilities(self, temperature: float | NDArray[np.float64]) -> NDArray[np.float32]:
+        """softmax(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0.
+
+        The temperature may be one for each image, `[N, 1]`.
+        """
         scaled = np.nan_to_num(self.logits.astype(np.float64), posinf=1e30, neginf=-1e30) / temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
-    def measure(self, names: tuple[str, ...], temperature: float) -> Metrics:
-        """All figures of merit at that temperature; `names` are the classes'."""
-        return measure(names, self.labels, self.probabilities(temperature))
+    def cross_fitted(self) -> tuple[NDArray[np.float32], int]:
+        """The probabilities at temperatures that were fitted without the image's own part, and how many parts."""
+        temperatures, parts = cross_fitted_temperatures(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
+        return self.probabilities(temperatures.numpy()[:, np.newaxis]), parts
+
+    def measure(
+        self, names: tuple[str, ...], temperature: float, *, judged: tuple[NDArray[np.float32], int] | None = None
+    ) -> Metrics:
+        """All figures of merit at that temperature; `names` are the classes'.
+
+        Where it was fitted on these very images, those that judge the probabilities are to be of `judged`, which
+        `cross_fitted` gives.
+        """
+        found = measure(names, self.labels, self.probabilities(temperature))
+        if judged is None:
+            return found
+        probabilities, parts = judged
+        return replace(
+            found,
+            calibration_error=expected_calibration_error(self.labels, probabilities),
+            log_loss=log_loss(self.labels, probabilities),
+            brier=brier_score(self.labels, probabilities),
+            calibration_folds=parts,
+        )
 
 
 def answer_split(

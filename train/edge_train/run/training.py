@@ -6,21 +6,23 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from edge_runtime import Progress, Run, Silence, require_extra
+from edge_runtime import Progress, Run, Silence, UsageError, require_extra
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.epochs import fit
 from edge_train.run.finish import TrainResult, finish
+from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
 from edge_train.run.run_folder import create_run
-from edge_train.run.step import is_out_of_memory, out_of_memory
 from edge_train.settings import TrainSettings
+from edge_train.several_runs.cross_validating import cross_validate, cross_validate_again
 
 
 @borrowed_torch()
 def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:
     """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
 
+    With `folds` that is the run which trained on everything, the folds' being inside its folder.
     Under torchrun each process calls it; they train together, and the first one writes. Torch's threads and random
     numbers are the caller's again when it returns; `edge_runtime.prepare_process` makes it as fast as the command.
 
@@ -35,6 +37,8 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
     # The report is drawn at the end of what may take hours.
     require_extra("train")
     progress = progress or Silence()
+    if settings.folds is not None:
+        return cross_validate(settings, progress, started)
     job = prepare(settings, progress)
     made = None
     if job.world.leads:
@@ -52,12 +56,19 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
     that ended before its first epoch was kept begins again.
 
     Raises:
+        UsageError: it is a fold of a cross-validation, which is resumed as a whole.
         CheckpointError: its last.pt or, before the first epoch, its config.json is damaged.
         DataError: the run's images are gone or changed.
     """
     started = time.perf_counter()
     require_extra("train")
     progress = progress or Silence()
+    config = run.read_config()
+    if "fold" in config:
+        whole = run.path.parent
+        raise UsageError(f"{run.path} is a fold of {whole}", f"resume them together: edge train --resume {whole}")
+    if config.get("settings", {}).get("folds") is not None:
+        return cross_validate_again(run, progress, started)
     # metrics.csv is written last: where it is, last.pt was there, too.
     if not run.last.is_file() and not run.metrics.is_file():
         job = prepare_afresh(run, progress)
@@ -69,14 +80,5 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
 
 
 def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:
-    try:
+    with interruptible(run, job.progress, kept=run.last.is_file):
         return finish(job, run, fit(job, run, saved), started)
-    except KeyboardInterrupt:
-        job.progress.end()
-        if run.last.is_file():
-            job.progress.say(f"{run.path} keeps its epochs; go on with edge train --resume {run.path}")
-        raise
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory() from error

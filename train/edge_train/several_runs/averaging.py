@@ -1,7 +1,7 @@
 """Weights of several runs of one backbone averaged into one network: a model soup (Wortsman et al. 2022).
 
-The greedy soup (their recipe 1): runs in the order of their validation accuracy, each kept only if the average
-with it validates better. The network that comes out costs what one of them does.
+The greedy soup (their recipe 1): runs in the order of how they validate, each kept only if the average with it
+validates better. The network that comes out costs what one of them does.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from edge_runtime import (
     Sample,
     Silence,
     UsageError,
+    headline,
     usable_cores,
     write_json,
 )
@@ -46,10 +47,12 @@ from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_chec
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches, training_batches
 from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
+from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import choose_device, git_revision, now, versions
-from edge_train.settings import TrainSettings
+from edge_train.settings import Criterion, TrainSettings
 
 STRATEGY = "average"
 BATCH_SIZE = 64
@@ -59,24 +62,30 @@ STATISTICS = (".running_mean", ".running_var")
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How a network validates: its accuracy, and mean cross-entropy; none right and infinity where it is no number."""
+    """How a network validates: its accuracy, and mean cross-entropy; none right and infinity where it is no number.
+
+    `value` is the figure that networks are chosen by, `criterion`, None where there is none.
+    """
 
     accuracy: Accuracy
     loss: float
+    value: float | None
+    criterion: Criterion = "accuracy"
 
     @property
-    def rank(self) -> tuple[int, float]:
-        """Greater for the better: more right, or as many at a lower loss."""
-        return self.accuracy.correct, -self.loss
+    def rank(self) -> tuple[float, float]:
+        """Greater for the better: a better figure, or the same at a lower loss."""
+        return rank(self.criterion, self.value, self.loss)
 
     def describe(self) -> str:
         """The score on one line."""
-        return f"{self.accuracy.share:.1%} ({self.accuracy.correct} of {self.accuracy.n}, loss {self.loss:.3f})"
+        more = "" if self.criterion in ("accuracy", "loss") else f"{written(self.criterion, self.value)}, "
+        return f"{self.accuracy.share:.1%} ({more}{self.accuracy.correct} of {self.accuracy.n}, loss {self.loss:.3f})"
 
     def to_json(self) -> dict[str, Any]:
         """The score as plain data; JSON has no infinity."""
         loss = self.loss if math.isfinite(self.loss) else None
-        return {"accuracy": self.accuracy.share, "n": self.accuracy.n, "loss": loss}
+        return {"accuracy": self.accuracy.share, "n": self.accuracy.n, "loss": loss, "value": self.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +122,9 @@ def average(
 ) -> AverageResult:
     """Average the best checkpoints of `runs`, and leave a run folder below `out` if that validates better than each.
 
-    Which runs are kept is chosen on the validation images, so the new run's validation accuracy flatters it a
-    little; its test accuracy does not. Its config.json has the settings of the best run, and the steps as `average`.
+    Which runs are kept is chosen on the validation images, by the figure that the first one's `best_by` says, so the
+    new run's validation accuracy flatters it a little; its test accuracy does not. Its config.json has the settings of
+    the best run, and the steps as `average`.
 
     Raises:
         UsageError: fewer than two runs, one without best.pt, or runs that do not go together (exit 2).
@@ -132,8 +142,11 @@ def average(
     root, places = _find_images(runs, first.card)
     check_out(out, places)
     store = ImageStore(root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
-    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress)
+    criterion, why = choose_criterion(_settings(runs[0], out).best_by, splits.train, splits.val)
+    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion)
     progress.say(f"averaging {len(runs)} runs of {first.card.backbone}: {len(splits.val)} validation images of {root}")
+    if why:
+        progress.say(why)
     steps, soup = _cook(runs, judge)
     if soup.count == 1:
         raise _no_better(steps)
@@ -144,6 +157,7 @@ def average(
     # No epoch made these weights.
     save_checkpoint(run.best, Checkpoint(card, judge.network.state_dict(), 0, {}))
     summary = _summary(run, card, metrics, steps, judge.network)
+    note_threshold(summary, card)
     summary["seconds"] = time.perf_counter() - started
     finish_run(run, summary)
     return AverageResult(run, card, summary, steps)
@@ -186,6 +200,7 @@ class _Judge:
     store: ImageStore
     splits: Splits
     progress: Progress
+    criterion: Criterion
 
     def load(self, soup: _Soup) -> None:
         """Put the average of a soup into the network; a single run stays as it was trained."""
@@ -201,8 +216,8 @@ class _Judge:
         self.load(soup)
         found = self.answers(self.splits.val, task)
         if not math.isfinite(loss := found.loss):
-            return Score(Accuracy(0, len(found.labels)), math.inf)
-        return Score(found.accuracy, loss)
+            return Score(Accuracy(0, len(found.labels)), math.inf, None, self.criterion)
+        return Score(found.accuracy, loss, value_of(self.criterion, found), self.criterion)
 
     def answers(self, samples: Sequence[Sample], task: str) -> SplitAnswers:
         """What the network answers on `samples`, as the runtime would show them to it."""
@@ -337,7 +352,10 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
     parts = (("val", judge.splits.val), ("test", judge.splits.test))
     answers = {name: judge.answers(samples, f"measuring {name}") for name, samples in parts if samples}
     temperature = answers["val"].fit_temperature()
-    metrics = {name: found.measure(best.labels, temperature) for name, found in answers.items()}
+    metrics = {
+        name: found.measure(best.labels, temperature, judged=found.cross_fitted() if name == "val" else None)
+        for name, found in answers.items()
+    }
     card = replace(
         best,
         strategy=STRATEGY,
@@ -347,6 +365,8 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
         versions=versions(),
         created=now(),
     )
+    if (point := best.operating_point) is not None:
+        card = with_threshold(card, point.positive, point.min_sensitivity, answers)
     return card, metrics
 
 
@@ -366,8 +386,10 @@ def _summary(
         "strategy": card.strategy,
         "backbone": card.backbone,
         "best_epoch": 0,
+        "best_by": steps[0].alone.criterion,
         "epochs": 0,
         "temperature": card.temperature,
+        "headline": headline(metrics),
         "metrics": {name: found.to_json() for name, found in metrics.items()},
         "parameters": sum(p.numel() for p in network.parameters()),
         "parameters_trained": 0,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from edge_train.network.weights import parse_weights
 from edge_train.run.finish import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
-from edge_train.settings import STRATEGIES, Strategy, TrainSettings, find_strategy
+from edge_train.settings import STRATEGIES, Criterion, Strategy, TrainSettings, find_strategy
 from edge_train.several_runs.comparison import Comparison, StrategyRow, choose_best
 from edge_train.several_runs.comparison_pictures import (
     SHOWN,
@@ -59,6 +59,8 @@ def compare(
         EdgeError: no strategy could be trained, or the images changed between two runs.
     """
     progress = progress or Silence()
+    if settings.folds is not None:
+        raise UsageError("strategies are compared on one split, not on `folds`", "drop `folds`, or name one strategy")
     wanted = tuple(dict.fromkeys(find_strategy(name) for name in strategies))
     if not wanted:
         raise UsageError("no strategy is named to compare", f"there are {', '.join(STRATEGIES)}")
@@ -150,7 +152,17 @@ def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
         parameters=summary["parameters"],
         parameters_share=summary["parameters_trained"] / summary["parameters"],
         best_epoch=summary["best_epoch"],
+        best_by=summary["best_by"],
+        val_value=_value(summary["best_by"], val),
     )
+
+
+def _value(criterion: Criterion, figures: Mapping[str, Any]) -> float | None:
+    """The figure of a split that strategies are chosen by, greater for the better."""
+    if criterion == "loss":
+        return -float(figures["log_loss"])
+    value: float | None = figures[criterion.replace("-", "_")]
+    return value
 
 
 def _make_folder(out: Path, data: str, backbone: str) -> Path:

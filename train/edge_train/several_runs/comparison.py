@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from edge_runtime import Accuracy, Run
-from edge_train.settings import Strategy
+from edge_train.run.criterion import written
+from edge_train.settings import Criterion, Strategy
 
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
 HALF_POINT: Final = 0.005
@@ -21,6 +23,7 @@ class StrategyRow:
     `train_accuracy` is that of the best epoch, over its augmented images, taken while the weights still moved: it
     may lie below validation accuracy. `val_interval` and `test_interval` are 95 % Wilson intervals; the test ones
     are None where the data has no test split. `seconds` is the whole run, from reading the images to the report.
+    `best_by` is what epochs and strategies are chosen by, and `val_value` that figure, a loss with its sign turned.
     `parameters_share` is `parameters_trained` / `parameters`. `reason` says why a strategy was not trained, or not
     to the end.
     """
@@ -39,6 +42,8 @@ class StrategyRow:
     parameters: int | None = None
     parameters_share: float | None = None
     best_epoch: int | None = None
+    best_by: Criterion = "accuracy"
+    val_value: float | None = None
     reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -75,6 +80,7 @@ class Comparison:
 def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
     """The strategy to export and why: the highest validation accuracy, by which test accuracy stays unspent.
 
+    Where the epochs were chosen by another figure, the strategy is, too, and the intervals have no say.
     Where 95 % intervals overlap, the validation images cannot tell two strategies apart; of those that overlap
     with the highest and lie within half a point of it, the one that trained the fewest parameters is taken.
 
@@ -84,6 +90,8 @@ def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
     ranked = sorted((row for row in rows if row.run), key=lambda row: -_val(row))
     if not ranked:
         raise ValueError("no strategy was trained")
+    if ranked[0].best_by != "accuracy":
+        return _choose_by_another(ranked)
     top = ranked[0]
     right = f"{top.strategy} has {_percent(_val(top))} of {top.val_n:,} validation images right"
     unspent = " Test accuracy had no part in the choice." if top.test_accuracy is not None else ""
@@ -100,6 +108,22 @@ def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
     close = [top, *(row for row in alike if _val(top) - _val(row) <= HALF_POINT + 1e-9)]
     best = min(close, key=lambda row: (row.parameters_trained, -_val(row), row.strategy == "scratch"))
     return best.strategy, f"{text} {_why_of_close(best, close)}{unspent}"
+
+
+def _choose_by_another(rows: Sequence[StrategyRow]) -> tuple[Strategy, str]:
+    """By the figure that the epochs were chosen by; of equals the one that trained the fewest parameters."""
+    criterion = rows[0].best_by
+    best = min(rows, key=lambda row: (-_value(row), row.parameters_trained))
+    sign = -1 if criterion == "loss" else 1
+    shown = {row.strategy: written(criterion, sign * _value(row)) for row in rows if row.val_value is not None}
+    others = ", ".join(f"{strategy} {text}" for strategy, text in shown.items() if strategy != best.strategy)
+    against = f" ({others})" if others else "; no other strategy was trained"
+    unspent = " Test accuracy had no part in the choice." if best.test_accuracy is not None else ""
+    return best.strategy, f"{best.strategy} has the best validation {shown.get(best.strategy, '–')}{against}.{unspent}"
+
+
+def _value(row: StrategyRow) -> float:
+    return -math.inf if row.val_value is None else row.val_value
 
 
 def _why_of_close(best: StrategyRow, close: Sequence[StrategyRow]) -> str:

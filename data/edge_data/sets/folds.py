@@ -1,0 +1,97 @@
+"""Folds for cross-validation: each picture is held out once, groups stay whole, every class is spread evenly.
+
+Groups go one by one, the largest first, to the fold where the shares of the classes stay nearest to each other, as in
+scikit-learn's StratifiedGroupKFold; those of one size in an order that a hash of the seed and their names gives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from edge_data.sets.group_by import AUTO, NONE
+from edge_data.sets.groups import group_pictures
+from edge_data.sets.sides import order_hash
+from edge_data.sets.splits import Splits, pool
+from edge_runtime import ClassFolders, Progress, Sample, UsageError
+
+
+def pool_data(
+    folders: ClassFolders,
+    *,
+    seed: int,
+    limit: int | None = None,
+    group_by: str = AUTO,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> Splits:
+    """All images but a test split that the folder brings, as `train`, with the groups that stay in one fold.
+
+    Raises what `pool` and `group_pictures` raise.
+    """
+    samples = [sample for name in ("all", "train", "val") for sample in folders.splits.get(name, ())]
+    groups: Mapping[str, str] = {}
+    if group_by != NONE:
+        names = group_pictures(folders, samples, group_by, progress=progress, threads=threads)
+        groups = {sample.path: name for sample, name in zip(samples, names, strict=True)}
+    return pool(folders, seed=seed, limit=limit, groups=groups)
+
+
+def assign_folds(
+    samples: Sequence[Sample],
+    names: Mapping[str, str],
+    folds: int,
+    *,
+    seed: int,
+    labels: Sequence[str] | None = None,
+) -> tuple[int, ...]:
+    """The fold of each of `samples`, 0 to `folds` - 1: the same for the same samples, names and seed.
+
+    `names` maps paths to groups, and a picture that it lacks stands alone; `labels` name the classes in errors.
+
+    Raises:
+        UsageError: fewer than two folds, or more than a class has groups.
+    """
+    if folds < 2:
+        raise UsageError(f"`folds` {folds}: at least 2 are needed", "give 5 or 10")
+    groups: dict[str, list[int]] = {}
+    for place, sample in enumerate(samples):
+        groups.setdefault(names.get(sample.path, sample.path), []).append(place)
+    sizes = {name: Counter(samples[place].label for place in places) for name, places in groups.items()}
+    totals = Counter(sample.label for sample in samples)
+    _check_enough(sizes, totals, folds, labels)
+    have = [dict.fromkeys(totals, 0) for _ in range(folds)]
+    full = [0] * folds
+    where = [0] * len(samples)
+    for name in sorted(groups, key=lambda name: (-len(groups[name]), order_hash(seed, "fold", name))):
+        size = sizes[name]
+
+        # The growth of the sum of the squared shares, which is least where they are most alike.
+        def unevenness(fold: int, size: Counter[int] = size) -> tuple[float, int, int]:
+            grown = sum(more * (2 * have[fold][label] + more) / totals[label] ** 2 for label, more in size.items())
+            return grown, full[fold], fold
+
+        fold = min(range(folds), key=unevenness)
+        for label, more in size.items():
+            have[fold][label] += more
+        full[fold] += len(groups[name])
+        for place in groups[name]:
+            where[place] = fold
+    return tuple(where)
+
+
+def _check_enough(
+    sizes: Mapping[str, Mapping[int, int]], totals: Mapping[int, int], folds: int, labels: Sequence[str] | None
+) -> None:
+    """Refuse folds that would lack a class: a model never trained on it, or one that it is not measured on."""
+    several = Counter(label for size in sizes.values() for label in size)
+    for label in sorted(totals):
+        if several[label] < folds:
+            name = labels[label] if labels is not None else str(label)
+            few = several[label] < 2
+            groups = "one group" if few else f"{several[label]} groups"
+            count = f"{totals[label]} images" + (f" in {groups}" if several[label] < totals[label] else "")
+            raise UsageError(
+                f"`folds` {folds} is more than class {name!r} can be cut into: it has {count}",
+                "add images of it" if few else f"give `folds` {several[label]} at most, or add images of it",
+            )

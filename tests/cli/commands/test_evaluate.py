@@ -1,0 +1,37 @@
+"""edge evaluate: the figures of an exported file on folders of labelled images, for people and programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tiny_model import write_tiny_model
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two red pictures of a, one green and one blue of b, none of c."""
+    folder = tmp_path / "photos"
+    for name, colour in (("a/1", "red"), ("a/2", "red"), ("b/1", "lime"), ("b/2", "blue")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), colour).save(folder / f"{name}.png")
+    return folder
+
+
+def test_all_figures_are_said_and_given(edge: Any, photos: Path, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model.onnx")
+    words = ("evaluate", "--model", "model.onnx", "--data", photos)
+    done = edge(*words)
+    assert done.returncode == 0, done.stderr
+    assert "all accuracy 75.00% (3 of 4;" in done.stdout and "balanced accuracy 0.750, macro F1 0.556" in done.stdout
+    assert "no image of c" in done.stdout
+    found = json.loads(edge(*words, "--json").stdout)
+    assert (found["balanced_accuracy"], found["absent"]) == (0.75, ["c"])
+    assert {"auroc", "average_precision", "log_loss", "brier", "macro_f1"} < found.keys()
+    a, b, c = found["per_class"]
+    assert (a["recall"], a["specificity"], a["auroc"], c["recall"]) == (1, 1, 1, None)
+    assert b["recall_interval_95"] == pytest.approx([0.0945, 0.9055], abs=1e-3) and c["specificity"] == 0.75
