@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from edge_data.sets.image_store import ImageStore, default_cache_bytes
     from edge_data.sets.leaks import find_leaks
     from edge_data.sets.looks import LookBook
+    from edge_data.sets.manifest_lines import list_images
     from edge_data.sets.picture_size import input_size, typical_short_side_px
     from edge_data.sets.run_data import run_places, scan_as_trained
     from edge_data.sets.shapes import draw_shapes, shapes_folder

@@ -1,0 +1,65 @@
+"""The manifest of a data set: what its folders say of each image, as a table that a spreadsheet opens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_runtime import ClassFolders, DataError, quoted_text
+
+
+def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> Iterator[str]:
+    """The lines of a manifest, `path,label` and, where there are any, `split` and `group`.
+
+    Paths are relative to `base`. What a spreadsheet would compute has a quote before it, which `scan` takes away again.
+
+    Raises:
+        DataError: a path or a label that a manifest cannot hold.
+    """
+    before = _way(folders.root, base)
+    # Where `base` lies below the root, no way up is needed for what lies below it, too; "/" begins no path.
+    inside = _way(base, folders.root) if before.startswith(os.pardir) else ""
+    inside = "/" if not inside or inside.startswith(os.pardir) else inside
+    split, groups = "all" not in folders.splits, folders.groups
+    _require_text(folders)
+    yield _line(["path", "label", *(["split"] if split else []), *(["group"] if groups else [])], delimiter)
+    for name, samples in folders.splits.items():
+        for sample in samples:
+            cells = [
+                sample.path[len(inside) :] if sample.path.startswith(inside) else before + sample.path,
+                folders.labels[sample.label],
+            ]
+            cells += [name] if split else []
+            cells += [groups.get(sample.path, "")] if groups else []
+            yield _line([quoted_text(cell) for cell in cells], delimiter)
+
+
+def _line(cells: list[str], delimiter: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _way(root: Path, base: Path) -> str:
+    """What stands before each path: the way from `base` to `root`."""
+    try:
+        way = os.path.relpath(root, base)
+        if way.startswith(os.pardir):
+            # From a linked folder, the one above is that of the link's target.
+            way = os.path.relpath(root.resolve(), base.resolve())
+    except ValueError:  # another drive
+        way = str(root.absolute())
+    return "" if way == os.curdir else f"{Path(way).as_posix().rstrip('/')}/"
+
+
+def _require_text(folders: ClassFolders) -> None:
+    paths = [sample.path for samples in folders.splits.values() for sample in samples]
+    broken = [path for path in paths if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path)]
+    if broken:
+        raise DataError(f"{len(broken):,} names are not valid UTF-8, {broken[0]!r} for one", "rename the files")
+    outer = [label for label in folders.labels if label != label.strip()]
+    if outer:
+        raise DataError(f"the class {outer[0]!r} begins or ends with a space", "rename its folder")
