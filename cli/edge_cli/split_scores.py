@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edge_runtime import CROSS_VALIDATED, headline
-
 MOST_CLASSES = 20
 _FIGURES = {
     "balanced_accuracy": "balanced accuracy",
@@ -66,11 +64,15 @@ def _print_folds(cross: Mapping[str, Any]) -> None:
 
 def headline_text(metrics: Mapping[str, Any]) -> str:
     """The accuracy to quote, of the split that nothing was chosen on where there is one; "" where none is known."""
+    from edge_runtime import headline
+
     return accuracy_text(headline(metrics), metrics)
 
 
 def accuracy_text(split: str, metrics: Mapping[str, Any]) -> str:
     """The accuracy of a split on one phrase; "" where it is not known."""
+    from edge_runtime import CROSS_VALIDATED
+
     figures = metrics.get(split, {})
     accuracy, n = figures.get("accuracy"), figures.get("n")
     if not isinstance(accuracy, int | float) or not isinstance(n, int):

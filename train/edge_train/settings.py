@@ -44,8 +44,7 @@ class TrainSettings:
     data: Annotated[
         str | tuple[str, ...],
         Setting(
-            "Folder of class folders, or of train/ val/ (test/); a list of labelled images, CSV or Parquet; or shapes, "
-            "cifar10. Several are one set.",
+            "Class folders, train/ val/ (test/), or a list of labelled images; shapes; cifar10. Several are one.",
             "DIR|FILE",
             shown_default="shapes",
         ),

@@ -14,7 +14,7 @@ from edge_cli.flags import Options, flag, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
 from edge_cli.split_scores import accuracy_text
 from edge_export import FORMATS, ExportFormat, ExportSettings
-from edge_runtime import CROSS_VALIDATED, UsageError
+from edge_runtime import UsageError
 
 if TYPE_CHECKING:
     from edge_export import Exported
@@ -86,6 +86,8 @@ def export(
 
 
 def _print(done: list[Exported]) -> None:
+    from edge_runtime import CROSS_VALIDATED
+
     for item in done:
         if item.table:
             print(item.table)
