@@ -1,6 +1,6 @@
 """Pictures damaged at random, each known by its number, and a run that feeds them to the runtime one after another.
 
-    python tests/mutated_images.py [--first 0] [--count 20000] [--journal FILE]
+    python tests/mutated_images.py [--first 0] [--count 20000] [--journal FILE] [--only avif]
 
 It prints one JSON object: how many were decoded and refused, the slowest in seconds, the peak of memory. It ends with
 1 at the first file that raises anything but an ImageError of one line, and is killed with a traceback by a file that
@@ -21,13 +21,15 @@ import traceback
 import warnings
 import zlib
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from edge_runtime import ImageError, Preprocessing, decode
+from edge_runtime.images.profiles import rgb_profile
 
 __all__ = ["HANG_S", "mutated", "seeds"]
 
@@ -69,6 +71,11 @@ def seeds() -> dict[str, bytes]:
         "jpeg-grey": encoded(grey, "JPEG"),
         "mpo": encoded(image, "MPO", save_all=True, append_images=[other]),
     }
+    wide_colours = rgb_profile(((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), (0.3127, 0.329)))
+    profiled = {
+        "profile-jpeg": encoded(image, "JPEG", icc_profile=wide_colours),
+        "profile-tiff": encoded(clear, "TIFF", icc_profile=wide_colours),
+    }
     pngs = {
         "png": encoded(image, "PNG", exif=turned),
         "png-alpha": encoded(clear, "PNG"),
@@ -101,7 +108,34 @@ def seeds() -> dict[str, bytes]:
         "tiff-float": encoded(grey.convert("F"), "TIFF"),
         "tiff-cmyk": encoded(image.convert("CMYK"), "TIFF"),
     }
-    return {**jpegs, **pngs, **others, **tiffs}
+    return {**jpegs, **profiled, **pngs, **others, **tiffs, **_coded(image, clear, grey, turned)}
+
+
+def _coded(image: Image.Image, clear: Image.Image, grey: Image.Image, turned: Image.Exif) -> dict[str, bytes]:
+    """AVIF and HEIC, where this build of Pillow and this machine have them."""
+    files: dict[str, bytes] = {}
+    if features.check("avif"):
+        files |= {
+            "avif": encoded(image, "AVIF", exif=turned.tobytes(), speed=10),
+            "avif-alpha": encoded(clear, "AVIF", speed=10, subsampling="4:4:4"),
+            "avif-grey": encoded(grey, "AVIF", speed=10),
+            "avif-moving": encoded(image, "AVIF", speed=10, save_all=True, append_images=[grey]),
+        }
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        wide = np.asarray(image).astype(np.uint16) * 257
+        for name, pixels in {"heic": image, "heic-alpha": clear, "heic-grey": grey, "heic-10": image}.items():
+            buffer = io.BytesIO()
+            if name == "heic-10":
+                pillow_heif.encode("RGB;16", image.size, wide.tobytes(), buffer)
+            else:
+                pillow_heif.from_pillow(pixels).save(buffer, exif=turned.tobytes())
+            files[name] = buffer.getvalue()
+        tiles = io.BytesIO()
+        pillow_heif.from_pillow(image.resize((100, 90))).save(tiles, tile_size=64)
+        files["heic-tiles"] = tiles.getvalue()
+    return files
 
 
 def _bmp_of_runs() -> bytes:
@@ -111,10 +145,13 @@ def _bmp_of_runs() -> bytes:
     return struct.pack("<2sIHHI", b"BM", 1078 + len(rows), 0, 0, 1078) + header + palette + rows
 
 
-def mutated(number: int) -> bytes:
-    """Damaged file number `number`: the same bytes whenever it is asked for, with the same Pillow."""
+def mutated(number: int, only: str = "") -> bytes:
+    """Damaged file number `number`: the same bytes whenever it is asked for, with the same Pillow and pillow-heif.
+
+    `only` keeps to the formats whose names begin so.
+    """
     dice = random.Random(number)
-    names = sorted(seeds())
+    names = sorted(name for name in seeds() if name.startswith(only))
     data = bytearray(seeds()[dice.choice(names)])
     other = seeds()[dice.choice(names)]
     for _ in range(dice.choice((1, 1, 2, 3, 5, 12))):
@@ -183,13 +220,13 @@ def feed(data: bytes, number: int) -> bool:
     return True
 
 
-def run(first: int, count: int, journal: Path | None) -> dict[str, float]:
+def run(first: int, count: int, journal: Path | None, only: str = "") -> dict[str, float]:
     """Feed `count` files from number `first`; what came of them."""
     warnings.simplefilter("ignore")
     decoded, slowest_s, slowest = 0, 0.0, first
     with (journal or Path("/dev/null")).open("wb", buffering=0) as log:
         for number in range(first, first + count):
-            data = mutated(number)
+            data = mutated(number, only)
             log.seek(0)
             log.write(b"%-12d" % number)
             faulthandler.dump_traceback_later(WAIT_S, exit=True)
@@ -228,8 +265,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--journal", type=Path)
+    parser.add_argument("--only", default="", help="of the formats whose names begin so")
     given = parser.parse_args()
-    sys.stdout.write(json.dumps(run(given.first, given.count, given.journal)) + "\n")
+    sys.stdout.write(json.dumps(run(given.first, given.count, given.journal, given.only)) + "\n")
 
 
 if __name__ == "__main__":

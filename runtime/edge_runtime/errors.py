@@ -45,6 +45,7 @@ ImageProblem: TypeAlias = Literal[
     "unreadable",  # may not be read, or the disk fails
     "oversized",  # a file of more bytes than any picture has
     "not-an-image",  # empty, or of no format edge reads
+    "not-supported",  # of a format edge reads, but a package that does it is not installed
     "truncated",
     "damaged",
     "hostile",  # parts far beyond what any encoder writes

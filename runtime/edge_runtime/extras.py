@@ -7,13 +7,14 @@ from importlib.util import find_spec
 
 from edge_runtime.errors import MissingExtraError
 
-_TRAIN = ("torch", "torchvision", "matplotlib", "jinja2")
+_TRAIN = ("torch", "torchvision", "matplotlib", "jinja2", "pillow_heif")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "bench": ("matplotlib",),
     "parquet": ("pyarrow",),
-    "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client"),
+    "heic": ("pillow_heif",),
+    "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pillow_heif"),
 }
 
 

@@ -91,7 +91,7 @@ def test_the_onnx_file_is_what_the_format_promises(exported: Run) -> None:
         4 * p.numel() for p in load_checkpoint(exported.best).build().parameters()
     )
     card = json.loads({entry.key: entry.value for entry in model.metadata_props}["edge"])
-    assert card["format_version"] == 1
+    assert card["format_version"] == 2 and card["preprocessing"]["to_srgb"] is True
     assert card["labels"] == ["circle", "square", "triangle"]
     assert card["parity"]["images"] == 12 and card["parity"]["max_difference"] <= 1e-4
     assert card["parity"]["hostile_images"] == 5 and card["parity"]["top1_agreement"] == 1

@@ -132,8 +132,9 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
         (
             "preprocessing",
-            f"upright RGB, alpha on {list(steps.background)}; short side to {steps.resize_px} px "
-            f"({steps.interpolation}), centre crop {steps.width_px}×{steps.height_px}",
+            f"upright {'sRGB' if steps.to_srgb else 'RGB'}, alpha on {list(steps.background)}; "
+            f"short side to {steps.resize_px} px ({steps.interpolation}), "
+            f"centre crop {steps.width_px}×{steps.height_px}",
         ),
         ("temperature", f"{card.temperature:.3f}"),
     ]

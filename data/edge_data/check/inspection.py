@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
@@ -95,11 +96,20 @@ def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _header(data: bytes, picture: Image.Image) -> tuple[tuple[int, int], tuple[str, ...]]:
     """The full size in pixels, as stored, and the oddities; of a picture that decodes, so the size is no bomb's."""
     try:
-        # It was decoded: the plugin for it, the only one that is asked, is imported.
-        with Image.open(BytesIO(data), formats=[image_kind(data) or ""]) as header:
+        with _opened(data) as header:
             return header.size, tuple(_oddities(header))
     except Exception:  # Pillow raises whatever comes on headers that decoding gets along without
         return picture.size, ()
+
+
+def _opened(data: bytes) -> Image.Image:
+    # It was decoded: the plugin for it, the only one that is asked, is imported.
+    kind = image_kind(data) or ""
+    if kind != "HEIC":
+        return Image.open(BytesIO(data), formats=[kind])
+    # HEIC's is not registered with Pillow for the whole process.
+    header: Image.Image = import_module("pillow_heif").HeifImageFile(BytesIO(data))
+    return header
 
 
 def _oddities(header: Image.Image) -> Iterator[str]:

@@ -37,7 +37,7 @@ from edge_runtime.files.walk import is_folder, is_ignored, is_image, unreadable,
 
 _LAYOUT = (
     "expected DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or DIR/CLASS/*.jpg to have it split; "
-    "images are jpg, jpeg, png, webp, bmp, tif, tiff or gif"
+    "images are jpg, jpeg, png, webp, heic, heif, avif, bmp, tif, tiff or gif"
 )
 _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"})
 
@@ -228,7 +228,7 @@ def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
             instead = f", only files such as {others[0]!r}" if others else ""
             raise DataError(
                 f"the class folder {root / found.prefix / name} has no images{instead}",
-                "add images or remove the folder; images are jpg, jpeg, png, webp, bmp, tif, tiff or gif",
+                "add images or remove the folder; images are jpg, jpeg, png, webp, heic, avif, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
         only = root / found.prefix / next(iter(found.classes))

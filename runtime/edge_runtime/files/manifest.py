@@ -99,12 +99,14 @@ def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
     faults = Faults(path)
     table = open_manifest(path, faults, group_column)
     images: list[_Image] = []
-    unlabelled: list[int] = []
+    unlabelled, first_unlabelled = 0, 0
     lines: dict[str, int] = {}
     base = os.path.abspath(path.parent)  # noqa: PTH100 (a link's target is another folder)
     for row in table.rows:
         if not row.label and row.path.strip():
-            unlabelled.append(row.line)
+            # Counted alone: a list may be of a million pictures that nobody has labelled yet.
+            unlabelled += 1
+            first_unlabelled = first_unlabelled or row.line
         elif (image := _image(row, base, faults)) is not None:
             if (first := lines.setdefault(image.path, row.line)) != row.line:
                 faults.add(row.line, f"{row.path!r} stands in {faults.unit} {first}, too")
@@ -116,9 +118,11 @@ def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
     faults.check()
     images = [image if image.split else image._replace(split="all") for image in images]
     if not images:
-        text = f"none of its {len(unlabelled):,} rows has a label" if unlabelled else "it names no image"
+        text = f"none of its {unlabelled:,} rows has a label" if unlabelled else "it names no image"
         raise DataError(f"{path}: {text}", HINT)
-    return FoundManifest(path, images, _notes(path, faults.unit, images, unlabelled), table.group_column)
+    return FoundManifest(
+        path, images, _notes(path, images, unlabelled, f"{faults.unit} {first_unlabelled}"), table.group_column
+    )
 
 
 def find_pictures(path: Path) -> list[Path]:
@@ -215,11 +219,11 @@ def _split(images: Sequence[_Image], paths: Sequence[str], numbers: Mapping[str,
     }
 
 
-def _notes(path: Path, unit: str, images: Sequence[_Image], unlabelled: Sequence[int]) -> list[FolderNote]:
+def _notes(path: Path, images: Sequence[_Image], unlabelled: int, first: str) -> list[FolderNote]:
     notes = []
     if unlabelled:
-        rows = "1 row" if len(unlabelled) == 1 else f"{len(unlabelled):,} rows"
-        text = f"left out {rows} of {path} without a label, {unit} {unlabelled[0]} for one"
+        rows = "1 row" if unlabelled == 1 else f"{unlabelled:,} rows"
+        text = f"left out {rows} of {path} without a label, {first} for one"
         notes.append(FolderNote("no-label", "", text))
     spellings: dict[str, set[str]] = {}
     for label in {image.label for image in images}:

@@ -25,6 +25,7 @@ HINT = "a manifest is UTF-8 text with a header, path,label and perhaps split and
 _DELIMITERS = ",;\t"
 _LONGEST_LINE = 1 << 20
 _FAULTS_SHOWN, _MOST_FAULTS = 5, 1000
+_MOST_BLANK = 100_000
 _BATCH_ROWS = 4096
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -125,13 +126,17 @@ def _read(
     rows: Iterator[tuple[int, Sequence[str]]], places: Sequence[int | None], width: int, faults: Faults
 ) -> Iterator[ManifestRow]:
     path, label, split, group, named = places
+    blank = 0
     assert path is not None
     assert label is not None
     for line, row in rows:
-        if len(row) != width:
-            if any(row):
-                faults.add(line, f"{count_text(row, 'field')} instead of {width}")
-        elif any(row):
+        if not any(row):
+            blank += 1
+            if blank == _MOST_BLANK:
+                raise faults.stop(line, f"{blank:,} empty rows so far, which no list has")
+        elif len(row) != width:
+            faults.add(line, f"{count_text(row, 'field')} instead of {width}")
+        else:
             yield ManifestRow(
                 line,
                 row[path],

@@ -1,7 +1,8 @@
 """Any image a user has -> upright 8-bit RGB, or an `ImageError` that says what is wrong with which file.
 
-The formats are JPEG (and MPO), PNG, GIF, BMP, WebP and TIFF, told apart by their first bytes: suffixes lie, and letting
-Pillow guess would put its rarer plugins (EPS starts Ghostscript) within reach of hostile files.
+The formats are JPEG (and MPO), PNG, GIF, BMP, WebP, TIFF, AVIF and HEIC, told apart by their first bytes:
+suffixes lie, and letting Pillow guess would put its rarer plugins (EPS starts Ghostscript) within reach of hostile
+files.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from PIL import Image, ImageChops
+from PIL import Image
 
-from edge_runtime.errors import ImageError, ImageProblem, one_line
+from edge_runtime.errors import ImageError, ImageProblem, MissingExtraError, one_line
+from edge_runtime.extras import missing_package
 from edge_runtime.images.arrays import array_image
+from edge_runtime.images.boxes import read_coded_picture
+from edge_runtime.images.colour import converter_of
 from edge_runtime.images.kind import foreign_hint, image_kind
 from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
+from edge_runtime.images.modes import rgb_of
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
 from edge_runtime.machine.process import quiet_decoding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from numpy.typing import NDArray
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
@@ -37,7 +40,7 @@ _FILE_BYTES_PER_PIXEL = 4
 
 # Calling the plugin's class imports that plugin and nothing else; `Image.open` on bytes imports five (6 of 45 ms cold).
 # JPEG's class is also MPO's first picture, without parsing the index of the others.
-_PLUGINS = {name.upper(): name for name in ("Jpeg", "Png", "Gif", "Bmp", "WebP", "Tiff")}
+_PLUGINS = {name.upper(): name for name in ("Jpeg", "Png", "Gif", "Bmp", "WebP", "Tiff", "Avif")}
 _HEAD_BYTES = 512
 
 _ORIENTATION_TAG = 0x0112
@@ -50,13 +53,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
-_ALPHA_MODES = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
-# LAB is left out though some builds of Pillow convert it: it needs LittleCMS, which others lack, and a model must see
-# the same pixels on every machine.
-_PLAIN_MODES = frozenset({"RGB", "RGBX", "L", "1", "P", "CMYK", "YCbCr", "HSV"})
-# Larger pictures are converted in bands of so many, which costs their copies once per band and not for the whole.
-_BAND_PIXELS = 250_000
 
 
 def decode(
@@ -64,16 +60,19 @@ def decode(
     *,
     background: tuple[int, int, int] = (255, 255, 255),
     reduce_to_px: int | None = None,
+    to_srgb: bool = True,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> Image.Image:
     """A path, an encoded file's bytes, a PIL image or an array -> a new PIL image: RGB, upright, without metadata.
 
-    - The orientation in EXIF is applied; EXIF that cannot be read is ignored.
+    - The orientation in EXIF is applied, in AVIF and HEIC that of their own boxes; what cannot be read is ignored.
     - Transparency of every kind is composited on `background`; the colour hidden under it never shows.
-    - Wider samples are scaled to 8 bit, never clipped (the rule: `_scale_of`).
+    - Wider samples are scaled to 8 bit, never clipped (the rule: `modes`).
     - CMYK, YCbCr, HSV, palette, grey and 1-bit are converted; of an animation the first frame is taken, of a PIL image
       the frame it stands on. A PIL image is not modified.
+    - `to_srgb`: colours of another space are converted by the embedded profile (the rule: `colour`); without it a
+      profile is not looked at.
     - `reduce_to_px`: the short side in pixels that the caller will resize to. It lets large JPEGs be decoded at 1/2,
       1/4 or 1/8 of their size, never below twice that many pixels.
     - `name`: what an error calls the image; by default its path, or what kind of thing it is.
@@ -87,10 +86,12 @@ def decode(
         if isinstance(source, np.ndarray):
             source = array_image(source, name)
         if isinstance(source, Image.Image):
-            return _decode_image(source, name, background, max_pixels)
+            return _decode_image(source, name, background, to_srgb, max_pixels)
         max_bytes = _FILE_BYTES_PER_PIXEL * max(max_pixels, MAX_PIXELS)
         with _open(source, name, max_bytes) as file:
-            return _decode_file(file, name, background, reduce_to_px, max_pixels)
+            return _decode_file(
+                file, name, background, reduce_to_px=reduce_to_px, to_srgb=to_srgb, max_pixels=max_pixels
+            )
     except ImageError:
         raise
     # On a damaged file Pillow and the libraries below it raise whatever comes: OSError, SyntaxError, ValueError,
@@ -165,7 +166,13 @@ def _check_regular(status: os.stat_result, name: str, max_bytes: int) -> None:
 
 
 def _decode_file(
-    file: IO[bytes], name: str, background: tuple[int, int, int], reduce_to_px: int | None, max_pixels: int
+    file: IO[bytes],
+    name: str,
+    background: tuple[int, int, int],
+    *,
+    reduce_to_px: int | None,
+    to_srgb: bool,
+    max_pixels: int,
 ) -> Image.Image:
     head = file.read(_HEAD_BYTES)
     if not head:
@@ -180,20 +187,21 @@ def _decode_file(
     if frame:
         _check_pixels((frame.width, frame.height), name, max_pixels)
         check_scans(file, frame, name)
+    coded = read_coded_picture(file, kind, name) if kind in ("AVIF", "HEIC") else None
     file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     quiet_decoding(kind)
-    plugin = _PLUGINS[kind]
-    image: Image.Image = getattr(import_module(f"PIL.{plugin}ImagePlugin"), f"{plugin}ImageFile")(file)
+    image: Image.Image = _plugin(kind, name)(_still(file, head))
     _check_pixels(image.size, name, max_pixels)
     if kind == "JPEG" and reduce_to_px:
         _reduce(image, reduce_to_px)
     if kind == "PNG":
         _rescale_colour_key(image, depth_bits=head[24])
-    check_memory(image, kind, head, name, max_pixels=max_pixels, file_bytes=file_bytes, frame=frame)
+    check_memory(image, kind, head, name, max_pixels=max_pixels, file_bytes=file_bytes, frame=frame or coded)
     image.load()
     turn = _turn(image)
-    rgb = _rgb(image, name, background)
+    convert = converter_of(image, coded.nclx if coded else None, name) if to_srgb else None
+    rgb = rgb_of(image, name, background, convert)
     # A plugin's object keeps what it decoded from, WebP's 12 bytes for every pixel: its pixels move to a plain image.
     rgb = rgb._new(rgb.im) if rgb is image else rgb
     del image
@@ -203,11 +211,36 @@ def _decode_file(
     return _without_metadata(rgb)
 
 
-def _decode_image(source: Image.Image, name: str, background: tuple[int, int, int], max_pixels: int) -> Image.Image:
+def _plugin(kind: str, name: str) -> Any:
+    """The class that opens files of that kind."""
+    if kind == "HEIC":
+        if missing_package("heic"):
+            missing = MissingExtraError("heic", "pillow-heif")
+            raise ImageError(f"{name} is a HEIC photo: {missing.message}", missing.hint, "not-supported")
+        return import_module("pillow_heif").HeifImageFile
+    module = import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
+    if kind == "AVIF" and not module.SUPPORTED:
+        hint = "install Pillow from its wheel, which has AVIF, or convert the picture first"
+        raise ImageError(f"{name} is an AVIF image, which this build of Pillow does not read", hint, "not-supported")
+    return getattr(module, f"{_PLUGINS[kind]}ImageFile")
+
+
+def _still(file: IO[bytes], head: bytes) -> IO[bytes]:
+    # Of a moving AVIF Pillow would decode its track, whose frames may be of any size; `boxes` looked at the still one.
+    if head[4:12] != b"ftypavis":
+        return file
+    return BytesIO(head[:8] + b"avif" + file.read()[12:])
+
+
+def _decode_image(
+    source: Image.Image, name: str, background: tuple[int, int, int], to_srgb: bool, max_pixels: int
+) -> Image.Image:
     _check_pixels(source.size, name, max_pixels)
     source.load()
     turn = _turn(source)
-    rgb = _rgb(source, name, background)
+    convert = converter_of(source, None, name) if to_srgb else None
+    # Colours are converted in place, and the caller's picture stays as it is.
+    rgb = rgb_of(source.copy() if convert and source.mode == "RGB" else source, name, background, convert)
     if turn is not None:
         return _without_metadata(rgb.transpose(turn))
     return _without_metadata(rgb.copy() if rgb is source else rgb)
@@ -262,97 +295,3 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # EXIF comes from the wild: a damaged one must not cost the picture it describes
         return None
-
-
-def _rgb(image: Image.Image, name: str, background: tuple[int, int, int]) -> Image.Image:
-    """A loaded image -> RGB; the image itself where there is nothing to do."""
-    if image.mode in _WIDE_MODES:
-        return _by_bands(image, _wide_converter(image, background))
-    if image.mode not in _PLAIN_MODES | _ALPHA_MODES:
-        raise ImageError(f"{name} is in the colour space {image.mode}", "save it as RGB first", "colour-space")
-    if image.has_transparency_data:
-        return _by_bands(image, lambda band: _composited(band, background))
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """The image in parts as wide as itself and the row each begins at; a small one whole."""
-    rows = max(1, _BAND_PIXELS // max(1, image.width))
-    if rows >= image.height:
-        yield 0, image
-        return
-    for top in range(0, image.height, rows):
-        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
-
-
-def _by_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    rgb: Image.Image | None = None
-    for top, band in _bands(image):
-        if band is image:
-            return convert(band)
-        rgb = rgb or Image.new("RGB", image.size)
-        rgb.paste(convert(band), (0, top))
-    return rgb or image
-
-
-def _composited(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    # Pillow writes the alpha values into the palette of the image it converts, and knows no direct way from La.
-    ready = image.copy() if image.mode == "P" else image.convert("LA") if image.mode == "La" else image
-    rgba = ready.convert("RGBA")
-    alpha = rgba.getchannel("A")
-    rgb = rgba.convert("RGB")
-    if alpha.getextrema() != (255, 255):
-        rgb.paste(background, mask=ImageChops.invert(alpha))
-    return rgb
-
-
-def _wide_converter(image: Image.Image, background: tuple[int, int, int]) -> Callable[[Image.Image], Image.Image]:
-    """What makes RGB of a part of a grey image of 16-bit, 32-bit or float samples.
-
-    A PNG's transparent grey becomes the background.
-    """
-    tags = getattr(image, "tag_v2", {})
-    from_16_bit = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
-    low, high = (0.0, float(2 ** int(tags.get(258, (16,))[0]) - 1)) if from_16_bit else _scale_of(image)
-    # Pillow honours TIFF's "0 is white" up to 8 bit only.
-    inverted = tags.get(262) == 0
-    key = image.info.get("transparency")
-
-    def convert(band: Image.Image) -> Image.Image:
-        samples = np.asarray(band)
-        grey = _eight_bit(samples, low, high)
-        rgb = Image.fromarray(255 - grey if inverted else grey).convert("RGB")
-        if isinstance(key, int):
-            rgb.paste(background, mask=Image.fromarray((samples == key).astype(np.uint8) * np.uint8(255)))
-        return rgb
-
-    return convert
-
-
-def _scale_of(image: Image.Image) -> tuple[float, float]:
-    """The samples that become 0 and 255 in an image whose file does not state them, by the range of its samples.
-
-    Non-finite ones count as 0. Floats within 0..1: 0 and 1; within 0..255: those; within 0..65535: those; anything
-    else: the smallest and the largest. Where a file says that it has 16 bits, 65535 becomes 255: v / 257.
-    """
-    low, high, kind = np.inf, -np.inf, "i"
-    for _, band in _bands(image):
-        samples = np.asarray(band)
-        finite, kind = _finite(samples), samples.dtype.kind
-        low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    if low >= 0:
-        steps = [step for step in (*([1.0] if kind == "f" else []), 255.0, 65535.0) if high <= step]
-        return (0.0, steps[0]) if steps else (low, high)
-    return low, high
-
-
-def _eight_bit(samples: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """[H, W] integers or floats -> [H, W] uint8: linearly from `low` (0) to `high` (255), rounded."""
-    scaled = (_finite(samples) - low) * (255 / (high - low) if high > low else 0.0)
-    return np.rint(scaled).clip(0, 255).astype(np.uint8)
-
-
-def _finite(samples: NDArray[Any]) -> NDArray[np.float64]:
-    # Damaged float files hold signalling NaNs, of which the cast would warn.
-    with np.errstate(invalid="ignore"):
-        return np.nan_to_num(samples.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 HEAD_BYTES = 512
 """How much of a file `format_of` wants to see."""
 
-READABLE_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF"})
+READABLE_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF", "AVIF", "HEIC"})
 """The formats edge reads."""
 
 FORMAT_OF_SUFFIX = {
@@ -20,6 +20,10 @@ FORMAT_OF_SUFFIX = {
     ".webp": "WebP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
+    ".hif": "HEIC",
 }
 
 _MAGIC = (
@@ -48,8 +52,7 @@ _BMP_HEADER_BYTES = (12, 40, 52, 56, 64, 108, 124)
 # Most cameras' raw files are TIFF by their first bytes; what those hold that edge could read is a thumbnail.
 _RAW_SUFFIXES = frozenset({".arw", ".cr2", ".dng", ".nef", ".nrw", ".orf", ".pef", ".rw2", ".srw"})
 _HEIF_BRANDS = {"avi": "AVIF", "hei": "HEIC", "hev": "HEIC", "mif": "HEIC", "msf": "HEIC"}
-_CALLED = {"AVIF": "an AVIF image", "HEIC": "a HEIC photo"}
-_READS = "edge reads JPEG, PNG, GIF, BMP, WebP and TIFF; convert it to one of these first"
+_READS = "edge reads JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF and HEIC; convert it to one of these first"
 
 
 def format_of(head: bytes, name: str = "") -> str | None:
@@ -81,7 +84,7 @@ def _heif(brands: bytes) -> str | None:
 
 
 def image_kind(head: bytes) -> str | None:
-    """The format of a file that starts with `head`, as Pillow names it; None where it is none edge reads."""
+    """The format of a file that starts with `head`, in capitals; None where it is none edge reads."""
     name = format_of(head)
     return name.upper() if name in READABLE_FORMATS else None
 
@@ -90,7 +93,7 @@ def foreign_hint(head: bytes) -> str:
     """What a file that is no image is instead, and what to do about it."""
     text = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     if known := format_of(head):
-        return f"it is {_CALLED.get(known, f'a picture of another format ({known})')}; {_READS}"
+        return f"it is {known}, which edge does not read; {_READS}"
     if head[4:8] == b"ftyp":
         return f"it is a video or audio file; {_READS}"
     for prefix, what in (

@@ -34,9 +34,10 @@ _JSON_NAMES = {
     "interpolation": "interpolation",
     "background": "alpha_background",
     "jpeg_draft": "jpeg_draft",
+    "to_srgb": "to_srgb",
 }
 _HINT = "the file is damaged or from a newer edge: export it again, or upgrade edge"
-_OPTIONAL = frozenset({"background", "jpeg_draft"})
+_OPTIONAL = frozenset({"background", "jpeg_draft", "to_srgb"})
 # What every contract of this format says; to a file that says otherwise we would feed pixels it was not trained on.
 _FIXED = {"orientation": "exif", "color": "RGB", "antialias": True, "crop": "center"}
 
@@ -45,7 +46,9 @@ _FIXED = {"orientation": "exif", "color": "RGB", "antialias": True, "crop": "cen
 class Preprocessing:
     """Decode, resize the short side to `resize_px`, crop `height_px` × `width_px` from the centre.
 
-    `background` is what transparency is composited on; `jpeg_draft` decodes large JPEGs at a reduced scale.
+    `background` is what transparency is composited on; `jpeg_draft` decodes large JPEGs at a reduced scale; `to_srgb`
+    converts colours by the picture's embedded profile. A contract in JSON that does not have it is from before there
+    was any: its pictures are not converted.
     Raises UsageError when a value makes no sense.
     """
 
@@ -55,6 +58,7 @@ class Preprocessing:
     interpolation: Literal["bilinear", "bicubic"]
     background: tuple[int, int, int] = (255, 255, 255)
     jpeg_draft: bool = True
+    to_srgb: bool = True
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -72,11 +76,12 @@ class Preprocessing:
         return np.array(self.crop(self.resize(image)), dtype=np.uint8, order="C")
 
     def decode(self, source: ImageSource, *, max_pixels: int = MAX_PIXELS, name: str | None = None) -> Image.Image:
-        """`images.decode` with this contract's background and JPEG scale; raises ImageError."""
+        """`images.decode` with this contract's background, JPEG scale and colours; raises ImageError."""
         return images.decode(
             source,
             background=self.background,
             reduce_to_px=self.resize_px if self.jpeg_draft else None,
+            to_srgb=self.to_srgb,
             max_pixels=max_pixels,
             name=name,
         )
@@ -156,7 +161,7 @@ def _offset(side_px: int, crop_px: int) -> int:
 
 
 def _settings(value: Mapping[str, Any]) -> dict[str, Any]:
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"to_srgb": False}
     for name, key in _JSON_NAMES.items():
         if key not in value:
             if name in _OPTIONAL:
@@ -182,7 +187,7 @@ def _fault(name: str, value: object) -> str | None:
         case "background":
             fine = isinstance(value, tuple) and len(value) == 3 and all(_is_int(part, 0, 255) for part in value)
             wanted = "three whole numbers from 0 to 255"
-        case "jpeg_draft":
+        case "jpeg_draft" | "to_srgb":
             fine, wanted = isinstance(value, bool), "true or false"
         case _:
             fine, wanted = _is_int(value, 1, _MAX_SIDE_PX), f"a whole number from 1 to {_MAX_SIDE_PX}"

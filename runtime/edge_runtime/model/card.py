@@ -16,7 +16,9 @@ from typing import Any
 from edge_runtime.errors import ModelError
 from edge_runtime.images.preprocessing import Preprocessing
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Before the second a contract said nothing of colour profiles, and none was looked at.
+_WITHOUT_PROFILES = 1
 METADATA_KEY = "edge"
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
@@ -157,7 +159,7 @@ class ModelCard:
             raise ModelError(f"{where}: 'labels' must be a list of one or more strings", AGAIN)
         _check_once(labels, where)
         try:
-            preprocessing = Preprocessing.from_json(_take(value, "preprocessing", dict, where))
+            preprocessing = Preprocessing.from_json(_contract(value, version, where))
         except ModelError as error:
             raise ModelError(f"{where}: {error.message}", error.hint) from error
         temperature = _take(value, "temperature", (int, float), where)
@@ -201,6 +203,15 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 AGAIN = "export it again with edge export"
+
+
+def _contract(value: Mapping[str, Any], version: int, where: str) -> Mapping[str, Any]:
+    contract: dict[str, Any] = _take(value, "preprocessing", dict, where)
+    if version > _WITHOUT_PROFILES:
+        if "to_srgb" not in contract:
+            raise ModelError("the model's preprocessing lacks to_srgb", AGAIN)
+        return contract
+    return {key: setting for key, setting in contract.items() if key != "to_srgb"}
 
 
 def _check_once(labels: Sequence[str], where: str) -> None:

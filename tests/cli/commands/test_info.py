@@ -77,7 +77,7 @@ def test_a_person_sees_what_matters(edge: Any, model: Path) -> None:
     for said in (
         "3: ant, bee, crane fly",
         "int8, drop points 0.5",
-        "short side to 36 px (bicubic), centre crop 32×32",
+        "upright sRGB, alpha on [255, 255, 255]; short side to 36 px (bicubic), centre crop 32×32",
         "headline       val accuracy 87.5% (n 16)",
         "accuracy 0.875, n 16, auroc –, expected calibration error 0.04",
         "bee: sensitivity 0.750 (0.500 to 0.900), specificity – (–), AUROC 0.900, n 12",

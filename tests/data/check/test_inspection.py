@@ -13,6 +13,7 @@ from PIL import Image
 
 from edge_data import check_data
 from edge_data.check.findings import Finding
+from edge_data.check.inspection import inspect
 
 FLOAT32 = np.float32
 
@@ -163,9 +164,6 @@ def test_an_image_that_its_name_hides_is_told(data: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "head", "kind"),
     [
-        ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
-        ("a.HEIF", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC"),
-        ("a.avif", b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF"),
         ("a.jp2", b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         ("a.jxl", b"\xff\x0a\x00\x10", "JPEG XL"),
         ("a.psd", b"8BPS\0\x01", "Photoshop"),
@@ -186,6 +184,29 @@ def test_other_files_and_dot_entries_are_no_images(data: Path) -> None:
     (data / ".cache").mkdir()
     picture().save(data / ".cache/x", "PNG")
     assert list(found(data)) == ["note"]
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_the_newer_formats_are_checked_like_the_others(data: Path, kind: str) -> None:
+    image = picture().convert("RGBA")
+    image.putalpha(image.getchannel("R"))
+    if kind == "AVIF":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.save(data / "ant/phone.avif", exif=exif)
+        picture().save(data / "ant/other.jpg", "AVIF")
+    else:
+        pillow_heif = pytest.importorskip("pillow_heif")
+        pillow_heif.from_pillow(image).save(data / "ant/phone.heic")
+        pillow_heif.from_pillow(picture()).save(data / "ant/other.jpg")
+    inspection = inspect(data, f"ant/phone.{kind.lower()}")
+    assert inspection.format == kind and inspection.refusal is None
+    assert (inspection.width_px, inspection.height_px) == (48, 40)
+    assert inspection.oddities == (("alpha", "rotated") if kind == "AVIF" else ("alpha",))
+    kinds = found(data)
+    assert [finding.files for finding in kinds["alpha"]] == [(f"ant/phone.{kind.lower()}",)]
+    assert [finding.files for finding in kinds["wrong-suffix"]] == [("ant/other.jpg",)]
+    assert "unreadable" not in kinds and "foreign-format" not in kinds
 
 
 def test_a_heic_photo_named_jpg_harms_and_is_called_what_it_is(data: Path) -> None:

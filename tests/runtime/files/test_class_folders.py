@@ -32,7 +32,9 @@ def by_name(folders: ClassFolders, split: str) -> dict[str, str]:
     return {sample.path: folders.labels[sample.label] for sample in folders.splits[split]}
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif"])
+@pytest.mark.parametrize(
+    "suffix", ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "gif", "avif", "heic", "heif", "hif"]
+)
 def test_every_known_suffix_is_an_image_in_any_letter_case(suffix: str) -> None:
     assert is_image(f"a.{suffix}")
     assert is_image(Path("folder") / f"a.b.{suffix.upper()}")
@@ -40,7 +42,7 @@ def test_every_known_suffix_is_an_image_in_any_letter_case(suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["notes.txt", "jpg", ".jpg", "._a.jpg", "x/.hidden.png", "a.jpg.part", "a.heic", "Thumbs.db"]
+    "name", ["notes.txt", "jpg", ".jpg", "._a.jpg", "x/.hidden.png", "a.jpg.part", "a.jxl", "Thumbs.db"]
 )
 def test_other_files_and_dot_entries_are_not_images(name: str) -> None:
     assert not is_image(name)
@@ -168,15 +170,15 @@ def test_an_empty_unknown_folder_in_val_is_left_out_and_said(tmp_path: Path) -> 
 
 
 def test_what_is_ignored_is_counted_and_shown(tmp_path: Path) -> None:
-    put(tmp_path, "train/a/1.jpg", "train/a/2.heic", "train/a/3.HEIC", "train/b/2.jpg", "readme.txt")
+    put(tmp_path, "train/a/1.jpg", "train/a/2.jxl", "train/a/3.JXL", "train/b/2.jpg", "readme.txt")
     put(tmp_path, "train/stray.jpg", "extra/a/1.jpg")
     found = scan(tmp_path).notes
     notes = "\n".join(note.text for note in found)
     kinds = {(note.kind, note.path) for note in found}
     assert kinds == {("beside-splits", ""), ("other-files", ""), ("loose-images", "train/"), ("other-files", "train/")}
     assert "2 files" in notes
-    assert ".heic" in notes
-    assert "train/a/2.heic" in notes
+    assert ".jxl" in notes
+    assert "train/a/2.jxl" in notes
     assert "train/stray.jpg" in notes
     assert "'extra'" in notes
     assert "readme.txt" in notes

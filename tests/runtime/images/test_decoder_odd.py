@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from edge_runtime import ImageError, Preprocessing, decode
-from edge_runtime.images import decoder as images
+from edge_runtime.images import decoder, modes
 
 posix = pytest.mark.skipif(os.name != "posix", reason="there are none")
 KINDS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
@@ -147,7 +147,7 @@ def test_a_large_picture_is_converted_in_parts_that_do_not_show(mode: str, monke
         image.info["transparency"] = 7
     whole = np.asarray(decode(image, background=(9, 200, 30)))
     for pixels in (1, 300 * 7, 300 * 199):
-        monkeypatch.setattr(images, "_BAND_PIXELS", pixels)
+        monkeypatch.setattr(modes, "_BAND_PIXELS", pixels)
         assert_array_equal(np.asarray(decode(image, background=(9, 200, 30))), whole)
 
 
@@ -269,7 +269,7 @@ def test_an_opened_pipe_is_refused_even_if_its_name_was_a_file_before(
     file.write_bytes(encode(noise(), "PNG"))
     os.mkfifo(pipe)
     before = file.stat()
-    monkeypatch.setattr(images.os, "stat", lambda _: before)
+    monkeypatch.setattr(decoder.os, "stat", lambda _: before)
     assert "not a regular file" in refused(pipe).message
 
 

@@ -167,9 +167,9 @@ def test_damaged_bytes_give_a_picture_or_an_image_error(name: str, seed: int, co
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00", "git lfs pull"),
         (b"BMW, Audi and others\n", "text"),
         ("grüße, ".encode() * 100, "text"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "JPEG, PNG, GIF, BMP, WebP and TIFF"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "JPEG, PNG, GIF, BMP, WebP and TIFF"),
-        (bytes(1000), "JPEG, PNG, GIF, BMP, WebP and TIFF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF and HEIC"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF and HEIC"),
+        (bytes(1000), "JPEG, PNG, GIF, BMP, WebP, TIFF, AVIF and HEIC"),
     ],
 )
 def test_what_is_no_image_is_named_for_what_it_is(content: bytes, said: str, tmp_path: Path) -> None:

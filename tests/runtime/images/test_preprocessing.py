@@ -214,6 +214,7 @@ def test_json_is_spelled_for_people_and_comes_back() -> None:
         "height": 224,
         "width": 192,
         "jpeg_draft": True,
+        "to_srgb": True,
     }
     assert Preprocessing.from_json(json.loads(text)) == prep
     assert Preprocessing.from_json({**json.loads(text), "from_the_future": 1}) == prep
@@ -224,11 +225,12 @@ def test_json_is_spelled_for_people_and_comes_back() -> None:
     interpolation=st.sampled_from(sorted(FILTERS)),
     background=st.tuples(*[st.integers(0, 255)] * 3),
     jpeg_draft=st.booleans(),
+    to_srgb=st.booleans(),
 )
 def test_every_contract_survives_json(
-    sides: tuple[int, int, int], interpolation: Any, background: tuple[int, int, int], jpeg_draft: bool
+    sides: tuple[int, int, int], interpolation: Any, background: tuple[int, int, int], jpeg_draft: bool, to_srgb: bool
 ) -> None:
-    prep = Preprocessing(*sides, interpolation, background, jpeg_draft)
+    prep = Preprocessing(*sides, interpolation, background, jpeg_draft, to_srgb)
     assert Preprocessing.from_json(json.loads(json.dumps(prep.to_json()))) == prep
 
 
@@ -244,6 +246,7 @@ def test_every_contract_survives_json(
         ({"alpha_background": [1, 2]}, "alpha_background"),
         ({"alpha_background": [1, 2, "x" * 1000]}, "alpha_background"),
         ({"jpeg_draft": "yes"}, "jpeg_draft"),
+        ({"to_srgb": 1}, "to_srgb"),
         ({"orientation": "ignored"}, "orientation"),
         ({"color": "BGR"}, "color"),
         ({"antialias": False}, "antialias"),

@@ -49,7 +49,7 @@ def test_what_is_written_is_read() -> None:
 
 def test_every_field_of_the_specification_is_written() -> None:
     assert set(CARD.to_json()) == {*REQUIRED, *OPTIONAL}
-    assert CARD.to_json()["format_version"] == FORMAT_VERSION == 1
+    assert CARD.to_json()["format_version"] == FORMAT_VERSION == 2
 
 
 @given(
@@ -95,10 +95,38 @@ def test_a_missing_field_is_named(key: str) -> None:
 
 
 def test_a_newer_format_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ModelError, match=r"m\.onnx has model format 2; this edge reads up to 1") as caught:
+    with pytest.raises(ModelError, match=r"m\.onnx has model format 3; this edge reads up to 2") as caught:
         # A newer format may have renamed everything else.
-        read({"format_version": 2})
+        read({"format_version": 3})
     assert caught.value.hint == "pip install --upgrade edge-vision"
+
+
+def old_card(**changes: object) -> dict[str, Any]:
+    """A card of the first format, which knew nothing of colour profiles."""
+    value = {**CARD.to_json(), "format_version": 1}
+    value["preprocessing"] = {**value["preprocessing"], **changes}
+    return value
+
+
+def test_a_file_of_the_first_format_looks_at_no_colour_profile() -> None:
+    value = old_card()
+    del value["preprocessing"]["to_srgb"]
+    assert CARD.preprocessing.to_srgb
+    card = read(value)
+    assert card == replace(CARD, preprocessing=replace(CARD.preprocessing, to_srgb=False))
+    # The key meant nothing then.
+    assert read(old_card(to_srgb=True)) == card == read(old_card(to_srgb="?"))
+    # Written anew, as by a lowering, it says so of itself.
+    again = card.to_json()
+    assert again["format_version"] == 2 and again["preprocessing"]["to_srgb"] is False
+    assert read(again) == card
+
+
+def test_the_second_format_says_what_becomes_of_colour_profiles() -> None:
+    value = old_card() | {"format_version": 2}
+    del value["preprocessing"]["to_srgb"]
+    with pytest.raises(ModelError, match=r"m\.onnx: the model's preprocessing lacks to_srgb"):
+        read(value)
 
 
 @pytest.mark.parametrize(

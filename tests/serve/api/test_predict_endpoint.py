@@ -30,12 +30,21 @@ def test_a_raw_picture_is_answered_as_edge_predict_answers(served: Served, rgb_m
     assert all(reply.json()["timing_ms"][step] >= 0 for step in ("queue", "decode", "inference"))
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"])
 def test_every_format_is_read_whatever_its_type_says(served: Served, kind: str) -> None:
     for content_type in ("image/png", "application/octet-stream", "image/anything; x=y"):
         reply = served.ask("POST", "/predict", picture("blue", kind=kind), {"Content-Type": content_type})
         assert reply.json()["predictions"][0]["label"] == "blue"
     assert served.ask("POST", "/predict", picture("blue", kind=kind)).status == 200
+
+
+def test_a_phones_heic_is_read(served: Served) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    buffer = BytesIO()
+    pillow_heif.from_pillow(Image.open(BytesIO(picture("blue")))).save(buffer)
+    reply = served.ask("POST", "/predict", buffer.getvalue(), {"Content-Type": "image/heic"})
+    assert reply.json()["predictions"][0]["label"] == "blue"
+    assert ".heic" in served.ask("GET", "/").body.decode()
 
 
 def test_a_form_of_several_files_is_answered_in_order(served: Served) -> None:
