@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -256,17 +257,19 @@ def test_what_makes_no_sense_with_folds_is_refused(
         train(frozen(tmp_path))
 
 
-def test_a_class_that_is_rare_is_judged_by_the_same_figure_in_every_fold(
+def test_a_rare_class_is_judged_alike_in_every_fold_and_its_threshold_is_of_unseen_images(
     few_shapes: Path, frozen: Settings, tmp_path: Path
 ) -> None:
-    import shutil
-
-    lean = Path(shutil.copytree(few_shapes, tmp_path / "lean"))
-    for path in sorted((lean / "train" / "circle").iterdir())[:-1]:
+    lean = Path(shutil.copytree(few_shapes, tmp_path / "lean", ignore=shutil.ignore_patterns("triangle")))
+    for path in [*sorted((lean / "train" / "circle").iterdir())[1:], *sorted((lean / "val" / "circle").iterdir())[1:]]:
         path.unlink()
-    for path in sorted((lean / "train" / "square").iterdir())[2:]:
-        path.unlink()
-    result = train(replace(frozen(tmp_path / "runs", folds=2, epochs=1), data=str(lean)))
-    assert {json.loads((result.run.path / f"fold-{n}" / "summary.json").read_text())["best_by"] for n in (1, 2)} == {
-        result.summary["best_by"]
-    }
+    settings = replace(frozen(tmp_path / "runs", folds=2, epochs=1), data=str(lean), positive="circle")
+    result = train(settings)
+    of_folds = [json.loads((result.run.path / f"fold-{n}" / "summary.json").read_text())["best_by"] for n in (1, 2)]
+    assert of_folds == ["balanced-accuracy"] * 2 and result.summary["best_by"] == "balanced-accuracy"
+    point = load_checkpoint(result.run.best).card.operating_point
+    assert point is not None and (point.positives, point.n) == (2, 13), "all images, each answered by another's network"
+    rows = rows_of(result.run)
+    found = sum(float(row["p circle"]) >= point.threshold for row in rows if row["label"] == "circle")
+    assert found == 2 and result.summary["metrics"][CROSS_VALIDATED]["at_threshold"]["found"] == 2
+    assert "cross-validated, which it was chosen on" in (result.run.path / "report.html").read_text()

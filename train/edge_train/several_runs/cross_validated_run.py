@@ -56,7 +56,7 @@ def finish_cross_validated(job: Job, run: Run, state: FitState, cross: CrossVali
         best_by=summary["best_by"],
         val=cross.pooled,
         test=answers.get("test"),
-        counts=count_images(job),
+        counts={split: counted for split, counted in count_images(job).items() if counted},
         settings=plain_settings(job.settings),
         data_root=job.store.root,
         diagnosis=diagnosis,
