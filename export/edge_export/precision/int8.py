@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge_export.precision.int8_graph import keep_logits, prepare_graph
 from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read_layers
-from edge_export.precision.int8_scales import LARGEST_WEIGHT, ExactScales
+from edge_export.precision.int8_scales import LARGEST_WEIGHT, RoundingScales
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, UsageError, open_session
 
@@ -200,24 +200,19 @@ def _rebatch(batches: Iterable[NDArray[np.uint8]]) -> Sequence[NDArray[np.uint8]
 
 def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType
-    from onnxruntime.quantization.calibrate import TensorData, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     ends = {name: [float(np.ravel(end)[0]) for end in ranges[name].range_value] for name in ranges}
-    found = {name: (low, high) for name, (low, high) in ends.items()}
-    scales = ExactScales(prepared.graph, found, nodes)
-    rounded = {name: TensorData(lowest=low, highest=high) for name, low, high in scales.activations()}
+    scales = RoundingScales(prepared.graph, {name: (low, high) for name, (low, high) in ends.items()}, nodes)
     overrides: dict[str, list[dict[str, Any]]] = {
-        name: [
-            {"axis": axis, "rmin": -size * LARGEST_WEIGHT, "rmax": size * LARGEST_WEIGHT, "reduce_range": True}
-            for size in sizes.astype(np.float32)
-        ]
-        for name, axis, sizes in scales.weights()
+        name: [{"scale": np.array(steps.size, np.float32), "zero_point": np.array(steps.zero, np.uint8)}]
+        for name, steps in scales.steps()
     }
-    overrides |= {
-        name: [{"rmin": np.float32(steps.range[0]), "rmax": np.float32(steps.range[1])}]
-        for name, steps in scales.summands()
-    }
+    for name, axis, sizes in scales.weights():
+        halves = [LARGEST_WEIGHT * size for size in sizes.astype(np.float32)]
+        overrides[name] = [{"axis": axis, "rmin": -half, "rmax": half, "reduce_range": True} for half in halves]
+    # The quantizer would give a mean over windows the steps of what it is taken of: every fourth were a half.
+    means = {node.name for node in prepared.graph.node if node.op_type == "AveragePool"}
     model = onnx.ModelProto()
     model.CopyFrom(prepared)
     quantizer = QDQQuantizer(
@@ -226,8 +221,8 @@ def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.
         True,  # of 7 bits
         QuantType.QInt8,
         QuantType.QUInt8,
-        TensorsData(ranges.calibration_method, rounded),
-        nodes,
+        ranges,
+        [name for name in nodes if name not in means],
         [],
         list(QUANTIZED_OPS),
         {"TensorQuantOverrides": overrides, "QDQDisableWeightAdjustForInt32Bias": True},

@@ -1,14 +1,16 @@
-"""Scales with which int8 arithmetic has no rounding of its own, so that every processor computes the same numbers.
+"""Scales of int8 with which no number is near a half before it is rounded, so that every processor rounds alike.
 
 Two things make an int8 file answer differently elsewhere. x86-64 without VNNI adds two products of weight and
-activation in 16 bits, which saturate: with weights from -64 to 64 they cannot (2 * 255 * 64 = 32,640). And where the
-step of an output is no round multiple of the steps before it, the last bit of a float decides which way a value near a
-half is rounded: one in 100,000 falls otherwise in another kernel, and fifty layers make of it a difference in every
-number (MobileNetV2: up to 0.06 in a probability).
+activation in 16 bits, which saturate: with weights from -64 to 64 they cannot (2 * 255 * 64 = 32,640). And between two
+layers sums become 8 bits again: `sum * r`, rounded, with r the ratio of the steps of sum and output. Where that is a
+half, or so near to one that the last bit of a float decides, kernels and processors differ; it happens to one number in
+100,000, and fifty layers make of it a difference in every number (MobileNetV2: up to 0.06 in a probability).
 
-So an activation's step is a power of two, or one and a half of it, and a weight's step has three bits. Then a product
-of both, a sum of a layer's products and its ratio to the output's step have no more bits than a float: int8 kernels of
-every width, and the same graph computed in floats, agree to the last bit, even where a value is a half exactly.
+So every r is made a fraction M / q, q odd and small. A multiple of 1 / q is never a half, and 1 / 2q away from one at
+least, far beyond what floats lose. Of a convolution r is made so by the steps of each channel's weights, of a sum by
+the steps of all that are added to each other, of a product and a mean by those of the output. No step grows by more
+than some hundredths. Steps that are powers of two would be exact in every float, but full of halves: x86-64 rounds
+these to the even number, kernels of Arm do not.
 """
 
 from __future__ import annotations
@@ -28,59 +30,68 @@ WEIGHT_BITS = 7
 # onnxruntime's `reduce_range` is the same.
 LARGEST_WEIGHT = 64
 _STEPS = 255
-# So many steps may be cut off at either end: 1 / 255 would else take the step above 1 / 256, and lose half of it.
-_CUT_STEPS = 2.5
-# A bias below this, in steps of its products, and what is added to it stay exact in a float.
-_LARGEST_BIAS = 1 << 19
 # Of what is zero on every calibration image.
 _LEAST_STEP = 2.0**-30
-# They give on the numbers they take, and onnxruntime the steps of their input to their output.
-_MOVING_OPS = frozenset(
-    {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool", "AveragePool", "Slice", "Split", "Pad"}
-)
+# Of a convolution's r. Larger ones come too near to a half for a sum of floats, smaller ones make weights coarse.
+_LARGEST_Q = 4095
+_NUMERATORS = range(1, 9)
+# Steps of what is added to each other are odd multiples of one unit, at least so many.
+_UNITS = 65
+_MEAN_Q = 1021
+# The mean of so many numbers is made a multiple of 1 / q; of more of them it would take too coarse steps.
+_LARGEST_AREA = 64
+# A bias is counted in steps of its products; so large a one still leaves a float's last bits to these.
+_LARGEST_BIAS = 1 << 20
+# They pass on the numbers they take, and onnxruntime the steps of their input to their output.
+_MOVING_OPS = frozenset({"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Split", "Pad"})
 _CUTTING_OPS = frozenset({"Relu", "Clip"})
+_JOINING_OPS = frozenset({"Add", "Concat"})
+_MEAN_OPS = frozenset({"GlobalAveragePool", "AveragePool"})
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """How an activation is quantised: `size` a step, and the number that stands for zero."""
+    """How an activation is quantised: the size of a step, a float32's value, and the number that stands for zero."""
 
     size: float
     zero: int
 
-    @property
-    def thrice(self) -> bool:
-        """Whether the step is three times a power of two."""
-        return math.frexp(self.size)[0] != 0.5
 
-    @property
-    def range(self) -> tuple[float, float]:
-        """The lowest and the highest value."""
-        return -self.zero * self.size, (_STEPS - self.zero) * self.size
-
-
-class ExactScales:
+class RoundingScales:
     """The steps of the activations of `graph` and of its weights, where the nodes named in `chosen` become int8.
 
-    `ranges` maps an activation to the lowest and highest value that calibration found.
+    `ranges` maps an activation to the lowest and highest value that calibration found. The shapes of `graph.value_info`
+    tell over how many numbers a mean is taken.
     """
 
     def __init__(
         self, graph: onnx.GraphProto, ranges: Mapping[str, tuple[float, float]], chosen: Collection[str]
     ) -> None:
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        # A mean over windows is left to its neighbours' steps by the quantizer, and becomes int8 all the same.
+        self.means = [node for node in graph.node if node.op_type == "AveragePool"]
         self.nodes = [node for node in graph.node if node.name in set(chosen)]
-        self.makers = {output: node for node in self.nodes for output in node.output}
-        self.ranges = ranges
-        self.steps: dict[str, Steps] = {}
-        for name in ranges:
-            self.steps[name] = self._choose(name)
+        self.makers = {output: node for node in [*self.nodes, *self.means] for output in node.output}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+        self.shapes = {
+            value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in graph.value_info
+        }
+        self.ranges = {**ranges, **self._summed_constants()}
+        self.sizes = {name: _size(*ends) for name, ends in self.ranges.items()}
+        joined = self._join()
+        for node in graph.node:
+            result = self._result(node)
+            if node.output[0] in self.makers and result not in joined and result in self.sizes:
+                self._derive(node, result)
 
-    def activations(self) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
-        """Each activation's name and the lowest and highest value of its steps, float32."""
-        for name, steps in self.steps.items():
-            low, high = steps.range
-            yield name, np.array(low, np.float32), np.array(high, np.float32)
+    def steps(self) -> Iterator[tuple[str, Steps]]:
+        """Each activation, and each constant that is added or multiplied, with its steps."""
+        for name, size in self.sizes.items():
+            low = min(self.ranges[name][0], 0.0)
+            yield name, Steps(size, min(max(round(-low / size), 0), _STEPS))
 
     def weights(self) -> Iterator[tuple[str, int, NDArray[np.float64]]]:
         """Each weight's name, its axis of channels, and a step for each of these; a step times 64 holds the largest."""
@@ -92,55 +103,60 @@ class ExactScales:
                 continue
             axis = _channel_axis(node)
             largest = np.abs(np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)).max(axis=1)
-            least = largest.astype(np.float64) / LARGEST_WEIGHT
-            taken = self._source(node.input[0])
-            step = self.steps[taken].size if taken in self.steps else 1.0
+            least = np.maximum(largest.astype(np.float64) / LARGEST_WEIGHT, _LEAST_STEP)
+            taken, given = self.sizes.get(self._source(node.input[0])), self.sizes.get(self._result(node))
             bias = self.constants.get(node.input[2]) if len(node.input) > 2 else None
-            if bias is not None:
-                least = np.maximum(least, np.abs(numpy_helper.to_array(bias).reshape(-1)) / (step * _LARGEST_BIAS))
-            given = self.steps.get(self._result(node))
-            # The ratio of both to the output's step is whole then.
-            thrice = given is not None and given.thrice and not (taken in self.steps and self.steps[taken].thrice)
-            yield node.input[1], axis, _three_bits(least, unit=3.0 if thrice else 1.0)
+            if bias is not None and taken is not None:
+                sums = np.abs(numpy_helper.to_array(bias).reshape(-1).astype(np.float64))
+                least = np.maximum(least, sums / (taken * _LARGEST_BIAS))
+            if taken is not None and given is not None:
+                least = np.array([_fraction(ratio) for ratio in least * taken / given]) * given / taken
+            yield node.input[1], axis, least
 
-    def summands(self) -> Iterator[tuple[str, Steps]]:
-        """Each constant that is added to activations or multiplied with them, and its steps."""
-        for name in {each for node in self.nodes if node.op_type in ("Add", "Mul") for each in node.input}:
-            if name in self.constants:
-                values = numpy_helper.to_array(self.constants[name])
-                yield name, _smallest(float(values.min()), float(values.max()))
+    def _summed_constants(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest value of each constant that is added to activations or multiplied with them."""
+        names = {name for node in self.nodes if node.op_type in ("Add", "Mul") for name in node.input}
+        arrays = {name: numpy_helper.to_array(self.constants[name]) for name in names & self.constants.keys()}
+        return {name: (float(array.min()), float(array.max())) for name, array in sorted(arrays.items())}
 
-    def _choose(self, name: str) -> Steps:
-        """The smallest steps that hold the range; an upper bound of a Clip, which the range replaces, is kept."""
-        low, high = self.ranges[name]
-        low, high = min(low, 0.0), max(high, 0.0)
-        maker, bound = self._maker(name), self._bound(name)
-        if maker is not None and maker.op_type == "GlobalAveragePool" and self._source(maker.input[0]) in self.ranges:
-            return self._pooled(self._choose(self._source(maker.input[0])), low, high)
-        weighted = maker is not None and maker.op_type in WEIGHTED_OPS
-        found = _smallest(low, high, thirds=weighted)
-        return found if found.range[1] <= bound else Steps(bound / _STEPS, 0)
+    def _join(self) -> set[str]:
+        """Give what is added to each other odd multiples of one unit as steps; gives their names."""
+        groups: dict[str, set[str]] = {}
+        for node in self.nodes:
+            if node.op_type in _JOINING_OPS:
+                names = {self._source(name) for name in node.input} | {self._result(node)}
+                group = set().union(*(groups.get(name, {name}) for name in names))
+                groups.update((name, group) for name in group)
+        for group in {id(each): each for each in groups.values()}.values():
+            known = [name for name in group if name in self.sizes]
+            unit = min((self.sizes[name] for name in known), default=1.0) / _UNITS
+            for name in known:
+                multiple = self.sizes[name] / unit
+                # The range of a Clip that becomes part of its output's steps is not to grow.
+                odd = _odd_below(multiple) if self._is_bounded(name) else _odd_above(multiple)
+                self.sizes[name] = _float32(odd * unit)
+        return set(groups)
 
-    def _pooled(self, before: Steps, low: float, high: float) -> Steps:
-        """A mean's steps: those of what it is taken of, halved as often as it holds; so it never is a half."""
-        size, found = before.size, before
-        while (finer := _fit(size, low, high)) is not None and size > before.size / 256:
-            size, found = size / 2, finer
-        return found
+    def _derive(self, node: onnx.NodeProto, result: str) -> None:
+        """Steps of a product and of a mean: those of what they are computed from, and an odd number."""
+        taken = [self.sizes.get(self._source(name)) for name in node.input]
+        sizes = [size for size in taken if size is not None]
+        if node.op_type == "Mul" and len(sizes) == 2:
+            self.sizes[result] = _float32(_odd_above(self.sizes[result] / math.prod(sizes)) * math.prod(sizes))
+        elif node.op_type in _MEAN_OPS and sizes:
+            area = self._area(node)
+            area = area if area <= _LARGEST_AREA else 1
+            finer = max(math.floor(_MEAN_Q * sizes[0] / self.sizes[result] / area), 1) * area
+            self.sizes[result] = _float32(sizes[0] * _MEAN_Q / finer)
 
-    def _maker(self, name: str) -> onnx.NodeProto | None:
-        """The node that computes an activation, before a ReLU or clip that becomes part of its steps."""
-        node = self.makers.get(name)
-        while node is not None and node.op_type in _CUTTING_OPS and node.input[0] in self.makers:
-            node = self.makers[node.input[0]]
-        return node
+    def _area(self, node: onnx.NodeProto) -> int:
+        """Over how many numbers a mean is taken; 1 where nobody knows."""
+        kernel = [helper.get_attribute_value(each) for each in node.attribute if each.name == "kernel_shape"]
+        sides = kernel[0] if kernel else self.shapes.get(node.input[0], [])[2:]
+        return max(math.prod(int(side) for side in sides), 1)
 
-    def _bound(self, name: str) -> float:
-        """What a Clip that becomes part of its output's steps lets through at most."""
-        node = self.makers.get(name)
-        if node is None or node.op_type != "Clip" or len(node.input) < 3 or node.input[2] not in self.constants:
-            return math.inf
-        return float(numpy_helper.to_array(self.constants[node.input[2]]))
+    def _is_bounded(self, name: str) -> bool:
+        return name in self.makers and self.makers[name].op_type == "Clip"
 
     def _source(self, name: str) -> str:
         """The activation whose steps one has that was only moved about."""
@@ -149,45 +165,41 @@ class ExactScales:
         return name
 
     def _result(self, node: onnx.NodeProto) -> str:
-        """What a layer gives, behind its ReLU or clip."""
-        readers = [each for each in self.nodes if node.output[0] in each.input]
-        cut = len(readers) == 1 and readers[0].op_type in _CUTTING_OPS
+        """What a node gives, behind the ReLU or clip that becomes part of its steps."""
+        readers = self.readers.get(node.output[0], [])
+        cut = len(readers) == 1 and readers[0].op_type in _CUTTING_OPS and readers[0].output[0] in self.makers
         return str((readers[0] if cut else node).output[0])
 
 
-def _smallest(low: float, high: float, *, thirds: bool = False) -> Steps:
-    """The smallest steps that hold a range and zero; with `thirds` they may be one and a half of a power of two."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    sizes = _sizes((high - low) / (_STEPS + 2 * _CUT_STEPS), thirds=thirds)
-    return next(steps for size in sizes if (steps := _fit(size, low, high)) is not None)
+def _size(low: float, high: float) -> float:
+    """The size of steps that hold a range and zero."""
+    return _float32(max((max(high, 0.0) - min(low, 0.0)) / _STEPS, _LEAST_STEP))
 
 
-def _sizes(least: float, *, thirds: bool) -> Iterator[float]:
-    """Powers of two from `least` on, and with `thirds` one and a half of each, in their order."""
-    exponent = math.floor(math.log2(max(least, _LEAST_STEP)))
-    while True:
-        for size in (2.0**exponent, 1.5 * 2.0**exponent):
-            if size >= least and (thirds or size == 2.0**exponent):
-                yield size
-        exponent += 1
+def _fraction(least: float) -> float:
+    """The smallest M / q that is not below `least`, up to 8 / 1, with q odd and 4,095 at most."""
+    found = math.inf
+    for numerator in _NUMERATORS:
+        q = min(_odd_below(numerator / least), _LARGEST_Q)
+        if numerator / q >= least:
+            found = min(found, numerator / q)
+        if q == _LARGEST_Q or found <= least * 1.01:
+            break
+    return found if math.isfinite(found) else float(math.ceil(least))
 
 
-def _fit(size: float, low: float, high: float) -> Steps | None:
-    """Steps of this size, if they hold the range.
-
-    Zero is an even number: some kernels add it before they round a half to the even one, and some after.
-    """
-    zero = min(2 * round(-low / size / 2), _STEPS - 1)
-    if -low / size - zero > _CUT_STEPS or high / size - (_STEPS - zero) > _CUT_STEPS:
-        return None
-    return Steps(size, zero)
+def _odd_above(number: float) -> int:
+    """The smallest odd number that is not below `number`."""
+    return 2 * math.ceil((number - 1e-6 - 1) / 2) + 1
 
 
-def _three_bits(least: NDArray[np.float64], *, unit: float) -> NDArray[np.float64]:
-    """The smallest numbers `unit * m * 2^e`, m from 4 to 7, that are not below `least`."""
-    mantissa, exponent = np.frexp(np.maximum(least, _LEAST_STEP) / unit)
-    found: NDArray[np.float64] = unit * np.ldexp(np.ceil(mantissa * 8 - 1e-9) / 8, exponent)
-    return found
+def _odd_below(number: float) -> int:
+    """The largest odd number that is not above `number`, 1 at least."""
+    return max(2 * math.floor((number + 1e-6 - 1) / 2) + 1, 1)
+
+
+def _float32(number: float) -> float:
+    return float(np.float32(number))
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:
