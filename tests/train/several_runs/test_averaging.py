@@ -294,10 +294,17 @@ def test_images_that_moved_are_found_by_any_run_and_changed_ones_refused(
     pair: tuple[Run, Run], data: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    moved = other_config(pair[0], tmp_path / "moved", data_root=str(tmp_path / "gone"))
+    moved = other_config(
+        pair[0], tmp_path / "moved", data_root=str(tmp_path / "gone"), data_sources=[str(tmp_path / "gone")]
+    )
     assert average([moved, pair[1]], out=out, threads=1).run.read_config()["data_root"] == str(data)
     shutil.rmtree(out)
-    both = [moved, other_config(pair[1], tmp_path / "moved too", data_root=str(tmp_path / "gone"))]
+    both = [
+        moved,
+        other_config(
+            pair[1], tmp_path / "moved too", data_root=str(tmp_path / "gone"), data_sources=[str(tmp_path / "gone")]
+        ),
+    ]
     refused("are gone", *both, out=out)
     copy = Path(shutil.copytree(data, tmp_path / "gone"))
     next(copy.rglob("*.png")).unlink()
