@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from edge_data.sets.group_by import AUTO, NONE
-from edge_data.sets.groups import group_pictures
+from edge_data.sets.group_by import AUTO
+from edge_data.sets.groups import groups_by_path
 from edge_data.sets.sides import order_hash
 from edge_data.sets.splits import Splits, pool
 from edge_runtime import ClassFolders, Progress, Sample, UsageError
@@ -30,10 +30,7 @@ def pool_data(
     Raises what `pool` and `group_pictures` raise.
     """
     samples = [sample for name in ("all", "train", "val") for sample in folders.splits.get(name, ())]
-    groups: Mapping[str, str] = {}
-    if group_by != NONE:
-        names = group_pictures(folders, samples, group_by, progress=progress, threads=threads)
-        groups = {sample.path: name for sample, name in zip(samples, names, strict=True)}
+    groups = groups_by_path(folders, samples, group_by, progress=progress, threads=threads)
     return pool(folders, seed=seed, limit=limit, groups=groups)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge_data.sets.group_by import AUTO, NONE, name_groups
-from edge_data.sets.groups import group_pictures
+from edge_data.sets.group_by import AUTO, name_groups
+from edge_data.sets.groups import groups_by_path
 from edge_data.sets.splits import Splits, split
 from edge_runtime import ClassFolders, Progress
 
@@ -26,11 +26,8 @@ def split_data(
         # Names that are not there are better refused before the images are read than when they are compared.
         name_groups(folders, [sample.path for samples in found.values() for sample in samples], group_by)
         return split(folders, seed=seed, limit=limit)
-    if group_by == NONE:
-        return split(folders, seed=seed, limit=limit)
     samples = found.get("all") or found.get("train", ())
-    names = group_pictures(folders, samples, group_by, progress=progress, threads=threads)
-    groups = {sample.path: name for sample, name in zip(samples, names, strict=True)}
+    groups = groups_by_path(folders, samples, group_by, progress=progress, threads=threads)
     return split(folders, seed=seed, limit=limit, groups=groups)
 
 

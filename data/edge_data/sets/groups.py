@@ -49,6 +49,21 @@ def group_pictures(
     return names
 
 
+def groups_by_path(
+    folders: ClassFolders,
+    samples: Sequence[Sample],
+    by: str,
+    *,
+    progress: Progress | None = None,
+    threads: int | None = None,
+) -> dict[str, str]:
+    """The group of each picture by its path, as `group_pictures` names them; none with `by` "none". Raises the same."""
+    if by == NONE:
+        return {}
+    names = group_pictures(folders, samples, by, progress=progress, threads=threads)
+    return {sample.path: name for sample, name in zip(samples, names, strict=True)}
+
+
 def alike(looks: Looks) -> list[list[int]]:
     """The indices of copies and near copies, in groups of two or more; some groups may overlap."""
     return exact_groups(looks.digests) + near_groups(looks.luma, looks.chroma, SAME_SCENE)

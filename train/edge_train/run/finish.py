@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_data import Splits
 from edge_runtime import MIN_SENSITIVITY, Metrics, ModelCard, Run, headline
@@ -22,6 +22,9 @@ from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import git_revision
+
+if TYPE_CHECKING:
+    from edge_train.several_runs.cross_validation import CrossValidation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +90,8 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     diagnosis: tuple[Diagnosis, ...] = ()
     if job.world.leads:
         save_checkpoint(run.best, replace(best, card=card))
-        diagnosis = _write_report(job, run, history, card, answers, summary, metrics["val"])
+        diagnosis = diagnose_run(job, history, metrics["val"])
+        report_run(job, run, card, summary, history, diagnosis, answers)
         summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
         finish_run(run, summary)
     job.world.collect(None)
@@ -133,28 +137,33 @@ def count_images(job: Job) -> dict[str, dict[str, int]]:
     }
 
 
-def _write_report(  # noqa: PLR0917 (what a report is made of)
-    job: Job,
-    run: Run,
-    history: tuple[EpochFigures, ...],
-    card: ModelCard,
-    answers: dict[str, SplitAnswers],
-    summary: dict[str, Any],
-    val: Metrics,
-) -> tuple[Diagnosis, ...]:
+def diagnose_run(job: Job, history: Sequence[EpochFigures], val: Metrics) -> tuple[Diagnosis, ...]:
+    """What ails a run of that history and those figures on the images that it was not trained on."""
     settings = job.settings
-    counts = count_images(job)
-    diagnosis = diagnose(
+    return diagnose(
         history,
         strategy=job.strategy,
         epochs=settings.epochs,
-        counts=counts["train"],
+        counts=count_images(job)["train"],
         val=val,
         backbone=job.backbone.name,
         augment=settings.augment,
         limit=settings.limit,
         seed=settings.seed,
     )
+
+
+def report_run(  # noqa: PLR0917 (what a report is made of)
+    job: Job,
+    run: Run,
+    card: ModelCard,
+    summary: Mapping[str, Any],
+    history: tuple[EpochFigures, ...],
+    diagnosis: tuple[Diagnosis, ...],
+    answers: Mapping[str, SplitAnswers],
+    cross: CrossValidation | None = None,
+) -> None:
+    """Write report.html; with `cross` of a run whose folds stand for validation. Raises OutputError."""
     write_report(
         run,
         RunReport(
@@ -163,16 +172,16 @@ def _write_report(  # noqa: PLR0917 (what a report is made of)
             best_epoch=summary["best_epoch"],
             best_by=summary["best_by"],
             optimism=summary.get("optimism", {}).get("text", ""),
-            val=answers["val"],
+            val=answers["val"] if cross is None else cross.pooled,
             test=answers.get("test"),
-            counts=counts,
-            settings=plain_settings(settings),
+            counts={split: counted for split, counted in count_images(job).items() if counted or cross is None},
+            settings=plain_settings(job.settings),
             data_root=job.store.root,
             diagnosis=diagnosis,
             seconds=summary["seconds"],
             parameters=summary["parameters"],
             parameters_trained=summary["parameters_trained"],
             git_revision=summary["git_revision"],
+            cross=cross,
         ),
     )
-    return diagnosis

@@ -13,28 +13,24 @@ import torch
 from edge_data import (
     DATA_SETS,
     ImageStore,
-    LookBook,
     OnBytes,
     Splits,
     assign_folds,
     default_cache_bytes,
     find_augmentation,
     find_data,
-    find_leaks,
     is_found,
     pool_data,
     read_split,
     run_places,
     scan_as_trained,
     split_data,
-    without,
 )
 from edge_runtime import (
     CheckpointError,
     ClassFolders,
     DataError,
     EdgeError,
-    ImageError,
     ModelCard,
     Progress,
     Run,
@@ -52,6 +48,7 @@ from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
+from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
 from edge_train.run.run_folder import check_out, make_out
@@ -97,7 +94,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     precision = _choose_precision(settings, device, plan, progress)
     teacher = _find_teacher(settings, folders, splits, device, precision)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world), threads=threads)
-    splits = _read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
+    splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{len(folders.labels)} classes ({splits.how})"
@@ -236,73 +233,6 @@ def _downloading(progress: Progress) -> OnBytes:
     return on_bytes
 
 
-def _read_images(  # noqa: PLR0917 (what reading takes)
-    settings: TrainSettings,
-    store: ImageStore,
-    splits: Splits,
-    progress: Progress,
-    world: World,
-    found: ClassFolders | None = None,
-) -> Splits:
-    """Decode every image once; refuse or leave out the unreadable ones, by name.
-
-    Of the folder `found`, which brings held-out images, it says loudly how many of them stand in training, too: what
-    was decoded is compared, which costs no second reading.
-    """
-    total = len(splits.train) + len(splits.val) + len(splits.test)
-    book = LookBook()
-    progress.begin("reading images", total)
-    refused = store.read_all(
-        world.shard(splits.train),
-        world.shard((*splits.val, *splits.test)),
-        on_image=lambda: progress.advance(world.size),
-        on_resized=book.add if found is not None else lambda *_: None,
-    )
-    progress.end()
-    bad = {path: error for part in world.collect(refused) for path, error in part.items()}
-    if bad and settings.on_bad_image == "error":
-        raise _bad_images(list(bad.values()), total)
-    for error in bad.values():
-        progress.say(f"left out: {error.message}")
-    if bad:
-        splits = without(splits, bad.keys())
-    splits = _checked(splits, store.root, cut=settings.folds is None)
-    return splits if found is None else _tell_leaks(settings, found, splits, progress, world.collect(book))
-
-
-def _tell_leaks(
-    settings: TrainSettings, folders: ClassFolders, splits: Splits, progress: Progress, books: list[LookBook]
-) -> Splits:
-    for book in books[1:]:
-        books[0].update(book)
-    leaks = find_leaks(folders, splits, books[0], settings.group_by)
-    for leak in leaks:
-        progress.say(f"WARNING: {leak.text}")
-    if not leaks:
-        return splits
-    told = " and ".join(f"{leak.images:,} of {leak.of:,} {leak.split} images" for leak in leaks)
-    return replace(splits, how=f"{splits.how}; {told} stand in training, too")
-
-
-def _checked(splits: Splits, root: Path, *, cut: bool) -> Splits:
-    """`splits`, which have something to train on and, where they are `cut`, to validate with."""
-    if len(splits.train) < 2 or (cut and not splits.val):
-        raise DataError(
-            f"{root} leaves {len(splits.train)} images to train on and {len(splits.val)} to validate with",
-            "at least 2 and 1 are needed: add images, or raise `limit`",
-        )
-    return splits
-
-
-def _bad_images(bad: list[ImageError], total: int) -> EdgeError:
-    shown = "; ".join(error.message for error in bad[:5])
-    more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-    return DataError(
-        f"{len(bad)} of {total} images cannot be read: {shown}{more}",
-        "mend or remove them, or leave them out with `on_bad_image` skip",
-    )
-
-
 def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
     """The job of a run that was interrupted, with its own settings and split, and the checkpoint to go on from.
 
@@ -322,7 +252,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
     freeze(network, plan)
     store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
     found = read_split(run.split, card.labels)
-    splits = _read_images(settings, store, found, progress, world)
+    splits = read_images(settings, store, found, progress, world)
     precision = _choose_precision(settings, device, plan, progress)
     job = Job(
         settings,

@@ -129,9 +129,11 @@ def make_out(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`"
-        ) from error
+        raise _no_room(out, error) from error
+
+
+def _no_room(out: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot make a run folder in {out}: {error.strerror}", "choose another folder with `out`")
 
 
 def create_run(
@@ -154,14 +156,11 @@ def create_run(
     data = re.sub(r"[^\w.+-]+", "_", str(card.data["name"])).strip("._") or "data"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{data}-{card.backbone}-{card.strategy}-{stamp}"
+    make_out(settings.out)
     try:
-        settings.out.mkdir(parents=True, exist_ok=True)
         run = _make(settings.out, name)
     except OSError as error:
-        raise OutputError(
-            f"cannot make a run folder in {settings.out}: {error.strerror}",
-            "choose another folder with `out`",
-        ) from error
+        raise _no_room(settings.out, error) from error
     begin_run(run, settings, card, splits, data_root=data_root, places=places, more=more)
     return run
 

@@ -22,15 +22,10 @@ from edge_data import (
     Splits,
     default_cache_bytes,
     find_augmentation,
-    read_split,
-    run_places,
-    scan_as_trained,
 )
 from edge_runtime import (
     RUNS_FOLDER,
     Accuracy,
-    CheckpointError,
-    DataError,
     EdgeError,
     Metrics,
     ModelCard,
@@ -52,7 +47,8 @@ from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.versions import choose_device, git_revision, now, versions
-from edge_train.settings import Criterion, TrainSettings
+from edge_train.settings import Criterion
+from edge_train.several_runs.averageable import check_runs, find_images_again, settings_of
 
 STRATEGY = "average"
 BATCH_SIZE = 64
@@ -138,11 +134,11 @@ def average(
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     torch.set_num_threads(threads := threads or usable_cores())
-    first, splits = _check_runs(runs)
-    root, places = _find_images(runs, first.card)
+    first, splits = check_runs(runs)
+    root, places = find_images_again(runs, first.card)
     check_out(out, places)
     store = ImageStore(root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
-    criterion, why = choose_criterion(_settings(runs[0], out).best_by, splits.train, splits.val)
+    criterion, why = choose_criterion(settings_of(runs[0], out).best_by, splits.train, splits.val)
     judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion)
     progress.say(f"averaging {len(runs)} runs of {first.card.backbone}: {len(splits.val)} validation images of {root}")
     if why:
@@ -152,7 +148,7 @@ def average(
         raise _no_better(steps)
     judge.load(soup)
     card, metrics = _measure(steps, judge)
-    run = create_run(_settings(steps[0].run, out), card, splits, data_root=root, places=places)
+    run = create_run(settings_of(steps[0].run, out), card, splits, data_root=root, places=places)
     write_json(run.config, {**run.read_config(), STRATEGY: [step.to_json() for step in steps]})
     # No epoch made these weights.
     save_checkpoint(run.best, Checkpoint(card, judge.network.state_dict(), 0, {}))
@@ -209,7 +205,7 @@ class _Judge:
         # average is smaller than the average of variances (REPAIR, Jordan et al. 2023). Where all runs have the
         # same statistics they were frozen, and the weights learned with them as constants: they stay.
         if not soup.same_statistics:
-            self._reestimate_batch_norm(_settings(soup.run, soup.run.path).augment)
+            self._reestimate_batch_norm(settings_of(soup.run, soup.run.path).augment)
 
     def score(self, soup: _Soup, task: str) -> Score:
         """How the soup validates."""
@@ -273,79 +269,6 @@ def _no_better(steps: Sequence[AverageStep]) -> EdgeError:
     )
 
 
-def _check_runs(runs: Sequence[Run]) -> tuple[Checkpoint, Splits]:
-    """The first run's checkpoint and split, once all runs are known to go together."""
-    if len(runs) < 2:
-        raise UsageError(f"{len(runs)} run to average: at least two are needed", "edge average RUN RUN …")
-    seen: set[Path] = set()
-    for run in runs:
-        if run.path.resolve() in seen:
-            raise UsageError(f"{run.path} is named twice", "name each run once")
-        seen.add(run.path.resolve())
-        if not run.best.is_file():
-            raise UsageError(f"{run.path} has no best.pt", "no epoch of it was finished: leave it out")
-        _settings(run, run.path)  # asked for in the end, and better refused before the work than after it
-    first = load_checkpoint(runs[0].best)
-    splits = read_split(runs[0].split, first.card.labels)
-    if len(splits.train) < 2 or not splits.val:
-        raise DataError(
-            f"{runs[0].split} lists {len(splits.train)} training and {len(splits.val)} validation images",
-            "at least 2 and 1 are needed",
-        )
-    for run in runs[1:]:
-        _check_pair(runs[0], first, run, load_checkpoint(run.best))
-        other = read_split(run.split, first.card.labels)
-        if any(set(getattr(other, name)) != set(getattr(splits, name)) for name in ("train", "val", "test")):
-            raise UsageError(
-                f"{run.path} and {runs[0].path} were split differently: images that one validates with, "
-                "the other was trained on, so no average of them can be judged",
-                "train them with the same `seed`, `limit` and `group_by`, or on a folder with its own train/ and val/",
-            )
-    return first, splits
-
-
-def _check_pair(one: Run, first: Checkpoint, two: Run, other: Checkpoint) -> None:
-    mine, theirs = _facts(first.card), _facts(other.card)
-    for name, value in mine.items():
-        if value != theirs.get(name):
-            raise UsageError(
-                f"{one.path} and {two.path} cannot be averaged, their {name} differs: {value} and {theirs.get(name)}",
-                "name runs of the same `data`, `backbone`, `image_size` and `stem`",
-            )
-    shapes, others = ({name: w.shape for name, w in found.network.items()} for found in (first, other))
-    if shapes != others:
-        layer = min(name for name in shapes | others if shapes.get(name) != others.get(name))
-        raise UsageError(
-            f"{one.path} and {two.path} cannot be averaged, their layers differ, {layer} among them",
-            "name runs whose backbone was built with the same settings",
-        )
-
-
-def _facts(card: ModelCard) -> dict[str, Any]:
-    return {
-        "backbone": card.backbone,
-        "labels": list(card.labels),
-        **card.preprocessing.to_json(),
-        **card.normalization,
-        "data fingerprint": card.data.get("fingerprint"),
-        "stem": card.architecture.get("stem", "standard"),
-        "hidden layer": card.architecture.get("hidden_units"),
-    }
-
-
-def _find_images(runs: Sequence[Run], card: ModelCard) -> tuple[Path, tuple[Path, ...]]:
-    """What the images lie below and what names them: the first data of a run that is there, as it was in training."""
-    several = dict.fromkeys(run_places(run.read_config()) for run in runs)
-    there = [places for places in several if places and all(place.exists() for place in places)]
-    if not there:
-        raise DataError(f"the images that {runs[0].path} was trained on are gone", "put them back where they were")
-    for places in there:
-        folders = scan_as_trained(places, card)
-        if folders.fingerprint == card.data.get("fingerprint"):
-            return folders.root, places
-    raise DataError(f"the images in {there[0][0]} have changed since {runs[0].path} was trained", "train again")
-
-
 def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, dict[str, Metrics]]:
     """The card of the average, calibrated on validation, and its figures on validation and test."""
     best = load_checkpoint(steps[0].run.best).card
@@ -368,13 +291,6 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
     if (point := best.operating_point) is not None:
         card = with_threshold(card, point.positive, point.min_sensitivity, answers)
     return card, metrics
-
-
-def _settings(run: Run, out: Path) -> TrainSettings:
-    try:
-        return TrainSettings(**{**run.read_config()["settings"], "out": out})
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{run.config} lacks the settings of a run: {error}", "train again") from error
 
 
 def _summary(

@@ -6,15 +6,14 @@ import statistics
 import time
 from dataclasses import replace
 
-from edge_runtime import CROSS_VALIDATED, MIN_SENSITIVITY, Metrics, Run
+from edge_runtime import CROSS_VALIDATED, MIN_SENSITIVITY, Run
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold as fold_batch_norm
-from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
-from edge_train.report.page import RunReport, write_report
+from edge_train.report.diagnosis import EpochFigures
 from edge_train.run.epochs import FitState
-from edge_train.run.finish import TrainResult, count_images, summarize
+from edge_train.run.finish import TrainResult, diagnose_run, report_run, summarize
 from edge_train.run.job import Job
-from edge_train.run.run_folder import finish_run, plain_settings
+from edge_train.run.run_folder import finish_run
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.several_runs.cross_validation import CrossValidation
 
@@ -40,7 +39,7 @@ def finish_cross_validated(job: Job, run: Run, state: FitState, cross: CrossVali
         card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, answers)
     save_checkpoint(run.best, replace(best, card=card))
     history = mean_history(cross)
-    diagnosis = _diagnose(job, history, metrics[CROSS_VALIDATED])
+    diagnosis = diagnose_run(job, history, metrics[CROSS_VALIDATED])
     summary = summarize(job, run, state, metrics, cross.temperature)
     note_threshold(summary, card)
     summary |= {
@@ -49,24 +48,7 @@ def finish_cross_validated(job: Job, run: Run, state: FitState, cross: CrossVali
         "seconds": time.perf_counter() - started,
         "diagnosis": [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis],
     }
-    report = RunReport(
-        card=card,
-        history=history,
-        best_epoch=cross.epochs,
-        best_by=summary["best_by"],
-        val=cross.pooled,
-        test=answers.get("test"),
-        counts={split: counted for split, counted in count_images(job).items() if counted},
-        settings=plain_settings(job.settings),
-        data_root=job.store.root,
-        diagnosis=diagnosis,
-        seconds=summary["seconds"],
-        parameters=summary["parameters"],
-        parameters_trained=summary["parameters_trained"],
-        git_revision=summary["git_revision"],
-        cross=cross,
-    )
-    write_report(run, report)
+    report_run(job, run, card, summary, history, diagnosis, answers, cross)
     finish_run(run, summary)
     return TrainResult(run, card, summary, diagnosis, job.splits, job.store.root, history, answers)
 
@@ -78,7 +60,8 @@ def mean_history(cross: CrossValidation) -> tuple[EpochFigures, ...]:
     rows = []
     for at in range(min(state.epoch for state in states)):
         these = [state.history[at] for state in states]
-        chosen = [value for row, state in zip(these, states, strict=True) if (value := row.value(state.criterion))]
+        values = [row.value(state.criterion) for row, state in zip(these, states, strict=True)]
+        chosen = [value for value in values if value is not None]
         rows.append(
             EpochFigures(
                 at + 1,
@@ -91,18 +74,3 @@ def mean_history(cross: CrossValidation) -> tuple[EpochFigures, ...]:
             )
         )
     return tuple(rows)
-
-
-def _diagnose(job: Job, history: tuple[EpochFigures, ...], found: Metrics) -> tuple[Diagnosis, ...]:
-    settings = job.settings
-    return diagnose(
-        history,
-        strategy=job.strategy,
-        epochs=settings.epochs,
-        counts=count_images(job)["train"],
-        val=found,
-        backbone=job.backbone.name,
-        augment=settings.augment,
-        limit=settings.limit,
-        seed=settings.seed,
-    )

@@ -1,0 +1,78 @@
+"""The images of a run, decoded once: the unreadable ones refused or left out, held-out ones sought in training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edge_data import ImageStore, LookBook, Splits, find_leaks, without
+from edge_runtime import ClassFolders, DataError, EdgeError, ImageError, Progress
+from edge_train.run.processes import World
+from edge_train.settings import TrainSettings
+
+
+def read_images(  # noqa: PLR0917 (what reading takes)
+    settings: TrainSettings,
+    store: ImageStore,
+    splits: Splits,
+    progress: Progress,
+    world: World,
+    found: ClassFolders | None = None,
+) -> Splits:
+    """Decode every image once; refuse or leave out the unreadable ones, by name.
+
+    Of the folder `found`, which brings held-out images, it says loudly how many of them stand in training, too: what
+    was decoded is compared, which costs no second reading.
+    """
+    total = len(splits.train) + len(splits.val) + len(splits.test)
+    book = LookBook()
+    progress.begin("reading images", total)
+    refused = store.read_all(
+        world.shard(splits.train),
+        world.shard((*splits.val, *splits.test)),
+        on_image=lambda: progress.advance(world.size),
+        on_resized=book.add if found is not None else lambda *_: None,
+    )
+    progress.end()
+    bad = {path: error for part in world.collect(refused) for path, error in part.items()}
+    if bad and settings.on_bad_image == "error":
+        raise _bad_images(list(bad.values()), total)
+    for error in bad.values():
+        progress.say(f"left out: {error.message}")
+    if bad:
+        splits = without(splits, bad.keys())
+    splits = _checked(splits, store.root, cut=settings.folds is None)
+    return splits if found is None else _tell_leaks(settings, found, splits, progress, world.collect(book))
+
+
+def _tell_leaks(
+    settings: TrainSettings, folders: ClassFolders, splits: Splits, progress: Progress, books: list[LookBook]
+) -> Splits:
+    for book in books[1:]:
+        books[0].update(book)
+    leaks = find_leaks(folders, splits, books[0], settings.group_by)
+    for leak in leaks:
+        progress.say(f"WARNING: {leak.text}")
+    if not leaks:
+        return splits
+    told = " and ".join(f"{leak.images:,} of {leak.of:,} {leak.split} images" for leak in leaks)
+    return replace(splits, how=f"{splits.how}; {told} stand in training, too")
+
+
+def _checked(splits: Splits, root: Path, *, cut: bool) -> Splits:
+    """`splits`, which have something to train on and, where they are `cut`, to validate with."""
+    if len(splits.train) < 2 or (cut and not splits.val):
+        raise DataError(
+            f"{root} leaves {len(splits.train)} images to train on and {len(splits.val)} to validate with",
+            "at least 2 and 1 are needed: add images, or raise `limit`",
+        )
+    return splits
+
+
+def _bad_images(bad: list[ImageError], total: int) -> EdgeError:
+    shown = "; ".join(error.message for error in bad[:5])
+    more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+    return DataError(
+        f"{len(bad)} of {total} images cannot be read: {shown}{more}",
+        "mend or remove them, or leave them out with `on_bad_image` skip",
+    )
