@@ -86,6 +86,14 @@ def test_the_newest_frame_is_next_where_more_came_than_could_be_answered(model: 
     assert answers[-1]["label"] == "sky"
 
 
+def test_a_stream_without_a_picture_is_an_error(edge: Edge, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("no picture")
+    for words in (["x.txt"], ["-"], ["-", "--latest"]):
+        done = edge("predict", "--mjpeg", *words, "--model", model)
+        assert done.returncode == 1
+        assert f"error: --mjpeg {words[0]} holds no JPEG" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
-from edge_cli.predict.classify import open_stream, say_problem
+from edge_cli.predict.classify import answer_pixels, open_stream, say_problem
 from edge_cli.predict.output import JsonLines
 from edge_runtime import ImageError, read_frames
 
@@ -25,9 +24,10 @@ def classify_stream(
     """Print the answer for every `every`th frame of `stream`, - for standard input; the exit code.
 
     With `latest` the newest frame that is there is classified next, and those that came before it are passed over.
+    Raises UsageError where the stream cannot be opened, ImageError where it holds no picture.
     """
     output = JsonLines(top, min_confidence)
-    failed = 0
+    number = failed = 0
     with open_stream(stream, "--mjpeg") as file:
         chosen = (frame for frame in enumerate(read_frames(file), 1) if (frame[0] - 1) % every == 0)
         for number, frame in _newest(chosen) if latest else chosen:
@@ -35,11 +35,14 @@ def classify_stream(
             try:
                 if isinstance(frame, ImageError):
                     raise frame
-                output.write(replace(classifier.predict(frame), image=name))
+                output.write(answer_pixels(classifier, classifier.preprocessing(frame, name=name), name))
             except ImageError as error:
                 failed += 1
-                text = error.message if isinstance(frame, ImageError) else error.message.replace("image bytes", name)
-                say_problem(ImageError(text, error.hint, error.kind))
+                say_problem(error)
+    if not number:
+        raise ImageError(
+            f"--mjpeg {stream} holds no JPEG", "is it a stream of JPEGs, and did it begin?", "not-an-image"
+        )
     return 1 if failed else 0
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edge_runtime import ClassFolders, DataError, UsageError
 
 AUTO, NONE, FOLDER = "auto", "none", "folder"
+MOST_LEVELS = 99
 
 
 def name_groups(folders: ClassFolders, paths: Sequence[str], by: str) -> list[str]:
@@ -51,8 +52,13 @@ def check_group_by(by: str) -> None:
 
 def _levels(by: str) -> int:
     """How many folders below the class name a group; 0 where `by` is something else."""
-    found = re.fullmatch(rf"{FOLDER}(?::([1-9]\d?))?", by)
-    return int(found[1] or 1) if found else 0
+    found = re.fullmatch(rf"{FOLDER}(?::(\d*))?", by)
+    if found is None:
+        return 0
+    levels = 1 if found[1] is None else int(found[1] or 0)
+    if not 1 <= levels <= MOST_LEVELS:
+        raise UsageError(f"`group_by` {by}: from 1 to {MOST_LEVELS} folders are possible", "give folder or folder:2")
+    return levels
 
 
 def _expression(by: str) -> re.Pattern[str]:

@@ -76,7 +76,7 @@ def read_coded_picture(file: IO[bytes], kind: str, name: str) -> CodedPicture:
 
 
 def _cut(kind: str, name: str) -> ImageError:
-    return ImageError(f"{name} is truncated, a {kind} file without its end", CUT_SHORT, "truncated")
+    return ImageError(f"{name} is truncated: a file of kind {kind} without its end", CUT_SHORT, "truncated")
 
 
 def _meta_box(file: IO[bytes], end: int, kind: str, name: str) -> bytes:

@@ -99,3 +99,9 @@ def test_folders_of_several_places_are_counted_below_each_class(tmp_path: Path) 
     both = scan([tmp_path / "one", tmp_path / "two"])
     paths = [sample.path for sample in both.splits["all"]]
     assert name_groups(both, paths, "folder") == ["p1", "p1", "p2"]
+
+
+@pytest.mark.parametrize("by", ["folder:", "folder:0", "folder:100"])
+def test_levels_that_there_cannot_be_are_told_before_anything_is_read(by: str) -> None:
+    with pytest.raises(UsageError, match="from 1 to 99 folders"):
+        check_group_by(by)

@@ -128,6 +128,7 @@ def test_everything_is_trained_for_the_median_of_the_folds_best_epochs(done: Tra
     best = [json.loads(run.summary.read_text())["best_epoch"] for run in folds_of(done.run)]
     epochs = statistics.median_high(best)
     assert load_checkpoint(done.run.best).epoch == load_checkpoint(done.run.last).epoch == epochs
+    assert done.summary["best_epoch"] == epochs
     assert equal(weights(done.run, "best"), weights(done.run, "last"))
     told = f"all {IMAGES} images train for {epochs} epochs, the median of the folds' best ({', '.join(map(str, best))})"
     assert told in heard.lines
