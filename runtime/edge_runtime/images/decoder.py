@@ -21,7 +21,6 @@ from PIL import Image
 from edge_runtime.errors import ImageError, ImageProblem, MissingExtraError, one_line
 from edge_runtime.extras import missing_package
 from edge_runtime.images.arrays import array_image
-from edge_runtime.images.boxes import read_coded_picture
 from edge_runtime.images.colour import converter_of
 from edge_runtime.images.kind import foreign_hint, image_kind
 from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
@@ -187,7 +186,12 @@ def _decode_file(
     if frame:
         _check_pixels((frame.width, frame.height), name, max_pixels)
         check_scans(file, frame, name)
-    coded = read_coded_picture(file, kind, name) if kind in ("AVIF", "HEIC") else None
+    coded = None
+    if kind in ("AVIF", "HEIC"):
+        # Most pictures are of other formats, and each process would pay for reading what takes these apart.
+        from edge_runtime.images.boxes import read_coded_picture
+
+        coded = read_coded_picture(file, kind, name)
     file_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     quiet_decoding(kind)

@@ -9,12 +9,14 @@ process killed, and again at each restart.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import ImageError
-from edge_runtime.images.boxes import CodedPicture
 from edge_runtime.images.structure import JpegFrame
 from edge_runtime.machine.resources import available_memory_bytes
+
+if TYPE_CHECKING:
+    from edge_runtime.images.boxes import CodedPicture
 
 MAX_PIXELS = 80_000_000
 """Just under Pillow's own warning threshold: a 50-megapixel phone photo passes, a 144-megapixel bomb does not."""
@@ -86,10 +88,10 @@ def _decoding_bytes(
     stored = _MODE_BYTES.get(image.mode, 4) * pixels
     converted = 0 if image.mode == "RGB" and not image.has_transparency_data else _RGB_BYTES * pixels
     beside = 0.0
-    if isinstance(frame, CodedPicture):
-        return _coded_bytes(image, kind, stored, converted, frame)
     if isinstance(frame, JpegFrame):
         beside = frame.held_bytes_per_pixel * frame.width * frame.height
+    elif frame is not None:
+        return _coded_bytes(image, kind, stored, converted, frame)
     elif kind == "WEBP":
         lossless = b"VP8L" in head
         beside = (_WEBP_BYTES + lossless * _WEBP_LOSSLESS_BYTES) * pixels + 2 * file_bytes
