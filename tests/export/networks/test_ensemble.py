@@ -85,8 +85,20 @@ def test_accuracy_is_measured_on_images_that_no_member_trained_on(runs: Path) ->
     assert "7 validation images" in said[0] and "5 others" in said[0]
 
 
+def exchange_validation(run: Path) -> None:
+    """Let the run have trained on all its validation images and kept as many others for validation."""
+    with (run / "split.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    train = [row for row in rows if row[0] == "train"]
+    for before in [row for row in rows if row[0] == "val"]:
+        before[0] = "train"
+        train.pop()[0] = "val"
+    with (run / "split.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
 def test_members_without_a_common_validation_image_are_refused(runs: Path) -> None:
-    move_to_train(runs / "second", 12)
+    exchange_validation(runs / "second")
     members = read_members([Run(runs / "first"), Run(runs / "second")])
     with pytest.raises(UsageError, match="no image is in the validation split of all 2 runs") as caught:
         common_validation(members, None, lambda _: None)
