@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_train.network.backbones import BACKBONES, Backbone, find_backbone
     from edge_train.network.building import build, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from edge_train.network.fold_batch_norm import with_folded_norms
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
     from edge_train.run.finish import TrainResult

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,14 +18,23 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 
+M = TypeVar("M", bound=nn.Module)
+
 
 def fold(network: Network) -> Network:
     """A copy for evaluation alone; its logits differ from the network's by float rounding (about one in a million)."""
-    folded = copy.deepcopy(network).eval().requires_grad_(False)
-    for names in _pairs(folded.backbone):
-        _replace(folded.backbone, names, fuse_conv_bn_eval(*_modules(folded.backbone, names)))
-    folded.to(memory_format=torch.channels_last)
-    return folded
+    own = copy.deepcopy(network).requires_grad_(False)
+    return with_folded_norms(own).to(memory_format=torch.channels_last)
+
+
+def with_folded_norms(module: M) -> M:
+    """A view of a module for evaluation alone, each `Network` in it folded; what is not folded is shared."""
+    view = _view(module).eval()
+    for network in view.modules():
+        if isinstance(network, Network):
+            for names in _pairs(network.backbone):
+                _replace(network.backbone, names, fuse_conv_bn_eval(*_modules(network.backbone, names)))
+    return view
 
 
 def fold_body(network: Network, backbone: Backbone) -> Network:
@@ -43,11 +53,15 @@ def fold_frozen(network: Network) -> Network:
     frozen = [names for names in _pairs(network.backbone) if not _modules(network.backbone, names)[1].training]
     if not frozen:
         return network
-    tensors = (*network.parameters(), *network.buffers())
-    view = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+    view = _view(network)
     for names in frozen:
         _replace(view.backbone, names, _FoldedConv(*_modules(view.backbone, names)))
     return view
+
+
+def _view(module: M) -> M:
+    """Modules of its own over the same tensors."""
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())})
 
 
 class _FoldedConv(nn.Module):
