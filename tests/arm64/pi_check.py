@@ -5,7 +5,7 @@
     python tests/arm64/pi_check.py compare HERE THERE
 
 `compare` takes two folders of what edge said of the same models and photos, `NAME.predict`, `.evaluate`,
-`.exact` (below fp32), `.info` and `.bench`, and ends with 1 where they differ by more than `TOLERANCE`.
+`.exact` (of int8), `.info` and `.bench`, and ends with 1 where they differ by more than `TOLERANCE`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def compare(here: Path, there: Path) -> list[Comparison]:
             faults.append("edge info differs")
         if not compared.differing and score["confusion"] != other_score["confusion"]:
             faults.append("edge evaluate differs")
-        if info["card"]["precision"] == "int8":
+        if info["card"]["precision"].startswith("int8"):
             faults.append(_exactness(*(_read(folder / f"{name}.exact")["exact"] for folder in (here, there))))
         if not all(row["latency"]["p50_ms"] > 0 for row in bench["results"]):
             faults.append("edge bench measured nothing")
