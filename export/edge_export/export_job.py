@@ -86,14 +86,15 @@ def prepare(
             f"none of the {shown} images of {runs[0].path} can be read in {root}, so nothing can be proven",
             "name the folder they are in now with `data`",
         )
+    split = read_split(runs[0].split, card.labels)
     return ExportJob(
         runs=tuple(runs),
         card=card,
         network=network,
         expected=expected,
-        split=SplitReference(model, root, samples, recorded, shown),
+        split=SplitReference(model, root, samples, recorded, shown, groups=split.groups),
         root=root,
-        training=read_split(runs[0].split, card.labels).train,
+        training=split.train,
         settings=settings,
         progress=progress,
     )

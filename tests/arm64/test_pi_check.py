@@ -29,6 +29,7 @@ def answers(folder: Path, precision: str, *ants: float, **changes: Any) -> Path:
     ]
     (folder / "model.predict").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     (folder / "model.evaluate").write_text(json.dumps({"confusion": [[1, 0], [0, 1]]} | changes))
+    (folder / "model.exact").write_text(json.dumps({"exact": {"exact_accuracy": 0.9, "holds": True} | changes}))
     (folder / "model.info").write_text(json.dumps({"sha256": "0", "card": {"precision": precision}} | changes))
     (folder / "model.bench").write_text(json.dumps({"results": [{"latency": {"p50_ms": 1.0}}]} | changes))
     return folder
@@ -41,8 +42,8 @@ def answers(folder: Path, precision: str, *ants: float, **changes: Any) -> Path:
         ("fp32", (0.90009, 0.2), ""),
         ("fp32", (0.9002, 0.2), "more than 0.0001"),
         ("fp32", (0.9,), "other photos were answered"),
-        ("int8", (0.93, 0.19), ""),
-        ("int8", (0.8, 0.2), "more than 0.05"),
+        ("int8", (0.915, 0.19), ""),
+        ("int8", (0.875, 0.2), "more than 0.02"),
         ("int8", (0.4, 0.2), "other labels"),
     ],
 )
@@ -72,6 +73,19 @@ def test_the_other_commands_are_compared_too(tmp_path: Path, change: dict[str, A
     here = answers(tmp_path / "here", "fp32", 0.9)
     (found,) = compare(here, answers(tmp_path / "there", "fp32", 0.9, **change))
     assert said in found.fault
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"holds": False}, "its kernels are not exact"), ({"exact_accuracy": 0.8}, "exact arithmetic differs")],
+)
+def test_int8_kernels_are_held_against_exact_arithmetic_there_too(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    there = answers(tmp_path / "there", "int8", 0.9)
+    assert compare(answers(tmp_path / "here", "int8", 0.9), there)[0].fault == ""
+    (there / "model.exact").write_text(json.dumps({"exact": {"exact_accuracy": 0.9, "holds": True} | change}))
+    assert compare(tmp_path / "here", there)[0].fault == said
 
 
 def test_nothing_to_compare_is_no_success(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from edge_runtime import ModelCard, OperatingPoint, Preprocessing
 from tiny_model import write_tiny_model
 
 
@@ -104,6 +105,28 @@ def test_a_kill_at_any_moment_loses_and_repeats_no_picture(model: Path, tmp_path
     assert len(list(target.iterdir())) == 61
     assert (target / "7.png").read_text() == "was here before"
     assert (target / "7-2.png").is_file()
+
+
+def test_a_threshold_is_said_at_the_start_and_in_each_line(edge: Any, tmp_path: Path) -> None:
+    card = ModelCard(
+        labels=("red", "lime"),
+        preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
+        backbone="tiny",
+        strategy="scratch",
+        operating_point=OperatingPoint("lime", 0.2, 0.95, 40, 20),
+    )
+    write_tiny_model(tmp_path / "model.onnx", card.labels, card=card)
+    (tmp_path / "landing").mkdir()
+    land(tmp_path / "landing", ["1.png"])
+    watching = start(tmp_path)
+    assert watching.stdout is not None
+    row = json.loads(watching.stdout.readline())
+    watching.send_signal(signal.SIGTERM)
+    said = watching.communicate(timeout=30)[1]
+    assert (row["label"], row["positive"], row["threshold"]) == ("red", "lime", 0.2)
+    assert said.startswith("lime from 20.00% on\n")
+    done = edge("predict", "--model", "model.onnx", "landing", "--csv")
+    assert done.stderr == "lime from 20.00% on\n" and done.stdout.splitlines()[1].startswith("landing/1.png,red,")
 
 
 def test_two_processes_do_not_watch_with_one_journal(edge: Any, model: Path, tmp_path: Path) -> None:

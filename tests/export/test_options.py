@@ -108,11 +108,19 @@ def test_a_precision_without_a_conversion_is_refused(run: Run) -> None:
 
 
 def test_fp16_is_half_the_file_and_agrees(run: Run) -> None:
+    checkpoint = load_checkpoint(run.best)
+    # As training leaves it: the temperature was fitted to these images, and the epoch chosen on them.
+    chosen = {**checkpoint.card.metrics["val"], "calibration_folds": 5, "optimism_points": 1.5}
+    save_checkpoint(run.best, replace(checkpoint, card=replace(checkpoint.card, metrics={"val": chosen})))
     (done,) = export(run, settings=ExportSettings(precision="fp16"))
     (whole,) = export(run)
     assert done.path.name == "model-fp16.onnx" and done.card.precision == "fp16"
     assert done.size_bytes < 0.6 * whole.size_bytes
     assert done.parity.max_difference < 0.05
+    figures, itself = done.card.metrics["val"], done.validation.whole
+    assert figures["accuracy"] == itself.accuracy
+    assert (figures["calibration_folds"], figures["optimism_points"]) == (5, 1.5)
+    assert figures["log_loss"] != itself.log_loss and figures["brier"] != itself.brier
     assert Classifier(done.path).probabilities(np.zeros((2, 48, 48, 3), np.uint8)).dtype == np.float32
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
     from edge_train.run.finish import TrainResult
+    from edge_train.run.split_answers import SplitAnswers
     from edge_train.run.training import resume, train
     from edge_train.settings import STRATEGIES, StrategyChoice, TrainSettings
     from edge_train.several_runs.averaging import AverageResult, AverageStep, Score, average

@@ -38,6 +38,10 @@ def check(
     out: Annotated[
         Path | None, flag("--out", "Draw a contact sheet of what was found, or of every class.", "FILE.png")
     ] = None,
+    model: Annotated[
+        Path | None,
+        flag("--model", "Also tell pictures of no class, by the embedding of this export --with-embedding.", "FILE"),
+    ] = None,
     label_from: LabelFromOption = "top",
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
@@ -48,7 +52,7 @@ def check(
 
     with Console(quiet=quiet) as console:
         places = find_data(data).places
-        found = check_data(places, console, label_from=label_from, sheet=out, threads=threads)
+        found = check_data(places, console, label_from=label_from, sheet=out, model=model, threads=threads)
     if json_:
         print_json(found.to_json())
     else:

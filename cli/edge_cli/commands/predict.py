@@ -136,11 +136,15 @@ def predict(
         "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
     )
     from edge_cli.predict.classify import Pictures, classify
+    from edge_cli.predict.output import threshold_text
 
     pictures = Pictures(names, files_from)
     if save_input is not None and pictures.count != 1:
         raise UsageError("--save-input shows one picture", "name one")
     classifier = open_classifier()
+    if csv_ and (point := classifier.card.operating_point) is not None:
+        # The other forms say it with each answer.
+        console.say(threshold_text(point))
     return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
 
 

@@ -9,9 +9,14 @@ from edge_cli.console import json_text
 from edge_runtime import UNKNOWN, csv_cell, one_line
 
 if TYPE_CHECKING:
-    from edge_runtime import Prediction
+    from edge_runtime import OperatingPoint, Prediction
 
 BAR_WIDTH = 20
+
+
+def threshold_text(point: OperatingPoint) -> str:
+    """From which probability on the answer is the positive class."""
+    return f"{one_line(point.positive)} from {point.threshold:.2%} on"
 
 
 class Output:
@@ -47,8 +52,7 @@ class Table(Output):
         if answer.probability < self._min_confidence:
             lines.append(f"  {UNKNOWN}: no label reaches {self._min_confidence:.2%}")
         elif answer.operating_point is not None:
-            point = answer.operating_point
-            lines.append(f"  {one_line(answer.label)}: {one_line(point.positive)} from {point.threshold:.2%} on")
+            lines.append(f"  {one_line(answer.label)}: {threshold_text(answer.operating_point)}")
         for label, probability in rows:
             bar = block * round(probability * BAR_WIDTH)
             lines.append(f"  {label:<{width}}  {probability:7.2%}  {bar}".rstrip())

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from edge_cli.console import json_text
 from edge_cli.flags import said_as_flags
+from edge_cli.predict.output import threshold_text
 from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
-    from edge_runtime import ImageClassifier
+    from edge_runtime import ImageClassifier, OperatingPoint
 
 JOURNAL_NAME = ".edge-watch.jsonl"
 INTERRUPTED = 130
@@ -53,20 +54,24 @@ def watch_folder(
             interval_s=interval_s,
             stop=lambda: bool(caught),
         )
+        point = classifier.card.operating_point
+        if point is not None:
+            console.say(threshold_text(point))
         console.say(f"watching {folder}, journal {journal.path}; Ctrl-C ends it")
         for sighting in sightings:
             if isinstance(sighting, ImageError):
                 sys.stderr.write(f"error: {said_as_flags(str(sighting))}\n")
                 sys.stderr.flush()
             else:
-                sys.stdout.write(f"{_line(sighting, jsonl=jsonl)}\n")
+                sys.stdout.write(f"{_line(sighting, point, jsonl=jsonl)}\n")
                 sys.stdout.flush()
     return INTERRUPTED if signal.SIGINT in caught else 0
 
 
-def _line(sighting: Sighting, *, jsonl: bool) -> str:
+def _line(sighting: Sighting, point: OperatingPoint | None, *, jsonl: bool) -> str:
     if jsonl:
-        return json_text({**asdict(sighting), "top": [row._asdict() for row in sighting.top]})
+        chosen = {} if point is None else {"positive": point.positive, "threshold": point.threshold}
+        return json_text({**asdict(sighting), "top": [row._asdict() for row in sighting.top], **chosen})
     moved = f"  moved to {sighting.moved_to}" if sighting.moved_to else ""
     again = "  (after a restart, perhaps told before)" if sighting.again else ""
     return one_line(f"{sighting.image}  {sighting.label}  {sighting.probability:.2%}{moved}{again}")

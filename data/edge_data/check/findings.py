@@ -12,6 +12,8 @@ import numpy as np
 
 from edge_data.check.duplicates import exact_groups, near_groups
 from edge_data.check.inspection import Inspection
+from edge_data.check.poor_pictures import poor_pictures
+from edge_data.check.strangers import strangers
 from edge_runtime import FORMAT_OF_SUFFIX
 
 MEANINGS = {
@@ -42,6 +44,12 @@ MEANINGS = {
     "frames": "several frames, of which the first is used",
     "grey": "grey pictures among coloured ones",
     "blank": "one colour all over",
+    "nearly-blank": "nearly one colour all over",
+    "dark": "dark all over, nearly black",
+    "overexposed": "burnt out to white in the middle",
+    "blurred": "blurred, beside the rest of the set",
+    "tiny-subject": "what is in them takes less than a twelfth of the picture: few pixels are left of it",
+    "no-class": "unlike all others by the model's embedding: perhaps of none of the classes",
     "tiny": "a short side under 32 pixels",
     "extreme-aspect": "over 3 times as long as wide: the centre crop sees less than a third",
     "note": "left out of the listing",
@@ -89,6 +97,12 @@ def about_files(images: Sequence[Inspection]) -> Iterator[Finding]:
     for image in readable:
         for kind in (*image.oddities, *_by_size(image)):
             found[kind].append(image.path)
+    blank = set(found["blank"])
+    found |= poor_pictures(
+        {image.path: image.quality for image in readable if image.quality and image.path not in blank}
+    )
+    if alien := strangers({image.path: image.embedding for image in readable if image.embedding is not None}):
+        found["no-class"] = alien
     grey = [image.path for image in readable if image.grey]
     if len(grey) < len(readable):
         found["grey"] = grey

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from edge_data.check.quality import Quality, measure_quality
 from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, image_kind
+
+if TYPE_CHECKING:
+    from edge_runtime import ImageClassifier
 
 THUMBNAIL_PX = 32
 
@@ -30,7 +35,8 @@ class Inspection:
 
     A file that cannot be used has a `refusal` (a sentence that names it) and nothing below it; `too_large`
     tells that only its number of pixels is in the way. `digest` is of the file's bytes, `thumbnail`
-    [32, 32] uint8 luma of the upright picture, `chroma` its [8, 8, 2] uint8 Cb and Cr (128 is grey), and
+    [32, 32] uint8 luma of the upright picture, `chroma` its [8, 8, 2] uint8 Cb and Cr (128 is grey),
+    `quality` how good a photo it is, `embedding` [D] float16 what a model makes of it, where one was asked, and
     `oddities` are kinds of findings.
     """
 
@@ -45,16 +51,23 @@ class Inspection:
     grey: bool = False
     thumbnail: NDArray[np.uint8] | None = None
     chroma: NDArray[np.uint8] | None = None
+    quality: Quality | None = None
+    embedding: NDArray[np.float16] | None = None
 
 
-def inspect(root: Path, path: str) -> Inspection:
-    """Read and decode the file `root / path`; what is wrong with it is in the result, nothing is raised."""
+def inspect(root: Path, path: str, classifier: ImageClassifier | None = None) -> Inspection:
+    """Read and decode the file `root / path`; what is wrong with it is in the result.
+
+    With a `classifier`, one that gives embeddings, the picture is decoded as that one asks, and has its embedding.
+    Raises ModelError where its graph fails.
+    """
     head = b""
+    asked = None if classifier is None else classifier.preprocessing
     try:
         data = (root / path).read_bytes()
         head = data[:HEAD_BYTES]
         # All of a JPEG's data is still read, so that a cut is found, but only an eighth of its frequencies computed.
-        picture = decode(data, reduce_to_px=_DECODED_SHORT_SIDE_PX)
+        picture = decode(data, reduce_to_px=_DECODED_SHORT_SIDE_PX) if asked is None else asked.decode(data)
     except (ImageError, OSError):
         return _refused(root, path, format_of(head, path))
     size_px, oddities = _header(data, picture)
@@ -71,7 +84,15 @@ def inspect(root: Path, path: str) -> Inspection:
         grey=bool(np.ptp(small, axis=-1).max() <= _GREY_LEVELS),
         thumbnail=np.rint(small @ _LUMA).astype(np.uint8),
         chroma=_chroma(small),
+        quality=measure_quality(picture, small),
+        embedding=None if classifier is None else _embedding(classifier, picture),
     )
+
+
+def _embedding(classifier: ImageClassifier, picture: Image.Image) -> NDArray[np.float16]:
+    contract = classifier.preprocessing
+    pixels = np.asarray(contract.crop(contract.resize(picture)))
+    return np.asarray(classifier.embeddings(pixels[None])[0], np.float16)
 
 
 def _refused(root: Path, path: str, kind: str | None) -> Inspection:

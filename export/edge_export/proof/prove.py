@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from edge_export.export_job import ExportJob
 from edge_export.proof.answers import Model
 from edge_export.proof.parity import MAX_DIFFERENCE, Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
 from edge_runtime import ModelCard, OperatingPoint, choose_operating_point, measure_at
+from edge_train import SplitAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Proof:
             if card.operating_point is None or "at_threshold" in measured:
                 return proven
         else:
-            measured = self.validation.whole.on_card()
+            measured = _own_figures(card, self.validation)
             proven = replace(proven, metrics={"val": measured})
         return proven if card.operating_point is None else self._with_threshold(proven, card.operating_point)
 
@@ -42,6 +46,24 @@ class Proof:
         shown = measure_at(point, card.labels, *given).to_json()
         metrics = {**card.metrics, "val": {**card.metrics["val"], "at_threshold": shown}}
         return replace(card, operating_point=point, metrics=metrics)
+
+
+def _own_figures(card: ModelCard, found: SplitAccuracy) -> dict[str, Any]:
+    """What a file's own answers on validation come to, for its card.
+
+    Of one run, the epoch and the temperature were chosen on these images: so the figures that judge the probabilities
+    are cross-fitted, as the checkpoint's are, and what the choice of the epoch flatters is told of the file, too. An
+    average of runs has the temperatures of its members inside, which are not fitted anew.
+    """
+    if found.found is None or "calibration_folds" not in found.recorded:
+        return found.whole.on_card()
+    # The logarithm of a probability is a logit, at temperature 1.
+    logits = np.log(np.maximum(found.found.probabilities, np.finfo(np.float32).tiny))
+    answers = SplitAnswers(found.found.samples, logits, found.found.truth, found.groups)
+    measured = answers.measure(card.labels, 1.0, judged=answers.cross_fitted()).on_card()
+    if "optimism_points" in found.recorded:
+        measured["optimism_points"] = found.recorded["optimism_points"]
+    return measured
 
 
 def _measured_as_fp32(card: ModelCard) -> ModelCard:

@@ -26,6 +26,7 @@ class SplitAccuracy:
     `same_images` is the file's accuracy on the very images the checkpoint ran on; `recorded` is the entry of the split
     in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered. `shown` says
     which images they are: validation's or, of a model that learned from all, training's, whose accuracy says nothing.
+    `groups` are the split's, by path.
     """
 
     whole: Metrics
@@ -38,6 +39,7 @@ class SplitAccuracy:
     differing: tuple[str, ...] = field(default=(), compare=False)
     shown: str = "validation"
     found: Evaluation | None = field(default=None, compare=False, repr=False)
+    groups: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """As the model card and export.json carry it, under the name of what was `shown`."""
@@ -79,7 +81,7 @@ class SplitReference:
     """The checkpoint's answers to up to 1,000 images of a split, computed once for all the files of an export.
 
     `samples` lie below `root`; `recorded` is the split's entry in the checkpoint's metrics; `known` maps the paths
-    that were seen so far to float32 `[classes]`; `shown` names the split, "validation" or "training".
+    that were seen so far to float32 `[classes]`; `shown` names the split, "validation" or "training"; `groups` are its.
     """
 
     def __init__(
@@ -89,8 +91,11 @@ class SplitReference:
         samples: Sequence[Sample],
         recorded: Mapping[str, Any],
         shown: str = "validation",
+        *,
+        groups: Mapping[str, str] | None = None,
     ) -> None:
         self.shown = shown
+        self.groups = groups or {}
         self.model = model
         self.root = root
         self.samples = tuple(samples)
@@ -151,5 +156,6 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
         recorded=reference.recorded,
         shown=reference.shown,
         found=found,
+        groups=reference.groups,
         differing=tuple(f"{names[at]} ({difference[at]:.2g})" for at in worst),
     )

@@ -129,3 +129,24 @@ def test_a_copy_in_another_split_stays_with_its_original(tmp_path: Path) -> None
     where = assign_folds(pooled.train, pooled.groups, 3, seed=0)
     assert len({fold for sample, fold in zip(pooled.train, where, strict=True) if sample.path in pair}) == 1
     assert not pool_data(scan(root), seed=0, group_by="none").groups
+
+
+def test_a_manifests_splits_are_pooled_and_its_groups_stay_whole_over_them(tmp_path: Path) -> None:
+    root = draw_shapes(tmp_path / "shapes", counts=(24, 9, 9))
+    found = scan(root)
+    rows = ["path,label,split,group"]
+    scene_of: dict[str, str] = {}
+    for split, samples in found.splits.items():
+        for number, sample in enumerate(samples):
+            # Every scene of training has pictures in validation, too; every other one stands alone.
+            scene_of[sample.path] = f"scene {number % 6}" if number % 2 and split != "test" else ""
+            rows.append(f"shapes/{sample.path},{found.labels[sample.label]},{split},{scene_of[sample.path]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    pooled = pool_data(scan(tmp_path / "labels.csv"), seed=0)
+    assert (len(pooled.train), len(pooled.val), len(pooled.test)) == (33, 0, 9)
+    where = dict(zip(pooled.train, assign_folds(pooled.train, pooled.groups, 3, seed=0), strict=True))
+    folds: dict[str, set[int]] = {}
+    for sample, fold in where.items():
+        if scene := scene_of[sample.path.removeprefix("shapes/")]:
+            folds.setdefault(scene, set()).add(fold)
+    assert len(folds) == 3 and all(len(places) == 1 for places in folds.values()) and set(where.values()) == {0, 1, 2}

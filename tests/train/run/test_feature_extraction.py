@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,9 @@ def test_embeddings_are_in_the_order_of_the_images_and_give_the_networks_answers
     whole, quick = job.answers(job.splits.val, "val"), embeddings.validate(job, job.network)
     torch.testing.assert_close(*(torch.from_numpy(each.logits) for each in (quick, whole)), rtol=1e-4, atol=1e-5)
     assert quick.labels.tolist() == whole.labels.tolist() and quick.accuracy == whole.accuracy
+    twins = {sample.path: "twins" for sample in job.splits.val[:2]}
+    grouped = replace(job, splits=replace(job.splits, groups=twins))
+    assert grouped.answers(job.splits.val, "val").groups == twins, "the calibration is judged without an image's group"
     # The first view is the image as it is evaluated, the others are not.
     shown = torch.from_numpy(job.answers(job.splits.train, "train").logits)
     head = Head(job.network, job.backbone).eval()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from edge_runtime import Sample  # noqa: E402
 from edge_train.run.split_answers import SplitAnswers  # noqa: E402
 from edge_train.strategy.calibration import cross_fitted_temperatures, fit_temperature  # noqa: E402
 
@@ -85,3 +88,41 @@ def test_the_cross_fitted_error_is_that_of_images_the_temperature_has_not_seen()
     fitted_loss, crossed_loss, fresh_loss = (sum(each) / len(each) for each in (fitted, crossed, fresh))
     assert fitted_loss < fresh_loss - 0.01
     assert abs(crossed_loss - fresh_loss) < abs(fitted_loss - fresh_loss)
+
+
+def test_groups_stay_in_one_part_and_images_alone_are_dealt_as_ever() -> None:
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 31 + [1] * 20 + [2] * 9)[torch.randperm(60, generator=draw)]
+    logits = torch.randn(60, 3, generator=draw) * 3 + 2 * torch.eye(3)[labels]
+    alone, _ = cross_fitted_temperatures(logits, labels)
+    named, parts = cross_fitted_temperatures(logits, labels, [f"{n}.png" for n in range(60)])
+    assert parts == 5 and torch.equal(alone, named)
+    patients = [f"patient{n % 12}" for n in range(60)]
+    together, parts = cross_fitted_temperatures(logits, labels, patients)
+    assert parts == 5 and len(together.unique()) == 5
+    assert all(
+        len({t for t, p in zip(together.tolist(), patients, strict=True) if p == name}) == 1 for name in patients
+    )
+    assert [
+        parts
+        for _, parts in (cross_fitted_temperatures(logits, labels, [str(n % k) for n in range(60)]) for k in (3, 1))
+    ] == [3, 0]
+
+
+def test_with_twins_in_its_validation_the_cross_fitted_error_is_still_that_of_unseen_images() -> None:
+    """Twenty images and nineteen copies of each: dealt out one by one, each would be fitted on its own copies."""
+    draw = torch.Generator().manual_seed(0)
+    grouped, single, plain = [], [], []
+    for _ in range(20):
+        logits = (torch.randn(20, 3, generator=draw) * 6).repeat(20, 1)
+        labels = torch.multinomial(torch.softmax(logits[:20] / 3, dim=1), 1, generator=draw)[:, 0].repeat(20)
+        samples = tuple(Sample(f"{n}.png", int(label)) for n, label in enumerate(labels))
+        groups = {f"{n}.png": f"{n % 20}.png" for n in range(400)}
+        answers = SplitAnswers(samples, logits.numpy(), labels.numpy(), groups)
+        names = ("a", "b", "c")
+        once = SplitAnswers(samples[:20], logits[:20].numpy(), labels[:20].numpy())
+        for losses, given in ((grouped, answers), (single, replace(answers, groups={})), (plain, once)):
+            losses.append(given.measure(names, 1.0, judged=given.cross_fitted()).log_loss)
+    grouped_loss, single_loss, plain_loss = (sum(each) / len(each) for each in (grouped, single, plain))
+    assert single_loss < plain_loss - 0.02
+    assert abs(grouped_loss - plain_loss) < 0.5 * (plain_loss - single_loss)

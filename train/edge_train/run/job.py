@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -74,4 +74,4 @@ class Job:
             on_images=lambda count: self.progress.advance(count * self.world.size),
         )
         self.progress.end()
-        return found
+        return replace(found, groups=self.splits.groups)

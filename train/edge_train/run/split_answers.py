@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,11 +30,15 @@ from edge_train.strategy.mixed_precision import autocast
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SplitAnswers:
-    """The answers to `samples`: logits float32 `[N, classes]`, and the true classes int64 `[N]`."""
+    """The answers to `samples`: logits float32 `[N, classes]`, and the true classes int64 `[N]`.
+
+    `groups` names the group of an image by its path, as a split does; one that it lacks stands alone.
+    """
 
     samples: tuple[Sample, ...]
     logits: NDArray[np.float32]
     labels: NDArray[np.int64]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -74,7 +78,9 @@ class SplitAnswers:
 
     def cross_fitted(self) -> tuple[NDArray[np.float32], int]:
         """The probabilities at temperatures that were fitted without the image's own part, and how many parts."""
-        temperatures, parts = cross_fitted_temperatures(torch.from_numpy(self.logits), torch.from_numpy(self.labels))
+        groups = [self.groups.get(sample.path, sample.path) for sample in self.samples] if self.groups else None
+        logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
+        temperatures, parts = cross_fitted_temperatures(logits, labels, groups)
         return self.probabilities(temperatures.numpy()[:, np.newaxis]), parts
 
     def measure(

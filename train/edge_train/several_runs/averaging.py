@@ -222,7 +222,7 @@ class _Judge:
         device = self.network.mean.device
         found = answer_split(self.network, samples, batches, device=device, on_images=self.progress.advance)
         self.progress.end()
-        return found
+        return replace(found, groups=self.splits.groups)
 
     def _reestimate_batch_norm(self, augment: str) -> None:
         """Take batch norm's statistics anew over up to 1,024 training images, augmented as in learning."""

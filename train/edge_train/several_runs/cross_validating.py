@@ -68,7 +68,7 @@ def _go_on(job: Job, run: Run, started: float) -> TrainResult:
             job.progress.say(
                 f"fold {number} of {len(runs)}: {len(split.train)} images train, {len(split.val)} are held out"
             )
-            folds.append(Fold(number, fold_run, _train_fold(fold, fold_run, start, shared), split.val))
+            folds.append(Fold(number, fold_run, _train_fold(fold, fold_run, start, shared), split.val, split.groups))
         cross = CrossValidation(tuple(folds))
         cross.write_answers(run.path / OUT_OF_FOLD, job.card.labels)
         write_json(run.path / "folds.json", cross.to_json())
@@ -87,7 +87,7 @@ def _train_fold(job: Job, run: Run, start: Mapping[str, torch.Tensor], shared: S
     saved = _begin(job, run, start)
     started = time.perf_counter()
     state = fit(job, run, saved, shared=shared)
-    answers = Fold(0, run, state, job.splits.val).answers(state.best_epoch)
+    answers = Fold(0, run, state, job.splits.val, job.splits.groups).answers(state.best_epoch)
     temperature = answers.fit_temperature()
     metrics = {"val": answers.measure(job.card.labels, temperature, judged=answers.cross_fitted())}
     best = load_checkpoint(run.best)

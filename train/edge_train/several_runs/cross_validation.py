@@ -6,8 +6,8 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -23,19 +23,21 @@ OUT_OF_FOLD: Final = "out-of-fold.csv"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """One fold: its run, which was trained on the others, how that went, and the images it was held out of."""
+    """One fold: its run, trained on the others, how that went, and the images it was held out of, with their groups."""
 
     number: int
     run: Run
     state: FitState
     held_out: tuple[Sample, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def answers(self, epoch: int) -> SplitAnswers:
         """What the network answered on its held-out images after that epoch, or its last one where it ended before."""
         assert self.state.answers is not None, "a fold keeps its answers"
         logits = self.state.answers[min(epoch, self.state.epoch) - 1].logits
         assert logits is not None, "a fold keeps its logits"
-        return SplitAnswers(self.held_out, logits, np.array([sample.label for sample in self.held_out], np.int64))
+        labels = np.array([sample.label for sample in self.held_out], np.int64)
+        return SplitAnswers(self.held_out, logits, labels, self.groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,7 @@ class CrossValidation:
             tuple(sample for part in parts for sample in part.samples),
             np.concatenate([part.logits for part in parts]),
             np.concatenate([part.labels for part in parts]),
+            {path: name for part in parts for path, name in part.groups.items()},
         )
 
     @cached_property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -52,24 +54,45 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
     return math.exp((low + high) / 2)
 
 
-def cross_fitted_temperatures(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, int]:
+def cross_fitted_temperatures(
+    logits: torch.Tensor, labels: torch.Tensor, groups: Sequence[str] | None = None
+) -> tuple[torch.Tensor, int]:
     """For each image the temperature that the others, without its part of the split, come to; and how many parts.
 
     `logits` is float `[N, classes]`, `labels` int64 `[N]`; the temperatures are float64 `[N]`. Probabilities at them
     say how calibrated a temperature fitted on so many images is on images it has not seen; at one temperature fitted
-    on all they would look better than they are. The parts have every class alike and are the same at every call. One
-    image alone has no others: its temperature is 1, in 0 parts.
+    on all they would look better than they are. The parts have every class alike and are the same at every call;
+    images of one name in `groups` [N], where there are any, are in one part: a twin is as good as the image itself.
+    One group alone has no others: its temperature is 1, in 0 parts.
     """
     temperatures = torch.ones(len(labels), dtype=torch.float64)
-    parts = min(CROSS_FIT_PARTS if len(labels) < MANY_IMAGES else 2, len(labels))
-    if parts < 2:
+    names = range(len(labels)) if groups is None else groups
+    most = CROSS_FIT_PARTS if len(labels) < MANY_IMAGES else 2
+    if (parts := min(most, len(set(names)))) < 2:
         return temperatures, 0
-    # Dealt out class by class, each class in an order of chance.
-    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
-    dealt = shuffled[torch.argsort(labels.long()[shuffled], stable=True)]
-    part = torch.empty(len(labels), dtype=torch.int64)
-    part[dealt] = torch.arange(len(labels)) % parts
+    part = _deal(labels.long(), names, parts)
     for number in range(parts):
         mine = part == number
         temperatures[mine] = fit_temperature(logits[~mine], labels[~mine])
     return temperatures, parts
+
+
+def _deal(labels: torch.Tensor, names: Sequence[object], parts: int) -> torch.Tensor:
+    """The part of each image, int64 `[N]`: dealt out class by class, each in an order of chance, large groups first."""
+    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(len(labels)))
+    groups: dict[object, list[int]] = {}
+    for place in shuffled[torch.argsort(labels[shuffled], stable=True)].tolist():
+        groups.setdefault(names[place], []).append(place)
+    truth = labels.tolist()
+    have: list[Counter[int]] = [Counter() for _ in range(parts)]
+    full = [0] * parts
+    part = torch.empty(len(labels), dtype=torch.int64)
+    for places in sorted(groups.values(), key=len, reverse=True):
+        size = Counter(truth[place] for place in places)
+        # To where fewest of its classes are.
+        shared = [sum(more * own[label] for label, more in size.items()) for own in have]
+        number = min(range(parts), key=lambda number: (shared[number], full[number], number))
+        have[number] += size
+        full[number] += len(places)
+        part[places] = number
+    return part
