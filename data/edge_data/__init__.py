@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
+    from edge_data.answers.answers_table import AnswersTable, check_answers_target
     from edge_data.augment.names import AugmentationName
     from edge_data.augment.presets import Augmentation, find_augmentation
     from edge_data.augment.preview import write_preview

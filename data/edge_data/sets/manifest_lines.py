@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime import ClassFolders, DataError, quoted_text
+from edge_data.sets.list_paths import way
+from edge_runtime import ClassFolders, DataError, csv_line, quoted_text
 
 
 def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> Iterator[str]:
@@ -19,13 +18,13 @@ def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> I
     Raises:
         DataError: a path or a label that a manifest cannot hold.
     """
-    before = _way(folders.root, base)
+    before = way(folders.root, base)
     # Where `base` lies below the root, no way up is needed for what lies below it, too; "/" begins no path.
-    inside = _way(base, folders.root) if before.startswith(os.pardir) else ""
+    inside = way(base, folders.root) if before.startswith(os.pardir) else ""
     inside = "/" if not inside or inside.startswith(os.pardir) else inside
     split, groups = "all" not in folders.splits, folders.groups
     _require_text(folders)
-    yield _line(["path", "label", *(["split"] if split else []), *(["group"] if groups else [])], delimiter)
+    yield csv_line(["path", "label", *(["split"] if split else []), *(["group"] if groups else [])], delimiter)
     for name, samples in folders.splits.items():
         for sample in samples:
             cells = [
@@ -34,25 +33,7 @@ def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> I
             ]
             cells += [name] if split else []
             cells += [groups.get(sample.path, "")] if groups else []
-            yield _line([quoted_text(cell) for cell in cells], delimiter)
-
-
-def _line(cells: list[str], delimiter: str) -> str:
-    line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(cells)
-    return line.getvalue()
-
-
-def _way(root: Path, base: Path) -> str:
-    """What stands before each path: the way from `base` to `root`."""
-    try:
-        way = os.path.relpath(root, base)
-        if way.startswith(os.pardir):
-            # From a linked folder, the one above is that of the link's target.
-            way = os.path.relpath(root.resolve(), base.resolve())
-    except ValueError:  # another drive
-        way = str(root.absolute())
-    return "" if way == os.curdir else f"{Path(way).as_posix().rstrip('/')}/"
+            yield csv_line([quoted_text(cell) for cell in cells], delimiter)
 
 
 def _require_text(folders: ClassFolders) -> None:

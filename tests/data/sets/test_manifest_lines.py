@@ -10,7 +10,16 @@ import pytest
 from edge_data import list_images
 from edge_runtime import ClassFolders, DataError, scan
 
-NAMES = ("a/1.jpg", "a/2.jpg", "bee, or=wasp/x/1.jpg", "-c/=cmd.jpg", '-c/q"uo\nte.jpg', "'=d/'-x.jpg", "é/a\\b.jpg")
+NAMES = (
+    "a/1.jpg",
+    "a/2.jpg",
+    "bee, or=wasp/x/1.jpg",
+    "-c/=cmd.jpg",
+    '-c/q"uo\nte.jpg',
+    "b/re\rturn.jpg",
+    "'=d/'-x.jpg",
+    "é/a\\b.jpg",
+)
 
 
 def put(root: Path, *names: str) -> Path:
