@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
+    from edge_runtime.scores.label_errors import LabelErrors, find_label_errors
     from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
     from edge_runtime.scores.metrics import (
         ClassMetrics,
