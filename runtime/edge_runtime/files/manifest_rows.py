@@ -103,7 +103,7 @@ def open_manifest(path: Path, faults: Faults, group_column: str = "") -> Manifes
     wanted = group_column.strip().lower()
     header, rows = _open_parquet(path, {*COLUMNS, wanted}) if parquet else _open_text(path, faults)
     names = [name.strip().lower() for name in header]
-    named = wanted if wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
+    named = wanted if wanted and wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
     places = _find_columns(path, names, (*COLUMNS, named))
     return ManifestTable(named, _read(rows, places, len(names), faults))
 
@@ -119,7 +119,8 @@ def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> li
         raise DataError(
             f"{path}, {where}no column {' and no column '.join(missing)}; it has {names_text(there) or 'none'}", HINT
         )
-    return [names.index(name) if name in names else None for name in wanted]
+    # A column without a name, as an index is written, is none that "" asks for.
+    return [names.index(name) if name and name in names else None for name in wanted]
 
 
 def _read(

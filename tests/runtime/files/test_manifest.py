@@ -254,6 +254,13 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path) -> None:
     assert len(folders.splits["all"]) == 100_000
 
 
+def test_a_column_without_a_name_groups_nothing(tmp_path: Path) -> None:
+    indexed = scan(put(tmp_path, ",path,label\n0,a/1.jpg,ant\n0,a/2.jpg,ant\n1,b/1.jpg,bee\n"))
+    assert (indexed.groups, indexed.group_column) == ({}, "")
+    named = scan(put(tmp_path, ",path,label,group\n0,a/1.jpg,ant,g\n0,a/2.jpg,ant,\n1,b/1.jpg,bee,\n"))
+    assert (named.groups, named.group_column) == ({"a/1.jpg": "g"}, "group")
+
+
 def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
