@@ -81,7 +81,8 @@ def _print_report(found: DataReport) -> None:
 @app.command(
     name="list",
     help="Write the list of labelled images that folders are, path,label and split where there are splits, as "
-    "edge train --data takes it. On standard output paths are relative to the folder you are in.",
+    "edge train --data takes it. On standard output paths are relative to the folder you are in. Of one list all "
+    "columns are kept.",
 )
 def list_(
     data: DataArgument,
@@ -94,20 +95,23 @@ def list_(
 ) -> int:
     """Scan, and write a line for each image."""
     from edge_data import find_data, list_images
-    from edge_runtime import scan, write_text
+    from edge_runtime import is_manifest, read_other_columns, scan, write_text
 
     with Console(quiet=quiet) as console:
         if out is not None:
             _check_list(out)
-        folders = scan(find_data(data).places, label_from=label_from)
+        places = find_data(data).places
+        folders = scan(places, label_from=label_from)
+        # Of several lists, each may have others.
+        others = read_other_columns(places[0]) if len(places) == 1 and is_manifest(places[0]) else None
         for note in folders.notes:
             console.say(f"note: {note.text}")
         if out is None:
-            for line in list_images(folders, Path.cwd()):
+            for line in list_images(folders, Path.cwd(), others=others):
                 print(line, end="")
         else:
             delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
-            write_text(out, "".join(list_images(folders, out.absolute().parent, delimiter=delimiter)))
+            write_text(out, "".join(list_images(folders, out.absolute().parent, delimiter=delimiter, others=others)))
             count = sum(map(len, folders.splits.values()))
             console.say(f"{out}: {count:,} images of {len(folders.labels)} classes")
     return 0
