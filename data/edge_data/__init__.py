@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from edge_data.sets.manifest_lines import list_images
     from edge_data.sets.out_of_fold import OUT_OF_FOLD
     from edge_data.sets.picture_size import input_size, typical_short_side_px
+    from edge_data.sets.relabelling import relabel
     from edge_data.sets.run_data import run_places, scan_as_trained
     from edge_data.sets.shapes import draw_shapes, shapes_folder
     from edge_data.sets.splits import Splits, read_split, split, without, write_split

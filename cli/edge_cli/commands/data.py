@@ -90,11 +90,15 @@ def list_(
         Path | None,
         flag("--out", "New file, .csv or .tsv; paths are relative to its folder.", "FILE", default="standard output"),
     ] = None,
+    relabel_: Annotated[
+        Path | None,
+        flag("--relabel", "List of some of the images whose labels take the place of the data's.", "FILE"),
+    ] = None,
     label_from: LabelFromOption = "top",
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
-    from edge_data import find_data, list_images
+    from edge_data import find_data, list_images, relabel
     from edge_runtime import is_manifest, read_other_columns, scan, write_text
 
     with Console(quiet=quiet) as console:
@@ -106,6 +110,9 @@ def list_(
         others = read_other_columns(places[0]) if len(places) == 1 and is_manifest(places[0]) else None
         for note in folders.notes:
             console.say(f"note: {note.text}")
+        if relabel_ is not None:
+            folders, changed = relabel(folders, relabel_)
+            console.say(f"{relabel_} changes {changed:,} label{'' if changed == 1 else 's'}")
         if out is None:
             for line in list_images(folders, Path.cwd(), others=others):
                 print(line, end="")

@@ -123,7 +123,7 @@ def find_suspects(run: Run) -> Suspects:
     answers = read_out_of_fold(path)
     errors = find_label_errors(answers.truth, answers.probabilities)
     config = run.read_config()
-    root = Path(str(config.get("data_root") or run.path))
+    root = Path(str(config.get("data_root") or run.path)).absolute()
     places = [os.path.join(root, name) for name in answers.paths]  # noqa: PTH118 (Path is slower, and this runs once a row)
     there, notes = _said_now(config)
     known = [answers.labels[number] for number in answers.truth]
@@ -167,8 +167,9 @@ def _said_now(config: Mapping[str, object]) -> tuple[dict[str, _Said], list[str]
         folders = scan(run_places(config), label_from=label_from, group_column=str(settings.get("group_by") or ""))
     except EdgeError as error:
         return {}, [f"the labels are those of the run, since its data cannot be listed: {error.message}"]
+    root = os.path.abspath(folders.root)  # noqa: PTH100
     return {
-        os.path.join(folders.root, sample.path): _Said(  # noqa: PTH118
+        os.path.join(root, sample.path): _Said(  # noqa: PTH118
             folders.labels[sample.label], "" if split == "all" else split, folders.groups.get(sample.path, "")
         )
         for split, samples in folders.splits.items()

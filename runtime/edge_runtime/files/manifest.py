@@ -134,6 +134,11 @@ def find_pictures(path: Path) -> list[Path]:
     return [Path(place) for place, _ in filter(None, found)]
 
 
+def find_labels(path: Path) -> Mapping[str, str]:
+    """The label of each image that a manifest labels, by its absolute path. Raises what `find_manifest` raises."""
+    return {image.path: image.label for image in find_manifest(path).images}
+
+
 @dataclass(frozen=True, eq=False)
 class OtherColumns:
     """The columns of a manifest that mean nothing here: their names, and their cells by the image's absolute path."""
