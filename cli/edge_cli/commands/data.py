@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,7 +11,6 @@ from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, LabelFromOption, QuietFlag, SeedOption, ThreadsOption
 from edge_data import AugmentationName
-from edge_runtime import UsageError
 
 if TYPE_CHECKING:
     from edge_data import DataReport
@@ -92,12 +90,12 @@ def list_(
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
-    from edge_data import find_data, list_images
+    from edge_data import check_new_list, delimiter_of, find_data, list_images
     from edge_runtime import scan, write_text
 
     with Console(quiet=quiet) as console:
         if out is not None:
-            _check_list(out)
+            check_new_list(out)
         folders = scan(find_data(data).places, label_from=label_from)
         for note in folders.notes:
             console.say(f"note: {note.text}")
@@ -105,19 +103,11 @@ def list_(
             for line in list_images(folders, Path.cwd()):
                 print(line, end="")
         else:
-            delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
-            write_text(out, "".join(list_images(folders, out.absolute().parent, delimiter=delimiter)))
+            lines = list_images(folders, out.absolute().parent, delimiter=delimiter_of(out))
+            write_text(out, "".join(lines))
             count = sum(map(len, folders.splits.values()))
             console.say(f"{out}: {count:,} images of {len(folders.labels)} classes")
     return 0
-
-
-def _check_list(out: Path) -> None:
-    """Raise UsageError where `out` is there: a list may hold work of hours."""
-    if out.suffix.lower() not in {".csv", ".tsv"}:
-        raise UsageError(f"--out {out} is no .csv or .tsv file", "name it so, and edge knows it again")
-    if os.path.lexists(out):
-        raise UsageError(f"--out {out} is there already", "remove it, or name another file")
 
 
 @app.command(
