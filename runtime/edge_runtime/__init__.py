@@ -96,7 +96,13 @@ if TYPE_CHECKING:
         measure,
     )
     from edge_runtime.scores.ranking import auroc
-    from edge_runtime.scores.thresholds import MIN_SENSITIVITY, check_positive, choose_operating_point, measure_at
+    from edge_runtime.scores.thresholds import (
+        MIN_SENSITIVITY,
+        check_positive,
+        choose_answers,
+        choose_operating_point,
+        measure_at,
+    )
     from edge_runtime.settings import (
         Seed,
         Setting,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,12 +97,12 @@ def list_(
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
-    from edge_data import find_data, list_images, relabel
+    from edge_data import check_new_list, delimiter_of, find_data, list_images, relabel
     from edge_runtime import is_manifest, read_other_columns, scan, write_text
 
     with Console(quiet=quiet) as console:
         if out is not None:
-            _check_list(out)
+            check_new_list(out)
         places = find_data(data).places
         folders = scan(places, label_from=label_from)
         # Of several lists, each may have others.
@@ -117,8 +116,8 @@ def list_(
             for line in list_images(folders, Path.cwd(), others=others):
                 print(line, end="")
         else:
-            delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
-            write_text(out, "".join(list_images(folders, out.absolute().parent, delimiter=delimiter, others=others)))
+            lines = list_images(folders, out.absolute().parent, delimiter=delimiter_of(out), others=others)
+            write_text(out, "".join(lines))
             count = sum(map(len, folders.splits.values()))
             console.say(f"{out}: {count:,} images of {len(folders.labels)} classes")
     return 0
@@ -139,12 +138,12 @@ def suspects(
     quiet: QuietFlag = False,
 ) -> int:
     """Rank, print the first and write them all."""
-    from edge_data import OUT_OF_FOLD, find_suspects, write_suspects
+    from edge_data import OUT_OF_FOLD, check_new_list, find_suspects, write_suspects
     from edge_runtime import find_run, newest_run
 
     console = Console(quiet=quiet)
     if out is not None:
-        _check_list(out)
+        check_new_list(out)
     if run is None:
         try:
             chosen = newest_run(needs=(OUT_OF_FOLD,))
@@ -193,14 +192,6 @@ def _print_suspects(found: Suspects) -> None:
         print_table(("", "image", "label", "like", "p(label)", "p(like)", ""), rows, left=4)
         if len(found.suspects) > SUSPECTS_SHOWN:
             print(f"and {len(found.suspects) - SUSPECTS_SHOWN:,} more; --out FILE.csv writes all, for edge label")
-
-
-def _check_list(out: Path) -> None:
-    """Raise UsageError where `out` is there: a list may hold work of hours."""
-    if out.suffix.lower() not in {".csv", ".tsv"}:
-        raise UsageError(f"--out {out} is no .csv or .tsv file", "name it so, and edge knows it again")
-    if os.path.lexists(out):
-        raise UsageError(f"--out {out} is there already", "remove it, or name another file")
 
 
 @app.command(

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_data.sets.list_paths import ListPaths
+from edge_data.sets.list_paths import ListPaths, require_utf_8
+from edge_data.sets.list_target import delimiter_of
 from edge_data.sets.out_of_fold import OUT_OF_FOLD, OutOfFold, read_out_of_fold
 from edge_data.sets.run_data import run_places
 from edge_runtime import (
@@ -225,11 +226,16 @@ def write_suspects(target: Path, suspects: Sequence[Suspect]) -> None:
     """Write a row for each, in their order, as a manifest that is whole or not there, with tabs where it is a .tsv.
 
     Columns are `path,label,answer,probability,label_probability`, `split` and `group` where the data has any,
-    `rank,score,copy_of`. Paths are relative to the table's folder. Raises OutputError where it cannot be written.
+    `rank,score,copy_of`. Paths are relative to the list's folder.
+
+    Raises:
+        DataError: a name that no list can hold.
+        OutputError: it cannot be written.
     """
+    require_utf_8([str(each.path) for each in suspects])
     way = ListPaths(target.parent)
     more = [name for name in ("split", "group") if any(getattr(each, name) for each in suspects)]
-    delimiter = "\t" if target.suffix.lower() == ".tsv" else ","
+    delimiter = delimiter_of(target)
     lines = [csv_line([*_COLUMNS, *more, "rank", "score", "copy_of"], delimiter)]
     for rank, each in enumerate(suspects, start=1):
         words = [way(str(each.path)), each.label, each.answer]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from edge_runtime import DataError
 
 
 def way(root: Path, base: Path) -> str:
@@ -31,3 +34,10 @@ class ListPaths:
         if self._last is None or self._last[0] != folder:
             self._last = (folder, way(Path(folder or os.curdir), self._base))
         return self._last[1] + name
+
+
+def require_utf_8(paths: Sequence[str]) -> None:
+    """Raise DataError where a list, which is UTF-8, cannot hold one of the names."""
+    broken = [path for path in paths if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path)]
+    if broken:
+        raise DataError(f"{len(broken):,} names are not valid UTF-8, {broken[0]!r} for one", "rename the files")

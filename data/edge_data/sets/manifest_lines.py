@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_data.sets.list_paths import way
+from edge_data.sets.list_paths import require_utf_8, way
 from edge_runtime import ClassFolders, DataError, OtherColumns, csv_line, quoted_text
 
 
@@ -42,10 +42,7 @@ def list_images(
 
 
 def _require_text(folders: ClassFolders) -> None:
-    paths = [sample.path for samples in folders.splits.values() for sample in samples]
-    broken = [path for path in paths if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path)]
-    if broken:
-        raise DataError(f"{len(broken):,} names are not valid UTF-8, {broken[0]!r} for one", "rename the files")
+    require_utf_8([sample.path for samples in folders.splits.values() for sample in samples])
     outer = [label for label in folders.labels if label != label.strip()]
     if outer:
         raise DataError(f"the class {outer[0]!r} begins or ends with a space", "rename its folder")
