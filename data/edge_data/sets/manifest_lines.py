@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edge_data.sets.list_paths import require_utf_8, way
-from edge_runtime import ClassFolders, DataError, csv_line, quoted_text
+from edge_runtime import ClassFolders, DataError, OtherColumns, csv_line, quoted_text
 
 
-def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> Iterator[str]:
-    """The lines of a manifest, `path,label` and, where there are any, `split` and `group`.
+def list_images(
+    folders: ClassFolders, base: Path, *, delimiter: str = ",", others: OtherColumns | None = None
+) -> Iterator[str]:
+    """The lines of a manifest, `path,label` and, where there are any, `split` and `group`, then the `others`.
 
-    Paths are relative to `base`. What a spreadsheet would compute has a quote before it, which `scan` takes away again.
+    Paths are relative to `base`. What a spreadsheet would compute has a quote before it, which `scan` takes away again;
+    cells of other columns stay as they are.
 
     Raises:
         DataError: a path or a label that a manifest cannot hold.
@@ -24,7 +27,8 @@ def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> I
     inside = "/" if not inside or inside.startswith(os.pardir) else inside
     split, groups = "all" not in folders.splits, folders.groups
     _require_text(folders)
-    yield csv_line(["path", "label", *(["split"] if split else []), *(["group"] if groups else [])], delimiter)
+    known = ["path", "label", *(["split"] if split else []), *(["group"] if groups else [])]
+    yield csv_line([*known, *(others.names if others else ())], delimiter)
     for name, samples in folders.splits.items():
         for sample in samples:
             cells = [
@@ -33,7 +37,8 @@ def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> I
             ]
             cells += [name] if split else []
             cells += [groups.get(sample.path, "")] if groups else []
-            yield csv_line([quoted_text(cell) for cell in cells], delimiter)
+            more = others.cells[os.path.join(folders.root, sample.path)] if others and others.names else ()  # noqa: PTH118
+            yield csv_line([*map(quoted_text, cells), *more], delimiter)
 
 
 def _require_text(folders: ClassFolders) -> None:
