@@ -73,7 +73,11 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        flag("--out", "Write answers as a list to label, .csv. With --explain: the drawing.", "FILE"),
+        flag(
+            "--out",
+            "Write answers as a list to label, .csv. With --explain the drawing, else IMAGE.explained.png.",
+            "FILE",
+        ),
     ] = None,
     labels: Annotated[
         Path | None, flag("--labels", "For an ONNX file not made by edge export: a label a line.", "FILE")
