@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
+    from edge_data.answers.answers_table import AnswersTable, check_answers_target
+    from edge_data.answers.mistakes import write_mistakes
     from edge_data.augment.names import AugmentationName
     from edge_data.augment.presets import Augmentation, find_augmentation
     from edge_data.augment.preview import write_preview
     from edge_data.check.data_report import DataReport, check_data
+    from edge_data.check.suspects import Suspects, find_suspects, write_suspects
     from edge_data.drawing.charts import as_svg, chart_style, lettered, new_figure, save_png
     from edge_data.drawing.colours import (
         BLUE,
@@ -39,9 +42,12 @@ if TYPE_CHECKING:
     from edge_data.sets.held_out import EvaluationData, choose_evaluation
     from edge_data.sets.image_store import ImageStore, default_cache_bytes
     from edge_data.sets.leaks import find_leaks
+    from edge_data.sets.list_target import check_new_list, delimiter_of
     from edge_data.sets.looks import LookBook
     from edge_data.sets.manifest_lines import list_images
+    from edge_data.sets.out_of_fold import OUT_OF_FOLD
     from edge_data.sets.picture_size import input_size, typical_short_side_px
+    from edge_data.sets.relabelling import relabel
     from edge_data.sets.run_data import run_places, scan_as_trained
     from edge_data.sets.shapes import draw_shapes, shapes_folder
     from edge_data.sets.splits import Splits, read_split, split, without, write_split

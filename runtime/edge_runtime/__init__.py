@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from edge_runtime.extras import EXTRAS, missing_package, package_version, require_extra
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
     from edge_runtime.files.class_folders import find_images
-    from edge_runtime.files.csv_cells import csv_cell, quoted_text
+    from edge_runtime.files.csv_cells import csv_cell, csv_line, quoted_text
+    from edge_runtime.files.manifest import OtherColumns, find_labels, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
     from edge_runtime.files.mjpeg import read_frames
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
+    from edge_runtime.scores.label_errors import LabelErrors, find_label_errors
     from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
     from edge_runtime.scores.metrics import (
         ClassMetrics,
@@ -94,7 +96,13 @@ if TYPE_CHECKING:
         measure,
     )
     from edge_runtime.scores.ranking import auroc
-    from edge_runtime.scores.thresholds import MIN_SENSITIVITY, check_positive, choose_operating_point, measure_at
+    from edge_runtime.scores.thresholds import (
+        MIN_SENSITIVITY,
+        check_positive,
+        choose_answers,
+        choose_operating_point,
+        measure_at,
+    )
     from edge_runtime.settings import (
         Seed,
         Setting,

@@ -96,6 +96,8 @@ def test_a_damaged_model_is_1(edge: Any, model: Path, red: Path) -> None:
         (["info", "gone.onnx"], "gone.onnx"),
         (["data", "check", "gone"], "gone"),
         (["data", "check", "red.png"], "red.png"),
+        (["data", "suspects"], "edge train --folds 5"),
+        (["data", "suspects", "--out", "red.png"], "is no .csv"),
     ],
 )
 @pytest.mark.usefixtures("model")

@@ -128,6 +128,12 @@ def test_a_small_set_is_cross_validated_and_its_file_says_so(edge: Any, data: Pa
     assert f"headline       {quoted}" in edge("info").stdout
     done = edge("evaluate")
     assert done.returncode == 2 and "none is left to score it on" in done.stderr and "--split train" in done.stderr
+    done = edge("data", "suspects", "--out", "suspects.csv")
+    assert (done.returncode, done.stdout[:10]) == (0, "48 images:"), done.stderr
+    with (tmp_path / "suspects.csv").open(newline="") as file:
+        ranked = list(csv.DictReader(file))
+    assert f"suspects.csv: {len(ranked)} images to look at" in done.stderr
+    assert all((tmp_path / row["path"]).is_file() and row["answer"] != row["label"] for row in ranked)
 
 
 def test_unreadable_images_are_named_before_the_first_epoch(edge: Any, data: Path, tmp_path: Path) -> None:

@@ -30,8 +30,11 @@ def test_a_list_goes_to_the_standard_output_or_to_a_new_file(edge: Any, home: Pa
     for out, said in (("photos/labels.tsv", "is there already"), ("labels.txt", "is no .csv or .tsv file")):
         refused = edge("data", "list", "photos", "--out", out, cwd=home)
         assert refused.returncode == 2 and said in refused.stderr
-    listed_again = edge("data", "list", "photos/labels.tsv", cwd=home)
-    assert listed_again.stdout == done.stdout
+    (home / "mended.csv").write_text("path,label\nphotos/train/circle/0000.png,disc\n")
+    listed_again = edge("data", "list", "photos/labels.tsv", "--relabel", "mended.csv", cwd=home)
+    first = "photos/train/circle/0000.png,"
+    assert sorted(listed_again.stdout.splitlines()) == sorted([*lines[:1], f"{first}disc,train", *lines[2:]])
+    assert listed_again.stderr == "mended.csv changes 1 label\n"
 
 
 def test_faults_are_one_line_and_the_exit_code_of_wrong_data(edge: Any, home: Path) -> None:

@@ -1,8 +1,7 @@
-"""edge data: look at a data folder, list it, or draw the synthetic one."""
+"""edge data: look at a data folder, list it, find labels that are likely wrong, or draw the synthetic one."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,14 +9,15 @@ import typer
 
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import flag
-from edge_cli.options import JsonFlag, LabelFromOption, QuietFlag, SeedOption, ThreadsOption
+from edge_cli.options import JsonFlag, LabelFromOption, QuietFlag, RunOption, SeedOption, ThreadsOption
 from edge_data import AugmentationName
-from edge_runtime import UsageError
+from edge_runtime import UsageError, one_line
 
 if TYPE_CHECKING:
-    from edge_data import DataReport
+    from edge_data import DataReport, Suspects
 
 SHOWN = 5
+SUSPECTS_SHOWN = 20
 
 DataArgument = Annotated[
     list[str],
@@ -84,7 +84,8 @@ def _print_report(found: DataReport) -> None:
 @app.command(
     name="list",
     help="Write the list of labelled images that folders are, path,label and split where there are splits, as "
-    "edge train --data takes it. On standard output paths are relative to the folder you are in.",
+    "edge train --data takes it. On standard output paths are relative to the folder you are in. Of one list all "
+    "columns are kept.",
 )
 def list_(
     data: DataArgument,
@@ -92,36 +93,109 @@ def list_(
         Path | None,
         flag("--out", "New file, .csv or .tsv; paths are relative to its folder.", "FILE", default="standard output"),
     ] = None,
+    relabel_: Annotated[
+        Path | None,
+        flag("--relabel", "List of some of the images whose labels take the place of the data's.", "FILE"),
+    ] = None,
     label_from: LabelFromOption = "top",
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
-    from edge_data import find_data, list_images
-    from edge_runtime import scan, write_text
+    from edge_data import check_new_list, delimiter_of, find_data, list_images, relabel
+    from edge_runtime import is_manifest, read_other_columns, scan, write_text
 
     with Console(quiet=quiet) as console:
         if out is not None:
-            _check_list(out)
-        folders = scan(find_data(data).places, label_from=label_from)
+            check_new_list(out)
+        places = find_data(data).places
+        folders = scan(places, label_from=label_from)
+        # Of several lists, each may have others.
+        others = read_other_columns(places[0]) if len(places) == 1 and is_manifest(places[0]) else None
         for note in folders.notes:
             console.say(f"note: {note.text}")
+        if relabel_ is not None:
+            folders, changed = relabel(folders, relabel_)
+            console.say(f"{relabel_} changes {changed:,} label{'' if changed == 1 else 's'}")
         if out is None:
-            for line in list_images(folders, Path.cwd()):
+            for line in list_images(folders, Path.cwd(), others=others):
                 print(line, end="")
         else:
-            delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
-            write_text(out, "".join(list_images(folders, out.absolute().parent, delimiter=delimiter)))
+            lines = list_images(folders, out.absolute().parent, delimiter=delimiter_of(out), others=others)
+            write_text(out, "".join(lines))
             count = sum(map(len, folders.splits.values()))
             console.say(f"{out}: {count:,} images of {len(folders.labels)} classes")
     return 0
 
 
-def _check_list(out: Path) -> None:
-    """Raise UsageError where `out` is there: a list may hold work of hours."""
-    if out.suffix.lower() not in {".csv", ".tsv"}:
-        raise UsageError(f"--out {out} is no .csv or .tsv file", "name it so, and edge knows it again")
-    if os.path.lexists(out):
-        raise UsageError(f"--out {out} is there already", "remove it, or name another file")
+@app.command(
+    name="suspects",
+    help="Rank the labels that are likely wrong, by the answers of edge train --folds K to images its networks had not "
+    "seen (confident learning), copies under two labels first. Changes nothing.",
+)
+def suspects(
+    run: RunOption = None,
+    out: Annotated[
+        Path | None,
+        flag("--out", "New list of all of them, .csv or .tsv, for edge label.", "FILE"),
+    ] = None,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Rank, print the first and write them all."""
+    from edge_data import OUT_OF_FOLD, check_new_list, find_suspects, write_suspects
+    from edge_runtime import find_run, newest_run
+
+    console = Console(quiet=quiet)
+    if out is not None:
+        check_new_list(out)
+    if run is None:
+        try:
+            chosen = newest_run(needs=(OUT_OF_FOLD,))
+        except UsageError as error:
+            raise UsageError(error.message, "edge train --folds 5 makes one") from None
+        console.say(f"using the newest cross-validated run, {chosen.path}")
+    else:
+        chosen = find_run(run)
+    found = find_suspects(chosen)
+    for note in found.notes:
+        console.say(f"note: {note}")
+    if out is not None:
+        write_suspects(out, found.suspects)
+        console.say(f"{out}: {len(found.suspects):,} images to look at")
+    if json_:
+        print_json(found.to_json())
+    else:
+        _print_suspects(found)
+    return 0
+
+
+def _print_suspects(found: Suspects) -> None:
+    """How many labels are likely wrong, which for which, and the first images."""
+    wrong, copies = found.errors.estimated_wrong, found.copies
+    print(
+        f"{found.images:,} images: {len(found.suspects) - copies:,} whose labels the answers contradict"
+        + (f", {copies:,} that are copies under two labels" if copies else "")
+        + (f", {found.mended:,} more that have another label by now" if found.mended else "")
+    )
+    print(f"estimated: {wrong:,.0f} labels are wrong ({wrong / found.images:.1%}), or harder than the model can tell")
+    pairs = sorted(found.pairs().items(), key=lambda pair: -pair[1])[:SHOWN]
+    if pairs:
+        print_table(("label", "like", "images"), [(*map(one_line, names), f"{n:,}") for names, n in pairs], left=2)
+        rows = [
+            (
+                f"{rank}",
+                one_line(found.name(each)),
+                one_line(each.label),
+                one_line(each.answer),
+                f"{each.label_probability:.1%}",
+                f"{each.probability:.1%}",
+                "copy" if each.copy_of else "",
+            )
+            for rank, each in enumerate(found.suspects[:SUSPECTS_SHOWN], start=1)
+        ]
+        print_table(("", "image", "label", "like", "p(label)", "p(like)", ""), rows, left=4)
+        if len(found.suspects) > SUSPECTS_SHOWN:
+            print(f"and {len(found.suspects) - SUSPECTS_SHOWN:,} more; --out FILE.csv writes all, for edge label")
 
 
 @app.command(

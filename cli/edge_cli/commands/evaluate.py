@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -15,8 +16,6 @@ from edge_cli.split_scores import at_threshold_line, calibration_error, other_fi
 from edge_runtime import LabelFrom
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edge_runtime import Classifier, Drift, Evaluation, Metrics
 
 app = typer.Typer(add_completion=False)
@@ -51,15 +50,21 @@ def evaluate_(
             "not those of the file's own graph.",
         ),
     ] = False,
+    mistakes: Annotated[
+        Path | None,
+        flag("--mistakes", "List what is answered otherwise than it is labelled, the surest first.", "FILE.csv"),
+    ] = None,
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Evaluate and print."""
-    from edge_data import choose_evaluation, find_data
+    from edge_data import check_new_list, choose_evaluation, find_data, write_mistakes
     from edge_runtime import Classifier, evaluate, int8_arithmetic, int8_origin, measure_at
 
     with Console(quiet=quiet) as console:
+        if mistakes is not None:
+            check_new_list(mistakes, parameter="mistakes")
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
         places = find_data(data).places if data else None
@@ -72,6 +77,9 @@ def evaluate_(
         console.say(_flattering(chosen.split, classifier.card.metrics))
     for error in result.unreadable:
         console.say(f"left out: {error}")
+    if mistakes is not None:
+        count = write_mistakes(mistakes, chosen, result, classifier.card)
+        console.say(f"{mistakes}: {count:,} mistake{'' if count == 1 else 's'}, the surest first")
     point = classifier.card.operating_point
     at_threshold = None if point is None else measure_at(point, classifier.labels, result.truth, result.probabilities)
     if json_:

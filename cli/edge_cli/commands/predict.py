@@ -12,7 +12,7 @@ from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
 from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
-from edge_runtime import UsageError
+from edge_runtime import STANDARD_INPUT, UsageError
 
 if TYPE_CHECKING:
     from edge_cli.predict.output import Output
@@ -72,7 +72,12 @@ def predict(
         flag("--explain", "Draw where the answer comes from (Grad-CAM); needs edge-vision[train].", "IMAGE"),
     ] = None,
     out: Annotated[
-        Path | None, flag("--out", "With --explain: where to.", "FILE", default="IMAGE.explained.png")
+        Path | None,
+        flag(
+            "--out",
+            "Write answers as a list to label, .csv. With --explain the drawing, else IMAGE.explained.png.",
+            "FILE",
+        ),
     ] = None,
     labels: Annotated[
         Path | None, flag("--labels", "For an ONNX file not made by edge export: a label a line.", "FILE")
@@ -92,7 +97,7 @@ def predict(
     open_classifier = partial(_open, model, run, labels, preprocess, threads, console)
     output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
     if out is not None and explain is None:
-        raise UsageError("--out goes with --explain", "edge predict --explain x.png")
+        _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
         if names or files_from or watch or mjpeg or labels or preprocess or save_input:
             raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
@@ -142,10 +147,29 @@ def predict(
     if save_input is not None and pictures.count != 1:
         raise UsageError("--save-input shows one picture", "name one")
     classifier = open_classifier()
-    if csv_ and (point := classifier.card.operating_point) is not None:
+    if (csv_ or out is not None) and (point := classifier.card.operating_point) is not None:
         # The other forms say it with each answer.
         console.say(threshold_text(point))
+    if out is not None:
+        from edge_cli.predict.answers_file import classify_to_file
+
+        return classify_to_file(
+            classifier, pictures, out, console, top=top or TOP, min_confidence=min_confidence, save_input=save_input
+        )
     return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
+
+
+def _check_out(out: Path, printed: bool, endless: Path | None, names: list[str]) -> None:
+    """Raise an EdgeError where answers to `out` do not go with the other options, or it may not be written."""
+    if printed:
+        raise UsageError("--out writes a CSV instead of printing: no --json, --jsonl or --csv", "leave one out")
+    if endless is not None:
+        raise UsageError("--out takes pictures that are there: no --watch or --mjpeg", "leave --out out")
+    if STANDARD_INPUT in names:
+        raise UsageError("--out lists files, and - has no name", "name the picture's file")
+    from edge_data import check_answers_target
+
+    check_answers_target(out)
 
 
 def _refuse_alone(message: str, hint: str, *given: object) -> None:

@@ -29,6 +29,7 @@ class Pictures:
     """The pictures that names and a list of names stand for, found while others are classified.
 
     `failed` counts what stood for nothing; `count` is 1 where there is one picture and that is known, else None.
+    `once` tells that no picture can come twice.
 
     Raises the EdgeError of the only name where that stands for no picture, UsageError where none of several does.
     """
@@ -40,6 +41,7 @@ class Pictures:
         if STANDARD_INPUT in names and (listed_on_stdin or names.count(STANDARD_INPUT) > 1):
             raise UsageError("standard input can be read once", "give - once")
         self.failed = 0
+        self.once = len(names) == 1 and files_from is None
         self._held: list[EdgeError] | None = []
         found = chain(
             expand(names, on_problem=self._problem, stdin=_stdin()),
@@ -87,18 +89,28 @@ class Pictures:
 
 
 def classify(
-    classifier: ImageClassifier, pictures: Pictures, output: Output, console: Console, *, save_input: Path | None = None
+    classifier: ImageClassifier,
+    pictures: Pictures,
+    output: Output,
+    console: Console,
+    *,
+    save_input: Path | None = None,
+    prints: bool = True,
 ) -> int:
-    """Print the answer for each picture in the order given, and what cannot be classified on stderr; the exit code."""
+    """Hand each answer to `output` in the order given, and say on stderr what cannot be classified; the exit code.
+
+    `prints` says that it prints them: on a terminal that stands in a bar's place.
+    """
     failed = 0
     with console:
-        if pictures.count is None and not sys.stdout.isatty():
+        if pictures.count is None and not (prints and sys.stdout.isatty()):
             console.begin("classifying", None)
-        for answer in _answers(classifier, pictures, save_input):
+        for name, answer in _answers(classifier, pictures, save_input):
             console.advance()
             if isinstance(answer, ImageError):
                 failed += 1
                 say_problem(answer)
+                output.fail(name, answer)
             else:
                 output.write(answer)
     output.end()
@@ -107,23 +119,27 @@ def classify(
 
 def _answers(
     classifier: ImageClassifier, pictures: Pictures, save_input: Path | None
-) -> Iterator[Prediction | ImageError]:
+) -> Iterator[tuple[str, Prediction | ImageError]]:
+    """The name of each picture, and its answer or why it has none."""
     if pictures.count == 1:
         # One picture needs no thread to decode ahead of it.
         source = next(next(pictures.bursts()))
         try:
             if save_input is None:
-                yield replace(classifier.predict(source.image), image=source.name)
+                yield source.name, replace(classifier.predict(source.image), image=source.name)
             else:
-                yield _predict_and_save(classifier, source, save_input)
+                yield source.name, _predict_and_save(classifier, source, save_input)
         except ImageError as error:
-            yield error
+            yield source.name, error
         return
     for burst in pictures.bursts():
         names: deque[str] = deque()
         for answer in classifier.predict_many(_images(burst, names), on_error="return"):
             name = names.popleft()
-            yield answer if isinstance(answer, ImageError) or answer.image == name else replace(answer, image=name)
+            if isinstance(answer, ImageError) or answer.image == name:
+                yield name, answer
+            else:
+                yield name, replace(answer, image=name)
 
 
 def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]:

@@ -9,7 +9,7 @@ from edge_cli.console import json_text
 from edge_runtime import UNKNOWN, csv_cell, one_line
 
 if TYPE_CHECKING:
-    from edge_runtime import OperatingPoint, Prediction
+    from edge_runtime import ImageError, OperatingPoint, Prediction
 
 BAR_WIDTH = 20
 
@@ -28,6 +28,9 @@ class Output:
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
         raise NotImplementedError
+
+    def fail(self, name: str, error: ImageError) -> None:
+        """The picture `name` has no answer, which is on stderr already."""
 
     def end(self) -> None:
         """Print what comes after the last, if anything does."""

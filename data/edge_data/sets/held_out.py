@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edge_data.sets.folds import pool_data
@@ -18,7 +18,8 @@ from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, 
 class EvaluationData:
     """Samples below `root`; `split` names them and `how` says where they come from.
 
-    `had_a_part` tells that the model's own training learned from some of them, or chose by them.
+    `had_a_part` tells that the model's own training learned from some of them, or chose by them. By path, `parts` names
+    the split of each where there are splits, `groups` the group of those that are in one.
     """
 
     root: Path
@@ -26,6 +27,8 @@ class EvaluationData:
     split: str
     how: str
     had_a_part: bool = False
+    parts: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def choose_evaluation(
@@ -73,12 +76,11 @@ def choose_evaluation(
         if wanted not in (None, "all"):
             raise DataError(f"{data} has no split {wanted}: nothing in it is split", "use `split` all")
         how = "every image of the folder" if folders.is_one_folder else "every labelled image"
-        return _tell_trained(EvaluationData(data, folders.splits["all"], "all", how), card, run)
+        return _tell_trained(EvaluationData(data, folders.splits["all"], "all", how, groups=folders.groups), card, run)
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
     how = "the folder's own splits" if folders.is_one_folder else "the data's own splits"
-    if wanted == "train":
-        return _choose(data, Splits(train, val, test, how="as found"), wanted, how)
-    return _tell_trained(_choose(data, Splits(train, val, test, how="as found"), wanted, how), card, run)
+    chosen = _choose(data, Splits(train, val, test, how="as found", groups=folders.groups), wanted, how)
+    return chosen if wanted == "train" else _tell_trained(chosen, card, run)
 
 
 def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> EvaluationData:
@@ -114,4 +116,6 @@ def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bo
         raise DataError(f"{root} has no {name} images", f"there is: {there or 'nothing'}")
     if wanted is None and name != "test":
         how += f"; no test split, so {name}"
-    return EvaluationData(root, parts[name], name, how, had_a_part=own and name != "test")
+    names = ("train", "val", "test") if name == "all" else (name,)
+    split_of = {sample.path: part for part in names for sample in parts[part]}
+    return EvaluationData(root, parts[name], name, how, own and name != "test", split_of, splits.groups)

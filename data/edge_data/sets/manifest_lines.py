@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_runtime import ClassFolders, DataError, quoted_text
+from edge_data.sets.list_paths import require_utf_8, way
+from edge_runtime import ClassFolders, DataError, OtherColumns, csv_line, quoted_text
 
 
-def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> Iterator[str]:
-    """The lines of a manifest, `path,label` and, where there are any, `split` and `group`.
+def list_images(
+    folders: ClassFolders, base: Path, *, delimiter: str = ",", others: OtherColumns | None = None
+) -> Iterator[str]:
+    """The lines of a manifest, `path,label` and, where there are any, `split` and `group`, then the `others`.
 
-    Paths are relative to `base`. What a spreadsheet would compute has a quote before it, which `scan` takes away again.
+    Paths are relative to `base`. What a spreadsheet would compute has a quote before it, which `scan` takes away again;
+    cells of other columns stay as they are.
 
     Raises:
         DataError: a path or a label that a manifest cannot hold.
     """
-    before = _way(folders.root, base)
+    before = way(folders.root, base)
     # Where `base` lies below the root, no way up is needed for what lies below it, too; "/" begins no path.
-    inside = _way(base, folders.root) if before.startswith(os.pardir) else ""
+    inside = way(base, folders.root) if before.startswith(os.pardir) else ""
     inside = "/" if not inside or inside.startswith(os.pardir) else inside
     split, groups = "all" not in folders.splits, folders.groups
     _require_text(folders)
-    yield _line(["path", "label", *(["split"] if split else []), *(["group"] if groups else [])], delimiter)
+    known = ["path", "label", *(["split"] if split else []), *(["group"] if groups else [])]
+    yield csv_line([*known, *(others.names if others else ())], delimiter)
     for name, samples in folders.splits.items():
         for sample in samples:
             cells = [
@@ -34,32 +37,12 @@ def list_images(folders: ClassFolders, base: Path, *, delimiter: str = ",") -> I
             ]
             cells += [name] if split else []
             cells += [groups.get(sample.path, "")] if groups else []
-            yield _line([quoted_text(cell) for cell in cells], delimiter)
-
-
-def _line(cells: list[str], delimiter: str) -> str:
-    line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(cells)
-    return line.getvalue()
-
-
-def _way(root: Path, base: Path) -> str:
-    """What stands before each path: the way from `base` to `root`."""
-    try:
-        way = os.path.relpath(root, base)
-        if way.startswith(os.pardir):
-            # From a linked folder, the one above is that of the link's target.
-            way = os.path.relpath(root.resolve(), base.resolve())
-    except ValueError:  # another drive
-        way = str(root.absolute())
-    return "" if way == os.curdir else f"{Path(way).as_posix().rstrip('/')}/"
+            more = others.cells[os.path.join(folders.root, sample.path)] if others and others.names else ()  # noqa: PTH118
+            yield csv_line([*map(quoted_text, cells), *more], delimiter)
 
 
 def _require_text(folders: ClassFolders) -> None:
-    paths = [sample.path for samples in folders.splits.values() for sample in samples]
-    broken = [path for path in paths if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path)]
-    if broken:
-        raise DataError(f"{len(broken):,} names are not valid UTF-8, {broken[0]!r} for one", "rename the files")
+    require_utf_8([sample.path for samples in folders.splits.values() for sample in samples])
     outer = [label for label in folders.labels if label != label.strip()]
     if outer:
         raise DataError(f"the class {outer[0]!r} begins or ends with a space", "rename its folder")

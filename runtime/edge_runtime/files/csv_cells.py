@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge_runtime.errors import one_line
 
 # The last four are their full-width forms, which some spreadsheets read alike.
@@ -26,6 +28,21 @@ def quoted_text(text: str) -> str:
 def plain_text(cell: str) -> str:
     """The text of a cell that `csv_cell` or `quoted_text` wrote."""
     return cell[1:] if len(cell) > 2 and cell[0] == "'" and _is_formula(cell.lstrip("'")) else cell
+
+
+def csv_line(cells: Sequence[str], delimiter: str = ",") -> str:
+    """A row with its line end, which is "\\n"; what a cell has of other line ends reads back, too."""
+    # Here, since most of what guards a cell writes no line.
+    import csv
+    import io
+
+    line = io.StringIO()
+    # Python before 3.13 leaves a bare carriage return unquoted, and reads it as a line's end.
+    if any("\r" in cell for cell in cells):
+        csv.writer(line, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(cells)
+    else:
+        csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(cells)
+    return line.getvalue()
 
 
 def _is_formula(text: str) -> bool:

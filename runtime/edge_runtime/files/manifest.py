@@ -134,6 +134,34 @@ def find_pictures(path: Path) -> list[Path]:
     return [Path(place) for place, _ in filter(None, found)]
 
 
+def find_labels(path: Path) -> Mapping[str, str]:
+    """The label of each image that a manifest labels, by its absolute path. Raises what `find_manifest` raises."""
+    return {image.path: image.label for image in find_manifest(path).images}
+
+
+@dataclass(frozen=True, eq=False)
+class OtherColumns:
+    """The columns of a manifest that mean nothing here: their names, and their cells by the image's absolute path."""
+
+    names: tuple[str, ...]
+    cells: Mapping[str, tuple[str, ...]]
+
+
+def read_other_columns(path: Path) -> OtherColumns:
+    """All columns of a manifest but path, label, split and group, as they stand. Raises what `find_manifest` raises.
+
+    A Parquet file's columns of bytes and nested ones are left out.
+    """
+    faults = Faults(path)
+    base = os.path.abspath(path.parent)  # noqa: PTH100
+    table = open_manifest(path, faults, others=True)
+    if not table.others:
+        return OtherColumns((), {})
+    found = [(_find_file(row, base, faults), row.others) for row in table.rows if row.label]
+    faults.check()
+    return OtherColumns(table.others, {file[0]: cells for file, cells in found if file is not None})
+
+
 def _image(row: ManifestRow, base: str, faults: Faults) -> _Image | None:
     """The image of a row, its split "" where none is named; None where something is wrong with it."""
     split = SPLIT_OF.get(row.split.lower()) if row.split else ""

@@ -33,7 +33,8 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 class ManifestRow(NamedTuple):
     """One row: the line it begins on (of Parquet its number, from 1), and its cells, "" where there are none.
 
-    `named` is what the column that groups are named by has, `group` the column of that name.
+    `named` is what the column that groups are named by has, `group` the column of that name; `others` are the cells of
+    all other columns as they stand, where they were asked for.
     """
 
     line: int
@@ -42,13 +43,18 @@ class ManifestRow(NamedTuple):
     split: str
     group: str
     named: str
+    others: tuple[str, ...] = ()
 
 
 class ManifestTable(NamedTuple):
-    """What a manifest's header says; `group_column` is the one that groups are named by, "" where there is none."""
+    """What a manifest's header says; `group_column` is the one that groups are named by, "" where there is none.
+
+    `others` names all columns but path, label, split and group, where they were asked for.
+    """
 
     group_column: str
     rows: Iterator[ManifestRow]
+    others: tuple[str, ...] = ()
 
 
 class Faults:
@@ -89,11 +95,12 @@ def is_manifest(path: Path) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES | PARQUET_SUFFIXES and not path.is_dir()
 
 
-def open_manifest(path: Path, faults: Faults, group_column: str = "") -> ManifestTable:
+def open_manifest(path: Path, faults: Faults, group_column: str = "", *, others: bool = False) -> ManifestTable:
     """The header of `path`, and its rows, which are read as they are asked for.
 
     Groups are named by the column `group_column`, or `group` where there is none of that name. Blank rows are left out.
-    What is wrong with a row goes to `faults`.
+    What is wrong with a row goes to `faults`. With `others` all other columns are read, too, but those of a Parquet
+    file that hold bytes or are nested.
 
     Raises:
         DataError: it cannot be read, is no UTF-8 text or no Parquet file, or lacks a column.
@@ -101,11 +108,14 @@ def open_manifest(path: Path, faults: Faults, group_column: str = "") -> Manifes
     """
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     wanted = group_column.strip().lower()
-    header, rows = _open_parquet(path, {*COLUMNS, wanted}) if parquet else _open_text(path, faults)
+    asked = None if others else {*COLUMNS, wanted}
+    header, rows = _open_parquet(path, asked) if parquet else _open_text(path, faults)
     names = [name.strip().lower() for name in header]
-    named = wanted if wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
+    named = wanted if wanted and wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
     places = _find_columns(path, names, (*COLUMNS, named))
-    return ManifestTable(named, _read(rows, places, len(names), faults))
+    more = [place for place, name in enumerate(names) if name not in COLUMNS] if others else []
+    rest = tuple(header[place] for place in more)
+    return ManifestTable(named, _read(rows, places, len(names), faults, more), rest)
 
 
 def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
@@ -119,11 +129,16 @@ def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> li
         raise DataError(
             f"{path}, {where}no column {' and no column '.join(missing)}; it has {names_text(there) or 'none'}", HINT
         )
-    return [names.index(name) if name in names else None for name in wanted]
+    # A column without a name, as an index is written, is none that "" asks for.
+    return [names.index(name) if name and name in names else None for name in wanted]
 
 
 def _read(
-    rows: Iterator[tuple[int, Sequence[str]]], places: Sequence[int | None], width: int, faults: Faults
+    rows: Iterator[tuple[int, Sequence[str]]],
+    places: Sequence[int | None],
+    width: int,
+    faults: Faults,
+    others: Sequence[int],
 ) -> Iterator[ManifestRow]:
     path, label, split, group, named = places
     blank = 0
@@ -144,6 +159,7 @@ def _read(
                 "" if split is None else row[split].strip(),
                 "" if group is None else plain_text(row[group].strip()),
                 "" if named is None else plain_text(row[named].strip()),
+                tuple(row[place] for place in others),
             )
 
 
@@ -221,7 +237,9 @@ def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path} cannot be read: {error.strerror or error}", "check the path and its permissions")
 
 
-def _open_parquet(path: Path, wanted: Collection[str]) -> tuple[Sequence[str], Iterator[tuple[int, Sequence[str]]]]:
+def _open_parquet(
+    path: Path, wanted: Collection[str] | None
+) -> tuple[Sequence[str], Iterator[tuple[int, Sequence[str]]]]:
     require_extra("parquet")
     import pyarrow
     from pyarrow import parquet
@@ -243,8 +261,8 @@ def _open_parquet(path: Path, wanted: Collection[str]) -> tuple[Sequence[str], I
         for name, kind in zip(schema.names, schema.types, strict=True)
         if not pyarrow.types.is_nested(kind) and not _is_bytes(kind)
     ]
-    # The others may hold the pictures themselves.
-    header = [name for name in plain if name.strip().lower() in wanted]
+    # The others may be many, and large.
+    header = [name for name in plain if wanted is None or name.strip().lower() in wanted]
     if not {*COLUMNS[:2]} <= {name.strip().lower() for name in header}:
         return plain, iter(())
 

@@ -79,6 +79,18 @@ def choose_operating_point(
     return OperatingPoint(positive, threshold, min_sensitivity, len(truth), len(wanted))
 
 
+def choose_answers(
+    labels: tuple[str, ...], probabilities: NDArray[np.float32], point: OperatingPoint | None
+) -> NDArray[np.int64]:
+    """What `Prediction.label` is for each row of probabilities `[N, classes]`, as the class's number, `[N]`."""
+    most_probable: NDArray[np.int64] = probabilities.argmax(axis=1)
+    if point is None:
+        return most_probable
+    place = labels.index(point.positive)
+    said = probabilities[:, place].astype(np.float64) >= point.threshold
+    return np.where(said, place, 1 - place)
+
+
 def measure_at(
     point: OperatingPoint, labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> AtThreshold:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from edge_cli.commands.evaluate import evaluate_
+from edge_runtime import EdgeError
 from tiny_model import write_tiny_model
 
 
@@ -35,3 +37,19 @@ def test_all_figures_are_said_and_given(edge: Any, photos: Path, tmp_path: Path)
     a, b, c = found["per_class"]
     assert (a["recall"], a["specificity"], a["auroc"], c["recall"]) == (1, 1, 1, None)
     assert b["recall_interval_95"] == pytest.approx([0.0945, 0.9055], abs=1e-3) and c["specificity"] == 0.75
+
+
+def test_mistakes_are_listed_and_no_list_that_is_there_is_replaced(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"model": write_tiny_model(tmp_path / "model.onnx"), "data": ["photos"], "json_": True}
+    assert evaluate_(**given, mistakes=Path("m.csv")) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["correct"] == 3 and printed.err.endswith("m.csv: 1 mistake, the surest first\n")
+    head, row = Path("m.csv").read_text().splitlines()
+    assert head == "path,label,answer,probability,label_probability" and row.startswith("photos/b/2.png,b,c,0.99")
+    for name, why in (("m.csv", "is there already"), ("m.json", "is no .csv"), ("gone/m.csv", "is not a folder")):
+        with pytest.raises(EdgeError, match=why):
+            evaluate_(**given, mistakes=Path(name))
+    assert photos.is_dir() and Path("m.csv").read_text().splitlines() == [head, row]

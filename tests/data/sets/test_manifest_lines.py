@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 
 from edge_data import list_images
-from edge_runtime import ClassFolders, DataError, scan
+from edge_runtime import ClassFolders, DataError, read_other_columns, scan
 
-NAMES = ("a/1.jpg", "a/2.jpg", "bee, or=wasp/x/1.jpg", "-c/=cmd.jpg", '-c/q"uo\nte.jpg', "'=d/'-x.jpg", "é/a\\b.jpg")
+NAMES = (
+    "a/1.jpg",
+    "a/2.jpg",
+    "bee, or=wasp/x/1.jpg",
+    "-c/=cmd.jpg",
+    '-c/q"uo\nte.jpg',
+    "b/re\rturn.jpg",
+    "'=d/'-x.jpg",
+    "é/a\\b.jpg",
+)
 
 
 def put(root: Path, *names: str) -> Path:
@@ -63,6 +72,25 @@ def test_splits_and_groups_have_columns_where_there_are_any(tmp_path: Path) -> N
     grouped.write_text("path,label,group\nset/train/a/1.jpg,a,=g\nset/train/b/1.jpg,b,\n")
     assert list(list_images(scan(grouped), root))[1:] == ["train/a/1.jpg,a,'=g\n", "train/b/1.jpg,b,\n"]
     assert scan(write(tmp_path / "again.csv", scan(grouped))).groups == scan(grouped).groups
+
+
+def test_other_columns_of_a_list_stay_as_they_are(tmp_path: Path) -> None:
+    put(tmp_path, "a/1.jpg", "b/1.jpg", "b/2.jpg", "c/1.jpg")
+    mine = tmp_path / "mine.csv"
+    mine.write_text(
+        'Site;label;PATH;Rank;;split\n-0.5;b;b/1.jpg;007;=1+1;val\n; a ;a/1.jpg;"x;\n y";;train\n'
+        "k;;b/2.jpg;3;;train\nz;b;b/2.jpg;é;'q;train\nu;;c/1.jpg;;;\n"
+    )
+    others = read_other_columns(mine)
+    assert others.names == ("Site", "Rank", "")
+    (tmp_path / "lists").mkdir()
+    lines = list(list_images(scan(mine), tmp_path / "lists", others=others))
+    assert lines == [
+        "path,label,split,Site,Rank,\n",
+        '../a/1.jpg,a,train,,"x;\n y",\n',
+        "../b/2.jpg,b,train,z,é,'q\n",
+        "../b/1.jpg,b,val,-0.5,007,=1+1\n",
+    ]
 
 
 def test_from_a_linked_folder_the_way_leads_where_the_system_goes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import ClassFolders, DataError, MissingExtraError, scan
+from edge_runtime import ClassFolders, DataError, MissingExtraError, read_other_columns, scan
 
 FILES = ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/ü,2.jpg")
 PLAIN = "path,label\na/1.jpg,ant\na/2.jpg,ant\nb/1.jpg,bee\n"
@@ -254,6 +254,13 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(tmp_path: Path) -> None:
     assert len(folders.splits["all"]) == 100_000
 
 
+def test_a_column_without_a_name_groups_nothing(tmp_path: Path) -> None:
+    indexed = scan(put(tmp_path, ",path,label\n0,a/1.jpg,ant\n0,a/2.jpg,ant\n1,b/1.jpg,bee\n"))
+    assert (indexed.groups, indexed.group_column) == ({}, "")
+    named = scan(put(tmp_path, ",path,label,group\n0,a/1.jpg,ant,g\n0,a/2.jpg,ant,\n1,b/1.jpg,bee,\n"))
+    assert (named.groups, named.group_column) == ({"a/1.jpg": "g"}, "group")
+
+
 def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -263,6 +270,7 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
         "image": [{"bytes": b"x"}] * 4,
         "raw": [b"x"] * 4,
         "group": pyarrow.array(["g", None, "h", "g"]).dictionary_encode(),
+        "Site": [7.0, None, 0.5, 1.0],
     }
     manifest = put(tmp_path, b"", "labels.parquet")
     parquet.write_table(pyarrow.table(rows), manifest)
@@ -270,6 +278,9 @@ def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
     assert read(folders) == {"all": {"a/1.jpg": "1", "b/1.jpg": "2", "b/ü,2.jpg": "2"}}
     assert folders.groups == {"a/1.jpg": "g", "b/ü,2.jpg": "h"}
     assert [note.text[-24:] for note in folders.notes] == ["out a label, row 4 for one"[-24:]]
+    others = read_other_columns(manifest)
+    assert (others.names, list(others.cells.values())) == (("Site",), [("7",), ("",), ("0.5",)])
+    assert str(tmp_path / "b/ü,2.jpg") in others.cells
     csv = put(tmp_path, 'path,label,group\na/1.jpg,1,g\nb/1.jpg,2,\n"b/ü,2.jpg",2,h\n')
     assert scan(csv).fingerprint == folders.fingerprint
     parquet.write_table(pyarrow.table({"path": ["no.jpg"], "label": ["x"]}), manifest)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from edge_data import Splits, assign_folds, read_split
+from edge_data import OUT_OF_FOLD, Splits, assign_folds, read_split
 from edge_runtime import ModelCard, OutputError, Progress, Run, UsageError, write_json
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.run.criterion import choose_criterion
@@ -27,7 +27,7 @@ from edge_train.run.prepare import prepare, prepare_afresh
 from edge_train.run.run_folder import begin_run, create_run, finish_run
 from edge_train.settings import TrainSettings
 from edge_train.several_runs.cross_validated_run import finish_cross_validated
-from edge_train.several_runs.cross_validation import OUT_OF_FOLD, CrossValidation, Fold
+from edge_train.several_runs.cross_validation import CrossValidation, Fold
 
 
 def cross_validate(settings: TrainSettings, progress: Progress, started: float) -> TrainResult:

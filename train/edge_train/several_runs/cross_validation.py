@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
+from edge_data import OUT_OF_FOLD
 from edge_runtime import Accuracy, Metrics, Run, Sample, atomic_path
 from edge_train.run.epochs import FitState
 from edge_train.run.split_answers import SplitAnswers
-
-OUT_OF_FOLD: Final = "out-of-fold.csv"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,1 @@
+"""Lists that a model's answers make: of pictures to label, and of labels to look at again."""

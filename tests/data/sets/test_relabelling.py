@@ -1,0 +1,43 @@
+"""Mended labels, put in the place of the data's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_data import relabel
+from edge_runtime import DataError, scan
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for name in ("train/a/1.jpg", "train/a/2.jpg", "train/b/1.jpg", "val/a/3.jpg", "val/b/2.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(name.encode())
+    return tmp_path / "photos"
+
+
+def test_labels_of_some_images_are_others_now(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mended = tmp_path / "mended.csv"
+    mended.write_text(
+        "path,label,rank\nphotos/train/b/1.jpg,c,1\nphotos/val/b/2.jpg,a,2\nphotos/train/a/1.jpg,a,3\n"
+        "photos/train/a/2.jpg,,4\n"
+    )
+    found, changed = relabel(scan(photos.name), mended)
+    assert (found.labels, changed) == (("a", "c"), 2)
+    assert {
+        split: [(sample.path, found.labels[sample.label]) for sample in samples]
+        for split, samples in found.splits.items()
+    } == {
+        "train": [("train/a/1.jpg", "a"), ("train/a/2.jpg", "a"), ("train/b/1.jpg", "c")],
+        "val": [("val/a/3.jpg", "a"), ("val/b/2.jpg", "a")],
+    }
+
+
+def test_an_image_that_the_data_lacks_is_named(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.jpg").write_bytes(b"x")
+    (tmp_path / "mended.csv").write_text("path,label\nother.jpg,a\nphotos/train/a/1.jpg,b\n")
+    with pytest.raises(DataError, match=r"mended.csv names images that the data lacks: .*/other\.jpg"):
+        relabel(scan(photos), tmp_path / "mended.csv")
