@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_cli.console import Console
-from edge_cli.flags import Options, flag, settings_command
+from edge_cli.flags import Options, settings_command
 from edge_serve import LabelSettings
 
 app = typer.Typer(add_completion=False)
@@ -30,19 +30,13 @@ def label(
             help="Table with a column path, as edge predict --out and edge evaluate --mistakes write it, or folder.",
         ),
     ],
-    out: Annotated[
-        Path | None, flag("--out", "Where the labels go, .csv or .tsv.", "FILE", default="labels.csv beside it")
-    ] = None,
-    model: Annotated[
-        Path | None, flag("--model", "Model file that orders the pictures and suggests labels.", "FILE", default="none")
-    ] = None,
     options: Options,
 ) -> int:
     """Label until told to end, and say what comes next."""
     from edge_serve import label_pictures
 
     with Console() as console:
-        made = label_pictures(options.make(LabelSettings, source=source, out=out, model=model), console)
+        made = label_pictures(options.make(LabelSettings, source=source), console)
         console.say(f"{made.done:,} of {made.rows:,} labelled, {made.steps:,} steps this time")
         if made.steps:
             console.say(f"next: edge train --data {made.out}")

@@ -22,8 +22,15 @@ class LabelSettings:
     """
 
     source: Path
-    out: Path | None = None
-    model: Path | None = None
+    out: Annotated[
+        Path | None, Setting("Where the labels go, .csv or .tsv.", "FILE", shown_default="labels.csv beside it")
+    ] = None
+    model: Annotated[
+        Path | None,
+        Setting(
+            "Model file that orders the pictures and suggests labels.", "FILE", shown_default="the table's answers"
+        ),
+    ] = None
     classes: Annotated[
         tuple[str, ...], Setting("A class, in the order of the keys; may be repeated.", "NAME", flag="--class")
     ] = ()

@@ -91,8 +91,8 @@ def most_valuable(
 
     BADGE (Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds): k-means++ on the
     gradient of the last layer were the answer right, (p - onehot(answer)) ⊗ embedding, whose length is small where the
-    model is sure. Unlike there zero is the first centre, so that none is spent on those. The product is never formed: the inner product of two is that of the answers' parts times that of
-    the embeddings.
+    model is sure. Unlike there, zero is the first centre, so that none is spent on those. The product is never formed:
+    the inner product of two is that of the answers' parts times that of the embeddings.
 
     `probabilities` [N, classes] and `embeddings` [N, D] belong to the N rows.
     """
