@@ -36,6 +36,14 @@ FLAGS = (
 )
 
 
+_GROUND = """
+let element = arguments[0], colour;
+do { colour = getComputedStyle(element).backgroundColor; element = element.parentElement; }
+while (colour === 'rgba(0, 0, 0, 0)' && element);
+return colour;
+"""
+
+
 class Browser:
     """A page in headless Chromium, and what it shows."""
 
@@ -78,6 +86,18 @@ class Browser:
 
         return list(self.until(found))
 
+    def prefer(self, scheme: str) -> None:
+        """Light or dark."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def contrast(self, selector: str) -> float:
+        """Between an element's text and what is behind it (WCAG 2.1, 1.4.3)."""
+        element = self.one(selector)
+        colours = element.value_of_css_property("color"), self.driver.execute_script(_GROUND, element)
+        darker, lighter = sorted(map(_luminance, colours))
+        return (lighter + 0.05) / (darker + 0.05)
+
     def complaints(self) -> list[str]:
         """What the browser has to say: errors, and what the page's policy forbade."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
@@ -100,3 +120,9 @@ class Browser:
             base64.b64encode(data).decode(),
             media_type,
         )
+
+
+def _luminance(colour: str) -> float:
+    parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -37,7 +37,8 @@ def choose_out(source: Path, out: Path | None) -> Path:
     if out is None and source.suffix.lower() in _SUFFIXES and not source.is_dir() and _is_own(source):
         out = source
     if out is None:
-        beside = source.resolve().parent if source.is_dir() else source.parent
+        # The folder that one stands in has no name to stand beside.
+        beside = source.parent if source.name not in ("", "..") else source.resolve().parent
         out = beside / "labels.csv"
         if source.exists() and out.exists() and out.samefile(source):
             out = beside / "labelled.csv"
@@ -60,8 +61,9 @@ def _is_own(path: Path) -> bool:
 class LabelFile:
     """The table at `out` as it will be written next.
 
-    Rows are those of the source, numbered from 0 in its order. Where `out` is there, its rows that are not the source's
-    stay in the file, and of a picture that both have it holds what a person said before; all else is the source's.
+    Rows are those of the source, numbered from 0 in its order. Where `out` is there its columns stay, and its rows that
+    are not the source's, too; of a picture that both have it holds what a person said before, and in the other columns
+    that both have what the source says now.
     """
 
     def __init__(self, source: PictureTable, out: Path) -> None:
@@ -72,10 +74,6 @@ class LabelFile:
         self._delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
         columns = _columns(before.header)
         self.header = [*before.header]
-        for column, name in zip(_columns(source.header), source.header, strict=True):
-            if column not in columns:
-                columns.append(column)
-                self.header.append(name)
         for name in ("label", LABELLED_AT):
             if (name, 0) not in columns:
                 # The label beside the path, as `edge data list` writes it.
@@ -110,8 +108,9 @@ class LabelFile:
                 self._cells.append(cells)
                 continue
             mine = self._cells[number]
-            for column in set(numbers) - own:
-                mine[column] = cells[column]
+            for column in numbers:
+                if column is not None and column not in own:
+                    mine[column] = cells[column]
             if not mine[self._stamp] and (cells[self._label] or cells[self._stamp]):
                 mine[self._label], mine[self._stamp] = cells[self._label], cells[self._stamp]
             shown.append(number)
@@ -188,14 +187,15 @@ def _columns(header: Sequence[str]) -> list[tuple[str, int]]:
     return columns
 
 
-def _places(header: Sequence[str], columns: Sequence[tuple[str, int]]) -> list[int]:
-    """Where each column of `header` stands among `columns`."""
+def _places(header: Sequence[str], columns: Sequence[tuple[str, int]]) -> list[int | None]:
+    """Where each column of `header` stands among `columns`; None where it is not one of them."""
     where = {column: number for number, column in enumerate(columns)}
-    return [where[column] for column in _columns(header)]
+    return [where.get(column) for column in _columns(header)]
 
 
-def _spread(cells: Sequence[str], numbers: Sequence[int], width: int) -> list[str]:
+def _spread(cells: Sequence[str], numbers: Sequence[int | None], width: int) -> list[str]:
     spread = [""] * width
     for number, cell in zip(numbers, cells, strict=True):
-        spread[number] = cell
+        if number is not None:
+            spread[number] = cell
     return spread

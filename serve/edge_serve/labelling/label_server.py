@@ -17,7 +17,7 @@ from edge_serve.http.limits import ServeLimits
 from edge_serve.http.listen import listen, shown_address
 from edge_serve.http.running import Running
 from edge_serve.labelling.label_app import LabelPage, build_label_app
-from edge_serve.labelling.label_file import LabelFile, choose_out
+from edge_serve.labelling.label_file import LABELLED_AT, LabelFile, choose_out
 from edge_serve.labelling.label_session import LabelSession, find_classes, read_figures
 from edge_serve.labelling.label_settings import LabelSettings
 from edge_serve.labelling.model_opinion import ask_model
@@ -68,7 +68,8 @@ def open_page(settings: LabelSettings, progress: Progress) -> LabelPage:
     file = LabelFile(source, out)
     if out.exists():
         progress.say(f"{out} is there: going on from it")
-    review = source.column("label_probability") is not None
+    # A list of mistakes, and not the labels that came of one.
+    review = source.column("label_probability") is not None and source.column(LABELLED_AT) is None
     session = LabelSession(file, (), _made_at(settings.source) if review else None)
     figures = read_figures(source)
     valuable = None

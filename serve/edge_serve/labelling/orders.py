@@ -15,7 +15,7 @@ from edge_serve.labelling.label_settings import OrderChoice
 Order: TypeAlias = Literal["uncertain", "valuable", "mistakes", "file"]
 
 # Nobody labels more before the next model is trained; each costs a pass over all embeddings.
-_MOST_VALUABLE = 1_000
+_MOST_VALUABLE = 500
 _SEED = 0
 
 

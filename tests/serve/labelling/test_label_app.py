@@ -202,6 +202,8 @@ def test_mistakes_are_looked_at_again(folder: Path) -> None:
     os.utime(mistakes, (4e9, 4e9))
     for asked in serve(LabelSettings(mistakes)):
         assert not asked.ask("GET", "/list").json()["rows"][0]["done"]
+    for asked in serve(LabelSettings(folder / "labels.csv")):
+        assert not asked.ask("GET", "/list").json()["review"]
 
 
 def test_pictures_are_kept_within_bounds(folder: Path) -> None:

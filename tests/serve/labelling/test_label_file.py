@@ -63,7 +63,7 @@ def test_every_other_cell_stays_and_nothing_is_written_before_a_label(answers: P
 
 def test_it_goes_on_where_it_stopped_and_a_newer_answer_does_not_undo_a_label(answers: Path) -> None:
     opened(answers).write([(0, "bee", NOW), (1, "", NOW)])
-    # The next model says otherwise, of one picture more, and its list has another column.
+    # The next model says otherwise, of one picture more; a column that the labels lack does not come in.
     answers.write_text("path,label,answer,score\nphotos/3.jpg,,ant,3\nphotos/1.jpg,ant,bee,1\nphotos/0.jpg,,ant,2\n")
     file = opened(answers)
     assert [(file.label(row), file.cell(row, "answer")) for row in range(3)] == [
@@ -79,19 +79,21 @@ def test_it_goes_on_where_it_stopped_and_a_newer_answer_does_not_undo_a_label(an
         "photos/2.jpg": ("'=x", ""),
         "photos/3.jpg": ("ant", NOW),
     }
-    assert cells(out)[1] == ["photos/0.jpg", "bee", "ant", "0.6", 'a, "b"', "1", NOW, "2"]
+    assert cells(out)[1] == ["photos/0.jpg", "bee", "ant", "0.6", 'a, "b"', "1", NOW]
     assert choose_out(out, None) == out
 
 
 def test_a_few_mistakes_mended_leave_the_rest_of_the_list_as_it_was(answers: Path) -> None:
     opened(answers).write([(0, "bee", NOW)])
     mistakes = answers.parent / "mistakes.csv"
-    mistakes.write_text("path,label,answer,label_probability\nphotos/2.jpg,=x,ant,0.01\n")
+    # A split of these rows alone would leave the others without one, which training refuses.
+    mistakes.write_text("path,label,answer,label_probability,split\nphotos/2.jpg,=x,ant,0.01,val\n")
     later = NOW.replace("2026", "2027")
     opened(mistakes).write([(0, "ant", later)])
     out = answers.parent / "labels.csv"
     assert labels(out)["photos/0.jpg"] == ("bee", NOW) and labels(out)["photos/2.jpg"] == ("ant", later)
-    assert cells(out)[0][-1] == "label_probability" and len(cells(out)) == 4
+    assert len(cells(out)) == 4 and cells(out)[0][2:4] == ["answer", "probability"]
+    assert cells(out)[3][2:4] == ["ant", "0.7"] and "split" not in cells(out)[0]
 
 
 def test_what_edge_did_not_write_is_not_overwritten(answers: Path) -> None:

@@ -142,6 +142,10 @@ def test_on_a_phone_everything_is_in_reach(one_browser: Browser, answers: Path) 
                 if button.is_displayed():
                     assert button.size["height"] >= 44, button.text
                     assert button.accessible_name, button.get_attribute("id")
+            for scheme in ("light", "dark"):
+                page.prefer(scheme)
+                for selector in ("#count", "#said", "#name", "#accept-text", ".class .text", ".class .number", "#skip"):
+                    assert page.contrast(selector) >= 4.5, (scheme, selector)
             page.one("#classes li:nth-child(2) button").click()
             page.until(lambda: (answers.parent / "labels.csv").exists() and labels(answers) == ".......a")
             page.one("#view-grid").click()

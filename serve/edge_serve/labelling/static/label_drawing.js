@@ -20,8 +20,10 @@ export function tilesThatFit() {
   const across = columns();
   const grid = $("tiles").getBoundingClientRect();
   const side = (grid.width - TILE_GAP_PX * (across - 1)) / across + TILE_GAP_PX;
-  const panel = getComputedStyle($("side")).position === "sticky" && innerWidth < 960 ? $("side").offsetHeight : 0;
-  return across * Math.max(2, Math.floor((innerHeight - panel - NOTE_PX - grid.top - scrollY) / side));
+  // On a small screen the classes have the rest of it.
+  const small = getComputedStyle(document.body).display === "flex";
+  const end = small ? document.querySelector("main").getBoundingClientRect().bottom : innerHeight - scrollY;
+  return across * Math.max(2, Math.floor((end - NOTE_PX - grid.top) / side));
 }
 
 export const columns = () => getComputedStyle($("tiles")).gridTemplateColumns.split(" ").length;
@@ -94,7 +96,7 @@ export function drawTiles() {
   }
   $("grid-note").textContent = now.selected.size
     ? `${now.selected.size} selected: a class's key labels ${now.selected.size === 1 ? "it" : "them"}`
-    : "Click or Space selects, drag or Shift selects several. Enter takes the rest as the model says.";
+    : matchMedia("(pointer: coarse)").matches ? "A tap selects: then choose the class." : "Click or Space selects, drag or Shift selects several.";
   drawActs();
 }
 
@@ -119,6 +121,7 @@ export function drawSide() {
       if (key) item.firstElementChild.setAttribute("aria-keyshortcuts", key);
       return item;
     }));
+    $("classes").classList.toggle("many", now.list.classes.length > 12);
     $("names").replaceChildren(...now.list.classes.map((name) => Object.assign(document.createElement("option"), { value: name })));
   }
   now.list.classes.forEach((name, index) => {
