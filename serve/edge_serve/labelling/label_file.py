@@ -11,7 +11,6 @@ from pathlib import Path
 
 from edge_runtime import (
     DataError,
-    EdgeError,
     OutputError,
     PictureTable,
     UsageError,
@@ -120,11 +119,6 @@ class LabelFile:
         """How many rows of the source there are."""
         return len(self._shown)
 
-    @property
-    def rows_in_all(self) -> int:
-        """How many rows the file has, those that the source lacks included."""
-        return len(self._cells)
-
     def label(self, row: int) -> str:
         """The label of a row, "" where it has none."""
         return plain_text(self._cells[self._shown[row]][self._label].strip())
@@ -160,7 +154,7 @@ class LabelFile:
             text = self._line(self.header) + "".join(self._lines)
             with atomic_path(self.path) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
-        except EdgeError:
+        except BaseException:
             for number, (cells, line) in kept.items():
                 self._cells[number], self._lines[number] = cells, line
             raise
