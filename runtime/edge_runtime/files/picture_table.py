@@ -98,6 +98,10 @@ def path_cell(place: str, base: Path) -> str:
     """The cell that names the file at `place` in a table in the folder `base`: relative where there is a way."""
     try:
         way = os.path.relpath(place, base.absolute())
+        if way.startswith(os.pardir):
+            # From a linked folder, the one above is that of the link's target.
+            folder, name = os.path.split(place)
+            way = os.path.relpath(os.path.join(os.path.realpath(folder), name), base.resolve())  # noqa: PTH118
     except ValueError:  # another drive
         way = place
     return quoted_text(way.replace(os.sep, "/"))

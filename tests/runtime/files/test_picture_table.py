@@ -70,3 +70,7 @@ def test_a_folders_pictures_are_a_table_that_reads_back(tmp_path: Path, photos: 
 
 def test_a_path_is_told_from_the_tables_folder(tmp_path: Path) -> None:
     assert path_cell(str(tmp_path / "a" / "1.jpg"), tmp_path / "b") == "../a/1.jpg"
+    # Above a linked folder lies what is above its target.
+    (tmp_path / "far/b").mkdir(parents=True)
+    (tmp_path / "b").symlink_to(tmp_path / "far/b")
+    assert path_cell(str(tmp_path / "a" / "1.jpg"), tmp_path / "b") == "../../a/1.jpg"
