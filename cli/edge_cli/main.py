@@ -28,6 +28,7 @@ COMMANDS = {
     "export": "export",
     "evaluate": "evaluate",
     "predict": "predict",
+    "label": "label",
     "serve": "serve",
     "bench": "bench",
     "backbones": "backbones",
@@ -39,7 +40,7 @@ COMMANDS = {
 
 INTERRUPTED = 130
 # The verbs that are not called like their extra.
-_EXTRA_OF_VERB = {"compare": "train", "average": "train"}
+_EXTRA_OF_VERB = {"compare": "train", "average": "train", "label": "serve"}
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",

@@ -21,6 +21,7 @@ VERBS = [
     "export",
     "evaluate",
     "predict",
+    "label",
     "serve",
     "bench",
     "backbones",

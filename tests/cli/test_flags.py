@@ -19,13 +19,14 @@ from edge_data import AugmentationName
 from edge_data.augment.presets import AUGMENTATIONS
 from edge_export import ExportSettings
 from edge_runtime import Setting, SettingField, UsageError, check_settings, setting_fields
-from edge_serve import ServeLimits, ServeSettings
+from edge_serve import LabelSettings, ServeLimits, ServeSettings
 from edge_train import TrainSettings
 
 COMMANDS = [
     ("train", TrainSettings),
     ("compare", TrainSettings),
     ("export", ExportSettings),
+    ("label", LabelSettings),
     ("serve", ServeSettings),
     ("serve", ServeLimits),
     ("bench", BenchSettings),
@@ -33,6 +34,7 @@ COMMANDS = [
 ]
 # What the command works out itself.
 NO_FLAG = {
+    LabelSettings: {"source"},
     ServeSettings: {"model", "limits", "log_requests"},
     ServeLimits: {"headers"},
     BenchSettings: {"images_from"},

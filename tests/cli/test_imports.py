@@ -44,7 +44,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "export", "serve", "bench", "demo", "backbones", "doctor", "info", "evaluate"]
+    "verb", ["train", "export", "label", "serve", "bench", "demo", "backbones", "doctor", "info", "evaluate"]
 )
 def test_help_of_a_verb_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
     assert not loaded_by(command(verb, "--help"), tmp_path) & HEAVY

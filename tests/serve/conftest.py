@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from serving import Served, serving
 from tiny_model import write_tiny_model
+
+if TYPE_CHECKING:
+    from browser import Browser
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +26,13 @@ def served(rgb_model: Path) -> Iterator[Served]:
     flags = ("--max-body", "0.1", "--max-pixels", "0.2", "--max-files", "4", "--timeout", "1")
     with serving(rgb_model, *flags) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium, for tests that are marked to need it."""
+    from browser import Browser
+
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.driver.quit()

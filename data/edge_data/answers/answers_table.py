@@ -10,8 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from edge_data.sets.list_paths import ListPaths
-from edge_runtime import OutputError, Prediction, UsageError, csv_cell, csv_line, quoted_text
+from edge_runtime import ListPaths, OutputError, Prediction, UsageError, csv_cell, csv_line, quoted_text
 
 COLUMNS = ("path", "label", "answer", "probability", "margin", "entropy", "error")
 

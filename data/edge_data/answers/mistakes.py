@@ -7,9 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from edge_data.sets.held_out import EvaluationData
-from edge_data.sets.list_paths import ListPaths, require_utf_8
 from edge_data.sets.list_target import delimiter_of
-from edge_runtime import Evaluation, ModelCard, choose_answers, csv_line, quoted_text, write_text
+from edge_runtime import (
+    Evaluation,
+    ListPaths,
+    ModelCard,
+    choose_answers,
+    csv_line,
+    quoted_text,
+    require_utf_8,
+    write_text,
+)
 
 COLUMNS = ("path", "label", "answer", "probability", "label_probability")
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_data.sets.list_paths import ListPaths, require_utf_8
 from edge_data.sets.list_target import delimiter_of
 from edge_data.sets.out_of_fold import OUT_OF_FOLD, OutOfFold, read_out_of_fold
 from edge_data.sets.run_data import run_places
@@ -20,11 +19,13 @@ from edge_runtime import (
     EdgeError,
     LabelErrors,
     LabelFrom,
+    ListPaths,
     Run,
     UsageError,
     csv_line,
     find_label_errors,
     quoted_text,
+    require_utf_8,
     scan,
     write_text,
 )

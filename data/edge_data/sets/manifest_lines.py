@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_data.sets.list_paths import require_utf_8, way
-from edge_runtime import ClassFolders, DataError, OtherColumns, csv_line, quoted_text
+from edge_runtime import ClassFolders, DataError, OtherColumns, csv_line, quoted_text, require_utf_8, way
 
 
 def list_images(

@@ -178,9 +178,21 @@ def _image(row: ManifestRow, base: str, faults: Faults) -> _Image | None:
 
 def _find_file(row: ManifestRow, base: str, faults: Faults) -> tuple[str, int] | None:
     """The absolute path that a row names, and the file's size in bytes; None where there is no such file."""
-    reason = f"no file {row.path!r}"
+    found = find_file(row.path, base)
+    if isinstance(found, str):
+        faults.add(row.line, found)
+        return None
+    return found
+
+
+def find_file(named: str, base: str) -> tuple[str, int] | str:
+    """The absolute path of a file that a manifest in the folder `base` names, and its size in bytes; or what is wrong.
+
+    Paths may be written with backslashes, and with the quote that `quoted_text` puts before a formula.
+    """
+    reason = f"no file {named!r}" if named.strip() else "no path"
     # As it stands first: any name may be that of a file.
-    for text in dict.fromkeys((row.path, row.path.strip(), plain_text(row.path.strip()))):
+    for text in dict.fromkeys((named, named.strip(), plain_text(named.strip()))):
         for name in (text, text.replace("\\", "/")) if "\\" in text else (text,):
             if not name:
                 continue
@@ -190,13 +202,12 @@ def _find_file(row: ManifestRow, base: str, faults: Faults) -> tuple[str, int] |
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as error:  # ValueError: a NUL, or half a character
-                reason = f"{row.path!r} cannot be read: {getattr(error, 'strerror', None) or error}"
+                reason = f"{named!r} cannot be read: {getattr(error, 'strerror', None) or error}"
                 continue
             if stat.S_ISREG(found.st_mode):
                 return _whole(place, found), found.st_size
-            reason = f"{row.path!r} is a folder" if stat.S_ISDIR(found.st_mode) else f"{row.path!r} is no file"
-    faults.add(row.line, reason if row.path.strip() else "no path")
-    return None
+            reason = f"{named!r} is a folder" if stat.S_ISDIR(found.st_mode) else f"{named!r} is no file"
+    return reason
 
 
 def _whole(place: str, found: os.stat_result) -> str:

@@ -109,7 +109,7 @@ def open_manifest(path: Path, faults: Faults, group_column: str = "", *, others:
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     wanted = group_column.strip().lower()
     asked = None if others else {*COLUMNS, wanted}
-    header, rows = _open_parquet(path, asked) if parquet else _open_text(path, faults)
+    header, rows = _open_parquet(path, asked) if parquet else open_text(path, faults)
     names = [name.strip().lower() for name in header]
     named = wanted if wanted and wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
     places = _find_columns(path, names, (*COLUMNS, named))
@@ -163,7 +163,12 @@ def _read(
             )
 
 
-def _open_text(path: Path, faults: Faults) -> tuple[Sequence[str], Iterator[tuple[int, Sequence[str]]]]:
+def open_text(path: Path, faults: Faults) -> tuple[Sequence[str], Iterator[tuple[int, Sequence[str]]]]:
+    """The header of a text table, and its rows, each with the line it begins on, read as they are asked for.
+
+    Raises DataError where it cannot be read, or is no UTF-8 text with a header.
+    """
+
     def lines(file: IO[str]) -> Iterator[str]:
         for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), start=1):
             if "\0" in line:

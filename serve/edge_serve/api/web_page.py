@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,11 +30,15 @@ _HEADERS = {
 
 
 class Page:
-    """Answers for `paths`; no other file can be asked for."""
+    """Answers for `paths`; no other file can be asked for.
 
-    def __init__(self) -> None:
+    The files are those of the folder `own`, in place of its namesakes in static/, and of static/.
+    """
+
+    def __init__(self, own: Traversable | None = None) -> None:
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
-        for entry in files("edge_serve").joinpath("static").iterdir():
+        shared = files("edge_serve").joinpath("static")
+        for entry in (*shared.iterdir(), *(own.iterdir() if own else ())):
             if media_type := _TYPES.get(entry.name.rpartition(".")[2]):
                 content = entry.read_bytes()
                 etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'

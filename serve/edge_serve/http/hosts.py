@@ -42,7 +42,10 @@ class HostCheck:
         name = host_name(host.decode("latin-1"))
         if name is None or not (name in self._names or is_address(name)):
             raise Refusal(
-                421, "host", "this server does not go by that name", "use its address, or edge serve --allow-host NAME"
+                421,
+                "host",
+                "this server does not go by that name",
+                "use its address, or start it with --allow-host NAME",
             )
         if not changes:
             return

@@ -1,44 +1,18 @@
 // The page: pictures in, bars out. Nothing here is fetched from elsewhere, and no text becomes markup.
 
+import { $, ask, whenUnlocked } from "/static/talk.js";
+
 const TOP = 5;
 const KEPT_ANSWERS = 30;
 const SHRUNK_SIDE_PX = 2048;
 const LIVE_EVERY_MS = 150;
-const TOKEN_KEY = "edge-token";
 
-const $ = (id) => document.getElementById(id);
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const milliseconds = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toString()) + " ms";
 
 let limits = { body_bytes: 10e6, files: 16 };
 
-class Refused extends Error {
-  constructor(status, message, hint, retryAfter) {
-    super(message);
-    Object.assign(this, { status, hint, retryAfter });
-  }
-}
-
 // --- Talking to the server ----------------------------------------------------------------------------------------
-
-function authorization() {
-  const token = sessionStorage.getItem(TOKEN_KEY);
-  return token ? { Authorization: `Bearer ${token}` } : {};
-}
-
-async function ask(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, { ...options, headers: { ...options.headers, ...authorization() } });
-  } catch {
-    throw new Refused(0, "The server cannot be reached.", "Is it running, and is this device still on its network?");
-  }
-  const value = await response.json().catch(() => ({}));
-  if (response.ok) return value;
-  if (response.status === 401) askForToken();
-  throw new Refused(response.status, value.error ?? `The server answered ${response.status}.`, value.hint ?? "",
-    Number(response.headers.get("Retry-After")) || 1);
-}
 
 async function classify(picture, showInput = true) {
   const begun = performance.now();
@@ -68,34 +42,6 @@ async function shrink(picture) {
   } catch {
     return picture; // The server will say what is wrong with it.
   }
-}
-
-// --- The token ----------------------------------------------------------------------------------------------------
-
-function askForToken() {
-  const known = sessionStorage.getItem(TOKEN_KEY);
-  sessionStorage.removeItem(TOKEN_KEY);
-  $("token-note").textContent = known ? "That was not it." : "It stays in this tab.";
-  if ($("token-form").hidden) {
-    $("token-form").hidden = false;
-    $("token").focus();
-  }
-}
-
-$("token-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  sessionStorage.setItem(TOKEN_KEY, $("token").value.trim());
-  if (await showModel()) {
-    $("token-form").hidden = true;
-    $("token").value = "";
-    $("files").focus();
-  }
-});
-
-// A link may bring the token behind its #, which no server gets to see.
-if (location.hash.startsWith("#token=")) {
-  sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(location.hash.slice("#token=".length)));
-  history.replaceState(null, "", location.pathname);
 }
 
 // --- Answers ------------------------------------------------------------------------------------------------------
@@ -334,4 +280,5 @@ async function showModel() {
   return true;
 }
 
+whenUnlocked(showModel, () => $("files").focus());
 showModel();

@@ -2,111 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
+from browser import Browser, by, errors, keys, needs_chromium
 from serving import Served, picture, serving
 from tiny_model import write_tiny_model
 
-webdriver = pytest.importorskip("selenium.webdriver")
-by = pytest.importorskip("selenium.webdriver.common.by").By
-keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
-errors = pytest.importorskip("selenium.common.exceptions")
-wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs chromium and chromedriver"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 TOKEN = "0123456789abcdef"
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--window-size=1280,900",
-)
 LABELS = ("red", "green <b>bold</b>", "blue")
-
-
-class Browser:
-    """A page in headless Chromium, and what it shows."""
-
-    def __init__(self, profile: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-
-    def open(self, url: str) -> None:
-        self.driver.get(url)
-        self.complaints()
-
-    def one(self, selector: str) -> Any:
-        return self.driver.find_element(by.CSS_SELECTOR, selector)
-
-    def text(self, selector: str) -> str:
-        return str(self.one(selector).text)
-
-    def press(self, *pressed: str) -> None:
-        """Keys, held down together, as typed on a keyboard: `send_keys` would hand a file input a path."""
-        chain = webdriver.ActionChains(self.driver)
-        for key in pressed:
-            chain = chain.key_down(key)
-        for key in reversed(pressed):
-            chain = chain.key_up(key)
-        chain.perform()
-
-    def until(self, condition: Any) -> Any:
-        return wait(self.driver, 20).until(lambda _: condition())
-
-    def answers(self, count: int) -> list[Any]:
-        """The answers, newest first, once there are so many and none is waited for."""
-
-        def found() -> list[Any]:
-            cards = self.driver.find_elements(by.CSS_SELECTOR, ".answer:not(.busy)")
-            return cards if len(cards) == count else []
-
-        return list(self.until(found))
-
-    def complaints(self) -> list[str]:
-        """What the browser has to say: errors, and what the page's policy forbade."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-
-    def give(self, kind: str, name: str, data: bytes, media_type: str = "image/png") -> None:
-        """A file dropped on the page or pasted into it, as the browser would tell the page of it."""
-        self.driver.execute_script(
-            """
-            const [kind, name, data, type] = arguments;
-            const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([bytes], name, { type }));
-            const options = { bubbles: true, cancelable: true };
-            document.body.dispatchEvent(kind === "drop"
-              ? new DragEvent("drop", { ...options, dataTransfer: transfer })
-              : new ClipboardEvent("paste", { ...options, clipboardData: transfer }));
-            """,
-            kind,
-            name,
-            base64.b64encode(data).decode(),
-            media_type,
-        )
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +23,6 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     model = write_tiny_model(tmp_path_factory.mktemp("page") / "colours.onnx", labels=LABELS)
     with serving(model, "--max-body", "0.1") as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def one_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.driver.quit()
 
 
 @pytest.fixture
@@ -221,25 +123,10 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(page: Browser) ->
     assert label.value_of_css_property("outline-style") == "solid"
 
 
-def luminance(colour: str) -> float:
-    parts = [float(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-GROUND = """
-let element = arguments[0], colour;
-do { colour = getComputedStyle(element).backgroundColor; element = element.parentElement; }
-while (colour === 'rgba(0, 0, 0, 0)' && element);
-return colour;
-"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast_in_light_and_dark(page: Browser, scheme: str) -> None:
     """WCAG 2.1, 1.4.3: 4.5 to 1."""
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    page.prefer(scheme)
     page.give("drop", "a.png", picture("red"))
     page.answers(1)
     for selector in (
@@ -258,11 +145,7 @@ def test_text_has_contrast_in_light_and_dark(page: Browser, scheme: str) -> None
         "#camera-open",
         ".big",
     ):
-        element = page.one(selector)
-        values = sorted(
-            (luminance(element.value_of_css_property("color")), luminance(page.driver.execute_script(GROUND, element)))
-        )
-        assert (values[1] + 0.05) / (values[0] + 0.05) >= 4.5, selector
+        assert page.contrast(selector) >= 4.5, selector
 
 
 def test_on_a_phone_nothing_is_cut_off_and_everything_is_large_enough_to_touch(page: Browser) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_runtime import DataError
+from edge_runtime.errors import DataError
 
 
 def way(root: Path, base: Path) -> str:
