@@ -17,5 +17,6 @@ if TYPE_CHECKING:
     from edge_export.precision.int8 import Quantizer, to_int8
     from edge_export.record import Exported
     from edge_export.settings import FORMATS, ExportFormat, ExportSettings
+    from edge_export.unlike.centres import count_centres, distances_to, find_centres, unit_vectors
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -117,7 +117,12 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
     card = _asked_threshold(card, settings)
     if len(members) > 1:
         return EnsembleNetwork(deployed), card
-    if settings.with_embedding:
+    if settings.with_unlike and CROSS_VALIDATED in card.metrics:
+        raise UsageError(
+            "the model learned from all images, so its file has none to say what known pictures look like",
+            "drop `with_unlike`, or train without `folds`",
+        )
+    if settings.with_embedding or settings.with_unlike:
         network = EmbeddingNetwork(deployed[0], find_backbone(card.backbone).head)
         size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
         return network, replace(card, embedding_size=size)

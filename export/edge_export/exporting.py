@@ -17,6 +17,7 @@ from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
 from edge_export.settings import ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
+from edge_export.unlike.known_pictures import store_known_pictures
 from edge_runtime import (
     Classifier,
     OutputError,
@@ -86,7 +87,11 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
             lowered = lower_precision(job, temporary, proof, target.name)
             proof, table = lowered.proof, lowered.table
             card = replace(card, precision=lowered.precision, quantization=lowered.how)
-        card = replace(proof.onto(card), graph_sha256=graph_sha256(temporary))
+        card = proof.onto(card)
+        if job.settings.with_unlike:
+            assert proof.validation.found is not None, "the split was classified"
+            card = store_known_pictures(job, temporary, card, proof.validation.found.probabilities)
+        card = replace(card, graph_sha256=graph_sha256(temporary))
         replace_card(temporary, card)
         # What the runtime refuses must not get the name.
         Classifier(temporary)
@@ -129,6 +134,11 @@ def _remark(progress: Progress, done: Exported) -> None:
         progress.say(
             f"threshold: {point.positive} from a probability of {point.threshold:.3f} on, chosen on {point.positives} "
             f"{unseen} images of it for a sensitivity of at least {point.min_sensitivity:.1%}"
+        )
+    if (scale := done.card.unlike) is not None:
+        progress.say(
+            f"unlike: distances of {scale.n} validation images to {scale.centres} centres of {scale.training_images} "
+            f"training images; it can be asked to refuse {scale.least_share:.1%} of known pictures or more"
         )
     if done.quick_load is not None:
         progress.say(done.quick_load.describe())

@@ -26,6 +26,9 @@ class ExportSettings:
     ] = 1.0
     calibration_images: Annotated[int, Setting("Training images that int8 is calibrated on.", "N", at_least=1)] = 256
     with_embedding: Annotated[bool, Setting("Add an output with the penultimate features.")] = False
+    with_unlike: Annotated[
+        bool, Setting("Store what is unlike all training, as measured on validation: for predict --reject-unlike.")
+    ] = False
     positive: Annotated[
         str | None,
         Setting(
@@ -66,7 +69,10 @@ class ExportSettings:
                 )
             if self.for_this_machine:
                 raise UsageError("`for_this_machine` is for ONNX files", "use `formats` onnx")
-        if self.with_embedding and members > 1:
-            raise UsageError(
-                f"an ensemble of {members} runs has no one embedding", "drop `with_embedding`, or export one run"
-            )
+            if self.with_unlike:
+                raise UsageError("`with_unlike` is for ONNX files", "use `formats` onnx")
+        for name in ("with_embedding", "with_unlike"):
+            if getattr(self, name) and members > 1:
+                raise UsageError(
+                    f"an ensemble of {members} runs has no one embedding", f"drop `{name}`, or export one run"
+                )

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.model.card import (
         CROSS_VALIDATED,
+        DISTANCE_NAME,
         EMBEDDING_NAME,
         INPUT_NAME,
         METADATA_KEY,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     from edge_runtime.model.predictor import SMALL_MODEL_BYTES, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
+    from edge_runtime.model.unlike_scale import UnlikeScale
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift

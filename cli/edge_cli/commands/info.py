@@ -13,6 +13,7 @@ from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.split_scores import at_threshold_line, class_line, headline_text, threshold_line
+from edge_cli.unlike_lines import unlike_lines
 from edge_runtime import one_line
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     ]
     if card.embedding_size:
         lines.append(("embedding", f"{card.embedding_size} numbers"))
+    if card.unlike is not None:
+        lines += unlike_lines(card.unlike)
     for member in card.members:
         figures = member.get("metrics", {}).get("val", {})
         lines.append(("member", f"{member.get('run')}: {member.get('backbone')}, val {_figures(figures) or 'unknown'}"))

@@ -43,6 +43,14 @@ def predict(
     run: RunOption = None,
     top: Annotated[int | None, flag("--top", "Labels to print per picture.", "K", default="5; --csv: 0", min=1)] = None,
     min_confidence: Annotated[float, flag("--min-confidence", "Below it the label is unknown.", "P")] = 0.0,
+    reject_unlike: Annotated[
+        str | None,
+        flag(
+            "--reject-unlike",
+            "What is unlike all training is unknown; refuses at most this share of known pictures, too, such as 5%.",
+            "SHARE",
+        ),
+    ] = None,
     json_: JsonFlag = False,
     jsonl: Annotated[bool, flag("--jsonl", "Print one JSON object per picture and line.")] = False,
     csv_: Annotated[bool, flag("--csv", "Print a header and a row per picture.")] = False,
@@ -94,13 +102,15 @@ def predict(
         raise UsageError(f"--min-confidence {min_confidence}: a probability is from 0 to 1", "--min-confidence 0.8")
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
-    open_classifier = partial(_open, model, run, labels, preprocess, threads, console)
+    open_classifier = partial(_open, model, run, labels, preprocess, threads, reject_unlike, console)
     output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
     if out is not None and explain is None:
         _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
-        if names or files_from or watch or mjpeg or labels or preprocess or save_input:
-            raise UsageError("--explain takes one picture and no other", "edge predict --explain x.png")
+        if names or files_from or watch or mjpeg or labels or preprocess or save_input or reject_unlike:
+            raise UsageError(
+                "--explain takes one picture, no other and no --reject-unlike", "edge predict --explain x.png"
+            )
         from edge_cli.predict.explain import explain_picture
 
         path, found = choose_model(model, run, console)
@@ -184,12 +194,20 @@ def _open(
     labels: Path | None,
     preprocess: str | None,
     threads: int | None,
+    reject_unlike: str | None,
     console: Console,
 ) -> ImageClassifier:
     if labels is None and preprocess is None:
         from edge_runtime import Classifier
 
-        return Classifier(choose_model(model, run, console)[0], threads=threads)
+        path = choose_model(model, run, console)[0]
+        if reject_unlike is None:
+            return Classifier(path, threads=threads)
+        from edge_cli.predict.reject import open_rejecting
+
+        return open_rejecting(path, threads, reject_unlike, console)
+    if reject_unlike is not None:
+        raise UsageError("--reject-unlike is for files of edge export", "drop it")
     if labels is None or preprocess is None or model is None:
         raise UsageError(
             "a model not made by edge export needs --model FILE, --labels FILE and --preprocess imagenet", "give all"

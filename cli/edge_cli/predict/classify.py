@@ -17,9 +17,6 @@ from edge_cli.flags import said_as_flags
 from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageError, expand, read_names
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge_cli.console import Console
     from edge_cli.predict.output import Output
     from edge_runtime import ImageClassifier, Prediction
@@ -161,15 +158,7 @@ def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path)
         raise UsageError(f"--save-input {target} is the picture itself", "name another file")
     with atomic_path(target, parameter="save_input") as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
-    return answer_pixels(classifier, pixels, source.name)
-
-
-def answer_pixels(classifier: ImageClassifier, pixels: NDArray[np.uint8], name: str) -> Prediction:
-    """The answer for a model's input, uint8 `[height, width, 3]`, of the picture `name`."""
-    from edge_runtime import Prediction
-
-    row = classifier.probabilities(pixels[None])[0]
-    return Prediction(name, classifier.labels, row, classifier.card.operating_point)
+    return classifier.predict_input(pixels, source.name)
 
 
 def _stdin() -> BinaryIO:

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
-from edge_cli.predict.classify import answer_pixels, open_stream, say_problem
+from edge_cli.predict.classify import open_stream, say_problem
 from edge_cli.predict.output import JsonLines
 from edge_runtime import ImageError, read_frames
 
@@ -35,7 +35,7 @@ def classify_stream(
             try:
                 if isinstance(frame, ImageError):
                     raise frame
-                output.write(answer_pixels(classifier, classifier.preprocessing(frame, name=name), name))
+                output.write(classifier.predict_input(classifier.preprocessing(frame, name=name), name))
             except ImageError as error:
                 failed += 1
                 say_problem(error)

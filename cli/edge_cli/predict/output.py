@@ -52,7 +52,9 @@ class Table(Output):
         rows = [(one_line(label), probability) for label, probability in answer.top(self._top)]
         width = max(len(label) for label, _ in rows)
         lines = [one_line(answer.image)]
-        if answer.probability < self._min_confidence:
+        if answer.unlike:
+            lines.append(f"  {UNKNOWN}: further from training than {answer.unlikeness:.2%} of known pictures")
+        elif answer.probability < self._min_confidence:
             lines.append(f"  {UNKNOWN}: no label reaches {self._min_confidence:.2%}")
         elif answer.operating_point is not None:
             lines.append(f"  {one_line(answer.label)}: {threshold_text(answer.operating_point)}")

@@ -11,10 +11,13 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import ModelError
 from edge_runtime.images.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from edge_runtime.model.unlike_scale import UnlikeScale
 
 FORMAT_VERSION = 2
 # Before the second a contract said nothing of colour profiles, and none was looked at.
@@ -23,6 +26,7 @@ METADATA_KEY = "edge"
 INPUT_NAME = "image"
 OUTPUT_NAME = "probabilities"
 EMBEDDING_NAME = "embedding"
+DISTANCE_NAME = "distance"
 # The key in `metrics` of figures that no split gave: each image answered once, by a network that never saw it.
 CROSS_VALIDATED = "cross-validated"
 
@@ -68,7 +72,7 @@ class ModelCard:
     A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
     for each network whose probabilities it averages; `quantization`, how its precision was reached;
     `graph_sha256`, the hash of everything in the file but its metadata; `operating_point`, the threshold that decides
-    between two classes.
+    between two classes; `unlike`, how far from training known pictures lie by its `distance` output.
     """
 
     labels: tuple[str, ...]
@@ -89,6 +93,7 @@ class ModelCard:
     graph_sha256: str = ""
     architecture: Mapping[str, Any] = field(default_factory=dict)
     operating_point: OperatingPoint | None = None
+    unlike: UnlikeScale | None = None
 
     def __post_init__(self) -> None:
         """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant."""
@@ -103,6 +108,7 @@ class ModelCard:
             "graph_sha256": self.graph_sha256,
             "architecture": dict(self.architecture),
             "operating_point": None if self.operating_point is None else self.operating_point.to_json(),
+            "unlike": None if self.unlike is None else self.unlike.to_json(),
         }
         return {
             "format_version": FORMAT_VERSION,
@@ -191,6 +197,7 @@ class ModelCard:
             quantization=_take(value, "quantization", dict, where, {}),
             graph_sha256=_take(value, "graph_sha256", str, where, ""),
             operating_point=OperatingPoint.from_json(point, labels, where=where) if point else None,
+            unlike=_unlike(value, where),
         )
 
 
@@ -203,6 +210,16 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 AGAIN = "export it again with edge export"
+
+
+def _unlike(value: Mapping[str, Any], where: str) -> UnlikeScale | None:
+    scale = _take(value, "unlike", dict, where, {})
+    if not scale:
+        return None
+    # Most files have none, and opening one is not to cost more for it.
+    from edge_runtime.model.unlike_scale import UnlikeScale
+
+    return UnlikeScale.from_json(scale, where=where)
 
 
 def _contract(value: Mapping[str, Any], version: int, where: str) -> Mapping[str, Any]:

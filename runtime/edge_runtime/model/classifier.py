@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import ModelError
-from edge_runtime.model.card import AGAIN, EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard
+from edge_runtime.model.card import (
+    AGAIN,
+    DISTANCE_NAME,
+    EMBEDDING_NAME,
+    INPUT_NAME,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    ModelCard,
+)
 from edge_runtime.model.predictor import Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session
 
@@ -43,24 +51,34 @@ class Classifier(Predictor):
             process may use.
         exact: compute int8 layers in floats, node by node, instead of by int8 kernels: several times slower, and
             what `edge evaluate --exact` holds the kernels against.
+        reject_unlike: answer `unknown` to pictures unlike all training, so many that of known pictures at most this
+            share, in 0..1, is refused, too; None, the default, rejects nothing and costs nothing.
 
     Raises:
-        UsageError: no such file, or `threads` below 1.
+        UsageError: no such file, `threads` below 1, or `reject_unlike` of a file that cannot tell such a share.
         ModelError: the file is damaged, not made by `edge export`, or of a newer format; also later, when
             the graph fails on its input or gives what is no number.
     """
 
-    def __init__(self, model: str | os.PathLike[str], *, threads: int | None = None, exact: bool = False) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        exact: bool = False,
+        reject_unlike: float | None = None,
+    ) -> None:
         path = Path(model)
         file = identify_file(path)
         session = open_session(path, threads=threads, exact=exact)
         graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact)
-        super().__init__(graph, threads, file)
-        self._given_threads, self._exact = threads, exact
+        super().__init__(graph, threads, file, reject_unlike)
+        self._given_threads, self._exact, self._reject_unlike = threads, exact, reject_unlike
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The worker that opens it may stand in another folder.
-        return partial(Classifier, threads=self._given_threads, exact=self._exact), (str(self.path.absolute()),)
+        opened = partial(Classifier, threads=self._given_threads, exact=self._exact, reject_unlike=self._reject_unlike)
+        return opened, (str(self.path.absolute()),)
 
 
 def _embedding_size(session: Any) -> int:
@@ -97,6 +115,10 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
         raise ModelError(
             f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
+        )
+    if card.unlike is not None and DISTANCE_NAME not in outputs:
+        raise ModelError(
+            f"{path} says how unlike training a picture may be, but has no output {DISTANCE_NAME!r}", AGAIN
         )
     classes = probabilities.shape[1]
     if classes != len(card.labels):

@@ -38,6 +38,12 @@ class ImageClassifier(Protocol):
         Raises ImageError where it cannot be decoded, or is an array of another type or shape.
         """
 
+    def predict_input(self, pixels: NDArray[np.uint8], name: str) -> Prediction:
+        """The answer for a model's input, uint8 `[height, width, 3]` as `preprocessing` makes it, of picture `name`.
+
+        Raises what `probabilities` does.
+        """
+
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run the model on `pixels`, uint8 `[N, height, width, 3]` RGB as `preprocessing` makes them.
 

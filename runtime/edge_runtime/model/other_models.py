@@ -169,14 +169,14 @@ class _ForeignGraph(Graph):
     output: str
     softmax: bool = False
 
-    def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The probabilities, whatever `output` is asked for."""
-        del output
+    def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The probabilities, whatever is asked for in `outputs`."""
+        del outputs
         scores = self.scores(pixels)
         if self.softmax:
             scores = np.exp(scores - scores.max(axis=1, keepdims=True))
             scores /= scores.sum(axis=1, keepdims=True)
-        return scores
+        return [scores]
 
     def scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the graph gives, float32 `[N, classes]`; trailing axes of length 1 are dropped."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edge_runtime.model.card import OperatingPoint
 
 UNKNOWN = "unknown"
-"""What stands in a label's place where none is probable enough."""
+"""What stands in a label's place where none is probable enough, or the picture is unlike all training."""
 
 
 class LabelProbability(NamedTuple):
@@ -26,22 +26,29 @@ class LabelProbability(NamedTuple):
 class Prediction:
     """Probabilities of one image: `probabilities` is float32 `[classes]`, in the order of `labels`.
 
-    Of two labels an `operating_point` may decide, where the model has one.
+    Of two labels an `operating_point` may decide, where the model has one. A classifier that was asked to reject what
+    is unlike training says in `unlikeness` which share of known pictures is less unlike it, in 0..1, and in `unlike`
+    whether the picture is rejected: then `label` is `unknown`, while `probability` and `top` stay as they are.
     """
 
     image: str
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
     operating_point: OperatingPoint | None = None
+    unlikeness: float | None = None
+    unlike: bool = False
 
     @property
     def label(self) -> str:
-        """The most probable label; with an operating point, the positive one from its threshold on, else the other."""
-        return self.labels[self._place]
+        """The most probable label; with an operating point, the positive one from its threshold on, else the other.
+
+        `unknown` where the picture is rejected.
+        """
+        return UNKNOWN if self.unlike else self.labels[self._place]
 
     @property
     def probability(self) -> float:
-        """The probability of `label`, in 0..1."""
+        """The probability of `label`, in 0..1; of a rejected picture that of the label it would have had."""
         return float(self.probabilities[self._place])
 
     @property
@@ -60,10 +67,13 @@ class Prediction:
     def to_json(self, k: int = 5) -> dict[str, Any]:
         """The answer as `edge predict --json` prints it, with the `k` most probable labels.
 
-        Where an operating point decided, `positive` says of which label, `threshold` from which probability on.
+        Where an operating point decided, `positive` says of which label, `threshold` from which probability on. Where
+        what is unlike training is rejected, `unlike` says whether this is, `unlikeness` how unlike it is.
         """
         top = [row._asdict() for row in self.top(k)]
         value = {"image": self.image, "label": self.label, "probability": self.probability, "top": top}
         if self.operating_point is not None:
             value |= {"positive": self.operating_point.positive, "threshold": self.operating_point.threshold}
+        if self.unlikeness is not None:
+            value |= {"unlike": self.unlike, "unlikeness": self.unlikeness}
         return value

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,13 @@ from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
 from edge_runtime.images.arrays import Colour, in_rgb
 from edge_runtime.images.decoder import ImageSource
 from edge_runtime.machine.resources import usable_cores
-from edge_runtime.model.card import AGAIN, EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
+from edge_runtime.model.card import AGAIN, DISTANCE_NAME, EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.session import open_session, plain_reason
+
+if TYPE_CHECKING:
+    from edge_runtime.model.unlike_scale import UnlikeScale
 
 _T = TypeVar("_T")
 
@@ -50,10 +53,10 @@ class Graph:
     batch: int
     exact: bool
 
-    def run(self, output: str, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The graph's `output` for uint8 pixels `[N, height, width, 3]`, float32 with a row for each image."""
-        result: NDArray[np.float32] = self.session.run([output], {INPUT_NAME: pixels})[0]
-        return result
+    def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The graph's `outputs` for uint8 pixels `[N, height, width, 3]`, each float32 with a row for each image."""
+        results: list[NDArray[np.float32]] = self.session.run(outputs, {INPUT_NAME: pixels})
+        return results
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
@@ -61,14 +64,21 @@ class Graph:
 
 
 class Predictor(ImageClassifier):
-    """An `ImageClassifier` over an open graph; `file` is what `identify_file` said before it was opened."""
+    """An `ImageClassifier` over an open graph; `file` is what `identify_file` said before it was opened.
 
-    def __init__(self, graph: Graph, threads: int | None, file: tuple[int, ...] | None) -> None:
+    Of known pictures at most the share `reject_unlike` is answered `unknown` for being unlike training, if it is given.
+    Raises UsageError where the file cannot tell that.
+    """
+
+    def __init__(
+        self, graph: Graph, threads: int | None, file: tuple[int, ...] | None, reject_unlike: float | None = None
+    ) -> None:
         self.path, self.card, self.embedding_size = graph.path, graph.card, graph.embedding_size
         self.labels, self.preprocessing = graph.card.labels, graph.card.preprocessing
         self.threads = threads or usable_cores()
         self._graph = graph
         self._file = file
+        self._too_far = None if reject_unlike is None else _scale(graph).threshold(reject_unlike)
         self._alone: Graph | None = None
         self._lock = Lock()
 
@@ -76,16 +86,31 @@ class Predictor(ImageClassifier):
         return f"{type(self).__name__}({str(self.path)!r}, {len(self.labels)} labels, {self.card.backbone})"
 
     def predict(self, image: ImageSource, *, colour: Colour = "rgb") -> Prediction:
-        probabilities = self.probabilities(self.preprocessing(in_rgb(image, colour))[np.newaxis])[0]
-        return Prediction(describe_source(image), self.labels, probabilities, self.card.operating_point)
+        return self.predict_input(self.preprocessing(in_rgb(image, colour)), describe_source(image))
+
+    def predict_input(self, pixels: NDArray[np.uint8], name: str) -> Prediction:
+        return self._answers([name], pixels[np.newaxis], self._graph)[0]
+
+    def _answers(self, names: list[str], pixels: NDArray[np.uint8], graph: Graph) -> list[Prediction]:
+        """The answers for the model's inputs of the pictures `names`."""
+        point = self.card.operating_point
+        if self._too_far is None:
+            rows = self._checked(self._run([OUTPUT_NAME], pixels, graph)[0], len(pixels))
+            return [Prediction(name, self.labels, row, point) for name, row in zip(names, rows, strict=True)]
+        found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
+        rows, scale = self._checked(found, len(pixels)), _scale(graph)
+        return [
+            Prediction(name, self.labels, row, point, scale.unlikeness(distance), distance > self._too_far)
+            for name, row, distance in zip(names, rows, map(float, distances), strict=True)
+        ]
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._probabilities(pixels, self._graph)
+        return self._checked(self._run([OUTPUT_NAME], pixels, self._graph)[0], len(pixels))
 
-    def _probabilities(self, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
-        result = self._run(OUTPUT_NAME, pixels, graph)
-        if result.shape != (len(pixels), len(self.labels)):
-            raise ModelError(f"{self.path} answers {len(pixels)} images with an array of {list(result.shape)}", AGAIN)
+    def _checked(self, result: NDArray[np.float32], images: int) -> NDArray[np.float32]:
+        """Probabilities of so many images. Raises ModelError where they are none."""
+        if result.shape != (images, len(self.labels)):
+            raise ModelError(f"{self.path} answers {images} images with an array of {list(result.shape)}", AGAIN)
         if not np.isfinite(result).all():
             raise ModelError(f"{self.path} gives probabilities that are no numbers", "train again and export that")
         return result
@@ -97,13 +122,13 @@ class Predictor(ImageClassifier):
 
     def embeddings(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         self._needs_embedding()
-        return self._run(EMBEDDING_NAME, pixels, self._graph)
+        return self._run([EMBEDDING_NAME], pixels, self._graph)[0]
 
     def _needs_embedding(self) -> None:
         if not self.embedding_size:
             raise ModelError(f"{self.path} gives no embedding", "export it again with `with_embedding`")
 
-    def _run(self, output: str, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
+    def _run(self, outputs: list[str], pixels: NDArray[np.uint8], graph: Graph) -> list[NDArray[np.float32]]:
         pixels = np.asarray(pixels)
         expected = (self.preprocessing.height_px, self.preprocessing.width_px, 3)
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != expected:
@@ -113,7 +138,7 @@ class Predictor(ImageClassifier):
                 "make them with classifier.preprocessing(image)",
             )
         try:
-            return graph.run(output, pixels)
+            return graph.run(outputs, pixels)
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = plain_reason(str(error))
             images = f"{len(pixels)} image{'' if len(pixels) == 1 else 's'}"
@@ -178,8 +203,7 @@ class Predictor(ImageClassifier):
                 yield _outcome(waiting.popleft().result, on_error)
 
     def _answer(self, name: str, decode: Callable[[], NDArray[np.uint8]], graph: Graph) -> Prediction:
-        row = self._probabilities(decode()[np.newaxis], graph)[0]
-        return Prediction(name, self.labels, row, self.card.operating_point)
+        return self._answers([name], decode()[np.newaxis], graph)[0]
 
     def _in_batches(
         self, images: Iterator[ImageSource], batch_size: int, on_error: str
@@ -199,11 +223,12 @@ class Predictor(ImageClassifier):
         self, batch: list[tuple[str, Future[NDArray[np.uint8]]]], on_error: str
     ) -> Generator[Prediction | ImageError, None, None]:
         decoded = [(name, _outcome(future.result, "return")) for name, future in batch]
-        good = [pixels for _, pixels in decoded if not isinstance(pixels, ImageError)]
-        rows = iter(self.probabilities(np.stack(good)) if good else ())
-        for name, pixels in decoded:
+        good = [(name, pixels) for name, pixels in decoded if not isinstance(pixels, ImageError)]
+        names, inputs = [name for name, _ in good], [pixels for _, pixels in good]
+        answers = iter(self._answers(names, np.stack(inputs), self._graph) if good else ())
+        for _, pixels in decoded:
             if not isinstance(pixels, ImageError):
-                yield Prediction(name, self.labels, next(rows), self.card.operating_point)
+                yield next(answers)
             elif on_error == "raise":
                 raise pixels
             else:
@@ -245,6 +270,16 @@ class Predictor(ImageClassifier):
                         if identify_file(self.path) == self._file:
                             self._alone = alone
             return self._alone
+
+
+def _scale(graph: Graph) -> UnlikeScale:
+    """The file's scale. Raises UsageError where it has none."""
+    if graph.card.unlike is None:
+        raise UsageError(
+            f"{graph.path} does not say what is unlike training, so `reject_unlike` cannot tell",
+            "export it again with `with_unlike`",
+        )
+    return graph.card.unlike
 
 
 @contextmanager

@@ -121,7 +121,7 @@ def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, 
         return None
     if not landed.is_unchanged():
         return None
-    label = answer.label if answer.probability >= min_confidence else None
+    label = None if answer.unlike or answer.probability < min_confidence else answer.label
     target = None if sorter is None else str(free_name(sorter.folder(label), landed.path.name))
     told = {"label": label or UNKNOWN, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
     return Entry(landed.name, landed.size_bytes, landed.changed_ns, digest, told, target)

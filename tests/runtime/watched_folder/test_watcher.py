@@ -13,6 +13,7 @@ from PIL import Image
 from edge_runtime import Classifier, ImageError, Journal, Sighting, Sorter, watch
 from edge_runtime.watched_folder import watcher as watching
 from tiny_model import write_tiny_model
+from unlike_model import write_unlike_model
 
 
 @pytest.fixture
@@ -140,3 +141,15 @@ def test_a_picture_taken_away_before_it_could_be_moved_is_not_told_as_moved(
     monkeypatch.setattr(Journal, "answered", and_gone)
     (seen,) = watched(classifier, folder, monkeypatch, sorter=Sorter(str(folder.parent / "sorted" / "{label}")))
     assert isinstance(seen, Sighting) and (seen.label, seen.moved_to) == ("red", None)
+
+
+def test_what_is_unlike_training_goes_where_the_unknown_go(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = Classifier(write_unlike_model(tmp_path / "unlike.onnx"), threads=1, reject_unlike=0.05)
+    for colour in ("red", "white"):
+        (folder / f"{colour}.bmp").write_bytes(picture(colour))
+    sorter = Sorter(str(tmp_path / "sorted" / "{label}"), classifier.labels)
+    seen = list(watched(classifier, folder, monkeypatch, sorter=sorter))
+    assert [each.label for each in seen if isinstance(each, Sighting)] == ["red", "unknown"]
+    assert (tmp_path / "sorted" / "unknown" / "white.bmp").is_file()

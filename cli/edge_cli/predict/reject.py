@@ -1,0 +1,28 @@
+"""edge predict --reject-unlike: a classifier that answers `unknown` to pictures unlike all training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_cli.quantities import parse_share
+from edge_runtime import Classifier
+
+if TYPE_CHECKING:
+    from edge_cli.console import Console
+
+
+def open_rejecting(path: Path, threads: int | None, share: str, console: Console) -> Classifier:
+    """The file at `path`, opened to reject; what that costs of known pictures is said.
+
+    Raises UsageError where `share` is none, or the file cannot tell such a share.
+    """
+    wanted = parse_share("--reject-unlike", share)
+    classifier = Classifier(path, threads=threads, reject_unlike=wanted)
+    if (scale := classifier.card.unlike) is not None:
+        beyond = scale.beyond(scale.threshold(wanted))
+        console.say(
+            f"unknown is what lies further from training than known pictures do: at most {wanted:.2%} of those are "
+            f"refused, too; of {scale.n} validation pictures {beyond:.2%} were"
+        )
+    return classifier
