@@ -15,8 +15,10 @@ from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, Thread
 from edge_runtime import STANDARD_INPUT, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge_cli.predict.output import Output
-    from edge_runtime import ImageClassifier
+    from edge_runtime import ImageClassifier, Run
 
 app = typer.Typer(add_completion=False)
 
@@ -96,10 +98,7 @@ def predict(
     quiet: QuietFlag = False,
 ) -> int:
     """Classify `--image` and any further names, or watch a folder."""
-    if json_ + jsonl + csv_ > 1:
-        raise UsageError("--json, --jsonl and --csv exclude each other", "choose one")
-    if not 0 <= min_confidence <= 1:
-        raise UsageError(f"--min-confidence {min_confidence}: a probability is from 0 to 1", "--min-confidence 0.8")
+    _check_form(json_ + jsonl + csv_, min_confidence)
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
     open_classifier = partial(_open, model, run, labels, preprocess, threads, reject_unlike, console)
@@ -111,15 +110,7 @@ def predict(
             raise UsageError(
                 "--explain takes one picture, no other and no --reject-unlike", "edge predict --explain x.png"
             )
-        from edge_cli.predict.explain import explain_picture
-
-        path, found = choose_model(model, run, console)
-        answer, target = explain_picture(explain, path, found, out, threads)
-        printed = output(path)
-        printed.write(answer)
-        printed.end()
-        console.say(f"explained in {target}")
-        return 0
+        return _explain(explain, *choose_model(model, run, console), out, threads, output, console)
     if watch is not None:
         if names or files_from or mjpeg or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
@@ -151,15 +142,15 @@ def predict(
         "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
     )
     from edge_cli.predict.classify import Pictures, classify
-    from edge_cli.predict.output import threshold_text
+    from edge_cli.predict.output import say_threshold
 
     pictures = Pictures(names, files_from)
     if save_input is not None and pictures.count != 1:
         raise UsageError("--save-input shows one picture", "name one")
     classifier = open_classifier()
-    if (csv_ or out is not None) and (point := classifier.card.operating_point) is not None:
+    if csv_ or out is not None:
         # The other forms say it with each answer.
-        console.say(threshold_text(point))
+        say_threshold(classifier.card.operating_point, console)
     if out is not None:
         from edge_cli.predict.answers_file import classify_to_file
 
@@ -167,6 +158,33 @@ def predict(
             classifier, pictures, out, console, top=top or TOP, min_confidence=min_confidence, save_input=save_input
         )
     return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
+
+
+def _check_form(forms: int, min_confidence: float) -> None:
+    if forms > 1:
+        raise UsageError("--json, --jsonl and --csv exclude each other", "choose one")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"--min-confidence {min_confidence}: a probability is from 0 to 1", "--min-confidence 0.8")
+
+
+def _explain(
+    image: Path,
+    path: Path,
+    found: Run | None,
+    out: Path | None,
+    threads: int | None,
+    output: Callable[[Path], Output],
+    console: Console,
+) -> int:
+    """Print the answer to one picture and draw what it comes from; the exit code."""
+    from edge_cli.predict.explain import explain_picture
+
+    answer, target = explain_picture(image, path, found, out, threads)
+    printed = output(path)
+    printed.write(answer)
+    printed.end()
+    console.say(f"explained in {target}")
+    return 0
 
 
 def _check_out(out: Path, printed: bool, endless: Path | None, names: list[str]) -> None:

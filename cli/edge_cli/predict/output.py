@@ -9,6 +9,7 @@ from edge_cli.console import json_text
 from edge_runtime import UNKNOWN, csv_cell, one_line
 
 if TYPE_CHECKING:
+    from edge_cli.console import Console
     from edge_runtime import ImageError, OperatingPoint, Prediction
 
 BAR_WIDTH = 20
@@ -17,6 +18,12 @@ BAR_WIDTH = 20
 def threshold_text(point: OperatingPoint) -> str:
     """From which probability on the answer is the positive class."""
     return f"{one_line(point.positive)} from {point.threshold:.2%} on"
+
+
+def say_threshold(point: OperatingPoint | None, console: Console) -> None:
+    """Say on stderr from which probability on the answer is the positive class, where the model has such a one."""
+    if point is not None:
+        console.say(threshold_text(point))
 
 
 class Output:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_cli.console import json_text
 from edge_cli.flags import said_as_flags
-from edge_cli.predict.output import threshold_text
+from edge_cli.predict.output import say_threshold
 from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def watch_folder(
             stop=lambda: bool(caught),
         )
         point = classifier.card.operating_point
-        if point is not None:
-            console.say(threshold_text(point))
+        say_threshold(point, console)
         console.say(f"watching {folder}, journal {journal.path}; Ctrl-C ends it")
         for sighting in sightings:
             if isinstance(sighting, ImageError):

@@ -87,7 +87,8 @@ def list_pictures(folder: Path, base: Path) -> PictureTable:
 
     Raises DataError where a folder cannot be read, there is no picture, or a name is no UTF-8.
     """
-    places = [os.path.abspath(path) for path in walk_folder(str(folder)) if is_image(path)]
+    start = os.path.abspath(folder)  # noqa: PTH100 (a link's target is another folder)
+    places = [path for path in walk_folder(start) if is_image(path)]
     require_utf_8(places)
     named = ListPaths(base)
     rows = [PictureRow((quoted_text(named(place)),), place, "") for place in places]
