@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,6 @@ from edge_runtime import (
     check_positive,
     is_manifest,
 )
-from edge_train import find_backbone
 
 PARITY_IMAGES = 64
 
@@ -113,7 +112,7 @@ def _moved(data: Path | Sequence[Path] | None, card: ModelCard) -> Path | None:
 def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:
     deployed = [member.deploy() for member in members]
     card = members[0].card if len(members) == 1 else average_cards(members)
-    card = replace(card, versions={**card.versions, **_versions()})
+    card = replace(card, versions={**card.versions, **_versions()}, architecture=_published(card.architecture))
     card = _asked_threshold(card, settings)
     if len(members) > 1:
         return EnsembleNetwork(deployed), card
@@ -123,7 +122,7 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
             "drop `with_unlike`, or train without `folds`",
         )
     if settings.with_embedding or settings.with_unlike:
-        network = EmbeddingNetwork(deployed[0], find_backbone(card.backbone).head)
+        network = EmbeddingNetwork(deployed[0], members[0].checkpoint.backbone.head)
         size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
         return network, replace(card, embedding_size=size)
     return deployed[0], card
@@ -151,6 +150,11 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
         for split, figures in card.metrics.items()
     }
     return replace(card, operating_point=OperatingPoint(positive, 0.5, sensitivity, 0, 0), metrics=metrics)
+
+
+def _published(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the path on this machine of a network's own file, which is nobody else's business."""
+    return {name: value for name, value in architecture.items() if name != "network_file"}
 
 
 def _versions() -> dict[str, str]:

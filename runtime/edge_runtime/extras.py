@@ -10,6 +10,7 @@ from edge_runtime.errors import MissingExtraError
 _TRAIN = ("torch", "torchvision", "matplotlib", "jinja2", "pillow_heif")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
+    "timm": (*_TRAIN, "timm"),
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "bench": ("matplotlib",),
     "parquet": ("pyarrow",),

@@ -21,7 +21,7 @@ from edge_export.proof.answers import onnx_model, torch_model, torchscript_model
 from edge_export.proof.parity import check_parity, expect
 from edge_export.proof.sample_images import Picture, hostile_pictures, read_pictures
 from edge_runtime import Classifier, ModelCard, Preprocessing
-from edge_train import BACKBONES, Backbone, DeployedNetwork, Network, build, preset
+from edge_train import BACKBONES, Backbone, DeployedNetwork, Network, build, find_backbone, preset
 
 # What enters each head, by the architectures' papers.
 EMBEDDING_SIZES = {
@@ -39,6 +39,15 @@ EMBEDDING_SIZES = {
     "regnet_y_400mf": 440,
     "convnext_tiny": 768,
 }
+# One of each family, the smallest that timm has of it.
+TIMM_EMBEDDING_SIZES = {
+    "timm:test_vit": 64,
+    "timm:test_convnext": 64,
+    "timm:tf_efficientnet_lite0": 1280,
+    "timm:mobilenetv4_conv_small_035": 1280,
+    "timm:regnetx_002": 368,
+    "timm:test_resnet": 96,
+}
 
 
 def deployed(backbone: Backbone, contract: Preprocessing) -> DeployedNetwork:
@@ -49,7 +58,7 @@ def deployed(backbone: Backbone, contract: Preprocessing) -> DeployedNetwork:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
         _, mean, std = preset(backbone)
-        network = Network(build(backbone, classes=3), mean, std)
+        network = Network(build(backbone, classes=3, size_px=contract.height_px), mean, std)
         for module in network.modules():
             if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
                 module.momentum = None
@@ -87,18 +96,27 @@ def pictures(contract: Preprocessing) -> list[Picture]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_both_formats_of_a_backbone_equal_the_network(name: str, tmp_path: Path) -> None:
-    backbone = BACKBONES[name]
-    side = 64
+    require_equal_formats(BACKBONES[name], EMBEDDING_SIZES[name], 64, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TIMM_EMBEDDING_SIZES)
+def test_both_formats_of_a_network_of_timm_equal_it(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    require_equal_formats(find_backbone(name), TIMM_EMBEDDING_SIZES[name], 64, tmp_path)
+
+
+def require_equal_formats(backbone: Backbone, embedding_size: int, side: int, tmp_path: Path) -> None:
     contract = Preprocessing(resize_px=side + 4, height_px=side, width_px=side, interpolation="bilinear")
     network = EmbeddingNetwork(deployed(backbone, contract), backbone.head)
     card = ModelCard(
         labels=("a", "b", "c"),
         preprocessing=contract,
-        backbone=name,
+        backbone=backbone.name,
         strategy="scratch",
         embedding_size=network.size(side, side),
     )
-    assert card.embedding_size == EMBEDDING_SIZES[name]
+    assert card.embedding_size == embedding_size
     expected = expect(torch_model(network, card), pictures(contract))
     assert expected.answers.probabilities.std(axis=0).max() > 0.01, "the network must tell pictures apart"
 
@@ -109,7 +127,7 @@ def test_both_formats_of_a_backbone_equal_the_network(name: str, tmp_path: Path)
     assert written.ir_version <= 10
     assert {entry.domain for entry in written.opset_import} == {""} and written.opset_import[0].version <= 20
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"], "one file, whatever its size"
-    assert Classifier(tmp_path / "model.onnx").embedding_size == EMBEDDING_SIZES[name]
+    assert Classifier(tmp_path / "model.onnx").embedding_size == embedding_size
 
     write_torchscript(network, card, tmp_path / "model.pt")
     check_parity(expected, torchscript_model(tmp_path / "model.pt"), what="model.pt", temperature=1.5)

@@ -17,10 +17,11 @@ from edge_runtime import lazy_door
 if TYPE_CHECKING:
     from edge_train.explain.grad_cam import Explainer
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
-    from edge_train.network.backbones import BACKBONES, Backbone, find_backbone
+    from edge_train.network.backbones import BACKBONES, Backbone
     from edge_train.network.building import build, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from edge_train.network.fold_batch_norm import with_folded_norms
+    from edge_train.network.lookup import find_backbone
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
     from edge_train.run.finish import TrainResult

@@ -52,10 +52,12 @@ class TrainSettings:
     label_from: Annotated[
         LabelFrom, Setting("Folder that names the class: the first below DIR or its split, or the image's own.")
     ] = "top"
-    backbone: Annotated[str, Setting("Backbone; edge backbones lists them.", "NAME")] = "resnet18"
+    backbone: Annotated[
+        str, Setting("Backbone (edge backbones lists them), timm:NAME, or FILE.py:FUNCTION for your own.", "NAME")
+    ] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
-        str, Setting("Pretrained weights: torchvision's, none, or a state dict.", "default|none|FILE")
+        str, Setting("Pretrained weights: the backbone's own, none, or a state dict.", "default|none|FILE")
     ] = "default"
     epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
     batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32

@@ -67,15 +67,22 @@ def build_fresh(backbone: Backbone, folder: Path, *, checkpoint: bool = False) -
     from edge_train import Checkpoint, DeployedNetwork, save_checkpoint
 
     network, card = _make(backbone)
-    path = folder / f"{backbone.name}.onnx"
-    kept = folder / f"{backbone.name}.pt" if checkpoint else None
+    path = folder / f"{backbone.file_name}.onnx"
+    kept = folder / f"{backbone.file_name}.pt" if checkpoint else None
     if kept is not None:
         save_checkpoint(kept, Checkpoint(card, network.state_dict(), epoch=0, training={}))
     write_onnx(DeployedNetwork(network), card, path)
-    published = SourcedAccuracy(
+    return Contestant(
+        backbone.name, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=_published(backbone)
+    )
+
+
+def _published(backbone: Backbone) -> SourcedAccuracy | None:
+    if backbone.imagenet_top1 is None:
+        return None
+    return SourcedAccuracy(
         backbone.imagenet_top1 / 100, IMAGENET_IMAGES, "published", "ImageNet, torchvision's weights"
     )
-    return Contestant(backbone.name, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=published)
 
 
 def build_int8(contestant: Contestant, folder: Path) -> Contestant:
@@ -112,5 +119,6 @@ def _make(backbone: Backbone) -> tuple[Network, ModelCard]:
         backbone=backbone.name,
         strategy="scratch",
         normalization={"mean": list(mean), "std": list(std)},
+        architecture=dict(backbone.maker.identity) if backbone.maker is not None else {},
     )
     return network, card

@@ -27,7 +27,7 @@ class Choice:
     models: tuple[Path, ...] = ()
     run: str | None = None
     backbones: Annotated[
-        str | None, Setting("Backbones to export on the fly, with random weights.", "all|A,B", WHAT)
+        str | None, Setting("Backbones to export on the fly, with random weights; timm:NAME, too.", "all|A,B", WHAT)
     ] = None
     precision: Annotated[str, Setting("Of those backbones: fp32, int8.", "A,B", WHAT)] = "fp32,int8"
     against: Annotated[

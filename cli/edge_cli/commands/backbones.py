@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
 from edge_cli.console import print_json, print_table
 from edge_cli.options import JsonFlag
 
+if TYPE_CHECKING:
+    from edge_train import Backbone
+
 app = typer.Typer(add_completion=False)
 
 
 @app.command(name="backbones", help="List the backbones with what each costs, and advice on choosing.")
-def backbones(json_: JsonFlag = False) -> int:
-    """Print the registry."""
-    from edge_train import BACKBONES
+def backbones(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="These alone, with their stages; timm:NAME and FILE.py:FUNCTION are looked into, and code is run.",
+        ),
+    ] = None,
+    json_: JsonFlag = False,
+) -> int:
+    """Print the registry, or the backbones named."""
+    from edge_train import BACKBONES, find_backbone
 
+    chosen = [find_backbone(name) for name in names] if names else list(BACKBONES.values())
     if json_:
-        shown = ("name", "parameters", "gflops", "imagenet_top1", "image_size_px", "stages", "advice")
-        listed = [{key: getattr(item, key) for key in shown} for item in BACKBONES.values()]
-        print_json([{**each, "stages": [stage.name for stage in each["stages"]]} for each in listed])
+        print_json([_described(item) for item in chosen])
         return 0
+    _table(chosen)
+    if names:
+        for item in chosen:
+            print(f"{item.name}: head {item.head}; stages {', '.join(stage.name for stage in item.stages)}")
+        return 0
+    for item in chosen:
+        print(f"{item.name:<19} {item.advice}")
+    print("Parameters, GFLOPs and accuracy are torchvision's, with 1,000 classes. edge bench measures them here.")
+    print("--backbone timm:NAME takes any classifier of timm (pip install 'edge-vision[timm]'), FILE.py:FUNCTION or")
+    print("package.module:FUNCTION a network of your own; edge backbones NAME looks into it.")
+    return 0
+
+
+def _described(item: Backbone) -> dict[str, Any]:
+    shown = ("name", "parameters", "gflops", "imagenet_top1", "image_size_px")
+    return {
+        **{key: getattr(item, key) for key in shown},
+        "stages": [stage.name for stage in item.stages],
+        "advice": item.advice,
+    }
+
+
+def _table(chosen: Sequence[Backbone]) -> None:
     print_table(
         ("backbone", "M params", "GFLOPs", "ImageNet top-1", "input px"),
         [
@@ -27,13 +64,9 @@ def backbones(json_: JsonFlag = False) -> int:
                 item.name,
                 f"{item.parameters / 1e6:.1f}",
                 f"{item.gflops:.2f}",
-                f"{item.imagenet_top1:.1f} %",
+                "–" if item.imagenet_top1 is None else f"{item.imagenet_top1:.1f} %",
                 str(item.image_size_px),
             )
-            for item in BACKBONES.values()
+            for item in chosen
         ],
     )
-    for item in BACKBONES.values():
-        print(f"{item.name:<19} {item.advice}")
-    print("Parameters, GFLOPs and accuracy are torchvision's, with 1,000 classes. edge bench measures them here.")
-    return 0

@@ -9,8 +9,9 @@ from torch import nn
 from torchvision import models
 
 from edge_runtime import UsageError
-from edge_train.network.backbones import BACKBONES, Backbone, find_backbone
+from edge_train.network.backbones import BACKBONES, Backbone
 from edge_train.network.building import build, preprocessing, preset
+from edge_train.network.lookup import find_backbone
 
 ALL = pytest.mark.parametrize("backbone", BACKBONES.values(), ids=BACKBONES)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -220,7 +221,7 @@ def test_the_table_needs_no_torch_and_building_says_which_extra_it_needs() -> No
 import sys
 sys.modules["torch"] = sys.modules["torchvision"] = None  # as if not installed
 from edge_runtime import MissingExtraError
-from edge_train.network.backbones import find_backbone
+from edge_train.network.lookup import find_backbone
 from edge_train.network.building import build
 try:
     build(find_backbone("ResNet-18"), classes=2)

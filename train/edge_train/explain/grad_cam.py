@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_runtime import UsageError
-from edge_train.network.backbones import Backbone, find_backbone
+from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint
 
 _POOLING = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -36,13 +36,14 @@ class Explanation:
 class Explainer:
     """Grad-CAM of one checkpoint's network, on the CPU.
 
-    Raises CheckpointError where the checkpoint's weights do not fit its backbone.
+    Raises CheckpointError where the checkpoint's weights do not fit its backbone, UsageError where that has no feature
+    map to look at.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.card = checkpoint.card
         self._network = checkpoint.build()
-        layer = last_map(self._network.backbone, find_backbone(self.card.backbone))
+        layer = last_map(self._network.backbone, checkpoint.backbone)
         self._seen: list[Tensor] = []
         layer.register_forward_hook(lambda _module, _inputs, output: self._seen.append(output))
 
@@ -72,6 +73,13 @@ class Explainer:
 
 def last_map(network: nn.Module, backbone: Backbone) -> nn.Module:
     """The layer whose output is the last convolutional feature map before the head: not pooled, not the head's own."""
+    if backbone.maker is not None:
+        if backbone.features is None:
+            raise UsageError(
+                f"{backbone.name} has no convolutional feature map in front of its head, which Grad-CAM looks at",
+                "train a convolutional network to see where it looks",
+            )
+        return network.get_submodule(backbone.features)
     head = backbone.head.partition(".")[0]
     names = [name for stage in backbone.stages for name in stage.modules if name.partition(".")[0] != head]
     layers = [network.get_submodule(name) for name in names]

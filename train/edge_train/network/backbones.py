@@ -5,34 +5,36 @@ The table is plain data, so that listing it needs no torch.
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from edge_runtime import UsageError
+from edge_train.network.maker import Maker
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers that work at one resolution; `modules` are module paths such as `layer1` or `features.4`."""
+    """Layers that work at one resolution; `modules` are paths such as `layer1`, or of bare parameters."""
 
     name: str
     modules: tuple[str, ...]
 
     def holds(self, parameter: str) -> bool:
         """Whether a dotted parameter name lies in this stage; `features.1` does not hold `features.10.bias`."""
-        return any(parameter.startswith(f"{module}.") for module in self.modules)
+        return any(f"{parameter}.".startswith(f"{module}.") for module in self.modules)
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """One architecture under torchvision's builder name.
+    """One architecture under torchvision's builder name, or one that `maker` makes under `timm:NAME` or FILE:FUNCTION.
 
     `head` is the module path of the last classifying layer; `stages` run from the input to just before it.
     Stages and head together hold every parameter once. `parameters` and `gflops` (billions of multiply-adds
     at `image_size_px`) count the 1,000-class network and `imagenet_top1` is in percent, all as published
-    with torchvision's DEFAULT weights. `smallest_px` is the smallest square image the layers can digest.
+    with torchvision's DEFAULT weights (None for others, whose `gflops` are counted). `smallest_px` is the smallest
+    square image the layers can digest. `features` is the module path of the last feature map, for Grad-CAM, where
+    `maker` knows it; None where there is none.
     """
 
     name: str
@@ -40,11 +42,18 @@ class Backbone:
     stages: tuple[Stage, ...]
     parameters: int
     gflops: float
-    imagenet_top1: float
+    imagenet_top1: float | None
     advice: str
     image_size_px: int = 224
     # Where nothing fails outright: below 16 pixels two stages and more see a single pixel.
     smallest_px: int = 16
+    features: str | None = None
+    maker: Maker | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def file_name(self) -> str:
+        """The name as a part of a file's or folder's."""
+        return as_file_name(self.name)
 
     def stage_of(self, parameter: str) -> str:
         """The name of the stage that holds a parameter or buffer, or `head`.
@@ -58,6 +67,11 @@ class Backbone:
             if stage.holds(parameter):
                 return stage.name
         raise KeyError(f"{self.name} has no parameter {parameter!r}")
+
+
+def as_file_name(backbone: str) -> str:
+    """A backbone's name without what a file system may refuse: `timm:resnet18` is `timm-resnet18`."""
+    return re.sub(r"[^\w.+-]+", "-", backbone)
 
 
 def _features(first: int, last: int) -> tuple[str, ...]:
@@ -269,23 +283,3 @@ _ALL = (
 )
 
 BACKBONES: Mapping[str, Backbone] = MappingProxyType({backbone.name: backbone for backbone in _ALL})
-
-
-def _squash(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def find_backbone(name: str) -> Backbone:
-    """The backbone of that name, however it is spelled: `resnet18`, `ResNet-18` and `resnet_18` are one.
-
-    Raises:
-        UsageError: there is none; the hint has the nearest names and the whole list.
-    """
-    known = {_squash(backbone): backbone for backbone in BACKBONES}
-    asked = _squash(name)
-    if asked in known:
-        return BACKBONES[known[asked]]
-    near = [squashed for squashed in known if asked and squashed.startswith(asked)]
-    near = near or difflib.get_close_matches(asked, known, n=3)
-    guess = f"did you mean {' or '.join(known[squashed] for squashed in near)}? " if near else ""
-    raise UsageError(f"no backbone is called {name!r}", f"{guess}choose from {', '.join(BACKBONES)}")

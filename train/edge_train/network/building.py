@@ -5,16 +5,15 @@ torchvision is imported by the functions that need it, and only there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime import MissingExtraError, Preprocessing, UsageError
 from edge_train.network.backbones import Backbone
+from edge_train.network.maker import Preset
 from edge_train.settings import Stem
 
 if TYPE_CHECKING:
     from torch import nn
-
-PerChannel: TypeAlias = tuple[float, float, float]
 
 # Beyond this a single image takes gigabytes, long after accuracy has stopped to gain.
 LARGEST_PX = 2048
@@ -37,13 +36,15 @@ def build(
     dropout: float | None = None,
     stem: Stem = "standard",
     hidden_units: int | None = None,
+    size_px: int | None = None,
 ) -> nn.Module:
-    """A network with random weights and a head of `classes` outputs, initialised as torchvision does.
+    """A network with random weights and a head of `classes` outputs, initialised as torchvision or its maker does.
 
     It maps float32 `[N, 3, H, W]` to `[N, classes]`. `dropout` sets the probability in front of the head (None
     keeps the architecture's own); parameter names do not depend on it. `stem="small"` makes a ResNet begin with a
     3×3 convolution of stride 1 and no max-pooling, for inputs of 32 pixels (He et al. 2016, section 4.2).
-    `hidden_units` puts a layer of so many units, ReLU and dropout between the embedding and the answers.
+    `hidden_units` puts a layer of so many units, ReLU and dropout between the embedding and the answers. `size_px` is
+    the side of the images, for a network that is made for one size (None: the backbone's own).
 
     Raises:
         UsageError: fewer than two classes, a dropout outside [0, 1), or a stem or head the backbone cannot have.
@@ -53,20 +54,23 @@ def build(
         raise UsageError(f"a classifier needs at least two classes, not {classes}")
     if dropout is not None and not 0 <= dropout < 1:
         raise UsageError(f"dropout must be at least 0 and below 1, not {dropout}")
-    model: nn.Module = _torchvision_models().get_model(backbone.name, weights=None, num_classes=classes)
+    if backbone.maker is not None:
+        model = backbone.maker.build(classes, size_px)
+    else:
+        model = _torchvision_models().get_model(backbone.name, weights=None, num_classes=classes)
     if stem == "small":
         _shrink_stem(model, backbone)
     if hidden_units is not None:
         _deepen_head(model, backbone, hidden_units, dropout)
     if dropout is not None:
-        _set_dropout(model, backbone.head, dropout)
+        _set_dropout(model, backbone, dropout)
     return model
 
 
 def _shrink_stem(model: nn.Module, backbone: Backbone) -> None:
     from torch import nn
 
-    if not backbone.name.startswith("resnet"):
+    if backbone.maker is not None or not backbone.name.startswith("resnet"):
         raise UsageError(f"`stem` small is for ResNets, not for {backbone.name}", "choose `backbone` resnet18")
     conv = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
@@ -80,7 +84,7 @@ def _deepen_head(model: nn.Module, backbone: Backbone, units: int, dropout: floa
     last = model.get_submodule(backbone.head)
     if not isinstance(last, nn.Linear):
         raise UsageError(
-            f"`hidden_units`: the head of {backbone.name} is a convolution", "choose another backbone, or drop it"
+            f"`hidden_units`: the head of {backbone.name} is a {_kind(last)}", "choose another backbone, or drop it"
         )
     model.set_submodule(
         backbone.head,
@@ -93,21 +97,36 @@ def _deepen_head(model: nn.Module, backbone: Backbone, units: int, dropout: floa
     )
 
 
-def _set_dropout(model: nn.Module, head: str, probability: float) -> None:
+def _kind(head: nn.Module) -> str:
+    from torch import nn
+
+    return "convolution" if isinstance(head, nn.Conv2d) else type(head).__name__
+
+
+def _set_dropout(model: nn.Module, backbone: Backbone, probability: float) -> None:
     from torch import nn
 
     from edge_train.network.network import DropoutLinear
 
+    layer = model.get_submodule(backbone.head)
+    if backbone.maker is not None:
+        # Elsewhere theirs has a meaning of its own, in attention for example.
+        if not isinstance(layer, (nn.Linear, nn.Sequential)):
+            raise UsageError(f"`dropout`: the head of {backbone.name} is a {_kind(layer)}", "drop `dropout`")
+        if isinstance(layer, nn.Linear):
+            model.set_submodule(backbone.head, DropoutLinear.around(layer, probability))
+        return
     own = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     for module in own:
         module.p = probability
-    layer = model.get_submodule(head)
     if not own and isinstance(layer, nn.Linear):
-        model.set_submodule(head, DropoutLinear.around(layer, probability))
+        model.set_submodule(backbone.head, DropoutLinear.around(layer, probability))
 
 
-def preset(backbone: Backbone) -> tuple[Preprocessing, PerChannel, PerChannel]:
+def preset(backbone: Backbone) -> Preset:
     """What the pretrained weights expect: preprocessing, then mean and standard deviation of pixels in [0, 1]."""
+    if backbone.maker is not None:
+        return backbone.maker.preset()
     transforms = _torchvision_models().get_model_weights(backbone.name).DEFAULT.transforms()
     crop_px = transforms.crop_size[0]
     expected = Preprocessing(
@@ -116,9 +135,7 @@ def preset(backbone: Backbone) -> tuple[Preprocessing, PerChannel, PerChannel]:
         width_px=crop_px,
         interpolation=transforms.interpolation.value,
     )
-    mean: PerChannel = tuple(transforms.mean)
-    std: PerChannel = tuple(transforms.std)
-    return expected, mean, std
+    return expected, tuple(transforms.mean), tuple(transforms.std)
 
 
 def preprocessing(backbone: Backbone, image_size_px: int | None, *, margin: bool = True) -> Preprocessing:
@@ -142,6 +159,8 @@ def preprocessing(backbone: Backbone, image_size_px: int | None, *, margin: bool
             f"{size_px} pixels are too many for {backbone.name}",
             f"it was made for {backbone.image_size_px} pixels; {LARGEST_PX} is the most",
         )
+    if backbone.maker is not None and size_px != expected.height_px:
+        backbone.maker.require_size(size_px)
     resize_px = round(size_px * expected.resize_px / expected.height_px) if margin else size_px
     return Preprocessing(
         resize_px=resize_px,

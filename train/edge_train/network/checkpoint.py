@@ -11,8 +11,9 @@ from typing import Any, get_args
 import torch
 
 from edge_runtime import CheckpointError, ModelCard, ModelError, OutputError, UsageError, atomic_path
-from edge_train.network.backbones import find_backbone
+from edge_train.network.backbones import Backbone
 from edge_train.network.building import build
+from edge_train.network.lookup import find_again
 from edge_train.network.network import Network
 from edge_train.settings import Stem
 
@@ -32,14 +33,23 @@ class Checkpoint:
     epoch: int
     training: Mapping[str, Any]
 
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone it was trained as. Raises CheckpointError where it is gone, or has changed since."""
+        return find_again(self.card.backbone, self.card.architecture)
+
     def build(self, *, dropout: float | None = None) -> Network:
-        """The network on the CPU in evaluation mode. Raises CheckpointError where it does not fit."""
-        card = self.card
+        """The network on the CPU in evaluation mode. Raises CheckpointError where it cannot be made or does not fit."""
+        card, backbone = self.card, self.backbone
         try:
             # Weights are drawn, to be replaced; the caller's next random numbers are not to depend on that.
             with torch.random.fork_rng(devices=[]):
                 made = build(
-                    find_backbone(card.backbone), classes=len(card.labels), dropout=dropout, **architecture(card)
+                    backbone,
+                    classes=len(card.labels),
+                    dropout=dropout,
+                    size_px=card.preprocessing.height_px,
+                    **architecture(card),
                 )
             network = Network(made, mean=tuple(card.normalization["mean"]), std=tuple(card.normalization["std"]))
             network.load_state_dict(dict(self.network))

@@ -8,6 +8,7 @@ weights become `conv.weight * scale` and its bias `norm.bias + (conv.bias - mean
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -86,18 +87,38 @@ class _ModuleTracer(fx.Tracer):
     """Sees every module that has no children as one step, torchvision's own among them."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return super().is_leaf_module(m, module_qualified_name) or not list(m.children())
+        known = super().is_leaf_module(m, module_qualified_name)
+        return known or isinstance(m, nn.BatchNorm2d) or not list(m.children())
 
 
 def _pairs(backbone: nn.Module) -> Iterator[tuple[str, str]]:
-    """The names of each convolution and of the batch norm that alone reads it."""
+    """The names of each convolution and of the batch norm that alone reads it; none where it cannot be traced."""
     modules = dict(backbone.named_modules())
-    for node in _ModuleTracer().trace(backbone).nodes:
-        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+    try:
+        nodes = _ModuleTracer().trace(backbone).nodes
+    except Exception:  # what a forward of anyone's does with a stand-in for a tensor is its own
+        return
+    calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    for node in nodes:
+        before = node.args[0] if node.args else None
+        if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
             continue
-        before = node.args[0]
-        if before.op == "call_module" and isinstance(modules[before.target], nn.Conv2d) and len(before.users) == 1:
-            yield before.target, node.target
+        conv, norm = str(before.target), str(node.target)
+        once = calls[conv] == calls[norm] == len(before.users) == 1
+        # Another's convolution may do more than convolve: standardise its weights, or pad.
+        if once and type(modules[conv]) is nn.Conv2d and _is_plain_norm(modules[norm]):
+            yield conv, norm
+
+
+def _is_plain_norm(module: nn.Module) -> bool:
+    """Batch norm that can be without batches, or timm's with an activation behind it."""
+    if not isinstance(module, nn.BatchNorm2d) or not module.affine or module.running_mean is None:
+        return False
+    return type(module) is nn.BatchNorm2d or _is_with_activation(module)
+
+
+def _is_with_activation(norm: nn.Module) -> bool:
+    return type(norm).__name__ == "BatchNormAct2d" and all(hasattr(norm, name) for name in ("drop", "act"))
 
 
 def _modules(backbone: nn.Module, names: tuple[str, str]) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
@@ -108,5 +129,7 @@ def _modules(backbone: nn.Module, names: tuple[str, str]) -> tuple[nn.Conv2d, nn
 
 def _replace(backbone: nn.Module, names: tuple[str, str], by: nn.Module) -> None:
     conv, norm = names
+    old = backbone.get_submodule(norm)
+    behind = [old.get_submodule(part) for part in ("drop", "act")] if _is_with_activation(old) else []
     backbone.set_submodule(conv, by)
-    backbone.set_submodule(norm, nn.Identity())
+    backbone.set_submodule(norm, nn.Sequential(*behind) if behind else nn.Identity())

@@ -48,24 +48,34 @@ def load_pretrained(
     backbone: Backbone,
     choice: Literal["default"] | Path,
     *,
+    size_px: int | None = None,
     progress: OnBytes | None = None,
 ) -> str:
     """Load everything but the head into a model that `build` made; returns where the weights came from.
 
-    A file holds a state dict under torchvision's names (float16 and bfloat16 are widened), bare or as
-    `state_dict` or `model` of a checkpoint, `edge`'s own included. On an error the model is unchanged.
+    A file holds a state dict under the backbone's own names (float16 and bfloat16 are widened), bare or as
+    `state_dict` or `model` of a checkpoint, `edge`'s own included. `size_px` is what the model was built for. On an
+    error the model is unchanged.
 
     Raises:
         UsageError: the file is not there.
         WeightsError: the weights cannot be downloaded, read or fitted.
     """
+    if choice == "default" and backbone.maker is not None:
+        made, origin = backbone.maker.pretrained(size_px)
+        _fit(model, backbone, _uncounted(made), Path(backbone.name))
+        return origin
     if choice == "default":
         path, origin = _from_hub(backbone, progress)
     else:
         path = choice
         _require_file(path)
         origin = f"file {path.name} (sha256 {_sha256(path)[:16]})"
-    _fit(model, backbone, _state(_read(path), path), path)
+    state = _state(_read(path), path, frozenset(model.state_dict()))
+    if backbone.maker is not None:
+        state, how = backbone.maker.adapted(state, model)
+        origin += f"; {how}" if how else ""
+    _fit(model, backbone, state, path)
     return origin
 
 
@@ -178,8 +188,8 @@ def _read_safetensors(path: Path) -> object:
     return loaded
 
 
-def _state(loaded: object, path: Path) -> State:
-    """The tensors of a state dict under torchvision's names, floats as float32."""
+def _state(loaded: object, path: Path, own: frozenset[str]) -> State:
+    """The tensors of a state dict under torchvision's names, or those of a network that has them as `own`."""
     for wrapper in _WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
@@ -192,7 +202,9 @@ def _state(loaded: object, path: Path) -> State:
         raise WeightsError(f"{path} holds quantized or sparse tensors ({odd[0]})", "give the float weights")
     for _ in _PREFIXES:
         for prefix in _PREFIXES:
-            if 2 * sum(key.startswith(prefix) for key in state) > len(state):
+            # A network may well call a part of its own `backbone`.
+            known = 2 * sum(key in own for key in state) > len(state)
+            if not known and 2 * sum(key.startswith(prefix) for key in state) > len(state):
                 # What lies beside the prefixed names belongs to the wrapper: a loss, normalisation constants.
                 state = {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
     return {

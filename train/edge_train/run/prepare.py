@@ -42,10 +42,11 @@ from edge_runtime import (
     scan,
     usable_cores,
 )
-from edge_train.network.backbones import Backbone, find_backbone
+from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
+from edge_train.network.lookup import as_kept, find_again, find_backbone
 from edge_train.network.network import Network
 from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.image_reading import read_images
@@ -70,6 +71,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     if isinstance(choice := parse_weights(settings.weights), Path) and choice.exists():
         settings = replace(settings, weights=str(choice.resolve()))
     backbone = find_backbone(settings.backbone)
+    settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
@@ -117,9 +119,9 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
             "pretrained": origin,
             **({} if settings.folds is None else {"folds": settings.folds}),
         },
-        versions=versions(),
+        versions=versions() | dict(backbone.maker.versions if backbone.maker else {}),
         created=now(),
-        architecture=_architecture(settings),
+        architecture=_architecture(settings) | dict(backbone.maker.identity if backbone.maker else {}),
     )
     return Job(
         settings,
@@ -195,13 +197,16 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
         dropout=settings.dropout,
         stem=settings.stem,
         hidden_units=settings.hidden_units,
+        size_px=size_px,
     )
     network = Network(made, mean, std)
     choice = parse_weights(settings.weights)
     origin = "none"
     if settings.strategy != "scratch" and settings.stem == "standard" and choice != "none":
         try:
-            origin = load_pretrained(network.backbone, backbone, choice, progress=_downloading(progress))
+            origin = load_pretrained(
+                network.backbone, backbone, choice, size_px=size_px, progress=_downloading(progress)
+            )
         except WeightsError as error:
             if settings.strategy != "auto" or choice != "default":
                 raise
@@ -247,7 +252,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
     _require_same_images(run, folders.fingerprint, card)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
-    plan = make_plan(settings, find_backbone(card.backbone), find_strategy(card.strategy))
+    plan = make_plan(settings, checkpoint.backbone, find_strategy(card.strategy))
     network = checkpoint.build(dropout=settings.dropout)
     freeze(network, plan)
     store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
@@ -293,6 +298,7 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # What `auto` came to must not depend on whether the weights can be had now.
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
+    find_again(card.backbone, card.architecture)
     job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits)
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.

@@ -14,6 +14,7 @@ from typing import Any
 
 from edge_data import Splits, write_split
 from edge_runtime import ModelCard, OutputError, Run, UsageError, is_manifest, write_json, write_text
+from edge_train.network.backbones import as_file_name
 from edge_train.run.criterion import written
 from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
@@ -155,7 +156,7 @@ def create_run(
     """
     data = re.sub(r"[^\w.+-]+", "_", str(card.data["name"])).strip("._") or "data"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{data}-{card.backbone}-{card.strategy}-{stamp}"
+    name = f"{data}-{as_file_name(card.backbone)}-{card.strategy}-{stamp}"
     make_out(settings.out)
     try:
         run = _make(settings.out, name)

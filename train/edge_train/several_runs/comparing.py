@@ -22,6 +22,7 @@ from edge_runtime import (
     usable_cores,
     write_json,
 )
+from edge_train.network.backbones import as_file_name
 from edge_train.network.weights import parse_weights
 from edge_train.run.finish import TrainResult
 from edge_train.run.training import train
@@ -168,7 +169,7 @@ def _value(criterion: Criterion, figures: Mapping[str, Any]) -> float | None:
 def _make_folder(out: Path, data: str, backbone: str) -> Path:
     """A new folder in `out`, named as runs are; one that exists is never used again. Raises OutputError."""
     data = re.sub(r"[^\w.+-]+", "_", data).strip("._") or "data"
-    name = f"comparison-{data}-{backbone}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"comparison-{data}-{as_file_name(backbone)}-{datetime.now():%Y%m%d-%H%M%S}"
     for number in range(1, 1000):
         folder = out / (name if number == 1 else f"{name}-{number}")
         try:
