@@ -58,6 +58,11 @@ def test_the_cost_of_a_network_is_that_of_torchvisions_twin() -> None:
     assert theirs.file_name == "timm-resnet18"
 
 
+def test_a_head_of_few_classes_begins_as_small_as_one_of_many() -> None:
+    head = build(find_backbone("timm:test_efficientnet"), classes=2).get_submodule("classifier")
+    assert float(head.get_parameter("weight").detach().abs().max()) <= 1 / 256**0.5
+
+
 def test_the_preset_is_timms_own_evaluation() -> None:
     for name in ("test_vit", "resnet18", "mobilenetv4_conv_small.e2400_r224_in1k"):
         contract, mean, std = preset(find_backbone(f"timm:{name}"))
@@ -102,6 +107,27 @@ def test_weights_for_another_size_have_their_positions_interpolated(tmp_path: Pa
     origin = load_pretrained(build(vit, classes=3, size_px=64), vit, tmp_path / "vit.pth", size_px=64)
     assert origin.endswith("; position embedding interpolated from 10×10 to 4×4 patches")
     assert "interpolated" not in load_pretrained(build(vit, classes=3), vit, tmp_path / "vit.pth")
+
+
+def test_torchvisions_weights_answer_alike_in_timms_twins(
+    mobilenet_weights: Path, resnet_weights: Path, tmp_path: Path
+) -> None:
+    pictures = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    twins = (("mobilenet_v2", "timm:mobilenetv2_100", mobilenet_weights), ("resnet18", "timm:resnet18", resnet_weights))
+    for ours, theirs, path in twins:
+        one, two = find_backbone(ours), find_backbone(theirs)
+        state = torch.load(path, weights_only=True)
+        own = build(two, classes=3).state_dict()
+        # The same tensors in the same order, under other names.
+        torch.save(dict(zip(own, state.values(), strict=True)), tmp_path / "renamed.pth")
+        answers = []
+        for backbone, file in ((one, path), (two, tmp_path / "renamed.pth")):
+            model = build(backbone, classes=3)
+            load_pretrained(model, backbone, file)
+            model.set_submodule(backbone.head, nn.Identity())
+            with torch.no_grad():
+                answers.append(Network(model, (0.5,) * 3, (0.2,) * 3).eval()(pictures))
+        assert torch.equal(*answers)
 
 
 def test_default_weights_are_timms_own_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,16 @@ import difflib
 import importlib
 import math
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
 
 import torch
+from torch import nn
 
 from edge_runtime import MissingExtraError, Preprocessing, UsageError, WeightsError, package_version
 from edge_train.network.backbones import Backbone, Stage
@@ -22,7 +26,7 @@ from edge_train.network.maker import Preset
 from edge_train.network.tracing import Trace, grouped_stages, trace, traced_stages
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _CLASSES = 1000
 # Layers that timm counts to no block: those behind the last one, the head among them.
@@ -30,9 +34,9 @@ _POSITION = "pos_embed"
 
 
 def _timm() -> Any:
-    # Read when huggingface_hub loads: a tool tells nobody of its user, and draws no bars of its own.
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Read when huggingface_hub loads: a tool tells nobody of its user, and what it says is one line of ours.
+    for name, value in (("DISABLE_TELEMETRY", "1"), ("DISABLE_PROGRESS_BARS", "1"), ("VERBOSITY", "error")):
+        os.environ.setdefault(f"HF_HUB_{name}", value)
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
@@ -102,13 +106,23 @@ class TimmNetwork:
 
     def build(self, classes: int, size_px: int | None) -> nn.Module:
         """The network with timm's first weights; one made for a fixed size is made for `size_px`."""
-        return self._create(classes, size_px, pretrained=False)
+        made = self._create(classes, size_px, pretrained=False)
+        head = _classifier(made)
+        if isinstance(head, nn.Linear):
+            # As reset_classifier leaves it: an EfficientNet's first weights grow as classes become few, and with two
+            # of them a frozen backbone's head was still at 57 % where it now reaches 95.
+            head.reset_parameters()
+        return made
 
-    def _create(self, classes: int, size_px: int | None, *, pretrained: bool) -> nn.Module:
+    def _create(
+        self, classes: int, size_px: int | None, *, pretrained: bool, overlay: Mapping[str, str] | None = None
+    ) -> nn.Module:
         own = self.expected and self.expected[0].height_px
         sized = {} if size_px in (None, own) or not self._is_fixed() else {"img_size": size_px}
         try:
-            made: nn.Module = _timm().create_model(self.name, pretrained=pretrained, num_classes=classes, **sized)
+            made: nn.Module = _timm().create_model(
+                self.name, pretrained=pretrained, num_classes=classes, pretrained_cfg_overlay=overlay, **sized
+            )
         except (TypeError, ValueError, AssertionError) as error:
             if not sized:
                 raise
@@ -158,8 +172,12 @@ class TimmNetwork:
         config = _timm().get_pretrained_cfg(self.name)
         if config is None or not config.has_weights:
             raise WeightsError(f"timm has no weights of {self.name}", "give `weights` FILE, or `strategy` scratch")
+        file = _cached(config)
         try:
-            model = self._create(_CLASSES, size_px, pretrained=True)
+            if file is None:
+                _require_network()
+            overlay = {} if file is None else {"file": file}
+            model = self._create(_CLASSES, size_px, pretrained=True, overlay=overlay)
         except UsageError:
             raise
         except Exception as error:  # what a download, a damaged cache and a hub each raise is their own
@@ -188,6 +206,23 @@ class TimmNetwork:
         return state, f"position embedding interpolated from {side}×{side} to {grid[0]}×{grid[1]} patches"
 
 
+def _cached(config: Any) -> str | None:
+    """The file of timm's weights that the hub's client has kept, which needs no network."""
+    if not config.hf_hub_id:
+        return None
+    hub = importlib.import_module("huggingface_hub")
+    names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    found = (hub.try_to_load_from_cache(config.hf_hub_id, name) for name in names)
+    return next((path for path in found if isinstance(path, str)), None)
+
+
+def _require_network() -> None:
+    """Raise OSError where the hub's name is not known here: its client would try for a minute to find that out."""
+    endpoint = importlib.import_module("huggingface_hub.constants").ENDPOINT
+    if not getproxies():
+        socket.getaddrinfo(urlparse(endpoint).hostname, 443)
+
+
 def _expected(name: str, model: nn.Module) -> Preset:
     config = importlib.import_module("timm.data").resolve_model_data_config(model)
     channels, height, width = config["input_size"]
@@ -203,8 +238,12 @@ def _expected(name: str, model: nn.Module) -> Preset:
     return expected, tuple(config["mean"]), tuple(config["std"])
 
 
+def _classifier(model: nn.Module) -> Any:
+    return getattr(model, "get_classifier", lambda: None)()
+
+
 def _head(name: str, model: nn.Module) -> str:
-    found: Any = getattr(model, "get_classifier", lambda: None)()
+    found = _classifier(model)
     if isinstance(found, (tuple, list)):
         raise UsageError(f"timm:{name} has {len(found)} heads (distilled); one can be trained", "choose another")
     paths: list[str] = [path for path, module in model.named_modules() if module is found and path]
