@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ TIMM_EMBEDDING_SIZES = {
     "timm:regnetx_002": 368,
     "timm:test_resnet": 96,
 }
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Layers this small gain nothing from a second one, which on a busy machine mostly waits for the first."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def deployed(backbone: Backbone, contract: Preprocessing) -> DeployedNetwork:
