@@ -120,7 +120,7 @@ def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
     if not images:
         if unlabelled:
             raise DataError(
-                f"{path}: none of its {unlabelled:,} rows has a label", f"give them labels with edge label {path}"
+                f"{path}: none of its {unlabelled:,} rows has a label", f"label them with edge label {path}"
             )
         raise DataError(f"{path}: it names no image", HINT)
     return FoundManifest(
