@@ -8,14 +8,14 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
 
-# Two processes, each file's tests in one of them; WORKERS=0 runs all in one.
+# Two processes, each file's tests in one of them, the long files of the commands first; WORKERS=0 runs all in one.
 WORKERS ?= 2
 test: $(VENV)/.tools
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Without the tests marked slow.
 test-fast: $(VENV)/.tools
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
 LEAN ?= .venv-lean
