@@ -84,6 +84,8 @@ def read_settings_file(path: Path) -> SettingsFile:
     Raises:
         UsageError: it is not there, cannot be read, or is not what its suffix says.
     """
+    if not path.exists():
+        raise UsageError(f"{path}: no such file", "name a file with settings")
     if path.suffix.lower() not in (".toml", ".json"):
         raise UsageError(f"{path} is neither .toml nor .json", "settings are read from a file of either kind")
     try:

@@ -158,7 +158,7 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name, said in (
-        ("none.toml", "No such file"),
+        ("none.toml", "no such file"),
         ("oven.yaml", "neither .toml nor .json"),
         ("d.json", "directory"),
     ):
