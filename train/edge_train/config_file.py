@@ -36,9 +36,8 @@ def read_train_config(path: Path) -> TrainConfig:
         UsageError: the file cannot be read, has a key that is no setting or a value that makes no sense, or is of a run
             that no settings alone make: a fold, or an average.
     """
-    path = path / "config.json" if path.is_dir() else path
-    file = read_settings_file(path)
-    config = file.values
+    file = read_settings_file(path, folder_file="config.json")
+    path, config = file.path, file.values
     if not isinstance(config.get("settings"), dict):
         return TrainConfig(path, file.checked(TrainSettings, listed_by=_LISTED_BY))
     if "fold" in config:

@@ -78,17 +78,17 @@ class SettingsFile:
         return f"write {field.name}{equals}{json.dumps(default)}, for example"
 
 
-def read_settings_file(path: Path) -> SettingsFile:
-    """The TOML or JSON file `path`, by its suffix.
+def read_settings_file(path: Path, *, folder_file: str = "") -> SettingsFile:
+    """The TOML or JSON file `path`, by its suffix; of a folder its `folder_file`, where one is named.
 
     Raises:
         UsageError: it is not there, cannot be read, or is not what its suffix says.
     """
-    if not path.exists():
-        raise UsageError(f"{path}: no such file", "name a file with settings")
-    if path.suffix.lower() not in (".toml", ".json"):
-        raise UsageError(f"{path} is neither .toml nor .json", "settings are read from a file of either kind")
     try:
+        path = path / folder_file if folder_file and path.is_dir() else path
+        path.stat()
+        if path.suffix.lower() not in (".toml", ".json"):
+            raise UsageError(f"{path} is neither .toml nor .json", "settings are read from a file of either kind")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name a file with settings") from None
