@@ -7,12 +7,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from edge_cli.console import print_json
 from edge_cli.flags import Options, flag
-from edge_runtime import ModelCard, said_of_file, setting_fields, to_schema, to_toml
-from edge_train import TrainConfig, TrainSettings, read_train_config
+from edge_runtime import setting_fields
+from edge_train import TrainSettings
+
+if TYPE_CHECKING:
+    from edge_runtime import ModelCard
+    from edge_train import TrainConfig
 
 ConfigOption = Annotated[
     Path | None,
@@ -34,6 +38,9 @@ def with_config(options: Options, config: Path | None) -> tuple[Options, TrainCo
     """The options over the settings in the file `config`, and that file. Raises UsageError where it makes no sense."""
     if config is None:
         return options, None
+    # Here, since --help, which reads nothing, must not pay for what finds data.
+    from edge_train import read_train_config
+
     found = read_train_config(config)
     return options._replace(filed=found.values), found
 
@@ -44,6 +51,8 @@ def naming(config: TrainConfig | None, options: Options) -> Iterator[None]:
     if config is None:
         yield
         return
+    from edge_runtime import said_of_file
+
     with said_of_file(config.path, config.values.keys() - options.given.keys()):
         yield
 
@@ -66,6 +75,8 @@ def print_settings(settings: TrainSettings, *, verb: str, without: tuple[str, ..
         values: dict[str, Any] = {name: getattr(settings, name) for name in names}
         print_json({name: str(value) if isinstance(value, Path) else value for name, value in values.items()})
         return
+    from edge_runtime import to_toml
+
     text = to_toml(settings, title=_TITLE.format(verb=verb), without=without)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # TOML is, whatever the terminal
@@ -74,4 +85,6 @@ def print_settings(settings: TrainSettings, *, verb: str, without: tuple[str, ..
 
 def print_settings_schema() -> None:
     """Print the JSON Schema of the settings, which editors complete and check a file by."""
+    from edge_runtime import to_schema
+
     print_json(to_schema(TrainSettings, title="Settings of edge train"))

@@ -123,7 +123,7 @@ def test_printing_trains_nothing_and_loads_no_torch(edge: Any) -> None:
     done = edge("train", "--print-config", "--quiet", PYTHONPROFILEIMPORTTIME="1", LC_ALL="C", PYTHONUTF8="0")
     assert done.returncode == 0, done.stderr
     assert tomllib.loads(done.stdout)["backbone"] == "resnet18"
-    assert "edge_train.settings" in done.stderr and not {"torch", "matplotlib"} & set(done.stderr.split())
+    assert "edge_cli.train_config" in done.stderr and not {"torch", "matplotlib"} & set(done.stderr.split())
 
 
 def test_the_published_schema_is_the_one_of_the_settings(run: Any) -> None:
