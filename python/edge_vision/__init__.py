@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         TrainSettings as TrainSettings,
         average as average,
         compare as compare,
+        read_train_settings as read_train_settings,
         resume as resume,
         train as train,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
+    from edge_train.config_file import TrainConfig, read_train_config, read_train_settings
     from edge_train.explain.grad_cam import Explainer
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
     from edge_train.network.backbones import BACKBONES, Backbone, find_backbone

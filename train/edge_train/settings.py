@@ -59,6 +59,9 @@ class TrainSettings:
     ] = "default"
     epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
     batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32
+    accumulate: Annotated[
+        int, Setting("Batches that make one step, their gradients summed: in the memory of one.", "N", at_least=1)
+    ] = 1
     image_size: Annotated[
         int | None, Setting("Side of the model's input.", "PX", shown_default="the data's or the backbone's own")
     ] = None
@@ -221,6 +224,11 @@ class TrainSettings:
             object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
         check_settings(self)
         self._check_together()
+
+    @property
+    def step_images(self) -> int:
+        """How many images one step of the optimiser is taken for."""
+        return self.batch_size * self.accumulate
 
     def for_strategy(self, strategy: Strategy) -> TrainSettings:
         """The same settings for one strategy, without those that only another one takes."""

@@ -92,7 +92,7 @@ def fit(
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    steps = -(-len(job.splits.train) // settings.batch_size)
+    steps = -(-len(job.splits.train) // settings.step_images)
     learning = _learning(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
@@ -182,6 +182,7 @@ def _learning(job: Job, steps: int) -> Learning:
         average=MovingAverage(job.network, settings.ema) if settings.ema is not None else None,
         teacher=job.teacher,
         world=job.world,
+        at_once=settings.batch_size if settings.accumulate > 1 else None,
         say=job.progress.say,
     )
 
@@ -222,7 +223,7 @@ def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int)
         job.store,
         job.splits.train,
         job.augment,
-        batch_size=settings.batch_size,
+        batch_size=settings.step_images,
         seed=settings.seed,
         epoch=epoch,
         balanced=settings.class_balance == "sampler",

@@ -35,7 +35,7 @@ class EpochResult:
 
 @dataclass(slots=True, eq=False)
 class Learning:
-    """How a step is taken. `at_once` is how many images memory suffices for, None for all.
+    """How a step is taken. `at_once` is how many images go through the network together, None for all.
 
     `network` is what is optimised and averaged; a step is given the model that reads the batch, which is the
     network itself, its head, or the network wrapped to run on several processes.
@@ -65,7 +65,7 @@ class Learning:
         inputs, targets, *rest = batch
         if self.mixing is not None:
             inputs, targets = self.mixing(inputs, targets)
-        taught = rest[0] if rest else self.teacher.logits(inputs) if self.teacher is not None else None
+        taught = rest[0] if rest else self._taught(inputs)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
@@ -79,6 +79,11 @@ class Learning:
         if self.average is not None:
             self.average.update(self.network)
         return loss, correct
+
+    def _taught(self, inputs: Tensor) -> Tensor | None:
+        if self.teacher is None:
+            return None
+        return torch.cat([self.teacher.logits(part) for part in inputs.tensor_split(self._parts(len(inputs)))])
 
     def _gradients(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, taught: Tensor | None
