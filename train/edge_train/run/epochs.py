@@ -115,14 +115,7 @@ def fit(
     if state.views is None:
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
-    embeddings = None
-    if state.epoch < last and state.views:
-        if shared is not None:
-            embeddings = shared.of(job)
-        else:
-            seen = "" if state.views == 1 else f" in {state.views} views"
-            progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
-            embeddings = embed(job, state.views)
+    embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, settings.patience):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         row = _row(state, done, val)
@@ -140,6 +133,14 @@ def fit(
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
+
+
+def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
+    if shared is not None:
+        return shared.of(job)
+    seen = "" if views == 1 else f" in {views} views"
+    job.progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
+    return embed(job, views)
 
 
 def _why_stopped(job: Job, run: Run, state: FitState) -> str:
