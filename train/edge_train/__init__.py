@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from edge_train.network.fold_batch_norm import with_folded_norms
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
-    from edge_train.run.finish import TrainResult
+    from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.split_answers import SplitAnswers
+    from edge_train.run.step import BatchEnd
+    from edge_train.run.train_result import TrainResult
     from edge_train.run.training import resume, train
     from edge_train.settings import STRATEGIES, StrategyChoice, TrainSettings
     from edge_train.several_runs.averaging import AverageResult, AverageStep, Score, average
