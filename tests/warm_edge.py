@@ -40,7 +40,7 @@ class WarmProcess:
         os.kill(self.pid, number)
 
     def wait(self, timeout: float = 500) -> int:
-        """Its exit code, below 0 where a signal ended it. Raises TimeoutError, and kills it, after `timeout` seconds."""
+        """Its exit code, below 0 where a signal ended it. Raises TimeoutError, and kills it, after `timeout` s."""
         self._status.settimeout(timeout)
         try:
             return int(self._status.recv(64))
