@@ -3,19 +3,24 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-lean lint types bench fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-lean lint types bench fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
 
-# Two processes, each file's tests in one of them; WORKERS=0 runs all in one.
+# Two processes, each file's tests in one of them, the long files of the commands first; WORKERS=0 runs all in one.
 WORKERS ?= 2
 test: $(VENV)/.tools
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Without the tests marked slow.
 test-fast: $(VENV)/.tools
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
+
+# The trackers and the notebook, whose packages no other test needs; in the whole suite their tests are skipped.
+test-trackers: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
+	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
 
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
 LEAN ?= .venv-lean

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from warm_edge import WarmEdge, is_warm, warm_edge
 
 # Read when onnxruntime loads: the suite, too, tells nobody of itself.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -94,13 +96,24 @@ def resnet_weights() -> Path:
     return material("weights/resnet18-imagenet.pth")
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmEdge]:
+    """Starts `edge` commands that need torch without importing it each time."""
+    with warm_edge() as warm:
+        yield warm
+
+
 @pytest.fixture
-def edge(tmp_path: Path) -> Edge:
+def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Edge:
     """Run `edge` as a process of its own in a fresh folder; extra environment as keywords."""
 
     def run(*words: str | Path, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
+        texts = [str(word) for word in words]
+        if is_warm(texts[0]) and not environment:
+            warm: WarmEdge = request.getfixturevalue("warm")
+            return warm.run(texts, cwd)
         return subprocess.run(
-            [sys.executable, "-W", "error", "-m", "edge_cli", *map(str, words)],
+            [sys.executable, "-W", "error", "-m", "edge_cli", *texts],
             capture_output=True,
             text=True,
             cwd=cwd,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import typer
@@ -26,19 +27,27 @@ _flags = {"formats": "--format", "runs": "--run"}
 
 
 class Options(NamedTuple):
-    """The options of a command that stand for settings, as they were typed."""
+    """The options of a command that stand for settings, as they were typed; `filed` are the settings of a file."""
 
     typed: Mapping[str, Any]
     context: typer.Context
+    filed: Mapping[str, Any] = MappingProxyType({})
 
     def make(self, settings: type[S], **own: Any) -> S:
         """The settings typed; `own` are those that the command has worked out itself.
 
+        A flag on the command line, be it its default, wins over the file, and the file over what is not typed.
+
         Raises:
             UsageError: a value, or several together, make no sense.
         """
+        given = self.given
         for each in setting_fields(settings):
-            if each.name in self.typed and each.name not in own:
+            if each.name in own:
+                continue
+            if each.name in self.filed and each.name not in given:
+                own[each.name] = self.filed[each.name]
+            elif each.name in self.typed:
                 own[each.name] = _parsed(each, self.typed[each.name])
         return settings(**own)
 

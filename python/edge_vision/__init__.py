@@ -58,12 +58,17 @@ if TYPE_CHECKING:
     )
     from edge_serve import ServeLimits as ServeLimits, ServeSettings as ServeSettings, serve as serve
     from edge_train import (
+        ActiveRun as ActiveRun,
         AverageResult as AverageResult,
+        BatchEnd as BatchEnd,
+        Callback as Callback,
         Comparison as Comparison,
+        EpochEnd as EpochEnd,
         TrainResult as TrainResult,
         TrainSettings as TrainSettings,
         average as average,
         compare as compare,
+        read_train_settings as read_train_settings,
         resume as resume,
         train as train,
     )
@@ -71,7 +76,20 @@ else:
     _names, _load, _ = lazy_door(__name__)
     _EXTRA_OF = {
         **dict.fromkeys(
-            ("AverageResult", "Comparison", "TrainResult", "average", "compare", "resume", "train"), "train"
+            (
+                "ActiveRun",
+                "AverageResult",
+                "BatchEnd",
+                "Callback",
+                "Comparison",
+                "EpochEnd",
+                "TrainResult",
+                "average",
+                "compare",
+                "resume",
+                "train",
+            ),
+            "train",
         ),
         **dict.fromkeys(("Exported", "export"), "export"),
         "serve": "serve",

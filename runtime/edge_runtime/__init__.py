@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from edge_runtime.lazy import lazy_door
 
 if TYPE_CHECKING:
+    from edge_runtime.config.json_schema import to_schema
+    from edge_runtime.config.settings_file import read_settings_file, said_of_file
+    from edge_runtime.config.toml_text import to_toml
     from edge_runtime.errors import (
         CheckpointError,
         DataError,

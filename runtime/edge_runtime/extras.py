@@ -15,6 +15,10 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "bench": ("matplotlib",),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow", "sqlalchemy", "alembic"),
+    "wandb": ("wandb",),
+    "comet": ("comet_ml",),
     "serve": ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client", "pillow_heif"),
 }
 
@@ -31,7 +35,13 @@ def package_version(name: str) -> str | None:
 
 def missing_package(extra: str) -> str | None:
     """The first package of `extra` that is not installed, None where all are; nothing is imported."""
-    return next((package for package in EXTRAS[extra] if find_spec(package) is None), None)
+    return next((package for package in EXTRAS[extra] if not _is_installed(package)), None)
+
+
+def _is_installed(package: str) -> bool:
+    # A folder of that name in the working directory, as wandb leaves one, is a package without an origin.
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 def require_extra(extra: str) -> None:

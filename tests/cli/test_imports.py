@@ -12,6 +12,7 @@ import pytest
 from tiny_model import write_tiny_model
 
 HEAVY = {"torch", "torchvision", "matplotlib", "onnx", "onnxscript", "scipy", "pandas", "starlette", "uvicorn"}
+HEAVY |= {"tensorboard", "mlflow", "wandb", "comet_ml"}
 
 REPORT = """
 import json, sys

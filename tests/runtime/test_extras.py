@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import invalidate_caches
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +22,8 @@ def packages(extras: dict[str, list[str]], name: str) -> set[str]:
         if inner := re.match(r"edge-vision\[(.+)\]", requirement):
             found |= {package for each in inner[1].split(",") for package in packages(extras, each)}
         else:
-            found.add(re.match(r"[\w-]+", requirement)[0].replace("-", "_"))  # type: ignore[index]
+            name = re.match(r"[\w-]+", requirement)[0].replace("-", "_")  # type: ignore[index]
+            found.add("mlflow" if name == "mlflow_skinny" else name)
     return found
 
 
@@ -32,7 +35,8 @@ def test_the_table_is_that_of_the_distribution() -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_runtime.extras.find_spec", lambda name: None if name == "onnx" else name)
+    found = SimpleNamespace(origin="here")
+    monkeypatch.setattr("edge_runtime.extras.find_spec", lambda name: None if name == "onnx" else found)
     assert missing_package("export") == "onnx"
     assert missing_package("train") is None
     require_extra("train")
@@ -40,3 +44,13 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         require_extra("export")
     # Whoever tries an import catches it as one.
     assert isinstance(raised.value, ImportError)
+
+
+def test_a_folder_that_is_called_like_a_package_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(EXTRAS, "made", ("left_by_a_tool",))  # type: ignore[arg-type]
+    (tmp_path / "left_by_a_tool").mkdir()
+    assert missing_package("made") == "left_by_a_tool"
+    (tmp_path / "left_by_a_tool" / "__init__.py").touch()
+    invalidate_caches()
+    assert missing_package("made") is None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
+    from edge_train.config_file import TrainConfig, read_train_config, read_train_settings
     from edge_train.explain.grad_cam import Explainer
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
     from edge_train.network.backbones import BACKBONES, Backbone
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from edge_train.network.lookup import find_backbone
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
-    from edge_train.run.finish import TrainResult
+    from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.split_answers import SplitAnswers
+    from edge_train.run.step import BatchEnd
+    from edge_train.run.train_result import TrainResult
     from edge_train.run.training import resume, train
     from edge_train.settings import STRATEGIES, StrategyChoice, TrainSettings
     from edge_train.several_runs.averaging import AverageResult, AverageStep, Score, average

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -20,6 +21,7 @@ Stem: TypeAlias = Literal["standard", "small"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
 Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "comet"]
 BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
@@ -61,6 +63,9 @@ class TrainSettings:
     ] = "default"
     epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
     batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32
+    accumulate: Annotated[
+        int, Setting("Batches that make one step, their gradients summed: in the memory of one.", "N", at_least=1)
+    ] = 1
     image_size: Annotated[
         int | None, Setting("Side of the model's input.", "PX", shown_default="the data's or the backbone's own")
     ] = None
@@ -212,6 +217,14 @@ class TrainSettings:
     ] = None
     on_bad_image: Annotated[OnBadImage, Setting("Refuse unreadable images, or leave them out.")] = "error"
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Setting("Where to train.", panel=_MACHINE)] = "auto"
+    track: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Log the run to another tool, too; several with commas, or the flag again (docs/tracking.md).",
+            "tensorboard|mlflow|wandb|comet",
+            shown_default="none",
+        ),
+    ] = ()
     out: Annotated[Path, Setting("Folder that run folders are put into.", "DIR")] = RUNS_FOLDER
     threads: Threads = None
     seed: Seed = 0
@@ -221,8 +234,14 @@ class TrainSettings:
             # As config.json and a caller may have it; one is what it is alone.
             several = tuple(self.data)
             object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
+        object.__setattr__(self, "track", _parse_trackers(self.track))
         check_settings(self)
         self._check_together()
+
+    @property
+    def step_images(self) -> int:
+        """How many images one step of the optimiser is taken for."""
+        return self.batch_size * self.accumulate
 
     def for_strategy(self, strategy: Strategy) -> TrainSettings:
         """The same settings for one strategy, without those that only another one takes."""
@@ -288,6 +307,16 @@ class TrainSettings:
                 f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
                 "raise `epochs`, or choose `strategy` feature-extraction",
             )
+
+
+def _parse_trackers(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Each tracker once, of names that may be several in one text. Raises UsageError for one that is none."""
+    words = ",".join([given] if isinstance(given, str) else given).split(",")
+    names = tuple(dict.fromkeys(name for word in words if (name := word.strip())))
+    for name in names:
+        if name not in get_args(TrackerName):
+            raise UsageError(f"`track` {name} is not known", f"choose {', '.join(get_args(TrackerName))}")
+    return names
 
 
 # Name and default of those that shape fine-tuning alone.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,8 +12,23 @@ from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
 from edge_cli.split_scores import headline_text, print_scores
+from edge_cli.train_config import (
+    ConfigOption,
+    PrintConfigFlag,
+    naming,
+    print_settings,
+    print_settings_schema,
+    unlike_run,
+    with_config,
+)
 from edge_runtime import UsageError, find_run
 from edge_train import StrategyChoice, TrainSettings
+
+if TYPE_CHECKING:
+    from edge_train import TrainResult
+
+# The settings that comparing takes no part of.
+COMPARED = ("strategy", "folds")
 
 app = typer.Typer(add_completion=False)
 
@@ -56,32 +71,61 @@ def train(
             show_default="a new run",
         ),
     ] = None,
+    config: ConfigOption = None,
+    print_config: PrintConfigFlag = False,
+    print_schema: Annotated[
+        bool, typer.Option("--print-schema", help="Print the JSON Schema of such a file; train nothing.")
+    ] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Run `edge_train.train` and print what came out."""
-    if strategy == "all" and os.environ.get("WORLD_SIZE", "1") != "1":
-        raise UsageError("--strategy all runs in one process", "compare without torchrun, or name one strategy")
-    if strategy == "all" and options.typed.get("folds") is not None:
-        raise UsageError("--strategy all compares on one split, not on --folds", "drop --folds, or name one strategy")
-    settings = options.make(TrainSettings, strategy="auto" if strategy == "all" else strategy)
-    from edge_train import compare as run_comparison, resume as resume_training, train as run_training
+    if print_schema:
+        print_settings_schema()
+        return 0
+    if resume is not None:
+        given = [flag for name, flag in options.given.items() if name not in {"resume", "json_", "quiet"}]
+        if given:
+            raise UsageError(f"--resume takes the run's own settings, but {given[0]} is given", "drop one of them")
+    options, file = with_config(options, config)
+    with Console(quiet=quiet) as console, naming(file, options):
+        settings = _settings(options, strategy)
+        if print_config:
+            compared = strategy == "all"
+            print_settings(
+                settings, verb="compare" if compared else "train", without=COMPARED * compared, as_json=json_
+            )
+            return 0
+        from edge_train import compare as run_comparison, resume as resume_training, train as run_training
 
-    with Console(quiet=quiet) as console:
         if resume is not None:
-            given = [flag for name, flag in options.given.items() if name not in {"resume", "json_", "quiet"}]
-            if given:
-                raise UsageError(f"--resume takes the run's own settings, but {given[0]} is given", "drop one of them")
             result = resume_training(find_run(resume), console)
         elif strategy == "all":
             return print_comparison(run_comparison(settings, console), console, as_json=json_)
         else:
             result = run_training(settings, console)
-    if os.environ.get("RANK", "0") != "0":
-        return 0  # torchrun's first process speaks for all
-    if json_:
+    if os.environ.get("RANK", "0") == "0":  # torchrun's first process speaks for all
+        if file is not None and (note := unlike_run(file, options, result.card)):
+            console.say(note)
+        _print_result(result, console, as_json=json_)
+    return 0
+
+
+def _settings(options: Options, strategy: str) -> TrainSettings:
+    if strategy != "all":
+        return options.make(TrainSettings)
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("--strategy all runs in one process", "compare without torchrun, or name one strategy")
+    settings = options.make(TrainSettings, strategy="auto")
+    if settings.folds is not None:
+        raise UsageError("`strategy` all compares on one split, not on `folds`", "drop `folds`, or name one strategy")
+    return settings
+
+
+def _print_result(result: TrainResult, console: Console, *, as_json: bool) -> None:
+    if as_json:
         print_json(result.summary)
-        return 0
+        return
     print_scores(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
@@ -93,4 +137,3 @@ def train(
     console.say(f"repeat: {result.summary['command']}")
     console.say(f"report: {result.run.path / 'report.html'}")
     console.say(f"next: edge export --run {result.run.path}")
-    return 0

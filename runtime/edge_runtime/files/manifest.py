@@ -118,8 +118,11 @@ def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
     faults.check()
     images = [image if image.split else image._replace(split="all") for image in images]
     if not images:
-        text = f"none of its {unlabelled:,} rows has a label" if unlabelled else "it names no image"
-        raise DataError(f"{path}: {text}", HINT)
+        if unlabelled:
+            raise DataError(
+                f"{path}: none of its {unlabelled:,} rows has a label", f"label them with edge label {path}"
+            )
+        raise DataError(f"{path}: it names no image", HINT)
     return FoundManifest(
         path, images, _notes(path, images, unlabelled, f"{faults.unit} {first_unlabelled}"), table.group_column
     )

@@ -119,6 +119,11 @@ class LabelFile:
         """How many rows of the source there are."""
         return len(self._shown)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether it has rows from before, of images that are not in the source."""
+        return len(self._cells) > len(self._shown)
+
     def label(self, row: int) -> str:
         """The label of a row, "" where it has none."""
         return plain_text(self._cells[self._shown[row]][self._label].strip())

@@ -27,12 +27,16 @@ from edge_serve.observability.request_log import RequestLog
 
 @dataclass(frozen=True)
 class Labelled:
-    """What came of it: the file (not there where nothing was said), rows done of how many, in how many steps."""
+    """What came of it: the file (not there where nothing was said), rows done of how many, in how many steps.
+
+    `is_part`: the list was of mistakes, and the file has them alone of all the images that they are among.
+    """
 
     out: Path
     done: int
     rows: int
     steps: int
+    is_part: bool = False
 
 
 def label_pictures(settings: LabelSettings, progress: Progress) -> Labelled:
@@ -56,7 +60,8 @@ def label_pictures(settings: LabelSettings, progress: Progress) -> Labelled:
                 asyncio.run(_serve(settings, page, listening, log=log, progress=progress))
         finally:
             log.close()
-        return Labelled(session.file.path, session.count_done(), len(session.file), session.steps)
+        is_part = session.since is not None and not session.file.has_more
+        return Labelled(session.file.path, session.count_done(), len(session.file), session.steps, is_part)
     finally:
         listening.close()
 

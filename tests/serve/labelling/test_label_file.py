@@ -89,7 +89,9 @@ def test_a_few_mistakes_mended_leave_the_rest_of_the_list_as_it_was(answers: Pat
     # A split of these rows alone would leave the others without one, which training refuses.
     mistakes.write_text("path,label,answer,label_probability,split\nphotos/2.jpg,=x,ant,0.01,val\n")
     later = NOW.replace("2026", "2027")
-    opened(mistakes).write([(0, "ant", later)])
+    more = opened(mistakes)
+    assert more.has_more and not opened(answers).has_more
+    more.write([(0, "ant", later)])
     out = answers.parent / "labels.csv"
     assert labels(out)["photos/0.jpg"] == ("bee", NOW) and labels(out)["photos/2.jpg"] == ("ant", later)
     assert len(cells(out)) == 4 and cells(out)[0][2:4] == ["answer", "probability"]

@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +31,7 @@ from edge_runtime import (  # noqa: E402
 from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, train  # noqa: E402
 from edge_train.run.batches import _order  # noqa: E402
 from quick_training import Ear, equal, flags, quick_settings, weights  # noqa: E402
+from warm_edge import WarmEdge  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -171,13 +170,10 @@ def test_a_run_that_ended_in_its_first_epoch_begins_again(
         resume(Run(path))
 
 
-def kill_and_resume(words: list[str], out: Path, after_s: float) -> Run:
+def kill_and_resume(warm: WarmEdge, words: list[str], out: Path, after_s: float) -> Run:
     """Start `edge train`, kill it so long after its first checkpoint, and resume what it left."""
-    running = subprocess.Popen(
-        [sys.executable, "-m", "edge_cli", "train", *words, "--out", str(out)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with Path(os.devnull).open("w") as nowhere:
+        running = warm.start(["train", *words, "--out", str(out)], Path.cwd(), nowhere.fileno(), nowhere.fileno())
     deadline = time.monotonic() + 120
     while not list(out.glob("*/last.pt")) and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -190,18 +186,20 @@ def kill_and_resume(words: list[str], out: Path, after_s: float) -> Run:
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_it_ends_as_one_left_alone(data: Path, whole: Run, tmp_path: Path) -> None:
+def test_killed_at_any_moment_and_resumed_it_ends_as_one_left_alone(
+    warm: WarmEdge, data: Path, whole: Run, tmp_path: Path
+) -> None:
     given = settings(data, tmp_path)
     words = flags(**{name: getattr(given, name) for name in TOLD})
     draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
     for moment in range(6):
-        run = kill_and_resume(words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
+        run = kill_and_resume(warm, words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
         assert equal(weights(run), weights(whole)) and equal(weights(run, "best"), weights(whole, "best"))
 
 
 @pytest.mark.slow
 def test_killed_while_it_averages_and_unfreezes_it_ends_as_one_left_alone(
-    with_state: Callable[..., TrainSettings], tmp_path: Path
+    warm: WarmEdge, with_state: Callable[..., TrainSettings], tmp_path: Path
 ) -> None:
     given = with_state("unfreezing", tmp_path / "alone", epochs=4, mixup=0.3)
     left_alone = train(given).run
@@ -209,7 +207,7 @@ def test_killed_while_it_averages_and_unfreezes_it_ends_as_one_left_alone(
     words = flags(**{name: getattr(given, name) for name in (*TOLD, *more)})
     draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
     for moment in range(2):
-        run = kill_and_resume(words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
+        run = kill_and_resume(warm, words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
         assert equal(weights(run), weights(left_alone)) and equal(weights(run, "best"), weights(left_alone, "best"))
 
 

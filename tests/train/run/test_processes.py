@@ -182,6 +182,8 @@ def test_a_batch_too_small_to_be_shared_is_refused(
     with pytest.raises(UsageError, match="`batch_size` 7 is too small for 4 processes") as caught:
         train(quick_settings(few_shapes, tmp_path, batch_size=7))
     assert caught.value.hint == "give at least 8"
+    with pytest.raises(UsageError, match="`accumulate` 2 is for one process, not 4"):
+        train(quick_settings(few_shapes, tmp_path, accumulate=2))
 
 
 def test_without_torchrun_one_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:

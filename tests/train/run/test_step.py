@@ -137,6 +137,35 @@ def test_another_error_is_not_taken_for_want_of_memory() -> None:
     assert not ear.lines
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_accumulated_batches_train_as_the_larger_batch_does(
+    frozen: bool, few_shapes: Path, shufflenet_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no batch's statistics have a say: without batch norm, or below a frozen backbone."""
+    forward, sizes = Network.forward, []
+
+    def measured(self: Network, images: Tensor) -> Tensor:
+        if self.training and torch.is_grad_enabled():
+            sizes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(Network, "forward", measured)
+    own: dict[str, Any] = {"backbone": "squeezenet1_1", "image_size": 48}
+    if frozen:
+        own = {"strategy": "feature-extraction", "weights": str(shufflenet_weights)}
+    settings = quick_settings(few_shapes, tmp_path, epochs=1, dropout=0.0, optimizer="sgd", augment="none", **own)
+    whole, pieces = (
+        train(replace(settings, **given), ear := Ear()).run
+        for given in ({"batch_size": 14}, {"batch_size": 7, "accumulate": 2})
+    )
+    assert not any("memory" in line for line in ear.lines)
+    # 24 images: a step of 14, and one of the 10 that are left. A frozen backbone's head is another module.
+    assert sizes == ([] if frozen else [14, 10, 7, 7, 5, 5])
+    for name, tensor in weights(whole).items():
+        # Steps of 7 images end 1e-3 and more from there.
+        torch.testing.assert_close(weights(pieces)[name], tensor, rtol=0, atol=1e-5)
+
+
 class StopAfterOne(Silence):
     """Interrupts a run after its first epoch."""
 

@@ -21,7 +21,7 @@ from edge_data import ImageStore, read_split  # noqa: E402
 from edge_runtime import CROSS_VALIDATED, Run, UsageError, measure, newest_run  # noqa: E402
 from edge_train import Network, TrainSettings, compare, load_checkpoint, resume, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
-from edge_train.run.finish import TrainResult  # noqa: E402
+from edge_train.run.train_result import TrainResult  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 FOLDS, EPOCHS, IMAGES, TEST = 3, 3, 33, 9

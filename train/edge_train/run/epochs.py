@@ -22,6 +22,7 @@ from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import training_batches
+from edge_train.run.callbacks import ActiveRun, EpochEnd
 from edge_train.run.criterion import choose_criterion, rank
 from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
 from edge_train.run.job import Job
@@ -29,7 +30,7 @@ from edge_train.run.optimism import EpochAnswers, from_tensors, to_tensors
 from edge_train.run.processes import ALONE
 from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.split_answers import SplitAnswers
-from edge_train.run.step import EpochResult, Learning, train_epoch
+from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
 from edge_train.settings import Criterion
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation, Objective
@@ -92,7 +93,7 @@ def fit(
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    steps = -(-len(job.splits.train) // settings.batch_size)
+    steps = -(-len(job.splits.train) // settings.step_images)
     learning = _learning(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
@@ -108,19 +109,13 @@ def fit(
     progress.say(
         f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
+    job.listeners.start(ActiveRun(run, settings, job.card, state.epoch, steps * last))
     if shared is not None:
         state.views = shared.views
     if state.views is None:
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
-    embeddings = None
-    if state.epoch < last and state.views:
-        if shared is not None:
-            embeddings = shared.of(job)
-        else:
-            seen = "" if state.views == 1 else f" in {state.views} views"
-            progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
-            embeddings = embed(job, state.views)
+    embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, settings.patience):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         row = _row(state, done, val)
@@ -130,11 +125,30 @@ def fit(
         if job.world.leads:
             _keep(job, run, state, learning, best=best)
         progress.say(row.describe(settings.epochs, best=best, criterion=state.criterion))
+        job.listeners.epoch(EpochEnd(state.epoch, best, learning.rate, row.figures()))
+        if any(job.world.collect(job.listeners.stopping)):
+            break
     if state.epoch < last:
-        progress.say(f"stopped early: no better epoch in {settings.patience}")
+        progress.say(_why_stopped(job, run, state))
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
+
+
+def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
+    if shared is not None:
+        return shared.of(job)
+    seen = "" if views == 1 else f" in {views} views"
+    job.progress.say(f"the frozen backbone sees each image once{seen}; the epochs train the head on what it saw")
+    return embed(job, views)
+
+
+def _why_stopped(job: Job, run: Run, state: FitState) -> str:
+    if _is_patient_no_more(state, job.settings.patience):
+        return f"stopped early: no better epoch in {job.settings.patience}"
+    # A fold that has ended is not begun again: the others may have been trained by then.
+    more = "" if job.keeps_logits else f"; go on with edge train --resume {run.path}"
+    return f"stopped after epoch {state.epoch} of {job.settings.epochs}, as was asked for{more}"
 
 
 def _row(state: FitState, done: EpochResult, val: SplitAnswers | None) -> EpochRow:
@@ -182,6 +196,7 @@ def _learning(job: Job, steps: int) -> Learning:
         average=MovingAverage(job.network, settings.ema) if settings.ema is not None else None,
         teacher=job.teacher,
         world=job.world,
+        at_once=settings.batch_size if settings.accumulate > 1 else None,
         say=job.progress.say,
     )
 
@@ -222,7 +237,7 @@ def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int)
         job.store,
         job.splits.train,
         job.augment,
-        batch_size=settings.batch_size,
+        batch_size=settings.step_images,
         seed=settings.seed,
         epoch=epoch,
         balanced=settings.class_balance == "sampler",
@@ -236,7 +251,7 @@ def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int)
         batches,
         device=job.device,
         first_step=first_step,
-        on_images=lambda count: job.progress.advance(count * world.size),
+        on_batch=lambda batch: _tell(job, batch, batch.images * world.size),
     )
     world.agree(learning.evaluated)
     return result
@@ -254,8 +269,13 @@ def _train_head(job: Job, learning: Learning, embeddings: Embeddings, epoch: int
         embeddings.batches(job, epoch),
         device=job.device,
         first_step=first_step,
-        on_images=job.progress.advance,
+        on_batch=lambda batch: _tell(job, batch, batch.images),
     )
+
+
+def _tell(job: Job, batch: BatchEnd, images: int) -> None:
+    job.progress.advance(images)
+    job.listeners.batch(batch)
 
 
 def _reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
@@ -274,6 +294,8 @@ def _reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
 
 
 def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool) -> None:
+    # One that was stopped, and resumed, is not over any more.
+    run.summary.unlink(missing_ok=True)
     if best:
         save_checkpoint(run.best, Checkpoint(job.card, learning.evaluated.state_dict(), state.epoch, {}))
     training = {

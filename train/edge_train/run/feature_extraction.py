@@ -66,7 +66,7 @@ class Embeddings:
         samples = job.splits.train
         order, cuts = epoch_order(
             samples,
-            batch_size=job.settings.batch_size,
+            batch_size=job.settings.step_images,
             seed=job.settings.seed,
             epoch=epoch,
             balanced=job.settings.class_balance == "sampler",

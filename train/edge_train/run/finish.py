@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edge_data import Splits
 from edge_runtime import MIN_SENSITIVITY, Metrics, ModelCard, Run, headline
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
@@ -21,28 +19,11 @@ from edge_train.run.optimism import Optimism, estimate_optimism
 from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.threshold import note_threshold, with_threshold
+from edge_train.run.train_result import TrainResult
 from edge_train.run.versions import git_revision
 
 if TYPE_CHECKING:
     from edge_train.several_runs.cross_validation import CrossValidation
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainResult:
-    """A finished run: where it is, the card of its best checkpoint, what summary.json says, and what ails it.
-
-    `splits` are the images it used, relative to `data_root`; `history` has a row per epoch; `answers` are those of the
-    best epoch on "val" and, where there is one, on "test".
-    """
-
-    run: Run
-    card: ModelCard
-    summary: dict[str, Any]
-    diagnosis: tuple[Diagnosis, ...]
-    splits: Splits
-    data_root: Path
-    history: tuple[EpochFigures, ...]
-    answers: Mapping[str, SplitAnswers]
 
 
 def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
@@ -75,7 +56,21 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started
-    history = tuple(
+    history = epoch_figures(state)
+    diagnosis: tuple[Diagnosis, ...] = ()
+    if job.world.leads:
+        save_checkpoint(run.best, replace(best, card=card))
+        diagnosis = diagnose_run(job, history, metrics["val"])
+        report_run(job, run, card, summary, history, diagnosis, answers)
+        summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
+        finish_run(run, summary)
+    job.world.collect(None)
+    return TrainResult(run, card, summary, diagnosis, job.splits, job.store.root, history, answers)
+
+
+def epoch_figures(state: FitState) -> tuple[EpochFigures, ...]:
+    """A row for each epoch of a run."""
+    return tuple(
         EpochFigures(
             row.epoch,
             row.train.loss,
@@ -87,15 +82,6 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         )
         for row in state.history
     )
-    diagnosis: tuple[Diagnosis, ...] = ()
-    if job.world.leads:
-        save_checkpoint(run.best, replace(best, card=card))
-        diagnosis = diagnose_run(job, history, metrics["val"])
-        report_run(job, run, card, summary, history, diagnosis, answers)
-        summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
-        finish_run(run, summary)
-    job.world.collect(None)
-    return TrainResult(run, card, summary, diagnosis, job.splits, job.store.root, history, answers)
 
 
 def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism | None:

@@ -13,6 +13,7 @@ from edge_runtime import ModelCard, Progress, Sample
 from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches
+from edge_train.run.callbacks import SILENT, Listeners
 from edge_train.run.processes import ALONE, World
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.settings import Precision, Strategy, TrainSettings
@@ -42,6 +43,7 @@ class Job:
     world: World = ALONE
     keeps_logits: bool = False
     places: tuple[Path, ...] = ()
+    listeners: Listeners = SILENT
 
     @property
     def backbone(self) -> Backbone:

@@ -335,6 +335,10 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
             f"`batch_size` {settings.batch_size} is too small for {world.size} processes",
             f"give at least {2 * world.size}",
         )
+    if world.size > 1 and settings.accumulate > 1:
+        raise UsageError(
+            f"`accumulate` {settings.accumulate} is for one process, not {world.size}", "give a larger `batch_size`"
+        )
     threads = settings.threads or max(1, usable_cores() // _processes_here(world))
     torch.set_num_threads(threads)
     if device.type == "cpu" and is_prepared():

@@ -78,6 +78,12 @@ class EpochRow:
             f"{train.images / train.seconds:.1f}",
         )
 
+    def figures(self) -> dict[str, float]:
+        """What `cells` has, as numbers by COLUMNS, without the epoch and what was not measured."""
+        train = self.train
+        found = (train.loss, train.accuracy, *self._validation(), train.seconds, train.images / train.seconds)
+        return {name: value for name, value in zip(COLUMNS[1:], found, strict=True) if value is not None}
+
     def _validation(self) -> tuple[float | None, ...]:
         if not self.validated:
             return (None,) * 4

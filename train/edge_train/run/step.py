@@ -33,9 +33,27 @@ class EpochResult:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchEnd:
+    """A step that was taken: its number in the run, from 1, its images, and the highest rate of all layers.
+
+    Under torchrun images and loss are those of this process's share.
+    """
+
+    step: int
+    images: int
+    learning_rate: float
+    _loss_sum: Tensor
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of its images. Asking for it waits for the device."""
+        return float(self._loss_sum) / self.images
+
+
 @dataclass(slots=True, eq=False)
 class Learning:
-    """How a step is taken. `at_once` is how many images memory suffices for, None for all.
+    """How a step is taken. `at_once` is how many images go through the network together, None for all.
 
     `network` is what is optimised and averaged; a step is given the model that reads the batch, which is the
     network itself, its head, or the network wrapped to run on several processes.
@@ -59,13 +77,18 @@ class Learning:
         """The network that is validated and kept: the average, where there is one."""
         return self.network if self.average is None else self.average.network
 
+    @property
+    def rate(self) -> float:
+        """The highest rate of all layers, as the last step was taken with."""
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
     def step(self, model: nn.Module, batch: tuple[Tensor, ...], step: int) -> tuple[Tensor, Tensor]:
         """One step of gradient descent; gives back the summed loss and how many were right, as scalars."""
         self.schedule.apply(self.optimizer, step)
         inputs, targets, *rest = batch
         if self.mixing is not None:
             inputs, targets = self.mixing(inputs, targets)
-        taught = rest[0] if rest else self.teacher.logits(inputs) if self.teacher is not None else None
+        taught = rest[0] if rest else self._taught(inputs)
         while True:
             self.optimizer.zero_grad(set_to_none=True)
             try:
@@ -79,6 +102,11 @@ class Learning:
         if self.average is not None:
             self.average.update(self.network)
         return loss, correct
+
+    def _taught(self, inputs: Tensor) -> Tensor | None:
+        if self.teacher is None:
+            return None
+        return torch.cat([self.teacher.logits(part) for part in inputs.tensor_split(self._parts(len(inputs)))])
 
     def _gradients(
         self, model: nn.Module, inputs: Tensor, targets: Tensor, taught: Tensor | None
@@ -130,9 +158,9 @@ def train_epoch(
     *,
     device: torch.device,
     first_step: int = 0,
-    on_images: Callable[[int], object] = lambda _: None,
+    on_batch: Callable[[BatchEnd], object] = lambda _: None,
 ) -> EpochResult:
-    """Train once over `batches`; `on_images` is called with the size of each batch done.
+    """Train once over `batches`; `on_batch` is called after each step.
 
     Raises:
         FloatingPointError: the loss is no longer a finite number.
@@ -146,7 +174,7 @@ def train_epoch(
         loss_sum += loss
         correct_sum += correct
         count += len(batch[1])
-        on_images(len(batch[1]))
+        on_batch(BatchEnd(step + 1, len(batch[1]), learning.rate, loss))
     world = learning.world
     images = int(world.sum(torch.tensor(count, device=device)))
     mean_loss = float(world.sum(loss_sum)) / images

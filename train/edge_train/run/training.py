@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_runtime import Progress, Run, Silence, UsageError, require_extra
 from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.callbacks import Callback
 from edge_train.run.epochs import fit
-from edge_train.run.finish import TrainResult, finish
+from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
 from edge_train.run.run_folder import create_run
+from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
 from edge_train.several_runs.cross_validating import cross_validate, cross_validate_again
+from edge_train.trackers.tracking import listen, require_trackers
 
 
 @borrowed_torch()
-def train(settings: TrainSettings, progress: Progress | None = None) -> TrainResult:
+def train(
+    settings: TrainSettings, progress: Progress | None = None, *, callbacks: Sequence[Callback] = ()
+) -> TrainResult:
     """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
 
-    With `folds` that is the run which trained on everything, the folds' being inside its folder.
+    With `folds` that is the run which trained on everything, the folds' being inside its folder. `progress` draws what
+    takes time, `callbacks` hear how the run goes and may stop it.
     Under torchrun each process calls it; they train together, and the first one writes. Torch's threads and random
     numbers are the caller's again when it returns; `edge_runtime.prepare_process` makes it as fast as the command.
 
@@ -31,15 +37,17 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
         UsageError: settings that do not go together (exit 2).
         WeightsError: pretrained weights asked for by name cannot be had.
         OutputError: the run folder cannot be written.
-        MissingExtraError: there is nothing to draw the report with.
+        MissingExtraError: there is nothing to draw the report with, or a tracker asked for is not installed.
     """
     started = time.perf_counter()
     # The report is drawn at the end of what may take hours.
     require_extra("train")
+    require_trackers(settings.track)
     progress = progress or Silence()
     if settings.folds is not None:
-        return cross_validate(settings, progress, started)
+        return cross_validate(settings, progress, callbacks, started)
     job = prepare(settings, progress)
+    listen(job, callbacks)
     made = None
     if job.world.leads:
         made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places)
@@ -49,8 +57,8 @@ def train(settings: TrainSettings, progress: Progress | None = None) -> TrainRes
 
 
 @borrowed_torch()
-def resume(run: Run, progress: Progress | None = None) -> TrainResult:
-    """Go on with a run that was interrupted, as if it never had been.
+def resume(run: Run, progress: Progress | None = None, *, callbacks: Sequence[Callback] = ()) -> TrainResult:
+    """Go on with a run that was interrupted or stopped, as if it never had been.
 
     On the CPU, with the same threads, the weights it ends with are bit for bit those of a run left alone. A run
     that ended before its first epoch was kept begins again.
@@ -68,17 +76,21 @@ def resume(run: Run, progress: Progress | None = None) -> TrainResult:
         whole = run.path.parent
         raise UsageError(f"{run.path} is a fold of {whole}", f"resume them together: edge train --resume {whole}")
     if config.get("settings", {}).get("folds") is not None:
-        return cross_validate_again(run, progress, started)
+        return cross_validate_again(run, progress, callbacks, started)
     # metrics.csv is written last: where it is, last.pt was there, too.
     if not run.last.is_file() and not run.metrics.is_file():
         job = prepare_afresh(run, progress)
+        listen(job, callbacks)
         job.progress.say(f"beginning {run.path} again: it ended before its first epoch was kept")
         return _run(job, run, None, started)
     job, last = prepare_again(run, progress)
+    listen(job, callbacks)
     job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
     return _run(job, run, last.training, started)
 
 
 def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:
-    with interruptible(run, job.progress, kept=run.last.is_file):
-        return finish(job, run, fit(job, run, saved), started)
+    with interruptible(job, run, kept=run.last.is_file):
+        result = finish(job, run, fit(job, run, saved), started)
+        job.listeners.end(result)
+        return result

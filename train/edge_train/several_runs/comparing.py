@@ -24,7 +24,8 @@ from edge_runtime import (
 )
 from edge_train.network.backbones import as_file_name
 from edge_train.network.weights import parse_weights
-from edge_train.run.finish import TrainResult
+from edge_train.run.callbacks import Callback
+from edge_train.run.train_result import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
 from edge_train.settings import STRATEGIES, Criterion, Strategy, TrainSettings, find_strategy
@@ -44,14 +45,18 @@ NO_WEIGHTS: Final = "it needs pretrained weights, but `weights` is none"
 
 
 def compare(
-    settings: TrainSettings, progress: Progress | None = None, *, strategies: Sequence[Strategy] = STRATEGIES
+    settings: TrainSettings,
+    progress: Progress | None = None,
+    *,
+    strategies: Sequence[Strategy] = STRATEGIES,
+    callbacks: Sequence[Callback] = (),
 ) -> Comparison:
     """Train each of `strategies` as `settings` say, whatever strategy they name, and compare the runs.
 
     The runs are ordinary ones in `settings.out`, beside a new folder with comparison.json, comparison.png and
     predictions.png. A strategy that fails, or has no pretrained weights to start from, is a row with its `reason`,
     and the others are still trained. What is wrong for every strategy alike ends the comparison. An interruption
-    leaves the runs that are finished.
+    leaves the runs that are finished. `callbacks` hear of each run by itself; where they stop one, the next begins.
 
     Raises:
         UsageError: settings, data or a weights file that no strategy can use (exit 2).
@@ -65,7 +70,7 @@ def compare(
     wanted = tuple(dict.fromkeys(find_strategy(name) for name in strategies))
     if not wanted:
         raise UsageError("no strategy is named to compare", f"there are {', '.join(STRATEGIES)}")
-    results, reasons, failures = _train_all(settings, wanted, progress)
+    results, reasons, failures = _train_all(settings, wanted, progress, callbacks)
     if not results:
         if failures:
             raise failures[0]
@@ -93,7 +98,7 @@ def compare(
 
 
 def _train_all(
-    settings: TrainSettings, strategies: Sequence[Strategy], progress: Progress
+    settings: TrainSettings, strategies: Sequence[Strategy], progress: Progress, callbacks: Sequence[Callback]
 ) -> tuple[dict[Strategy, TrainResult], dict[Strategy, str], list[EdgeError]]:
     """The finished runs, why the others are not, and the errors that ended those that began."""
     choice = parse_weights(settings.weights)
@@ -108,7 +113,7 @@ def _train_all(
             continue
         progress.say(f"strategy {number} of {len(strategies)}: {strategy}")
         try:
-            result = train(settings.for_strategy(strategy), progress)
+            result = train(settings.for_strategy(strategy), progress, callbacks=callbacks)
         except (UsageError, OutputError):
             raise
         except EdgeError as error:

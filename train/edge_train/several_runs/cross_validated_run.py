@@ -11,10 +11,11 @@ from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold as fold_batch_norm
 from edge_train.report.diagnosis import EpochFigures
 from edge_train.run.epochs import FitState
-from edge_train.run.finish import TrainResult, diagnose_run, report_run, summarize
+from edge_train.run.finish import diagnose_run, report_run, summarize
 from edge_train.run.job import Job
 from edge_train.run.run_folder import finish_run
 from edge_train.run.threshold import note_threshold, with_threshold
+from edge_train.run.train_result import TrainResult
 from edge_train.several_runs.cross_validation import CrossValidation
 
 

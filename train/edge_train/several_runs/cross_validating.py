@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,36 +17,44 @@ import torch
 from edge_data import OUT_OF_FOLD, Splits, assign_folds, read_split
 from edge_runtime import ModelCard, OutputError, Progress, Run, UsageError, write_json
 from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
+from edge_train.run.callbacks import Callback
 from edge_train.run.criterion import choose_criterion
 from edge_train.run.epochs import FitState, fit, read_state
 from edge_train.run.feature_extraction import SharedEmbeddings, choose_views
-from edge_train.run.finish import TrainResult, summarize
+from edge_train.run.finish import epoch_figures, summarize
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh
 from edge_train.run.run_folder import begin_run, create_run, finish_run
+from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
 from edge_train.several_runs.cross_validated_run import finish_cross_validated
 from edge_train.several_runs.cross_validation import CrossValidation, Fold
+from edge_train.trackers.tracking import listen
 
 
-def cross_validate(settings: TrainSettings, progress: Progress, started: float) -> TrainResult:
+def cross_validate(
+    settings: TrainSettings, progress: Progress, callbacks: Sequence[Callback], started: float
+) -> TrainResult:
     """Train `settings.folds` runs, each on all folds but one, and one on everything, which is the result.
 
     `started` is when the work began, in seconds of `time.perf_counter`. Raises what `train` raises.
     """
     _require_one_process()
     job = prepare(settings, progress)
+    listen(job, callbacks)
     more = {"views": choose_views(job)}
     run = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     progress.say(f"run {run.path}")
     return _go_on(job, run, started)
 
 
-def cross_validate_again(run: Run, progress: Progress, started: float) -> TrainResult:
+def cross_validate_again(run: Run, progress: Progress, callbacks: Sequence[Callback], started: float) -> TrainResult:
     """Go on with one that was interrupted, at its first unfinished fold. Raises what `resume` raises."""
     _require_one_process()
-    return _go_on(prepare_afresh(run, progress), run, started)
+    job = prepare_afresh(run, progress)
+    listen(job, callbacks)
+    return _go_on(job, run, started)
 
 
 def _go_on(job: Job, run: Run, started: float) -> TrainResult:
@@ -61,7 +69,7 @@ def _go_on(job: Job, run: Run, started: float) -> TrainResult:
     shared = SharedEmbeddings(job, int(run.read_config().get("views", 0)))
     runs = _fold_runs(like, run)
     folds = []
-    with interruptible(run, job.progress, kept=lambda: True):
+    with interruptible(job, run, kept=lambda: True):
         for number, fold_run in enumerate(runs, start=1):
             split = read_split(fold_run.split, job.card.labels)
             fold = replace(like, splits=split, card=_fold_card(job, number, len(runs)))
@@ -77,7 +85,9 @@ def _go_on(job: Job, run: Run, started: float) -> TrainResult:
             f"all {len(splits.train)} images train for {cross.epochs} epochs, the median of the folds' best ({best})"
         )
         state = fit(job, run, _begin(job, run, start), shared=shared, until=cross.epochs)
-        return finish_cross_validated(job, run, state, cross, started)
+        result = finish_cross_validated(job, run, state, cross, started)
+        job.listeners.end(result)
+        return result
 
 
 def _train_fold(job: Job, run: Run, start: Mapping[str, torch.Tensor], shared: SharedEmbeddings) -> FitState:
@@ -94,7 +104,10 @@ def _train_fold(job: Job, run: Run, start: Mapping[str, torch.Tensor], shared: S
     card = replace(best.card, temperature=temperature, metrics={"val": metrics["val"].on_card()})
     save_checkpoint(run.best, replace(best, card=card))
     summary = summarize(job, run, state, metrics, temperature)
-    finish_run(run, {**summary, "seconds": time.perf_counter() - started, "diagnosis": []})
+    summary |= {"seconds": time.perf_counter() - started, "diagnosis": []}
+    finish_run(run, summary)
+    history = epoch_figures(state)
+    job.listeners.end(TrainResult(run, card, summary, (), job.splits, job.store.root, history, {"val": answers}))
     return state
 
 

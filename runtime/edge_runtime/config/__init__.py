@@ -1,0 +1,1 @@
+"""Settings in a file: read and checked, printed, described by a schema."""
