@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
-    from edge_runtime.files.list_paths import ListPaths, require_utf_8, way
+    from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
     from edge_runtime.files.manifest import OtherColumns, find_labels, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
     from edge_runtime.files.mjpeg import read_frames

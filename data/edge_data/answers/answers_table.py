@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 
-from edge_runtime import ListPaths, OutputError, Prediction, UsageError, csv_cell, csv_line, quoted_text
+from edge_runtime import ListPaths, OutputError, Prediction, UsageError, csv_cell, csv_line, is_utf_8, quoted_text
 
 COLUMNS = ("path", "label", "answer", "probability", "margin", "entropy", "error")
 
@@ -44,7 +44,7 @@ class AnswersTable:
 
     def _row(self, path: str, cells: Sequence[str]) -> None:
         place = self._path(path)
-        if not place.isascii() and any("\ud800" <= char <= "\udfff" for char in place):
+        if not is_utf_8(place):
             raise UsageError(f"{path!r}: the name is not valid UTF-8, and no list can hold it", "rename the file")
         self._file.write(csv_line([quoted_text(place), "", *cells]))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_data.answers.mistakes import COLUMNS
 from edge_data.sets.list_target import delimiter_of
 from edge_data.sets.out_of_fold import OUT_OF_FOLD, OutOfFold, read_out_of_fold
 from edge_data.sets.run_data import run_places
@@ -31,7 +32,6 @@ from edge_runtime import (
 )
 
 _HINT = "edge train --folds 5 writes one"
-_COLUMNS = ("path", "label", "answer", "probability", "label_probability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ def write_suspects(target: Path, suspects: Sequence[Suspect]) -> None:
     way = ListPaths(target.parent)
     more = [name for name in ("split", "group") if any(getattr(each, name) for each in suspects)]
     delimiter = delimiter_of(target)
-    lines = [csv_line([*_COLUMNS, *more, "rank", "score", "copy_of"], delimiter)]
+    lines = [csv_line([*COLUMNS, *more, "rank", "score", "copy_of"], delimiter)]
     for rank, each in enumerate(suspects, start=1):
         words = [way(str(each.path)), each.label, each.answer]
         numbers = [f"{each.probability:.6f}", f"{each.label_probability:.6f}"]

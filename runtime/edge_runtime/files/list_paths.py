@@ -38,6 +38,11 @@ class ListPaths:
 
 def require_utf_8(paths: Sequence[str]) -> None:
     """Raise DataError where a list, which is UTF-8, cannot hold one of the names."""
-    broken = [path for path in paths if not path.isascii() and any("\ud800" <= char <= "\udfff" for char in path)]
+    broken = [path for path in paths if not is_utf_8(path)]
     if broken:
         raise DataError(f"{len(broken):,} names are not valid UTF-8, {broken[0]!r} for one", "rename the files")
+
+
+def is_utf_8(path: str) -> bool:
+    """Whether a list, which is UTF-8, can hold the name."""
+    return path.isascii() or not any("\ud800" <= char <= "\udfff" for char in path)

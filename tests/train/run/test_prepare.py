@@ -17,7 +17,7 @@ from PIL import Image  # noqa: E402
 
 from edge_data import choose_evaluation, read_split, write_split  # noqa: E402
 from edge_data.sets.splits import split  # noqa: E402
-from edge_runtime import ModelCard, Run, UsageError, scan  # noqa: E402
+from edge_runtime import ModelCard, OutputError, Run, UsageError, scan  # noqa: E402
 from edge_train import TrainSettings, compare, resume, train  # noqa: E402
 from edge_train.several_runs.averaging import average  # noqa: E402
 from quick_training import QUICK, Ear, quick_settings  # noqa: E402
@@ -170,3 +170,16 @@ def test_a_student_is_not_measured_on_the_twin_of_what_its_teacher_learned(
     write_split(teacher.split, type(whole)(first, whole.val[:0], (), "by hand", groups=twins), ("day", "night"))
     with pytest.raises(UsageError, match="was trained on 16 of the images this run is measured on"):
         train(quick_settings(films, tmp_path / "runs", epochs=1, teacher=str(teacher.path)))
+
+
+def test_a_training_that_is_refused_leaves_no_folder(few_shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        train(quick_settings(few_shapes, tmp_path / "new" / "runs", weights="gone.pth", strategy="fine-tune"))
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot make a run folder"):
+        train(quick_settings(few_shapes, tmp_path / "file" / "runs"))
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(UsageError, match="does not exist"):
+        train(quick_settings(few_shapes, tmp_path / "kept", weights="gone.pth", strategy="fine-tune"))
+    assert (tmp_path / "kept").is_dir(), "it was there before"

@@ -52,7 +52,7 @@ from edge_train.network.weights import load_pretrained, parse_weights
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
-from edge_train.run.run_folder import check_out, make_out
+from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
@@ -77,7 +77,8 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     progress = progress if world.leads else Silence()
     source = find_data(settings.data)
     check_out(settings.out, source.places)
-    make_out(settings.out)
+    if world.leads:
+        require_room(settings.out)
     folders = scan(source.places, label_from=settings.label_from, group_column=settings.group_by)
     for found in folders.notes:
         progress.say(f"note: {found.text}")

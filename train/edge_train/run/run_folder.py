@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -131,8 +132,17 @@ def check_out(out: Path, places: Sequence[Path]) -> None:
         raise UsageError(f"`out` {out} is a file", "name a folder for runs with `out`")
 
 
-def make_out(out: Path) -> None:
-    """Make the folder that runs are put into, before anything takes time. Raises OutputError where it cannot be."""
+def require_room(out: Path) -> None:
+    """Raise OutputError, before anything takes time, where no run can be put into `out`; leaves no folder behind."""
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    _make_out(out)
+    for folder in made:
+        # Another run may have begun in it.
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _make_out(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -163,7 +173,7 @@ def create_run(
     data = re.sub(r"[^\w.+-]+", "_", str(card.data["name"])).strip("._") or "data"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     name = f"{data}-{as_file_name(card.backbone)}-{card.strategy}-{stamp}"
-    make_out(settings.out)
+    _make_out(settings.out)
     try:
         run = _make(settings.out, name)
     except OSError as error:
