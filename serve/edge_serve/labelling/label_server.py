@@ -21,7 +21,7 @@ from edge_serve.labelling.label_file import LABELLED_AT, LabelFile, choose_out
 from edge_serve.labelling.label_session import LabelSession, find_classes, read_figures
 from edge_serve.labelling.label_settings import LabelSettings
 from edge_serve.labelling.model_opinion import ask_model
-from edge_serve.labelling.orders import choose_order, order_rows
+from edge_serve.labelling.orders import choose_order, order_rows, with_random
 from edge_serve.observability.request_log import RequestLog
 
 
@@ -95,6 +95,7 @@ def open_page(settings: LabelSettings, progress: Progress) -> LabelPage:
         session.add_class(name)
     rows = range(len(file))
     orders = order_rows(figures, [file.label(row) for row in rows], [file.cell(row, "rank") for row in rows], valuable)
+    orders = with_random(orders, folder=settings.source.is_dir())
     return LabelPage(
         session,
         settings.source.resolve().name,

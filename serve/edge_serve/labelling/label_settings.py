@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 from edge_runtime import Setting, Threads, UsageError, check_settings
 from edge_serve.http.hosts import HostCheck, is_address
 
-OrderChoice: TypeAlias = Literal["auto", "uncertain", "valuable", "mistakes", "file"]
+OrderChoice: TypeAlias = Literal["auto", "uncertain", "valuable", "mistakes", "random", "file"]
 
 
 @dataclass(frozen=True, slots=True)

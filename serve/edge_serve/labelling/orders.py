@@ -12,7 +12,7 @@ from edge_runtime import UsageError
 from edge_serve.labelling.label_session import Figures
 from edge_serve.labelling.label_settings import OrderChoice
 
-Order: TypeAlias = Literal["uncertain", "valuable", "mistakes", "file"]
+Order: TypeAlias = Literal["uncertain", "valuable", "mistakes", "random", "file"]
 
 # Nobody labels more before the next model is trained; each costs a pass over all embeddings.
 _MOST_VALUABLE = 500
@@ -65,8 +65,18 @@ def order_rows(
     return orders
 
 
+def with_random(orders: Mapping[Order, list[int]], *, folder: bool) -> Mapping[Order, list[int]]:
+    """The orders and a random one, the same every time; before the file's own where it is a folder's.
+
+    A folder lists what was taken together side by side: its first twenty may well be of one class.
+    """
+    rows = np.random.default_rng(_SEED).permutation(len(orders["file"])).tolist()
+    said: dict[Order, list[int]] = {name: order for name, order in orders.items() if name != "file"}
+    return {**said, "random": rows, "file": orders["file"]} if folder else {**orders, "random": rows}
+
+
 def choose_order(choice: OrderChoice, orders: Mapping[Order, list[int]]) -> Order:
-    """The order asked for; with "auto" mistakes, else uncertain, else the file's.
+    """The order asked for; with "auto" the first: mistakes, else uncertain, else a folder's at random, else the file's.
 
     Raises UsageError where the file does not say what the order goes by.
     """

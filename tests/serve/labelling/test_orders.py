@@ -7,7 +7,7 @@ import pytest
 
 from edge_runtime import UsageError
 from edge_serve.labelling.label_session import Figures
-from edge_serve.labelling.orders import choose_order, most_valuable, order_rows, uncertainty
+from edge_serve.labelling.orders import choose_order, most_valuable, order_rows, uncertainty, with_random
 
 
 def test_the_least_certain_is_first_and_what_nothing_is_said_of_last() -> None:
@@ -57,3 +57,14 @@ def test_the_most_valuable_are_uncertain_and_unlike_each_other() -> None:
     orders = order_rows([Figures("a", 0.5, 0.0)] * 31, [""] * 31, [""] * 31, [row - 100 for row in chosen])
     assert sorted(orders["valuable"]) == list(range(31))
     assert most_valuable(probabilities[:0], embeddings[:0], []) == []
+
+
+def test_a_folder_is_begun_at_random_and_a_table_as_it_stands() -> None:
+    plain = order_rows([Figures()] * 40, [""] * 40, [""] * 40)
+    orders = with_random(plain, folder=True)
+    assert choose_order("auto", orders) == "random" and orders["file"] == list(range(40))
+    assert sorted(orders["random"]) == orders["file"] and max(orders["random"][:20]) >= 20
+    assert orders == with_random(plain, folder=True)
+    assert choose_order("auto", with_random(plain, folder=False)) == "file"
+    told = order_rows([Figures("a", 0.9, 0.8)], [""], [""])
+    assert choose_order("auto", with_random(told, folder=True)) == "uncertain"

@@ -5,7 +5,7 @@ import { CLASS_KEYS, columns, drawSide, drawTiles, focusTile, show, tilesThatFit
 import { arrange, choose, now, onlyOpen, openAfter, rest, state, targets } from "/static/label_state.js";
 
 const ORDER_NAMES = {
-  uncertain: "least certain first", valuable: "most valuable first", mistakes: "surest mistakes first", file: "as in the file",
+  uncertain: "least certain first", valuable: "most valuable first", mistakes: "surest mistakes first", random: "at random", file: "as in the file",
 };
 
 // --- To another picture -------------------------------------------------------------------------------------------
