@@ -183,6 +183,15 @@ def test_a_checkpoint_runs_no_code_that_was_never_named_here(
     # Nor what every machine has.
     with pytest.raises(CheckpointError, match="never named"):
         replace(checkpoint, card=replace(checkpoint.card, backbone="antigravity:fly", architecture={})).build()
+    # A file that is there anyway is no mark of a hash, and looking for a module runs the package it lies in.
+    (tmp_path / "lying").mkdir()
+    (tmp_path / "lying" / "__init__.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    architecture = {"network_sha256": str(nets)}
+    with pytest.raises(CheckpointError, match="never named"):
+        replace(
+            checkpoint, card=replace(checkpoint.card, backbone="lying.within:make", architecture=architecture)
+        ).build()
     assert not ran.exists()
 
 

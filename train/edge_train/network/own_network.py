@@ -7,24 +7,26 @@ what each is, and what stands in its place.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edge_data import cache_folder
 from edge_runtime import CheckpointError, Preprocessing, UsageError, WeightsError, require_extra
 from edge_train.network.backbones import Backbone, Stage
 from edge_train.network.maker import PerChannel, Preset
+from edge_train.network.own_code import (
+    find_origin,
+    hash_of,
+    load_file,
+    mark_as_named,
+    said_in_one_line,
+    was_named,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,14 +53,11 @@ def find_own(spec: str) -> Backbone:
         path = Path(place).expanduser().resolve()
         if not path.is_file():
             raise UsageError(f"`backbone` {spec}: {path} does not exist", "name a Python file")
-        found = _look_into(f"{path.name}:{function}", str(path), sha256 := _sha256(path), function)
+        found = _look_into(f"{path.name}:{function}", str(path), sha256 := hash_of(path), function)
     else:
-        sha256 = _sha256(_origin(place, spec))
+        sha256 = hash_of(find_origin(place, spec))
         found = _look_into(f"{place}:{function}", "", sha256, function)
-    # Without a place for it, the code is to be named again.
-    with suppress(OSError):
-        _named(sha256).parent.mkdir(parents=True, exist_ok=True)
-        _named(sha256).touch()
+    mark_as_named(sha256)
     return found
 
 
@@ -74,14 +73,14 @@ def find_as_trained(name: str, architecture: Mapping[str, Any]) -> Backbone:
         raise CheckpointError(
             f"{file}, which makes this run's network, is gone", f"put it back, or a copy of it into {Path.cwd()}"
         )
-    same = next((path for path in paths if _sha256(path) == sha256), None)
+    same = next((path for path in paths if hash_of(path) == sha256), None)
     # Before a module is looked for: that runs the package it lies in.
-    if not (file and same is None) and not _named(sha256).is_file():
+    if not (file and same is None) and not was_named(sha256):
         raise CheckpointError(
             f"this run's network is code in {same or place}, which was never named to edge on this machine",
             f"it would be run; where you trust it: edge backbones {same or place}:{function}",
         )
-    if not file and _sha256(origin := _origin(place, name)) == sha256:
+    if not file and hash_of(origin := find_origin(place, name)) == sha256:
         same = origin
     if same is None:
         raise CheckpointError(
@@ -89,36 +88,6 @@ def find_as_trained(name: str, architecture: Mapping[str, Any]) -> Backbone:
             f"put it back as it was (sha256 {sha256[:16]}), or train again",
         )
     return _look_into(name, str(same) if file else "", sha256, function)
-
-
-def _named(sha256: str) -> Path:
-    """The mark of code that its user has named."""
-    return cache_folder() / "networks" / sha256
-
-
-def _origin(module: str, spec: str) -> Path:
-    """The file of an importable module. Raises UsageError where there is none."""
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
-        found = None
-    except Exception as error:  # whatever the package that it lies in raises
-        raise UsageError(f"`backbone` {spec} cannot be imported: {_said(error)}", "mend it") from error
-    if found is None:
-        raise UsageError(
-            f"`backbone` {spec}: there is no module {module!r}",
-            "name timm:NAME, an installed package.module:FUNCTION, or FILE.py:FUNCTION",
-        )
-    if not (found.has_location and found.origin):
-        raise UsageError(f"`backbone` {spec}: the module {module} has no file", "name one of your own")
-    return Path(found.origin)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from error
 
 
 # The hash is what tells a file from what it was before an edit.
@@ -180,10 +149,12 @@ class OwnNetwork:
     def _call(self) -> Callable[..., object]:
         place = self.name.rpartition(":")[0]
         try:
-            module = _load(Path(self.file), self.sha256) if self.file else importlib.import_module(place)
+            module = load_file(Path(self.file), self.sha256) if self.file else importlib.import_module(place)
         # SystemExit: a script without a guard around its own command line.
         except (Exception, SystemExit) as error:
-            raise UsageError(f"`backbone` {self.name} cannot be imported: {_said(error)}", "mend it") from error
+            raise UsageError(
+                f"`backbone` {self.name} cannot be imported: {said_in_one_line(error)}", "mend it"
+            ) from error
         found = getattr(module, self.function, None)
         if not callable(found):
             names = [name for name, value in vars(module).items() if _is_own(value, module)]
@@ -202,7 +173,9 @@ class OwnNetwork:
         try:
             made = call(classes, image_size=size_px) if sized else call(classes)
         except Exception as error:
-            raise UsageError(f"{self.name} made no network for {classes} classes: {_said(error)}", "mend it") from error
+            raise UsageError(
+                f"{self.name} made no network for {classes} classes: {said_in_one_line(error)}", "mend it"
+            ) from error
         if not isinstance(made, nn.Module):
             raise UsageError(
                 f"{self.name} made a {type(made).__name__}, not an nn.Module", "give what maps [N, 3, H, W] to logits"
@@ -231,7 +204,7 @@ class OwnNetwork:
                 traced = trace(model, size_px, training=training)
             except Exception as error:
                 raise UsageError(
-                    f"{self.name} cannot take {size_px}×{size_px} pixels: {_said(error)}",
+                    f"{self.name} cannot take {size_px}×{size_px} pixels: {said_in_one_line(error)}",
                     'choose another `image_size`, or say its own: edge = {"image_size": …}',
                 ) from error
             if traced.answer != (2, classes):
@@ -269,24 +242,6 @@ class OwnNetwork:
         return dict(state), ""
 
 
-def _load(path: Path, sha256: str) -> ModuleType:
-    """The file as a module; what lies beside it can be imported by it, as `python FILE` allows."""
-    name = f"edge_own_{sha256[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
-
-
 def _parameters(call: Callable[..., object]) -> Mapping[str, object]:
     try:
         return inspect.signature(call).parameters
@@ -296,14 +251,6 @@ def _parameters(call: Callable[..., object]) -> Mapping[str, object]:
 
 def _is_own(value: object, module: ModuleType) -> bool:
     return callable(value) and getattr(value, "__module__", None) == module.__name__
-
-
-def _said(error: BaseException) -> str:
-    """An error of the user's code in one line, with the line of theirs that raised it."""
-    last = next(iter(str(error).splitlines()), "")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "edge_train" not in frame.filename]
-    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}{': ' * bool(last)}{last}{where}"
 
 
 def _said_preset(name: str, said: Mapping[str, Any]) -> Preset:

@@ -1,0 +1,90 @@
+"""The code that a user named as a network: where it is, what it holds, and whether it may be run.
+
+Code that its user names is run, as `python FILE` would. A checkpoint from elsewhere may name code, too, and is not to
+run any: what was named on this machine leaves a mark, by the hash of what the file holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+from edge_data import cache_folder
+from edge_runtime import UsageError
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+def mark_as_named(sha256: str) -> None:
+    """Note that the user named code of that hash; where there is no place for it, it is to be named again."""
+    mark = _mark(sha256)
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+
+
+def was_named(sha256: str) -> bool:
+    """Whether the user named code of that hash on this machine before; what is no hash was not."""
+    return _SHA256.fullmatch(sha256) is not None and _mark(sha256).is_file()
+
+
+def _mark(sha256: str) -> Path:
+    return cache_folder() / "networks" / sha256
+
+
+def find_origin(module: str, spec: str) -> Path:
+    """The file of an importable module. Raises UsageError where there is none."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    except Exception as error:  # whatever the package that it lies in raises
+        raise UsageError(f"`backbone` {spec} cannot be imported: {said_in_one_line(error)}", "mend it") from error
+    if found is None:
+        raise UsageError(
+            f"`backbone` {spec}: there is no module {module!r}",
+            "name timm:NAME, an installed package.module:FUNCTION, or FILE.py:FUNCTION",
+        )
+    if not (found.has_location and found.origin):
+        raise UsageError(f"`backbone` {spec}: the module {module} has no file", "name one of your own")
+    return Path(found.origin)
+
+
+def hash_of(path: Path) -> str:
+    """The SHA-256 of what the file holds, in hex. Raises UsageError where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from error
+
+
+def load_file(path: Path, sha256: str) -> ModuleType:
+    """The file as a module; what lies beside it can be imported by it, as `python FILE` allows."""
+    name = f"edge_own_{sha256[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def said_in_one_line(error: BaseException) -> str:
+    """An error of the user's code in one line, with the line of theirs that raised it."""
+    last = next(iter(str(error).splitlines()), "")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "edge_train" not in frame.filename]
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{': ' * bool(last)}{last}{where}"
