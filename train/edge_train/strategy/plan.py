@@ -156,10 +156,13 @@ def head_dropout(network: Network, backbone: Backbone) -> nn.Dropout | None:
 
 
 def _leaves(model: nn.Module, backbone: Backbone) -> Iterator[tuple[str, nn.Module]]:
-    """Every module without children, with the stage it works in; one between two stages belongs to the former."""
+    """Every module without children, with the stage it works in; one between two stages belongs to the former.
+
+    Batch norm is one of them though it have an activation, or attention, as its child.
+    """
     stage = backbone.stages[0].name
     for name, module in model.named_modules():
-        if list(module.children()):
+        if list(module.children()) and not isinstance(module, BATCH_NORM):
             continue
         if f"{name}.".startswith(f"{backbone.head}."):
             stage = HEAD
