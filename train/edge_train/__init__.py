@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edge_train.config_file import TrainConfig, read_train_config, read_train_settings
     from edge_train.explain.grad_cam import Explainer
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
+    from edge_train.network.attention import count_attention
+    from edge_train.network.attention_sites import with_attention
     from edge_train.network.backbones import BACKBONES, Backbone
     from edge_train.network.building import build, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

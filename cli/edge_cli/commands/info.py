@@ -130,6 +130,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     lines = [
         ("labels", f"{len(card.labels)}: {', '.join(card.labels[:SHOWN_LABELS])}{more}"),
         ("backbone", f"{card.backbone}, {card.strategy}"),
+        *((("architecture", _figures(card.architecture)),) if card.architecture else ()),
         ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
         (
             "preprocessing",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from edge_data import OnBytes, download, promised_hash
 from edge_runtime import UsageError, WeightsError
+from edge_train.network.attention import is_of_attention
 from edge_train.network.backbones import BACKBONES, Backbone
 from edge_train.network.building import build
 
@@ -82,6 +83,9 @@ def load_pretrained(
 def _fit(model: nn.Module, backbone: Backbone, state: State, path: Path) -> None:
     head = f"{backbone.head}."
     target = {key: t for key, t in _uncounted(model.state_dict()).items() if not key.startswith(head)}
+    if not any(map(is_of_attention, state)):
+        # Weights of the backbone as published: what was added begins as the identity.
+        target = {key: tensor for key, tensor in target.items() if not is_of_attention(key)}
     body = {key: tensor for key, tensor in state.items() if not key.startswith(head)}
     missing = [key for key in target if key not in body]
     unexpected = [key for key in body if key not in target]
@@ -97,6 +101,8 @@ def _fit(model: nn.Module, backbone: Backbone, state: State, path: Path) -> None
             *_list("of another shape or type", misshaped),
         ]
         message = f"{path} does not fit {backbone.name}: {'; '.join(found)}"
+        if any(map(is_of_attention, (*missing, *unexpected))):
+            raise WeightsError(message, "where they are of a network with attention, give its `attention`")
         raise WeightsError(message, _guess(state, backbone))
     for key, tensor in body.items():
         if not torch.isfinite(tensor).all():
