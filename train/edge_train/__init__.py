@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
+    from edge_train.run.rate_finder import RateSearch, find_learning_rate
     from edge_train.run.split_answers import SplitAnswers
     from edge_train.run.step import BatchEnd
     from edge_train.run.train_result import TrainResult
@@ -37,5 +38,6 @@ if TYPE_CHECKING:
     from edge_train.several_runs.comparing import compare
     from edge_train.several_runs.comparison import Comparison, StrategyRow
     from edge_train.strategy.mixed_precision import choose_precision
+    from edge_train.strategy.rate_curve import RateCurve
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)
