@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeAlias, get_args
 from edge_runtime import Setting, UsageError, check_settings
 
 ExportFormat: TypeAlias = Literal["onnx", "torchscript"]
+TtaChoice: TypeAlias = Literal["none", "flip", "five-crop", "ten-crop"]
 FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
 
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
@@ -29,6 +30,10 @@ class ExportSettings:
     with_unlike: Annotated[
         bool, Setting("Store what is unlike all training, as measured on validation: for predict --reject-unlike.")
     ] = False
+    tta: Annotated[
+        TtaChoice,
+        Setting("Average the answers to several views of each picture, inside the file: as many times the work."),
+    ] = "none"
     positive: Annotated[
         str | None,
         Setting(
@@ -72,6 +77,8 @@ class ExportSettings:
             if self.with_unlike:
                 raise UsageError("`with_unlike` is for ONNX files", "use `formats` onnx")
         for name in ("with_embedding", "with_unlike"):
+            if getattr(self, name) and self.tta != "none":
+                raise UsageError(f"`tta` averages answers, and `{name}` needs the embedding of one view", "drop one")
             if getattr(self, name) and members > 1:
                 raise UsageError(
                     f"an ensemble of {members} runs has no one embedding", f"drop `{name}`, or export one run"

@@ -140,6 +140,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ),
         ("temperature", f"{card.temperature:.3f}"),
     ]
+    if card.tta:
+        lines.append(("averaged", f"{_figures(card.tta)}: the answers to several views of each picture"))
     if card.embedding_size:
         lines.append(("embedding", f"{card.embedding_size} numbers"))
     if card.unlike is not None:

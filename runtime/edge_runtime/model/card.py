@@ -72,7 +72,8 @@ class ModelCard:
     A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
     for each network whose probabilities it averages; `quantization`, how its precision was reached;
     `graph_sha256`, the hash of everything in the file but its metadata; `operating_point`, the threshold that decides
-    between two classes; `unlike`, how far from training known pictures lie by its `distance` output.
+    between two classes; `unlike`, how far from training known pictures lie by its `distance` output; `tta`, which views
+    of a picture it averages, how many, and how many times as long that takes as one.
     """
 
     labels: tuple[str, ...]
@@ -94,6 +95,7 @@ class ModelCard:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     operating_point: OperatingPoint | None = None
     unlike: UnlikeScale | None = None
+    tta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant."""
@@ -109,6 +111,7 @@ class ModelCard:
             "architecture": dict(self.architecture),
             "operating_point": None if self.operating_point is None else self.operating_point.to_json(),
             "unlike": None if self.unlike is None else self.unlike.to_json(),
+            "tta": dict(self.tta),
         }
         return {
             "format_version": FORMAT_VERSION,
@@ -198,6 +201,7 @@ class ModelCard:
             graph_sha256=_take(value, "graph_sha256", str, where, ""),
             operating_point=OperatingPoint.from_json(point, labels, where=where) if point else None,
             unlike=_unlike(value, where),
+            tta=_take(value, "tta", dict, where, {}),
         )
 
 
