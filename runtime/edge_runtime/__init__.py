@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from edge_runtime.model.prediction import UNKNOWN, Prediction
     from edge_runtime.model.predictor import SMALL_MODEL_BYTES, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
+    from edge_runtime.model.task import TASK_NAME, Task
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.model.unlike_scale import UnlikeScale
     from edge_runtime.progress import Progress, Silence
@@ -93,6 +94,13 @@ if TYPE_CHECKING:
     from edge_runtime.scores.drift import Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
     from edge_runtime.scores.label_errors import LabelErrors, find_label_errors
+    from edge_runtime.scores.label_metrics import (
+        MultiLabelMetrics,
+        best_thresholds,
+        label_matrix,
+        map_interval,
+        measure_labels,
+    )
     from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
     from edge_runtime.scores.metrics import (
         ClassMetrics,
@@ -104,6 +112,7 @@ if TYPE_CHECKING:
         measure,
     )
     from edge_runtime.scores.ranking import auroc
+    from edge_runtime.scores.task_metrics import TaskMetrics, measure_tasks, task_slices
     from edge_runtime.scores.thresholds import (
         MIN_SENSITIVITY,
         check_positive,
