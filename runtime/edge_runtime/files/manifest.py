@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from edge_runtime.errors import DataError
 from edge_runtime.files.csv_cells import plain_text
-from edge_runtime.files.labelling import SEPARATOR, LabelKind, Task, tasks_of
+from edge_runtime.files.labelling import SEPARATOR, tasks_of
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
 from edge_runtime.files.said_labels import require_labels, said_labels, sort_labels, targets_of
 from edge_runtime.files.samples import (
@@ -30,6 +30,8 @@ from edge_runtime.files.samples import (
     note_missing,
     true_places,
 )
+from edge_runtime.model.card_kind import Kind
+from edge_runtime.model.task import Task
 
 _SPLITS = ("train", "val", "test", "all")
 
@@ -55,7 +57,7 @@ class FoundManifest:
     images: Sequence[_Image]
     notes: Sequence[FolderNote]
     group_column: str
-    kind: LabelKind = "single-label"
+    kind: Kind = "single-label"
     tasks: tuple[str, ...] = ()
 
     @property
@@ -120,7 +122,7 @@ def find_manifest(
     """
     faults = Faults(path)
     table = open_manifest(path, faults, group_column, tasks=tasks)
-    kind: LabelKind = "multi-label" if multi_label else "multi-task" if tasks else "single-label"
+    kind: Kind = "multi-label" if multi_label else "multi-task" if tasks else "single-label"
     images: list[_Image] = []
     unlabelled, first_unlabelled = 0, 0
     lines: dict[str, int] = {}
@@ -187,7 +189,7 @@ def read_other_columns(path: Path) -> OtherColumns:
     return OtherColumns(table.others, {file[0]: cells for file, cells in found if file is not None})
 
 
-def _image(row: ManifestRow, base: str, faults: Faults, kind: LabelKind, tasks: Sequence[str]) -> _Image | None:
+def _image(row: ManifestRow, base: str, faults: Faults, kind: Kind, tasks: Sequence[str]) -> _Image | None:
     """The image of a row, its split "" where none is named; None where something is wrong with it."""
     split = SPLIT_OF.get(row.split.lower()) if row.split else ""
     if split is None:
@@ -275,7 +277,7 @@ def _numbers(path: Path, images: Sequence[_Image], labels: Sequence[str]) -> Map
 
 
 def _split(
-    images: Sequence[_Image], paths: Sequence[str], kind: LabelKind, numbers: Mapping[str, int], tasks: Sequence[Task]
+    images: Sequence[_Image], paths: Sequence[str], kind: Kind, numbers: Mapping[str, int], tasks: Sequence[Task]
 ) -> dict[str, tuple[Sample, ...]]:
     parts: dict[str, list[Sample]] = {split: [] for split in _SPLITS}
     for image, path in zip(images, paths, strict=True):
@@ -291,7 +293,7 @@ def _split(
     }
 
 
-def _notes(path: Path, images: Sequence[_Image], kind: LabelKind, unlabelled: int, first: str) -> list[FolderNote]:
+def _notes(path: Path, images: Sequence[_Image], kind: Kind, unlabelled: int, first: str) -> list[FolderNote]:
     notes = []
     labels = {label for image in images for label in image.said}
     if kind == "multi-label" and (none := sum(not image.said for image in images)):
@@ -314,7 +316,7 @@ def _notes(path: Path, images: Sequence[_Image], kind: LabelKind, unlabelled: in
     return notes
 
 
-def _fingerprint(images: Sequence[_Image], paths: Sequence[str], kind: LabelKind) -> str:
+def _fingerprint(images: Sequence[_Image], paths: Sequence[str], kind: Kind) -> str:
     digest = hashlib.sha256(b"manifest\n" if kind == "single-label" else f"manifest {kind}\n".encode())
     for path, image in sorted(zip(paths, images, strict=True)):
         said = f"{path}\t{image.size_bytes}\t{image.label}\t{image.split}\t{image.group}\n"

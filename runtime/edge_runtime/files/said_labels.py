@@ -7,11 +7,13 @@ from collections.abc import Collection, Sequence
 
 from edge_runtime.errors import DataError
 from edge_runtime.files.csv_cells import plain_text
-from edge_runtime.files.labelling import MISSING, SEPARATOR, LabelKind, Task, joint_label, task_slices
+from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow
+from edge_runtime.model.card_kind import Kind
+from edge_runtime.model.task import Task, task_slices
 
 
-def said_labels(row: ManifestRow, kind: LabelKind, tasks: Sequence[str], faults: Faults) -> tuple[str, ...]:
+def said_labels(row: ManifestRow, kind: Kind, tasks: Sequence[str], faults: Faults) -> tuple[str, ...]:
     """What a row says of its image: its label, its labels in order, or `TASK: LABEL` of the tasks it has a label for.
 
     What is wrong with them goes to `faults`.
@@ -58,7 +60,7 @@ def targets_of(places: Sequence[int], tasks: Sequence[Task]) -> tuple[int, ...]:
     if not tasks:
         return tuple(sorted(places))
     found = []
-    for own in task_slices(tasks):
+    for _, own in task_slices(tasks):
         mine = [place - own.start for place in places if own.start <= place < own.stop]
         found.append(mine[0] if mine else MISSING)
     return tuple(found)

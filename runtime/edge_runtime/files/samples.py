@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from edge_runtime.files.labelling import MISSING, LabelKind, Task, task_slices
+from edge_runtime.files.labelling import MISSING
+from edge_runtime.model.card_kind import Kind
+from edge_runtime.model.task import Task, task_slices
 
 LabelFrom: TypeAlias = Literal["top", "parent"]
 
@@ -36,14 +38,14 @@ class Sample:
     targets: tuple[int, ...] = ()
 
 
-def true_places(sample: Sample, kind: LabelKind, tasks: Sequence[Task] = ()) -> tuple[int, ...]:
+def true_places(sample: Sample, kind: Kind, tasks: Sequence[Task] = ()) -> tuple[int, ...]:
     """The places in the labels of what is true of `sample`: one, any number, or one for each task with a label."""
     if kind == "single-label":
         return (sample.label,)
     if kind == "multi-label":
         return sample.targets
-    starts = (each.start for each in task_slices(tasks))
-    return tuple(start + target for start, target in zip(starts, sample.targets, strict=True) if target != MISSING)
+    given = zip(task_slices(tasks), sample.targets, strict=True)
+    return tuple(own.start + target for (_, own), target in given if target != MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class ClassFolders:
     and the hex digest over the sorted lines "path TAB size in bytes", with what a manifest says of each.
     `groups` are those of a manifest's column `group_column` by path, where it has one and a row names one.
     `inside` is the part of each path below its class, where that does not follow from `label_from`. `kind` says what
-    the labels mean; of "multi-task" data `labels` are those of all `tasks`, as `joint_labels` gives them.
+    the labels mean; of "multi-task" data `labels` are those of all `tasks`, as their `card_labels`.
     """
 
     root: Path
@@ -93,7 +95,7 @@ class ClassFolders:
     group_column: str = ""
     label_from: LabelFrom = "top"
     inside: Mapping[str, str] = field(default_factory=dict)
-    kind: LabelKind = "single-label"
+    kind: Kind = "single-label"
     tasks: tuple[Task, ...] = ()
 
     def true_places(self, sample: Sample) -> tuple[int, ...]:
