@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,3 +32,10 @@ class Task:
     def to_json(self) -> dict[str, Any]:
         """As a card carries it."""
         return {"name": self.name, "labels": list(self.labels), "temperature": self.temperature}
+
+
+def task_slices(tasks: Sequence[Task]) -> Iterator[tuple[Task, slice]]:
+    """Each task and where its classes stand among those of all, in order."""
+    start = 0
+    for task in tasks:
+        yield task, slice(start, start := start + len(task.labels))

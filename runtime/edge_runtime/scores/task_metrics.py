@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.model.task import Task
+from edge_runtime.model.task import Task, task_slices
 from edge_runtime.scores.metrics import Metrics, measure
 
 
@@ -37,13 +37,6 @@ class TaskMetrics:
     def _with(self, figures: Callable[[Metrics], dict[str, Any]]) -> dict[str, Any]:
         tasks = {name: {"n": 0} if found is None else figures(found) for name, found in self.tasks.items()}
         return {"n": self.n, "mean_accuracy": self.mean_accuracy, "tasks": tasks}
-
-
-def task_slices(tasks: Sequence[Task]) -> Iterator[tuple[Task, slice]]:
-    """Each task and where its classes stand among those of all, in order."""
-    start = 0
-    for task in tasks:
-        yield task, slice(start, start := start + len(task.labels))
 
 
 def measure_tasks(tasks: Sequence[Task], truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> TaskMetrics:

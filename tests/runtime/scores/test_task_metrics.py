@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge_runtime import measure
-from edge_runtime.model.task import Task
-from edge_runtime.scores.task_metrics import measure_tasks, task_slices
+from edge_runtime.model.task import Task, task_slices
+from edge_runtime.scores.task_metrics import measure_tasks
 
 TASKS = (Task("species", ("ant", "bee", "fly")), Task("age", ("old", "young")), Task("sex", ("f", "m")))
 TRUTH = np.array([[0, 1, -1], [1, -1, -1], [2, 0, -1], [0, 0, -1]])
