@@ -14,7 +14,6 @@ from edge_runtime.model.card import (
     EMBEDDING_NAME,
     INPUT_NAME,
     METADATA_KEY,
-    OUTPUT_NAME,
     ModelCard,
 )
 from edge_runtime.model.predictor import Graph, Predictor, identify_file
@@ -100,27 +99,31 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     card = ModelCard.loads(metadata[METADATA_KEY], where=str(path))
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
-    if set(inputs) != {INPUT_NAME} or OUTPUT_NAME not in outputs:
+    if set(inputs) != {INPUT_NAME} or not outputs.keys() >= set(card.outputs):
+        named = " and ".join(map(repr, (INPUT_NAME, *card.outputs)))
         raise ModelError(
-            f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, not {INPUT_NAME!r} and {OUTPUT_NAME!r}",
+            f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, not {named}",
             AGAIN,
         )
-    image, probabilities = inputs[INPUT_NAME], outputs[OUTPUT_NAME]
+    image = inputs[INPUT_NAME]
     expected = [card.preprocessing.height_px, card.preprocessing.width_px, 3]
     batch = image.shape[0] if image.shape else None
     if image.type != "tensor(uint8)" or image.shape[1:] != expected or isinstance(batch, int):
         raise ModelError(
             f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}", AGAIN
         )
-    if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
-        raise ModelError(
-            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
-        )
+    for probabilities in (outputs[name] for name in card.outputs):
+        if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
+            raise ModelError(
+                f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
+            )
     if card.unlike is not None and DISTANCE_NAME not in outputs:
         raise ModelError(
             f"{path} says how unlike training a picture may be, but has no output {DISTANCE_NAME!r}", AGAIN
         )
-    classes = probabilities.shape[1]
-    if classes != len(card.labels):
-        raise ModelError(f"{path} has {classes} outputs but {len(card.labels)} labels", AGAIN)
+    for name, labels in zip(card.outputs, [task.labels for task in card.tasks] or [card.labels], strict=True):
+        classes = outputs[name].shape[1]
+        if classes != len(labels):
+            of = f" of {name}" if card.tasks else ""
+            raise ModelError(f"{path} has {classes} outputs{of} but {len(labels)} labels", AGAIN)
     return card
