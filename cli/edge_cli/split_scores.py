@@ -70,10 +70,14 @@ def headline_text(metrics: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(split: str, metrics: Mapping[str, Any]) -> str:
-    """The accuracy of a split on one phrase; "" where it is not known."""
+    """The accuracy of a split on one phrase, of several labels the mAP or the tasks' mean; "" where it is not known."""
     from edge_runtime import CROSS_VALIDATED
 
     figures = metrics.get(split, {})
+    if isinstance(figures.get("map"), int | float):
+        return f"{split} mAP {figures['map']:.3f} (n {figures.get('n')})"
+    if isinstance(figures.get("mean_accuracy"), int | float):
+        return f"{split} mean accuracy of the tasks {figures['mean_accuracy']:.1%} (n {figures.get('n')})"
     accuracy, n = figures.get("accuracy"), figures.get("n")
     if not isinstance(accuracy, int | float) or not isinstance(n, int):
         return ""

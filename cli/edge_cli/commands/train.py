@@ -126,7 +126,8 @@ def _print_result(result: TrainResult, console: Console, *, as_json: bool) -> No
     if as_json:
         print_json(result.summary)
         return
-    print_scores(result.summary)
+    if result.card.kind == "single-label":
+        print_scores(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
     kept = "last" if "cross_validation" in result.summary else "best"
