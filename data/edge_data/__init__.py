@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from edge_data.sets.relabelling import relabel
     from edge_data.sets.run_data import run_places, scan_as_trained
     from edge_data.sets.shapes import draw_shapes, shapes_folder
-    from edge_data.sets.splits import Splits, read_split, split, without, write_split
+    from edge_data.sets.split_file import read_split, write_split
+    from edge_data.sets.splits import Splits, split, without
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
-    from edge_runtime.files.labelling import MISSING
+    from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label, tasks_of
     from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
     from edge_runtime.files.manifest import OtherColumns, find_labels, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.picture_table import PictureRow, PictureTable, list_pictures, read_picture_table
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
+    from edge_runtime.files.said_labels import targets_of
     from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import is_image, natural_key, walk_folder

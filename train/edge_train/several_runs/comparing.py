@@ -25,6 +25,7 @@ from edge_runtime import (
 from edge_train.network.backbones import as_file_name
 from edge_train.network.weights import parse_weights
 from edge_train.run.callbacks import Callback
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.train_result import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
@@ -205,6 +206,7 @@ def _look(results: Mapping[Strategy, TrainResult], threads: int) -> Answers:
         {
             sample.path: row
             for found in result.answers.values()
+            if isinstance(found, SplitAnswers)
             for sample, row in zip(found.samples, found.probabilities(result.card.temperature), strict=True)
         }
         for result in results.values()
