@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from edge_runtime.model.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
     from edge_runtime.model.other_models import ForeignClassifier, read_labels
     from edge_runtime.model.prediction import UNKNOWN, Prediction
-    from edge_runtime.model.predictor import SMALL_MODEL_BYTES, identify_file
+    from edge_runtime.model.predictor import SMALL_MODEL_BYTES, answers_of, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
     from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
     from edge_runtime.model.task import Task, task_slices
