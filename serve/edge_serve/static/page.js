@@ -89,7 +89,7 @@ function drawBars(list, rows) {
       mark.className = "mark";
       mark.style.setProperty("--from", threshold);
       track.append(mark);
-      item.classList.toggle("given", given);
+      item.classList.toggle("chosen", given);
       parts[1].title = `given from ${percent.format(threshold)}`;
       parts[0].textContent = given ? `✓ ${label}` : label;
     }

@@ -218,7 +218,8 @@ def test_several_labels_are_marked_where_they_are_given(one_browser: Browser, se
     assert card.find_element(by.CSS_SELECTOR, ".label").text == "red, green"
     rows = card.find_elements(by.CSS_SELECTOR, ".bars li")
     assert [row.text.split("\n")[0] for row in rows] == ["✓ red", "✓ green", "blue"]
-    assert [("given" in row.get_attribute("class")) for row in rows] == [True, True, False]
+    assert ["chosen" in row.get_attribute("class") for row in rows] == [True, True, False]
+    assert all(row.rect["height"] < 60 for row in rows)
     track, mark = (rows[1].find_element(by.CSS_SELECTOR, part).rect for part in (".track", ".mark"))
     assert mark["x"] - track["x"] == pytest.approx(track["width"] / 4, abs=3)
     page.give("drop", "b.png", picture("black"))
