@@ -72,7 +72,7 @@ def headline_text(metrics: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(split: str, metrics: Mapping[str, Any]) -> str:
-    """The accuracy of a split on one phrase; "" where it is not known."""
+    """The accuracy of a split on one phrase, of several labels the mAP or the tasks' mean; "" where it is not known."""
     from edge_runtime import CROSS_VALIDATED
 
     figures = metrics.get(split, {})

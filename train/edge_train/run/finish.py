@@ -12,6 +12,7 @@ from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.report.page import RunReport, repeat_command, write_report
+from edge_train.report.targets_page import TargetReport, write_targets_report
 from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
 from edge_train.run.optimism import Optimism, estimate_optimism
@@ -22,7 +23,7 @@ from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.train_result import TrainResult
 from edge_train.run.versions import git_revision
 from edge_train.targets.kinds import kind_of
-from edge_train.targets.target_kind import Measured
+from edge_train.targets.target_kind import Answers, Measured
 
 if TYPE_CHECKING:
     from edge_train.several_runs.cross_validation import CrossValidation
@@ -63,7 +64,7 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
             diagnosis = diagnose_run(job, history, judged)
             report_run(job, run, card, summary, history, diagnosis, one_label)
         else:
-            pass
+            report_targets(job, run, card, summary, history, answers, metrics)
         summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
         finish_run(run, summary)
     job.world.collect(None)
@@ -173,5 +174,35 @@ def report_run(  # noqa: PLR0917 (what a report is made of)
             parameters_trained=summary["parameters_trained"],
             git_revision=summary["git_revision"],
             cross=cross,
+        ),
+    )
+
+
+def report_targets(  # noqa: PLR0917 (what a report is made of)
+    job: Job,
+    run: Run,
+    card: ModelCard,
+    summary: Mapping[str, Any],
+    history: tuple[EpochFigures, ...],
+    answers: Mapping[str, Answers],
+    metrics: Mapping[str, Measured],
+) -> None:
+    """Write report.html of a run whose pictures may have several labels. Raises OutputError."""
+    write_targets_report(
+        run,
+        TargetReport(
+            card=card,
+            history=history,
+            best_epoch=summary["best_epoch"],
+            best_by=summary["best_by"],
+            answers=answers,
+            metrics=metrics,
+            counts={split: counted for split, counted in count_images(job).items() if counted},
+            settings=plain_settings(job.settings),
+            data_root=job.store.root,
+            seconds=summary["seconds"],
+            parameters=summary["parameters"],
+            parameters_trained=summary["parameters_trained"],
+            git_revision=summary["git_revision"],
         ),
     )
