@@ -12,6 +12,7 @@ from edge_runtime import lazy_door
 if TYPE_CHECKING:
     from edge_data.answers.answers_table import AnswersTable, check_answers_target
     from edge_data.answers.mistakes import write_mistakes
+    from edge_data.answers.several_mistakes import write_several_mistakes
     from edge_data.augment.names import AugmentationName
     from edge_data.augment.presets import Augmentation, find_augmentation
     from edge_data.augment.preview import write_preview

@@ -86,9 +86,10 @@ if TYPE_CHECKING:
     from edge_runtime.model.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
     from edge_runtime.model.other_models import ForeignClassifier, read_labels
     from edge_runtime.model.prediction import UNKNOWN, Prediction
-    from edge_runtime.model.predictor import SMALL_MODEL_BYTES, identify_file
+    from edge_runtime.model.predictor import SMALL_MODEL_BYTES, answers_of, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
-    from edge_runtime.model.task import TASK_NAME, Task, task_slices
+    from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
+    from edge_runtime.model.task import Task, task_slices
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.model.unlike_scale import UnlikeScale
     from edge_runtime.progress import Progress, Silence
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
         measure,
     )
     from edge_runtime.scores.ranking import auroc
+    from edge_runtime.scores.several_evaluation import SeveralEvaluation, evaluate_several
     from edge_runtime.scores.task_metrics import TaskMetrics, measure_tasks
     from edge_runtime.scores.thresholds import (
         MIN_SENSITIVITY,
