@@ -142,8 +142,11 @@ def _several(tmp_path_factory: pytest.TempPathFactory, draw: str, **settings: ob
     pytest.importorskip("torch")
     import drawn_targets
     from edge_train import train
+    from own_nets import write_nets
     from quick_training import quick_settings
 
     folder = tmp_path_factory.mktemp(draw)
     listed: Path = getattr(drawn_targets, draw)(folder / "pictures", 60)
-    return train(quick_settings(listed, folder / "runs", **settings)).run.path
+    # Small enough that its files are made in a second.
+    backbone = f"{write_nets(folder)}:two_parts"
+    return train(quick_settings(listed, folder / "runs", backbone=backbone, **settings)).run.path
