@@ -60,6 +60,8 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"multi_label": True, "mixup": 0.2}, "`mixup` is for pictures of one label"),
         ({"multi_label": True, "class_balance": "sampler"}, "`class_balance` sampler is for pictures of one label"),
         ({"multi_label": True, "task_weights": "learned"}, "`task_weights` weighs the `tasks`"),
+        ({"multi_label": True, "best_by": "accuracy"}, "`best_by` accuracy is for pictures of one label"),
+        ({"tasks": "a,b", "best_by": "auroc"}, "`best_by` auroc is for pictures of one label, not for `tasks`"),
         ({"task_weights": "learned"}, "`task_weights` weighs the `tasks`, and there are none"),
         ({"tasks": "a,b", "folds": 3}, "`folds` is for pictures of one label, not for `tasks`"),
         ({"tasks": "a,b", "teacher": "run"}, "`teacher` is for pictures of one label"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
-from edge_train.targets.task_weights import parse_task_weights
+from edge_train.targets.target_settings import check_targets
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -281,7 +281,15 @@ class TrainSettings:
         if self.min_sensitivity is not None and self.positive is None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         check_group_by(self.group_by)
-        self._check_targets()
+        one_label_alone = {
+            "positive": self.positive is not None,
+            "folds": self.folds is not None,
+            "teacher": self.teacher is not None,
+            "mixup": self.mixup > 0,
+            "cutmix": self.cutmix > 0,
+            "class_balance": self.class_balance == "sampler",
+        }
+        check_targets(self.multi_label, self.tasks, self.task_weights, self.best_by, one_label_alone)
         if self.folds is not None and self.teacher is not None:
             raise UsageError(
                 "`folds` measure on every image, and the `teacher` was trained on some of them", "drop one of them"
@@ -328,32 +336,6 @@ class TrainSettings:
                 f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
                 "raise `epochs`, or choose `strategy` feature-extraction",
             )
-
-    def _check_targets(self) -> None:
-        """Raise UsageError where something was asked for that goes with one label a picture alone."""
-        if not self.multi_label and not self.tasks:
-            if self.task_weights != "equal":
-                raise UsageError("`task_weights` weighs the `tasks`, and there are none", "name them, or drop it")
-            return
-        asked = "multi_label" if self.multi_label else "tasks"
-        if self.multi_label and self.tasks:
-            raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")
-        if self.multi_label and self.task_weights != "equal":
-            raise UsageError("`task_weights` weighs the `tasks`, not the labels of `multi_label`", "drop it")
-        if self.tasks:
-            parse_task_weights(self.task_weights, self.tasks)
-        refused = {
-            "positive": self.positive is not None,
-            "folds": self.folds is not None,
-            "teacher": self.teacher is not None,
-            "mixup": self.mixup > 0,
-            "cutmix": self.cutmix > 0,
-            "class_balance": self.class_balance == "sampler",
-        }
-        for name, given in refused.items():
-            if given:
-                value = f" {self.class_balance}" if name == "class_balance" else ""
-                raise UsageError(f"`{name}`{value} is for pictures of one label, not for `{asked}`", "drop one of them")
 
 
 def _words(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -132,7 +132,8 @@ def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str], requi
         there = [name for name in names if name]
         where = "" if path.suffix.lower() in PARQUET_SUFFIXES else "line 1: "
         raise DataError(
-            f"{path}, {where}no column {' and no column '.join(missing)}; it has {names_text(there) or 'none'}", HINT
+            f"{path}, {where}no column {' and no column '.join(missing)}; it has {names_text(there) or 'none'}",
+            HINT if tuple(required) == COLUMNS[:2] else "a list has a column path, and one for each of `tasks`",
         )
     # A column without a name, as an index is written, is none that "" asks for.
     return [names.index(name) if name and name in names else None for name in wanted]

@@ -16,7 +16,7 @@ from torch.nn import functional  # noqa: E402
 
 from drawn_targets import draw_labels  # noqa: E402
 from edge_data import read_split  # noqa: E402
-from edge_runtime import DataError, ModelCard, Preprocessing, Run, Sample, UsageError  # noqa: E402
+from edge_runtime import DataError, ModelCard, Preprocessing, Run, Sample  # noqa: E402
 from edge_train import TrainSettings, deploy, load_checkpoint, train  # noqa: E402
 from edge_train.targets.multi_label import LabelAnswers, LabelObjective, MultiLabel  # noqa: E402
 from quick_training import QUICK, quick_settings  # noqa: E402
@@ -93,8 +93,6 @@ def test_epochs_are_chosen_by_the_map_or_where_there_is_none_by_the_loss() -> No
     assert kind.choose_criterion("auto", SAMPLES, SAMPLES) == ("map", "")
     assert kind.choose_criterion("loss", SAMPLES, SAMPLES) == ("loss", "")
     assert kind.choose_criterion("auto", SAMPLES, SAMPLES[1:2])[0] == "loss"
-    with pytest.raises(UsageError, match="`best_by` auroc is for pictures of one label"):
-        kind.choose_criterion("auroc", SAMPLES, SAMPLES)
 
 
 def test_a_run_leaves_all_that_every_run_does(labels_run: Path) -> None:

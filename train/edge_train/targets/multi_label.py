@@ -17,7 +17,7 @@ from edge_runtime import ModelCard, MultiLabelMetrics, Sample, best_thresholds, 
 from edge_train.settings import BestBy, Criterion, TrainSettings
 from edge_train.strategy.calibration import minimise_over_temperature
 from edge_train.strategy.loss import Distillation, Objective
-from edge_train.targets.target_kind import Answers, Measured, TargetKind, Validated, require_criterion
+from edge_train.targets.target_kind import Answers, Measured, TargetKind, Validated
 
 # A label of one picture in a thousand would otherwise weigh a thousand times what its absence does.
 MOST_WEIGHT = 100.0
@@ -135,7 +135,6 @@ class MultiLabel(TargetKind):
         validation: Sequence[Sample],
     ) -> tuple[Criterion, str]:
         """Mean average precision, or the loss where no validation picture has a label."""
-        require_criterion(asked, ("auto", "loss"), "several")
         if asked == "loss":
             return "loss", ""
         if not any(sample.targets for sample in validation):

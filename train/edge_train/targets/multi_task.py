@@ -16,7 +16,7 @@ from edge_runtime import MISSING, ModelCard, Sample, Task, TaskMetrics, task_sli
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import BestBy, Criterion, TrainSettings
 from edge_train.strategy.loss import Distillation, Objective
-from edge_train.targets.target_kind import Answers, Measured, TargetKind, Validated, balance, require_criterion
+from edge_train.targets.target_kind import Answers, Measured, TargetKind, Validated, balance
 from edge_train.targets.task_weights import LEARNED, parse_task_weights
 
 
@@ -157,7 +157,6 @@ class MultiTask(TargetKind):
         validation: Sequence[Sample],  # noqa: ARG002
     ) -> tuple[Criterion, str]:
         """The mean accuracy of the tasks, or the sum of their losses."""
-        require_criterion(asked, ("auto", "accuracy", "loss"), "several tasks")
         return ("loss" if asked == "loss" else "accuracy"), ""
 
     def calibrate(self, answers: Mapping[str, Answers]) -> tuple[ModelCard, Mapping[str, Measured]]:

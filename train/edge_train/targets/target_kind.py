@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_runtime import ModelCard, Sample, UsageError, true_places
+from edge_runtime import ModelCard, Sample, true_places
 from edge_train.settings import BestBy, Criterion, TrainSettings
 from edge_train.strategy.loss import Distillation, Objective
 
@@ -105,11 +105,3 @@ def balance(counts: NDArray[np.int64]) -> torch.Tensor:
     """Loss weights, float32 `[classes]`, inversely proportional to how many images each class has; 1 on average."""
     weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
     return torch.tensor(weights, dtype=torch.float32)
-
-
-def require_criterion(asked: BestBy, allowed: Sequence[BestBy], has: str) -> None:
-    """Raise UsageError unless epochs of pictures that have so many labels can be chosen by what was asked for."""
-    if asked not in allowed:
-        raise UsageError(
-            f"`best_by` {asked} is for pictures of one label, and these have {has}", f"choose {', '.join(allowed)}"
-        )
