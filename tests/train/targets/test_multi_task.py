@@ -20,6 +20,7 @@ from edge_runtime.model.task import Task  # noqa: E402
 from edge_train import Callback, TrainSettings, compare, deploy, load_checkpoint, resume, train  # noqa: E402
 from edge_train.run.callbacks import ActiveRun, EpochEnd  # noqa: E402
 from edge_train.targets.multi_task import MultiTask, TaskObjective  # noqa: E402
+from edge_train.trackers.tracked import draw_confusions, final_figures  # noqa: E402
 from quick_training import equal, quick_settings, weights  # noqa: E402
 
 CONTRACT = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
@@ -201,6 +202,9 @@ def test_a_stopped_run_is_resumed_as_if_it_never_had_been(tasks_run: Path, tmp_p
     result = resume(stopped.run)
     assert equal(weights(Run(tasks_run)), weights(result.run))
     assert equal(weights(Run(tasks_run), "best"), weights(result.run, "best"))
+    figures = result.summary["metrics"]["test"]["tasks"]
+    assert final_figures(result)["test/shape/accuracy"] == figures["shape"]["accuracy"]
+    assert draw_confusions(result).keys() == {"confusion_shape", "confusion_colour"}
     assert result.summary["task_weights"] == json.loads(Run(tasks_run).summary.read_text())["task_weights"]
 
 
