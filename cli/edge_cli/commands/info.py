@@ -12,7 +12,8 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
-from edge_cli.split_scores import at_threshold_line, class_line, headline_text, threshold_line
+from edge_cli.several_lines import kind_lines, metric_lines
+from edge_cli.split_scores import at_threshold_line, headline_text, threshold_line
 from edge_cli.unlike_lines import unlike_lines
 from edge_runtime import one_line
 
@@ -128,7 +129,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     steps = card.preprocessing
     more = ", …" if len(card.labels) > SHOWN_LABELS else ""
     lines = [
-        ("labels", f"{len(card.labels)}: {', '.join(card.labels[:SHOWN_LABELS])}{more}"),
+        *kind_lines(card),
+        *([] if card.tasks else [("labels", f"{len(card.labels)}: {', '.join(card.labels[:SHOWN_LABELS])}{more}")]),
         ("backbone", f"{card.backbone}, {card.strategy}"),
         ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
         (
@@ -137,7 +139,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
             f"short side to {steps.resize_px} px ({steps.interpolation}), "
             f"centre crop {steps.width_px}×{steps.height_px}",
         ),
-        ("temperature", f"{card.temperature:.3f}"),
+        *([] if card.tasks else [("temperature", f"{card.temperature:.3f}")]),
     ]
     if card.embedding_size:
         lines.append(("embedding", f"{card.embedding_size} numbers"))
@@ -149,9 +151,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     if quoted := headline_text(card.metrics):
         lines.append(("headline", quoted))
     for split, figures in card.metrics.items():
-        lines.append((split, _figures(figures)))
-        rows = figures.get("per_class")
-        lines += [("", class_line(row)) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        lines += metric_lines(split, figures, _figures)
     if card.operating_point is not None:
         lines.append(("threshold", threshold_line(card.operating_point.to_json())))
         for split, figures in card.metrics.items():

@@ -153,10 +153,13 @@ def find_manifest(
 
 
 def find_pictures(path: Path) -> list[Path]:
-    """The images that a manifest names, labelled or not, in its order. Raises what `find_manifest` raises."""
+    """The images that a manifest names, labelled or not, in its order; a column `path` is enough.
+
+    Raises what `find_manifest` raises.
+    """
     faults = Faults(path)
     base = os.path.abspath(path.parent)  # noqa: PTH100
-    found = [_find_file(row, base, faults) for row in open_manifest(path, faults).rows]
+    found = [_find_file(row, base, faults) for row in open_manifest(path, faults, labelled=False).rows]
     faults.check()
     return [Path(place) for place, _ in filter(None, found)]
 

@@ -97,13 +97,20 @@ def is_manifest(path: Path) -> bool:
 
 
 def open_manifest(
-    path: Path, faults: Faults, group_column: str = "", *, others: bool = False, tasks: Sequence[str] = ()
+    path: Path,
+    faults: Faults,
+    group_column: str = "",
+    *,
+    others: bool = False,
+    tasks: Sequence[str] = (),
+    labelled: bool = True,
 ) -> ManifestTable:
     """The header of `path`, and its rows, which are read as they are asked for.
 
     Groups are named by the column `group_column`, or `group` where there is none of that name. Blank rows are left out.
     What is wrong with a row goes to `faults`. With `others` all other columns are read, too, but those of a Parquet
-    file that hold bytes or are nested. With `tasks`, the columns of those names are read, and no `label` is needed.
+    file that hold bytes or are nested. With `tasks`, the columns of those names are read, and no `label` is needed,
+    as where it need not be `labelled`.
 
     Raises:
         DataError: it cannot be read, is no UTF-8 text or no Parquet file, or lacks a column.
@@ -112,7 +119,7 @@ def open_manifest(
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     wanted = group_column.strip().lower()
     asked_for = [name.lower() for name in tasks]
-    required = (COLUMNS[0], *asked_for) if tasks else COLUMNS[:2]
+    required = (COLUMNS[0], *asked_for) if tasks or not labelled else COLUMNS[:2]
     asked = None if others else {*COLUMNS, *asked_for, wanted}
     header, rows = _open_parquet(path, asked, required) if parquet else open_text(path, faults)
     names = [name.strip().lower() for name in header]

@@ -53,7 +53,7 @@ def evaluate(
         DataError: there are no samples, or none can be read.
     """
     if (kind := classifier.card.kind) != "single-label":
-        raise UsageError(f"{classifier.path} is a {kind} model", "edge evaluate and `evaluate_several` score it")
+        raise UsageError(f"{classifier.path} is a {kind} model, which has no one accuracy", "edge evaluate scores it")
     return _score(classifier.labels, root, answer_files(classifier, root, samples), on_image)
 
 
