@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from edge_runtime.files.labelling import MISSING
 from edge_runtime.model.card_kind import Kind
 from edge_runtime.model.task import Task, task_slices
-
-LabelFrom: TypeAlias = Literal["top", "parent"]
+from edge_runtime.settings import LabelFrom
 
 SPLIT_OF = {
     "train": "train",

@@ -14,7 +14,8 @@ from edge_runtime.files.labelling import check_task_names
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
 from edge_runtime.files.manifest_rows import is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
-from edge_runtime.files.samples import ClassFolders, LabelFrom, note_missing
+from edge_runtime.files.samples import ClassFolders, note_missing
+from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
 
