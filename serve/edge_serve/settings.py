@@ -41,6 +41,10 @@ class ServeSettings:
         float, Setting("With batching: longest wait for more, milliseconds.", "MS", unit=1e-3, at_least=0, at_most=1)
     ] = 0.005
     reload: Annotated[bool, Setting("Pick up a new model file by itself, not only at SIGHUP.")] = False
+    require_signature: Annotated[
+        tuple[Path, ...],
+        Setting("Serve only a model that this public key signed; may be repeated.", "KEY.pub"),
+    ] = ()
     log_requests: bool = True
 
     def __post_init__(self) -> None:

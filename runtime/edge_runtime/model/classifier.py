@@ -58,6 +58,8 @@ class Classifier(Predictor):
             share, in 0..1, is refused, too; None, the default, rejects nothing and costs nothing.
         require_signature: files of public keys; the model must be signed by one of them (`edge sign`).
 
+    `signed_by` is the fingerprint of the key that signed it, "" where no signature was required.
+
     Raises:
         UsageError: no such file, `threads` below 1, `reject_unlike` of a file that cannot tell such a share, or no
             public key in a file of `require_signature`.
@@ -76,8 +78,8 @@ class Classifier(Predictor):
     ) -> None:
         path = Path(model)
         file = identify_file(path)
-        keys = _read_keys(require_signature) if require_signature else ()
-        session = open_session(path, threads=threads, exact=exact, keys=keys)
+        keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
+        session = open_session(path, threads=threads, exact=exact, verified=verified)
         graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact, keys=keys)
         super().__init__(graph, threads, file, reject_unlike)
         self._given_threads, self._exact, self._reject_unlike = threads, exact, reject_unlike
@@ -95,12 +97,17 @@ class Classifier(Predictor):
         return opened, (str(self.path.absolute()),)
 
 
-def _read_keys(paths: Sequence[str | os.PathLike[str]]) -> tuple[PublicKey, ...]:
-    from edge_runtime.model.signature import read_public_key
+def _verified(
+    path: Path, required: Sequence[str | os.PathLike[str]]
+) -> tuple[tuple[PublicKey, ...], bytes | None, str]:
+    """The public keys in the files `required`, the model file that one of them signed, and the `id` of that one."""
+    from edge_runtime.model.signature import read_public_key, read_signed
 
-    if isinstance(paths, (str, bytes)):
-        raise UsageError(f"`require_signature` {paths!r} is not a list of files", f"[{paths!r}]")
-    return tuple(read_public_key(path) for path in paths)
+    if isinstance(required, (str, bytes, os.PathLike)):
+        raise UsageError(f"`require_signature` {os.fspath(required)!r} is not a list", "put the file's name into one")
+    keys = tuple(read_public_key(key) for key in required)
+    data, signer = read_signed(path, keys)
+    return keys, data, signer.id
 
 
 def _embedding_size(session: Any) -> int:

@@ -62,7 +62,12 @@ class Graph:
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        return replace(self, session=open_session(self.path, threads=1, exact=self.exact, keys=self.keys))
+        verified = None
+        if self.keys:
+            from edge_runtime.model.signature import read_signed
+
+            verified, _ = read_signed(self.path, self.keys)
+        return replace(self, session=open_session(self.path, threads=1, exact=self.exact, verified=verified))
 
 
 class Predictor(ImageClassifier):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnxruntime
 
@@ -15,9 +14,6 @@ from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.onnx_bytes import read_metadata
 from edge_runtime.model.this_machine import find_quick_load
-
-if TYPE_CHECKING:
-    from edge_runtime.model.signature import PublicKey
 
 # Beyond any machine; so many that their stacks fill the memory are a slip of the hand.
 MOST_THREADS = 1024
@@ -39,7 +35,7 @@ def open_session(
     *,
     threads: int | None = None,
     exact: bool = False,
-    keys: Sequence[PublicKey] = (),
+    verified: bytes | None = None,
 ) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU over the file at `path`.
 
@@ -47,12 +43,11 @@ def open_session(
     the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers, and
     says of itself what the file says. With `exact` every node runs as it stands in the file, so that int8 layers are
     computed in floats from what their numbers stand for: what int8 kernels are held against, and several times slower.
-    With `keys` the file must be signed by one of them; then the very bytes that were verified are opened, and no
-    optimised form.
+    `verified` are the bytes to open in place of what lies at `path`, and of any optimised form.
 
     Raises:
         UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024.
-        ModelError: the file is empty, truncated, not ONNX, not signed by one of `keys`, or needs a newer onnxruntime.
+        ModelError: the file is empty, truncated, not ONNX, or needs a newer onnxruntime.
     """
     path = Path(path)
     if threads is not None and threads < 1:
@@ -60,8 +55,7 @@ def open_session(
     if threads is not None and threads > MOST_THREADS:
         raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
-    verified = _verified(path, keys) if keys else None
-    if not exact and not keys and (quick := open_quick_load(path, threads=threads)) is not None:
+    if not exact and verified is None and (quick := open_quick_load(path, threads=threads)) is not None:
         return quick[1]
     try:
         return _open(path, threads, as_it_stands=exact, data=verified)
@@ -80,18 +74,6 @@ def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, An
             if session.get_modelmeta().custom_metadata_map == read_metadata(path):
                 return quick, session
     return None
-
-
-def _verified(path: Path, keys: Sequence[PublicKey]) -> bytes:
-    """The file's bytes, signed by one of `keys`."""
-    from edge_runtime.model.signature import verify_signature
-
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another with `model`") from None
-    verify_signature(data, keys, where=path)
-    return data
 
 
 def _open(path: Path, threads: int | None, *, as_it_stands: bool = False, data: bytes | None = None) -> Any:

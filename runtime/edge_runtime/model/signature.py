@@ -128,6 +128,20 @@ def message(data: bytes, *, where: Path) -> tuple[bytes, str | None]:
     return CONTEXT + digest.digest(), found
 
 
+def read_signed(path: Path, keys: Sequence[PublicKey]) -> tuple[bytes, PublicKey]:
+    """The model file at `path`, and which of `keys` signed it: what is opened must be these very bytes.
+
+    Raises:
+        UsageError: the file cannot be read.
+        ModelError: as `verify_signature` does.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name another with `model`") from None
+    return data, verify_signature(data, keys, where=path)
+
+
 def verify_signature(data: bytes, keys: Sequence[PublicKey], *, where: Path) -> PublicKey:
     """The one of `keys` that signed the model file `data`, read from `where`.
 

@@ -48,6 +48,7 @@ class Reloader:
                 backbone=card.backbone,
                 precision=card.precision,
                 created=card.created,
+                signed_by=new.signed_by or None,
                 labels_changed=before.labels != card.labels,
                 input_changed=before.preprocessing != card.preprocessing,
             )

@@ -262,6 +262,7 @@ async function showModel() {
       [`Right (${split})`, `${percent.format(accuracy)}${n ? ` of ${n} pictures` : ""}`]),
     ["Sees", `${preprocessing.width} × ${preprocessing.height} pixels`],
     ["Made", created ? new Date(created).toLocaleDateString(undefined, { dateStyle: "medium" }) : "not stated"],
+    ...(model.signed_by ? [["Signed by", model.signed_by]] : []),
   ];
   $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
     const [term, description] = [document.createElement("dt"), document.createElement("dd")];

@@ -77,6 +77,7 @@ def test_a_signed_model_answers_as_before_with_and_without_its_key(tmp_path: Pat
         classifier = Classifier(path, require_signature=keys)
         assert np.array_equal(classifier.probabilities(RED), before)
         assert [answer.label for answer in classifier.predict_many([RED[0]] * 9)] == ["a"] * 9
+        assert classifier.signed_by == (read_public_key(owner.public).id if keys else "")
     again = pickle.loads(pickle.dumps(classifier))
     shutil.copy(write_tiny_model(tmp_path / "other.onnx"), path)
     with pytest.raises(ModelError, match="is not signed"):
@@ -106,6 +107,8 @@ def test_an_unsigned_and_a_strangers_model_are_refused(
         Classifier(write_tiny_model(tmp_path / "model.onnx"), require_signature=[owner.public])
     with pytest.raises(ModelError, match="says that SHA256:"):
         Classifier(signed, require_signature=[stranger.public])
+    with pytest.raises(UsageError, match="is not a list"):
+        Classifier(signed, require_signature=owner.public)  # type: ignore[arg-type]
     # Keys are exchanged while both count.
     Classifier(signed, require_signature=[stranger.public, owner.public])
     # A stranger who says to be the owner.
