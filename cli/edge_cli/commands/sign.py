@@ -13,7 +13,7 @@ from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, print_json
 from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption
-from edge_runtime import SigningKey, UsageError, new_key, read_signature, sign_model
+from edge_runtime import UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -52,6 +52,8 @@ def sign(
         return _make(new, encrypt, console, json_=json_)
     if encrypt:
         raise UsageError("--encrypt goes with --new-key", "drop it")
+    from edge_runtime import SigningKey, read_signature, sign_model
+
     assert key is not None
     signing = SigningKey(key, lambda: _passphrase(f"Passphrase of {key}", twice=False))
     if signing.is_open_to_others:
@@ -67,6 +69,8 @@ def sign(
 
 
 def _make(private: Path, encrypt: bool, console: Console, *, json_: bool) -> int:
+    from edge_runtime import new_key
+
     passphrase = _passphrase("Passphrase", twice=True) if encrypt else None
     if encrypt and not passphrase:
         raise UsageError("an empty passphrase encrypts nothing", f"type one, or set {PASSPHRASE}")
