@@ -37,6 +37,7 @@ def run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGE_CACHE", str(folder / "cache"))
+        patch.setattr("edge_export.servers.throughput._TURN_S", 0.01)
         spec = f"{write_nets(folder)}:plain"
         yield train(quick_settings(shapes, folder / "runs", backbone=spec, epochs=1)).run
 
