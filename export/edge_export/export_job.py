@@ -14,6 +14,7 @@ from edge_data import read_split, scan_as_trained
 from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, common_validation, read_members
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
+from edge_export.proof.decision import decision_of
 from edge_export.proof.parity import Expected, expect
 from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
@@ -64,6 +65,8 @@ def prepare(
         ParityError: no image of the proof can be read.
     """
     members = read_members(runs)
+    for member in members:
+        require_one_label(member.card, settings, members=len(members))
     for run in runs:
         if not run.summary.is_file():
             progress.say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated")
@@ -91,12 +94,30 @@ def prepare(
         card=card,
         network=network,
         expected=expected,
-        split=SplitReference(model, root, samples, recorded, shown, groups=split.groups),
+        split=SplitReference(model, root, samples, recorded, shown, decision=decision_of(card), groups=split.groups),
         root=root,
         training=split.train,
         settings=settings,
         progress=progress,
     )
+
+
+def require_one_label(card: ModelCard, settings: ExportSettings, *, members: int) -> None:
+    """Raise UsageError where something is asked for that goes with one label a picture alone, and there are several."""
+    if card.kind == "single-label":
+        return
+    if members > 1:
+        raise UsageError(f"a {card.kind} run cannot be averaged with others", "export one run")
+    refused = {
+        "positive": settings.positive is not None,
+        "min_sensitivity": settings.min_sensitivity is not None,
+        "with_unlike": settings.with_unlike,
+        "precision": settings.precision in ("int8", "auto"),
+    }
+    for name, given in refused.items():
+        if given:
+            value = f" {settings.precision}" if name == "precision" else ""
+            raise UsageError(f"`{name}`{value} is for models of one label a picture, not for {card.kind}", "drop it")
 
 
 def _moved(data: Path | Sequence[Path] | None, card: ModelCard) -> Path | None:

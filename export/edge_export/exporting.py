@@ -147,13 +147,14 @@ def _remark(progress: Progress, done: Exported) -> None:
     split = done.validation
     if split.unreadable:
         progress.say(f"note: {split.unreadable} {split.shown} images can no longer be read")
-    recorded, n = split.recorded.get("accuracy"), split.whole.n
+    recorded, n = split.recorded.get(split.score_name), split.whole.n
     if recorded is not None and split.recorded.get("n") == n and done.card.precision == "fp32":
         # Training may have measured in bfloat16, which moves an image or two.
-        drift = abs(split.whole.accuracy - recorded)
+        drift = abs(split.score - recorded)
         if drift > max(0.005, 2 / n):
             progress.say(
-                f"note: validation accuracy is {split.whole.accuracy:.1%}, but training recorded {recorded:.1%}: "
+                f"note: validation {split.score_name.replace('_', ' ')} is {split.score:.1%}, but training recorded "
+                f"{recorded:.1%}: "
                 "the images have changed since, or training measured on another device"
             )
     if (point := done.card.operating_point) is not None:

@@ -35,5 +35,6 @@ if TYPE_CHECKING:
     from edge_train.several_runs.comparing import compare
     from edge_train.several_runs.comparison import Comparison, StrategyRow
     from edge_train.strategy.mixed_precision import choose_precision
+    from edge_train.targets.deployed import deploy
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
+from edge_train.targets.task_weights import parse_task_weights
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -20,7 +21,9 @@ BatchNormMode: TypeAlias = Literal["train", "frozen"]
 Stem: TypeAlias = Literal["standard", "small"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
-Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+OneLabelCriterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+# The last is that of pictures with any number of labels, and theirs alone.
+Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc", "map"]
 TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "comet"]
 BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -51,6 +54,22 @@ class TrainSettings:
             shown_default="shapes",
         ),
     ] = "shapes"
+    multi_label: Annotated[
+        bool,
+        Setting("A picture has any number of labels: the list's cells are such as cat|dog."),
+    ] = False
+    tasks: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Columns of the list, each a question that one network answers; a cell may be empty. Several with commas.",
+            "NAME",
+            shown_default="the column label",
+        ),
+    ] = ()
+    task_weights: Annotated[
+        str,
+        Setting("What each task's loss weighs; learned: with the network (docs/targets.md).", "equal|learned|NAME=X,…"),
+    ] = "equal"
     label_from: Annotated[
         LabelFrom, Setting("Folder that names the class: the first below DIR or its split, or the image's own.")
     ] = "top"
@@ -235,6 +254,7 @@ class TrainSettings:
             several = tuple(self.data)
             object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
         object.__setattr__(self, "track", _parse_trackers(self.track))
+        object.__setattr__(self, "tasks", _words(self.tasks))
         check_settings(self)
         self._check_together()
 
@@ -261,6 +281,7 @@ class TrainSettings:
         if self.min_sensitivity is not None and self.positive is None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         check_group_by(self.group_by)
+        self._check_targets()
         if self.folds is not None and self.teacher is not None:
             raise UsageError(
                 "`folds` measure on every image, and the `teacher` was trained on some of them", "drop one of them"
@@ -308,11 +329,42 @@ class TrainSettings:
                 "raise `epochs`, or choose `strategy` feature-extraction",
             )
 
+    def _check_targets(self) -> None:
+        """Raise UsageError where something was asked for that goes with one label a picture alone."""
+        if not self.multi_label and not self.tasks:
+            if self.task_weights != "equal":
+                raise UsageError("`task_weights` weighs the `tasks`, and there are none", "name them, or drop it")
+            return
+        asked = "multi_label" if self.multi_label else "tasks"
+        if self.multi_label and self.tasks:
+            raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")
+        if self.multi_label and self.task_weights != "equal":
+            raise UsageError("`task_weights` weighs the `tasks`, not the labels of `multi_label`", "drop it")
+        if self.tasks:
+            parse_task_weights(self.task_weights, self.tasks)
+        refused = {
+            "positive": self.positive is not None,
+            "folds": self.folds is not None,
+            "teacher": self.teacher is not None,
+            "mixup": self.mixup > 0,
+            "cutmix": self.cutmix > 0,
+            "class_balance": self.class_balance == "sampler",
+        }
+        for name, given in refused.items():
+            if given:
+                value = f" {self.class_balance}" if name == "class_balance" else ""
+                raise UsageError(f"`{name}`{value} is for pictures of one label, not for `{asked}`", "drop one of them")
+
+
+def _words(given: str | Iterable[str]) -> tuple[str, ...]:
+    """The words of texts that may have several, with commas."""
+    words = ",".join([given] if isinstance(given, str) else given).split(",")
+    return tuple(name for word in words if (name := word.strip()))
+
 
 def _parse_trackers(given: str | Iterable[str]) -> tuple[str, ...]:
     """Each tracker once, of names that may be several in one text. Raises UsageError for one that is none."""
-    words = ",".join([given] if isinstance(given, str) else given).split(",")
-    names = tuple(dict.fromkeys(name for word in words if (name := word.strip())))
+    names = tuple(dict.fromkeys(_words(given)))
     for name in names:
         if name not in get_args(TrackerName):
             raise UsageError(f"`track` {name} is not known", f"choose {', '.join(get_args(TrackerName))}")

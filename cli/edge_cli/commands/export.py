@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 COLUMNS = "file", "format", "precision", "MB", "max |Δp|", "top-1 same", "images", "val top-1", "of", "checkpoint", "of"
+# Of pictures with several labels, one that the checkpoint has right has all of them right.
+SEVERAL_COLUMNS = {
+    "multi-label": (*COLUMNS[:5], "labels same", "images", "val mAP", "of", "all right", "of"),
+    "multi-task": (*COLUMNS[:5], "tasks same", "images", "val mean accuracy", "of", "all right", "of"),
+}
 TEXT = """Export the best checkpoint of a run as one self-describing file, checked against it on validation images.
 
 The file is written only if it answers as the checkpoint does: on up to 64 validation images and on hostile ones, in
@@ -97,8 +102,8 @@ def _print(done: list[Exported]) -> None:
     for item in done:
         if item.table:
             print(item.table)
-    print_table(COLUMNS, [_row(item) for item in done], left=3)
     card = done[0].card
+    print_table(SEVERAL_COLUMNS.get(card.kind, COLUMNS), [_row(item) for item in done], left=3)
     if CROSS_VALIDATED in card.metrics:
         print(f"{accuracy_text(CROSS_VALIDATED, card.metrics)}, of the network in fp32; parity is on training images")
 
@@ -123,7 +128,7 @@ def _accuracies(item: Exported) -> tuple[str, ...]:
         # On what it learned from, any network is nearly right.
         return "–", "–", "–", "–"
     return (
-        f"{split.whole.accuracy:.2%}",
+        f"{split.score:.2%}",
         str(split.whole.n),
         f"{split.checkpoint.share:.2%}",
         str(split.checkpoint.n),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_cli.predict.output import Output
-    from edge_runtime import ImageClassifier, Run
+    from edge_runtime import ImageClassifier, ModelCard, Run
 
 app = typer.Typer(add_completion=False)
 
@@ -171,7 +171,7 @@ def predict(
         return classify_to_file(
             classifier, pictures, out, console, top=top or TOP, min_confidence=min_confidence, save_input=save_input
         )
-    return classify(classifier, pictures, output(classifier.path), console, save_input=save_input)
+    return classify(classifier, pictures, output(classifier.path, classifier.card), console, save_input=save_input)
 
 
 def _check_form(forms: int, min_confidence: float) -> None:
@@ -255,9 +255,22 @@ def _open(
     return classifier
 
 
-def _output(top: int | None, min_confidence: float, model: Path, *, json_: bool, jsonl: bool, csv_: bool) -> Output:
+def _output(
+    top: int | None,
+    min_confidence: float,
+    model: Path,
+    card: ModelCard | None = None,
+    *,
+    json_: bool,
+    jsonl: bool,
+    csv_: bool,
+) -> Output:
     from edge_cli.predict.output import Csv, JsonDocument, JsonLines, Table
 
+    if card is not None and card.kind != "single-label" and not (json_ or jsonl):
+        from edge_cli.predict.several_output import SeveralTable, several_csv
+
+        return several_csv(card, top or 0, min_confidence) if csv_ else SeveralTable(top or TOP, min_confidence)
     if csv_:
         return Csv(top or 0, min_confidence)
     if json_:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_cli.console import json_text
 from edge_cli.flags import said_as_flags
@@ -42,6 +42,8 @@ def watch_folder(
     if not folder.is_dir():
         raise UsageError(f"--watch {folder} is not a folder", "make it first, or name another")
     classifier = open_classifier()
+    if move_to is not None and (kind := classifier.card.kind) != "single-label":
+        raise UsageError(f"--move-to sorts by one label, and this is a {kind} model", "watch without it, with --jsonl")
     sorter = None if move_to is None else Sorter(move_to, classifier.labels)
     with Journal(state or folder / JOURNAL_NAME, folder) as journal, _signals() as caught:
         sightings = watch(
@@ -68,12 +70,24 @@ def watch_folder(
 
 
 def _line(sighting: Sighting, point: OperatingPoint | None, *, jsonl: bool) -> str:
+    if jsonl and sighting.several:
+        told = {"moved_to": sighting.moved_to, "again": sighting.again}
+        return json_text({"image": sighting.image, **sighting.several, **told})
     if jsonl:
         chosen = {} if point is None else {"positive": point.positive, "threshold": point.threshold}
-        return json_text({**asdict(sighting), "top": [row._asdict() for row in sighting.top], **chosen})
+        return json_text({**_plain(sighting), "top": [row._asdict() for row in sighting.top], **chosen})
     moved = f"  moved to {sighting.moved_to}" if sighting.moved_to else ""
     again = "  (after a restart, perhaps told before)" if sighting.again else ""
+    if sighting.several:
+        said = [f"{name}  {probability:.2%}" for name, probability in sighting.top]
+        return one_line(f"{sighting.image}  {', '.join(said) or 'no label'}{moved}{again}")
     return one_line(f"{sighting.image}  {sighting.label}  {sighting.probability:.2%}{moved}{again}")
+
+
+def _plain(sighting: Sighting) -> dict[str, Any]:
+    value = asdict(sighting)
+    del value["several"]
+    return value
 
 
 @contextmanager

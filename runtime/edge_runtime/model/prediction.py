@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from edge_runtime.model.card import OperatingPoint
+    from edge_runtime.model.card_kind import Kind
 
 UNKNOWN = "unknown"
 """What stands in a label's place where none is probable enough, or the picture is unlike all training."""
@@ -49,6 +50,11 @@ class Prediction:
         `unknown` where the picture is rejected.
         """
         return UNKNOWN if self.unlike else self.labels[self._place]
+
+    @property
+    def kind(self) -> Kind:
+        """What a picture has by this model: one label, any number of labels, or one for each task."""
+        return "single-label"
 
     @property
     def given(self) -> tuple[str, ...]:

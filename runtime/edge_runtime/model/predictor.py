@@ -85,7 +85,7 @@ class Predictor(ImageClassifier):
         self.threads = threads or usable_cores()
         self._graph = graph
         self._outputs = list(graph.card.outputs)
-        self._prediction = _answers_of(graph.card)
+        self._prediction = answers_of(graph.card)
         self._file = file
         self._too_far = None if reject_unlike is None else _scale(graph).threshold(reject_unlike)
         self._alone: Graph | None = None
@@ -287,7 +287,7 @@ class Predictor(ImageClassifier):
             return self._alone
 
 
-def _answers_of(card: ModelCard) -> Callable[[str, NDArray[np.float32]], Prediction]:
+def answers_of(card: ModelCard) -> Callable[[str, NDArray[np.float32]], Prediction]:
     """What makes the answer for a picture of a name and its row of probabilities, as the card's kind wants it."""
     labels, point = card.labels, card.operating_point
     if card.kind == "single-label":

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from edge_runtime.files.labelling import SEPARATOR
+from edge_runtime.model.card_kind import Kind
 from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.task import Task
-
-LABEL_MARK = "|"
-"""What stands between the labels of one picture where they share a cell or a line."""
 
 
 class GivenLabel(NamedTuple):
@@ -31,6 +30,11 @@ class MultiLabelPrediction(Prediction):
     thresholds: tuple[float, ...] = ()
 
     @property
+    def kind(self) -> Kind:
+        """`multi-label`."""
+        return "multi-label"
+
+    @property
     def label(self) -> str:
         """The labels given as one text, `cat|dog`; empty where none is."""
         return self.told()
@@ -47,7 +51,7 @@ class MultiLabelPrediction(Prediction):
 
     def told(self, min_confidence: float = 0.0) -> str:
         """The labels given on one line, `cat|dog`, without those less probable than `min_confidence`."""
-        return LABEL_MARK.join(row.label for row in self.given_labels(min_confidence))
+        return SEPARATOR.join(row.label for row in self.given_labels(min_confidence))
 
     def given_labels(self, min_confidence: float = 0.0) -> tuple[GivenLabel, ...]:
         """The labels given, the most probable first; none that is less probable than `min_confidence`."""
@@ -72,6 +76,11 @@ class MultiTaskPrediction(Prediction):
     """
 
     heads: tuple[Task, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """`multi-task`."""
+        return "multi-task"
 
     @property
     def tasks(self) -> Mapping[str, Prediction]:

@@ -132,8 +132,7 @@ class Engine:
         self._metrics.images.inc()
         shown = _data_url(pixels) if show else None
         self._pace_s += ((time.perf_counter() - begun) / model.threads - self._pace_s) / 16
-        answer = Prediction(name, model.wide.labels, row, model.wide.card.operating_point)
-        return Answer(answer, begun - since, decoded - begun, inference_s, shown)
+        return Answer(model.answer(name, row), begun - since, decoded - begun, inference_s, shown)
 
     def _decode(self, steps: Preprocessing, name: str, data: bytes) -> NDArray[np.uint8]:
         limit = self._limits.pixels

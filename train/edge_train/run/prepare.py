@@ -79,7 +79,13 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     check_out(settings.out, source.places)
     if world.leads:
         require_room(settings.out)
-    folders = scan(source.places, label_from=settings.label_from, group_column=settings.group_by)
+    folders = scan(
+        source.places,
+        label_from=settings.label_from,
+        group_column=settings.group_by,
+        multi_label=settings.multi_label,
+        tasks=settings.tasks,
+    )
     for found in folders.notes:
         progress.say(f"note: {found.text}")
     splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
@@ -100,7 +106,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
-        f"{len(folders.labels)} classes ({splits.how})"
+        f"{_count_classes(folders)} ({splits.how})"
     )
     freeze(network, plan)
     card = ModelCard(
@@ -123,6 +129,9 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         versions=versions() | dict(backbone.maker.versions if backbone.maker else {}),
         created=now(),
         architecture=_architecture(settings) | dict(backbone.maker.identity if backbone.maker else {}),
+        # Until validation says better.
+        thresholds=(0.5,) * len(folders.labels) if folders.kind == "multi-label" else (),
+        tasks=folders.tasks,
     )
     return Job(
         settings,
@@ -139,6 +148,12 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         world=world,
         places=source.places,
     )
+
+
+def _count_classes(folders: ClassFolders) -> str:
+    if folders.kind == "multi-task":
+        return " and ".join(f"{len(task.labels)} classes of {task.name}" for task in folders.tasks)
+    return f"{len(folders.labels)} {'labels' if folders.kind == 'multi-label' else 'classes'}"
 
 
 def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, threads: int) -> Splits:
