@@ -27,7 +27,7 @@ def systemd_unit(
 
     The service has a user of its own, unless `edge` or the model lies in somebody's home: then it runs as the user
     who asked, or whose home it is where root asked, and may read the home and change nothing. It never runs as root:
-    `say` is told where its user cannot read what lies in root's home.
+    `say` is told where its user cannot read what lies in root's home. Raises UsageError for a Unix socket.
     """
     executable = Path(sys.executable).absolute().with_name("edge")
     model = settings.model.absolute()
@@ -67,8 +67,10 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
     """A Containerfile of two stages that serves as `settings` say, on all addresses of the container.
 
     It wants a token, which is no part of it but a secret of podman's, unless `settings` say that everyone may come.
-    Raises UsageError where files that lie beside each other in it have one name.
+    Raises UsageError where files that lie beside each other in it have one name, and for a Unix socket or TLS.
     """
+    if settings.unix is not None or settings.tls_cert is not None:
+        raise UsageError("in a container it listens on a port and does not encrypt", "let the proxy in front do that")
     port = settings.port or 8000
     names = [settings.model.name, *(key.name for key in settings.require_signature)]
     if len(set(names)) < len(names):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from pathlib import Path
 
 from edge_runtime import EdgeError, UsageError
 from edge_serve.http.hosts import is_address
@@ -35,6 +37,45 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def listen_unix(path: Path) -> socket.socket:
+    """A bound, listening Unix socket that its owner and group may use; one that nobody listens on is replaced.
+
+    Raises UsageError where there is something else at `path` or it cannot be made, EdgeError where it is in use.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        if path.is_socket():
+            _remove_if_left(path)
+        listening.bind(str(path))
+        listening.listen(_BACKLOG)
+    except EdgeError:
+        listening.close()
+        raise
+    except OSError as error:
+        listening.close()
+        there = error.errno == errno.EADDRINUSE
+        reason = "there is something else" if there else error.strerror or str(error)
+        raise UsageError(f"`unix` {path}: {reason}", "name a file that is not there yet, in a folder that is") from None
+    finally:
+        os.umask(before)
+    listening.setblocking(False)
+    return listening
+
+
+def _remove_if_left(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    raise EdgeError(f"{path} is in use", "end what uses it, or give another with `unix`")
+
+
 def allow_open_files(count: int) -> None:
     """Raise this process's limit of open files to `count` where it is lower.
 
@@ -53,11 +94,11 @@ def allow_open_files(count: int) -> None:
         ) from None
 
 
-def shown_address(host: str, port: int) -> str:
+def shown_address(host: str, port: int, *, scheme: str = "http") -> str:
     """The address as one types it into a browser."""
     if is_address(host) and ":" in host:
         host = f"[{host}]"
-    return f"http://{host}:{port}/"
+    return f"{scheme}://{host}:{port}/"
 
 
 def _explained(error: OSError, host: str, port: int) -> EdgeError:
