@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from edge_runtime import UsageError
 from edge_serve.app import build_app
-from edge_serve.http.listen import allow_open_files, listen, listen_unix, shown_address
+from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix, shown_address
 from edge_serve.http.running import INTERRUPTED, Running, notify
 from edge_serve.http.tls import tls_context
 from edge_serve.model.engine import Engine
@@ -37,7 +37,8 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     allow_open_files(settings.limits.open_files)
     # The port before the model: that it is taken is known in no time.
     tls = None if settings.tls_cert is None else tls_context(settings.tls_cert, settings.tls_key)
-    listening = listen(settings.host, settings.port) if settings.unix is None else listen_unix(settings.unix)
+    inherited = inherited_socket()
+    listening = inherited or _listen(settings)
     try:
         model = load_model(settings)
         metrics = Metrics()
@@ -56,8 +57,12 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
             log.close()
     finally:
         listening.close()
-        if settings.unix is not None:
+        if settings.unix is not None and inherited is None:
             settings.unix.unlink(missing_ok=True)
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    return listen(settings.host, settings.port) if settings.unix is None else listen_unix(settings.unix)
 
 
 async def _serve(
@@ -86,8 +91,8 @@ async def _serve(
         running.spawn(reloader.watch())
 
     def ready() -> None:
-        if settings.unix is not None:
-            where = str(settings.unix)
+        if listening.family == socket.AF_UNIX:
+            where = listening.getsockname()
         else:
             scheme = "http" if tls is None else "https"
             where = shown_address(settings.host, listening.getsockname()[1], scheme=scheme)

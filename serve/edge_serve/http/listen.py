@@ -11,6 +11,7 @@ from edge_runtime import EdgeError, UsageError
 from edge_serve.http.hosts import is_address
 
 _BACKLOG = 256
+_FIRST_INHERITED = 3
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -59,6 +60,29 @@ def listen_unix(path: Path) -> socket.socket:
         raise UsageError(f"`unix` {path}: {reason}", "name a file that is not there yet, in a folder that is") from None
     finally:
         os.umask(before)
+    listening.setblocking(False)
+    return listening
+
+
+def inherited_socket() -> socket.socket | None:
+    """The socket that systemd listens on for us (sd_listen_fds(3)), None where it does not.
+
+    Raises UsageError where there are several, or it is none that clients connect to.
+    """
+    count = os.environ.pop("LISTEN_FDS", "")
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or not count:
+        return None
+    if count != "1":
+        raise UsageError(
+            f"systemd gives {count} sockets, and one is listened on", "a socket unit with one ListenStream="
+        )
+    try:
+        listening = socket.socket(fileno=_FIRST_INHERITED)
+        stream = listening.type == socket.SOCK_STREAM and listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        stream = False
+    if not stream:
+        raise UsageError("the socket that systemd gives is none to listen on", "ListenStream=, and Accept=no")
     listening.setblocking(False)
     return listening
 

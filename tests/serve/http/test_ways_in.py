@@ -282,6 +282,70 @@ def test_behind_nginx_below_a_path_over_a_unix_socket(rgb_model: Path, tmp_path:
             nginx.wait(10)
 
 
+CADDY = """
+{{
+    admin off
+    auto_https off
+}}
+http://127.0.0.1:{port} {{
+    handle_path /cats/* {{
+        reverse_proxy unix/{folder}/edge.sock
+    }}
+}}
+"""
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="no caddy")
+def test_behind_caddy_which_takes_the_path_off(rgb_model: Path, tmp_path: Path) -> None:
+    port = _free_port()
+    (tmp_path / "Caddyfile").write_text(CADDY.format(folder=tmp_path, port=port))
+    own = {**os.environ, "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+    with serving(rgb_model, "--unix", str(tmp_path / "edge.sock")), (tmp_path / "log").open("w") as log:
+        caddy = subprocess.Popen(
+            ["caddy", "run", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"],
+            stdout=log,
+            stderr=log,
+            env=own,
+        )
+        try:
+            assert _patiently(port, "/cats/model").json()["name"] == "colours"
+            assert b'href="static/page.css"' in _patiently(port, "/cats/").body
+        finally:
+            caddy.terminate()
+            caddy.wait(10)
+
+
+# As systemd does it: the socket is number 3, and the process that it is meant for is named.
+ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_a_socket_that_systemd_listens_on_is_taken_over(rgb_model: Path) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        server = [sys.executable, "-m", "edge_cli", "serve", "--model", str(rgb_model), "--batching", "off"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", ACTIVATE, str(listening.fileno()), *server],
+            pass_fds=[listening.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stderr is not None
+    try:
+        # The first client need not wait until somebody has started it: the system lets it in.
+        assert _patiently(port, "/model").json()["name"] == "colours"
+    finally:
+        process.terminate()
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 0 and f"at http://127.0.0.1:{port}/" in said
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
