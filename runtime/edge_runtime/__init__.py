@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from edge_runtime.model.task import Task, task_slices
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.model.unlike_scale import UnlikeScale
+    from edge_runtime.monitoring.drift_record import DriftRecord
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift

@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from edge_runtime import UsageError
+from edge_runtime import DriftRecord, UsageError
 from edge_serve.app import build_app
 from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix, shown_address
 from edge_serve.http.running import INTERRUPTED, Running, notify
@@ -44,6 +44,10 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         metrics = Metrics()
         log = RequestLog(quiet=not settings.log_requests)
         engine = Engine(settings, model, metrics)
+        drift = None if settings.drift is None else DriftRecord(settings.drift, model.wide.card, say)
+        if drift is not None:
+            engine.record(drift)
+            metrics.show_drift(drift.figures)
         metrics.show_model(settings.model_name, model.wide.card)
         try:
             on = "on" if model.choice.on else "off"
@@ -52,9 +56,13 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
             gc.set_threshold(_COLLECT_EVERY)
             say(f"batching {on}: {model.choice.reason}")
             with log.libraries():
-                return asyncio.run(_serve(settings, listening, say, engine=engine, metrics=metrics, log=log, tls=tls))
+                return asyncio.run(
+                    _serve(settings, listening, say, engine=engine, metrics=metrics, log=log, tls=tls, drift=drift)
+                )
         finally:
             log.close()
+            if drift is not None:
+                drift.close()
     finally:
         listening.close()
         if settings.unix is not None and inherited is None:
@@ -74,6 +82,7 @@ async def _serve(
     metrics: Metrics,
     log: RequestLog,
     tls: ssl.SSLContext | None,
+    drift: DriftRecord | None,
 ) -> int:
     """Serve until a signal, then drain; the exit code."""
     gate = build_app(settings, engine, metrics, log)
@@ -85,7 +94,7 @@ async def _serve(
     running = Running(gate, settings.limits, log, report, tls)
     metrics.connections.set_function(lambda: len(running.connections.open))
     metrics.in_flight.set_function(lambda: gate.in_flight)
-    reloader = Reloader(settings, engine, metrics, log)
+    reloader = Reloader(settings, engine, metrics, log, drift)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: running.spawn(reloader.reload()))
     if settings.reload:
         running.spawn(reloader.watch())

@@ -59,6 +59,10 @@ class ServeSettings:
         tuple[Path, ...],
         Setting("Serve only a model that this public key signed; may be repeated.", "KEY.pub"),
     ] = ()
+    drift: Annotated[
+        Path | None,
+        Setting("Append how sure the answers are, and which, every 100 pictures; also in /metrics.", "FILE"),
+    ] = None
     log_requests: bool = True
 
     def __post_init__(self) -> None:

@@ -68,6 +68,10 @@ def predict(
     interval: Annotated[
         float | None, flag("--interval", "With --watch: seconds between looks.", "S", default="1")
     ] = None,
+    drift: Annotated[
+        Path | None,
+        flag("--drift", "With --watch: append how sure the answers are, and which, every 100 pictures.", "FILE"),
+    ] = None,
     mjpeg: Annotated[
         Path | None, flag("--mjpeg", "A stream of JPEGs, - on stdin: a JSON line for each frame as it comes.", "FILE")
     ] = None,
@@ -142,6 +146,7 @@ def predict(
             top=top or TOP,
             min_confidence=min_confidence,
             jsonl=jsonl,
+            drift=drift,
         )
     if mjpeg is not None:
         if names or files_from or json_ or csv_ or save_input:
@@ -152,8 +157,9 @@ def predict(
             open_classifier(), mjpeg, every=every or 1, latest=latest, top=top or TOP, min_confidence=min_confidence
         )
     _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
+    beside_watch = move_to, state, interval, drift
     _refuse_alone(
-        "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
+        "--move-to, --state, --interval and --drift go with --watch", "edge predict --watch DIR", *beside_watch
     )
     from edge_cli.predict.classify import Pictures, classify
     from edge_cli.predict.output import say_threshold
