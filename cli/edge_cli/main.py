@@ -34,6 +34,7 @@ COMMANDS = {
     "backbones": "backbones",
     "data": "data",
     "info": "info",
+    "sign": "sign",
     "doctor": "doctor",
     "demo": "demo",
 }

@@ -15,6 +15,14 @@ from edge_export.precision.lowering import lower_precision
 from edge_export.proof.answers import onnx_model, torchscript_model
 from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
+from edge_export.servers.repository import (
+    Repository,
+    check_repository,
+    new_version,
+    require_same_answers,
+    write_texts,
+)
+from edge_export.servers.throughput import measure_throughput
 from edge_export.settings import ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
 from edge_export.unlike.known_pictures import store_known_pictures
@@ -42,9 +50,9 @@ def export(
 ) -> list[Exported]:
     """Export the best checkpoint of a run, each file checked on real validation images before it appears.
 
-    Several runs make one file that averages their probabilities. `out` names the one file to write (by default
-    they go into the run folder, the first one's); `data` is where the images are now, the folder, the manifest or
-    all of several, if they moved since training.
+    Several runs make one file that averages their probabilities. `out` names the one file to write, or the folder of
+    a server's repository (by default they go into the run folder, the first one's); `data` is where the images are
+    now, the folder, the manifest or all of several, if they moved since training.
 
     Raises:
         UsageError: settings, formats or runs that do not go together.
@@ -63,13 +71,22 @@ def export(
     targets = {
         format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats
     }
-    for target in targets.values():
-        require_writable(target, own=out is None)
+    for format_, target in targets.items():
+        if format_ in ("triton", "kserve"):
+            check_repository(Repository(target, settings.name, format_ == "kserve"))
+        else:
+            require_writable(target, own=out is None)
     job = prepare(runs, data, settings, progress)
     done = []
     for format_, target in targets.items():
         progress.say(f"exporting {format_} to {target}")
-        done.append(_export_onnx(job, target) if format_ == "onnx" else _export_torchscript(job, target))
+        match format_:
+            case "onnx":
+                done.append(_export_onnx(job, target))
+            case "torchscript":
+                done.append(_export_torchscript(job, target))
+            case "triton" | "kserve":
+                done.append(_export_repository(job, Repository(target, settings.name, format_ == "kserve"), format_))
         _remark(progress, done[-1])
     try:
         write_record(runs[0], done)
@@ -104,6 +121,16 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
             remove_quick_load(target)
     size_bytes = target.stat().st_size
     return Exported(target, "onnx", size_bytes, proof.parity, proof.validation, card, table, quick)
+
+
+def _export_repository(job: ExportJob, repository: Repository, format_: ExportFormat) -> Exported:
+    require_same_answers(repository, job.card)
+    with new_version(repository) as path:
+        done = _export_onnx(job, path)
+        measured = measure_throughput(path, done.card.preprocessing, job.progress)
+        job.progress.say(f"served best: {measured.describe_best()}")
+        write_texts(repository, done.card, measured, done.size_bytes)
+    return replace(done, path=repository.folder, format=format_)
 
 
 def _export_torchscript(job: ExportJob, target: Path) -> Exported:

@@ -89,9 +89,12 @@ if TYPE_CHECKING:
     from edge_runtime.model.predictor import SMALL_MODEL_BYTES, answers_of, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
     from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
+    from edge_runtime.model.signature import SIGNATURE_KEY, read_public_key, read_signature, read_signed
+    from edge_runtime.model.signing import SigningKey, new_key, sign_model
     from edge_runtime.model.task import Task, task_slices
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.model.unlike_scale import UnlikeScale
+    from edge_runtime.monitoring.drift_record import DriftRecord
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift

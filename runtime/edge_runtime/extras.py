@@ -15,6 +15,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "bench": ("matplotlib",),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
+    "sign": ("cryptography",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "wandb": ("wandb",),

@@ -27,6 +27,7 @@ VERBS = [
     "backbones",
     "data",
     "info",
+    "sign",
     "doctor",
     "demo",
 ]
