@@ -25,8 +25,8 @@ class SplitAccuracy:
 
     `same_images` is the file's accuracy on the very images the checkpoint ran on; `recorded` is the entry of the split
     in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered. `shown` says
-    which images they are: validation's or, of a model that learned from all, training's, whose accuracy says nothing.
-    `groups` are the split's, by path.
+    which images they are: validation's or, of a model that learned from all, training's, or of one that was imported
+    without images, drawn ones; the accuracy of those says nothing. `groups` are the split's, by path.
     """
 
     whole: Metrics
@@ -81,7 +81,8 @@ class SplitReference:
     """The checkpoint's answers to up to 1,000 images of a split, computed once for all the files of an export.
 
     `samples` lie below `root`; `recorded` is the split's entry in the checkpoint's metrics; `known` maps the paths
-    that were seen so far to float32 `[classes]`; `shown` names the split, "validation" or "training"; `groups` are its.
+    that were seen so far to float32 `[classes]`; `shown` names the split, "validation", "training" or
+    "drawn"; `groups` are its.
     """
 
     def __init__(
