@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.picture_table import PictureRow, PictureTable, list_pictures, read_picture_table
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
-    from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample
+    from edge_runtime.files.samples import ClassFolders, Sample
     from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
@@ -111,6 +111,7 @@ if TYPE_CHECKING:
         measure_at,
     )
     from edge_runtime.settings import (
+        LabelFrom,
         Seed,
         Setting,
         SettingField,

@@ -27,13 +27,13 @@ from edge_runtime.files.samples import (
     SPLIT_OF,
     ClassFolders,
     FolderNote,
-    LabelFrom,
     Sample,
     count_text,
     names_text,
     note_missing,
 )
 from edge_runtime.files.walk import is_folder, is_ignored, is_image, unreadable, walk_folder
+from edge_runtime.settings import LabelFrom
 
 _LAYOUT = (
     "expected DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or DIR/CLASS/*.jpg to have it split; "

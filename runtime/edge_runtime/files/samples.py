@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
-LabelFrom: TypeAlias = Literal["top", "parent"]
+from edge_runtime.settings import LabelFrom
 
 SPLIT_OF = {
     "train": "train",

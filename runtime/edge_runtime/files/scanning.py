@@ -12,7 +12,8 @@ from edge_runtime.errors import DataError
 from edge_runtime.files.class_folders import FoundFolders, find_folders, find_images
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
 from edge_runtime.files.manifest_rows import is_manifest
-from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample, note_missing
+from edge_runtime.files.samples import ClassFolders, Sample, note_missing
+from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
 
