@@ -11,6 +11,7 @@ _TRAIN = ("torch", "torchvision", "matplotlib", "jinja2", "pillow_heif")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "timm": (*_TRAIN, "timm"),
+    "hf": (*_TRAIN, "huggingface_hub", "safetensors"),
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "bench": ("matplotlib",),
     "parquet": ("pyarrow",),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edge_train.config_file import TrainConfig, read_train_config, read_train_settings
     from edge_train.explain.grad_cam import Explainer
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
+    from edge_train.imported.import_settings import ImportSettings, parse_channels
+    from edge_train.imported.importing import ImportResult, import_checkpoint
     from edge_train.network.backbones import BACKBONES, Backbone
     from edge_train.network.building import build, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -25,6 +27,13 @@ if TYPE_CHECKING:
     from edge_train.network.lookup import find_backbone
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
+    from edge_train.network.weights_inventory import (
+        WeightsFile,
+        list_weights,
+        look_at,
+        weights_path,
+        weights_places,
+    )
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.split_answers import SplitAnswers
     from edge_train.run.step import BatchEnd

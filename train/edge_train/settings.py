@@ -39,8 +39,8 @@ class TrainSettings:
     """The settings of one run; each field says what it does and which values it takes.
 
     `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
-    `"default"` (torchvision's), `"none"` or the path of a state dict; `limit` bounds the images used, all splits
-    together; `threads` bounds torch's and the decoder's threads.
+    `"default"` (the backbone's own), `"none"`, the path of a state dict or of a run, or `"hf:OWNER/NAME"`; `limit`
+    bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
@@ -78,7 +78,11 @@ class TrainSettings:
     ] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
-        str, Setting("Pretrained weights: the backbone's own, none, or a state dict.", "default|none|FILE")
+        str,
+        Setting(
+            "Pretrained weights: the backbone's own, none, a state dict, a run, or safetensors of a hub.",
+            "default|none|FILE|hf:OWNER/NAME",
+        ),
     ] = "default"
     epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
     batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32

@@ -181,6 +181,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         lines.append(("parity", _figures(card.parity)))
         if isinstance(trained := card.parity.get("training"), dict):
             lines.append(("on training", _figures(trained)))
+        if isinstance(drawn := card.parity.get("drawn"), dict):
+            lines.append(("on drawn ones", _figures(drawn)))
         whole = card.parity.get("validation")
         if isinstance(whole, dict):
             lines.append(("whole split", _whole_split(whole)))

@@ -48,7 +48,12 @@ from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import as_kept, find_again, find_backbone
 from edge_train.network.network import Network
-from edge_train.network.weights import load_pretrained, parse_weights
+from edge_train.network.weights import (
+    find_again_from_anywhere,
+    load_pretrained,
+    parse_weights,
+    read_normalization,
+)
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
@@ -68,8 +73,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
-    if isinstance(choice := parse_weights(settings.weights), Path) and choice.exists():
-        settings = replace(settings, weights=str(choice.resolve()))
+    settings = replace(settings, weights=find_again_from_anywhere(settings.weights))
     backbone = find_backbone(settings.backbone)
     settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
     augment = find_augmentation(settings.augment)
@@ -227,6 +231,8 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
             if settings.strategy != "auto" or choice != "default":
                 raise
             progress.say(f"note: {error.message}; `weights` FILE brings your own")
+        if (own := read_normalization(settings.weights)) is not None:
+            network.normalize_by(*own)
     if settings.strategy == "auto":
         strategy, why = choose_strategy(
             settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
@@ -297,20 +303,19 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
 
     Raises:
-        CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
+        CheckpointError: the run's config.json is missing or damaged, or the run was not trained.
         DataError: its images are gone or changed.
     """
     config = run.read_config()
-    settings, places = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
         raise _unusable(run, error) from error
-    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     if card.strategy not in STRATEGIES:
-        raise CheckpointError(
-            f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
-        )
+        hint = f"fine-tune it: edge train --weights {run.best}" if "import" in config else _OF_OTHERS
+        raise CheckpointError(f"{run.last} is missing: {run.path} was not trained", hint)
+    settings, places = _read_settings(run, config)
+    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     # What `auto` came to must not depend on whether the weights can be had now.
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
@@ -320,6 +325,9 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card
     return job
+
+
+_OF_OTHERS = "resume one of the runs it was made of"
 
 
 def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, tuple[Path, ...]]:
