@@ -6,10 +6,11 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
+from edge_export.networks.averaging_network import AveragingNetwork
 from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, read_members
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
@@ -22,15 +23,18 @@ from edge_export.settings import ExportSettings
 from edge_runtime import (
     CROSS_VALIDATED,
     MIN_SENSITIVITY,
+    AveragedViews,
     ModelCard,
     OperatingPoint,
     ParityError,
     Progress,
     Run,
     Sample,
+    TtaName,
     UsageError,
     check_positive,
 )
+from edge_train import DeployedNetwork
 
 PARITY_IMAGES = 64
 
@@ -112,6 +116,7 @@ def require_one_label(card: ModelCard, settings: ExportSettings, *, members: int
         "positive": settings.positive is not None,
         "min_sensitivity": settings.min_sensitivity is not None,
         "with_unlike": settings.with_unlike,
+        "tta": settings.tta != "none",
         "precision": settings.precision in ("int8", "auto"),
     }
     for name, given in refused.items():
@@ -125,6 +130,8 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
     card = members[0].card if len(members) == 1 else average_cards(members)
     card = replace(card, versions={**card.versions, **_versions()}, architecture=_published(card.architecture))
     card = _asked_threshold(card, settings)
+    if settings.tta != "none":
+        return _averaging(deployed, card, settings)
     if len(members) > 1:
         return EnsembleNetwork(deployed), card
     if settings.with_unlike and CROSS_VALIDATED in card.metrics:
@@ -137,6 +144,21 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
         size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
         return network, replace(card, embedding_size=size)
     return deployed[0], card
+
+
+def _averaging(
+    deployed: Sequence[DeployedNetwork], card: ModelCard, settings: ExportSettings
+) -> tuple[nn.Module, ModelCard]:
+    """The network, or the ensemble of several, that averages views; its card has the views' preprocessing."""
+    if CROSS_VALIDATED in card.metrics:
+        raise UsageError(
+            "the model learned from all images, so its file has none to measure averaged views on",
+            "drop `tta`, or train without `folds`",
+        )
+    views = AveragedViews(cast("TtaName", settings.tta), card.preprocessing)
+    network = deployed[0] if len(deployed) == 1 else EnsembleNetwork(deployed)
+    tta = {"name": views.name, "views": len(views.views)}
+    return AveragingNetwork(network, views), replace(card, preprocessing=views.preprocessing, tta=tta)
 
 
 def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:

@@ -10,6 +10,7 @@ from edge_runtime import Setting, UsageError, check_settings
 ExportFormat: TypeAlias = Literal["onnx", "torchscript", "triton", "kserve"]
 # What a device takes; the others are folders for a server, with the ONNX file in them.
 FORMATS: tuple[ExportFormat, ...] = ("onnx", "torchscript")
+TtaChoice: TypeAlias = Literal["none", "flip", "five-crop", "ten-crop"]
 
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
 
@@ -30,6 +31,10 @@ class ExportSettings:
     with_unlike: Annotated[
         bool, Setting("Store what is unlike all training, as measured on validation: for predict --reject-unlike.")
     ] = False
+    tta: Annotated[
+        TtaChoice,
+        Setting("Average the answers to several views of each picture, inside the file: as many times the work."),
+    ] = "none"
     positive: Annotated[
         str | None,
         Setting(
@@ -76,6 +81,8 @@ class ExportSettings:
         if self.for_this_machine and not {"triton", "kserve"}.isdisjoint(formats):
             raise UsageError("`for_this_machine` is for one file, and no server opens it", "use `formats` onnx")
         for name in ("with_embedding", "with_unlike"):
+            if getattr(self, name) and self.tta != "none":
+                raise UsageError(f"`tta` averages answers, and `{name}` needs the embedding of one view", "drop one")
             if getattr(self, name) and members > 1:
                 raise UsageError(
                     f"an ensemble of {members} runs has no one embedding", f"drop `{name}`, or export one run"

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         read_meminfo,
         usable_cores,
     )
+    from edge_runtime.model.averaged_views import AveragedViews, TtaName, find_views
     from edge_runtime.model.card import (
         CROSS_VALIDATED,
         DISTANCE_NAME,
@@ -127,6 +128,7 @@ if TYPE_CHECKING:
         choose_operating_point,
         measure_at,
     )
+    from edge_runtime.scores.views_evaluation import ViewsEvaluation, evaluate_views
     from edge_runtime.settings import (
         LabelFrom,
         Seed,

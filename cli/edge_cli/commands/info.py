@@ -152,6 +152,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         *kind_lines(card),
         *([] if card.tasks else [("labels", f"{len(card.labels)}: {', '.join(card.labels[:SHOWN_LABELS])}{more}")]),
         ("backbone", f"{card.backbone}, {card.strategy}"),
+        *((("architecture", _figures(card.architecture)),) if card.architecture else ()),
         ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
         (
             "preprocessing",
@@ -161,6 +162,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ),
         *([] if card.tasks else [("temperature", f"{card.temperature:.3f}")]),
     ]
+    if card.tta:
+        lines.append(("averaged", f"{_figures(card.tta)}: the answers to several views of each picture"))
     if card.embedding_size:
         lines.append(("embedding", f"{card.embedding_size} numbers"))
     if card.unlike is not None:
@@ -177,20 +180,22 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         for split, figures in card.metrics.items():
             shown = figures.get("at_threshold")
             lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []
-    if card.parity:
-        lines.append(("parity", _figures(card.parity)))
-        if isinstance(trained := card.parity.get("training"), dict):
-            lines.append(("on training", _figures(trained)))
-        if isinstance(drawn := card.parity.get("drawn"), dict):
-            lines.append(("on drawn ones", _figures(drawn)))
-        whole = card.parity.get("validation")
-        if isinstance(whole, dict):
-            lines.append(("whole split", _whole_split(whole)))
+    lines += _parity_lines(card.parity)
     lines.append(("data", ", ".join(f"{key} {value}" for key, value in card.data.items() if value is not None)))
     lines.append(("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())))
     if card.graph_sha256:
         lines.append(("graph sha256", card.graph_sha256))
     lines.append(("created", card.created))
+    return lines
+
+
+def _parity_lines(parity: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lines = [("parity", _figures(parity))] if parity else []
+    for key, name in (("training", "on training"), ("drawn", "on drawn ones")):
+        if isinstance(compared := parity.get(key), dict):
+            lines.append((name, _figures(compared)))
+    if isinstance(whole := parity.get("validation"), dict):
+        lines.append(("whole split", _whole_split(whole)))
     return lines
 
 

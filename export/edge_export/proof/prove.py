@@ -29,7 +29,7 @@ class Proof:
         proven = replace(card, parity={**self.parity.to_json(), shown: self.validation.to_json()})
         if shown != "validation":
             return _measured_as_fp32(proven)
-        if card.precision == "fp32" and "val" in card.metrics:
+        if card.precision == "fp32" and not card.tta and "val" in card.metrics:
             measured = proven.metrics["val"]
             if card.operating_point is None or "at_threshold" in measured:
                 return proven

@@ -11,6 +11,7 @@ from torch import nn
 
 from edge_data import OnBytes, download, promised_hash
 from edge_runtime import UsageError, WeightsError
+from edge_train.network.attention import is_of_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.hub_weights import HubFile, fetch, parse_hub_file
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
@@ -119,9 +120,15 @@ def read_normalization(text: str) -> tuple[list[float], list[float]] | None:
 def _fit(model: nn.Module, backbone: Backbone, state: State, path: Path) -> None:
     head = f"{backbone.head}."
     target = {key: t for key, t in uncounted(model.state_dict()).items() if not key.startswith(head)}
+    if not any(map(is_of_attention, state)):
+        # Weights of the backbone as published: what was added begins as the identity.
+        target = {key: tensor for key, tensor in target.items() if not is_of_attention(key)}
     body = {key: tensor for key, tensor in state.items() if not key.startswith(head)}
     if found := misfits(target, body):
-        raise WeightsError(f"{path} does not fit {backbone.name}: {'; '.join(found)}", guess_backbone(state, backbone))
+        message = f"{path} does not fit {backbone.name}: {'; '.join(found)}"
+        if any(map(is_of_attention, target.keys() ^ body.keys())):
+            raise WeightsError(message, "where they are of a network with attention, give its `attention`")
+        raise WeightsError(message, guess_backbone(state, backbone))
     copy_into(target, body, path)
 
 

@@ -42,6 +42,7 @@ from edge_runtime import (
     scan,
     usable_cores,
 )
+from edge_train.network.attention_sites import with_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
@@ -76,6 +77,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     settings = replace(settings, weights=find_again_from_anywhere(settings.weights))
     backbone = find_backbone(settings.backbone)
     settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
+    backbone = with_attention(backbone, settings.attention)
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
@@ -178,12 +180,13 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
 
 def _architecture(settings: TrainSettings) -> dict[str, Any]:
     """What of the network is not the backbone's own."""
-    own = {"stem": settings.stem, "hidden_units": settings.hidden_units}
-    return {name: value for name, value in own.items() if value not in {None, "standard"}}
+    own = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
+    return {name: value for name, value in own.items() if value not in {None, "standard", "none"}}
 
 
 def _choose_precision(settings: TrainSettings, device: torch.device, plan: Plan, progress: Progress) -> Precision:
-    frozen = plan.strategy == "feature-extraction"
+    # With attention the gradient goes through what is frozen.
+    frozen = plan.strategy == "feature-extraction" and plan.backbone.attention is None
     precision, why = choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen)
     if precision == "bf16":
         progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
@@ -240,7 +243,8 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
         why = f"auto: {why}"
     else:
         strategy, why = settings.strategy, "as asked"
-    progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}; weights: {origin}")
+    attention = f" with {backbone.attention.kind} attention" if backbone.attention is not None else ""
+    progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}{attention}; weights: {origin}")
     return strategy, network, origin
 
 
