@@ -124,3 +124,29 @@ def edge(tmp_path: Path, request: pytest.FixtureRequest) -> Edge:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def labels_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run whose pictures have none to three labels each."""
+    return _several(tmp_path_factory, "draw_labels", multi_label=True)
+
+
+@pytest.fixture(scope="session")
+def tasks_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two tasks, shape and colour, whose weights were learned; a third of the colours is missing."""
+    return _several(tmp_path_factory, "draw_tasks", tasks=("shape", "colour"), task_weights="learned")
+
+
+def _several(tmp_path_factory: pytest.TempPathFactory, draw: str, **settings: object) -> Path:
+    pytest.importorskip("torch")
+    import drawn_targets
+    from edge_train import train
+    from own_nets import write_nets
+    from quick_training import quick_settings
+
+    folder = tmp_path_factory.mktemp(draw)
+    listed: Path = getattr(drawn_targets, draw)(folder / "pictures", 60)
+    # Small enough that its files are made in a second.
+    backbone = f"{write_nets(folder)}:two_parts"
+    return train(quick_settings(listed, folder / "runs", backbone=backbone, **settings)).run.path

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, Preprocessing
+from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, Preprocessing, Task
 
-__all__ = ["write_tiny_model"]
+__all__ = ["write_multi_label_model", "write_multi_task_model", "write_tiny_model"]
 
 OPSET = 18
 IR_VERSION = 10
@@ -35,32 +36,90 @@ def write_tiny_model(
     the most probable. `batch` as a number fixes the batch size. `card` replaces the card made from `labels`;
     with a lower `sharpness` the probabilities are more alike.
     """
-    preprocessing = Preprocessing(resize_px=size, height_px=size, width_px=size, interpolation="bilinear")
-    card = card or ModelCard(
+    card = card or _card(labels, size)
+    weights = np.zeros((3, len(labels)), np.float32)
+    for channel in range(min(3, len(labels))):
+        weights[channel, channel] = sharpness / 255
+    nodes = [
+        helper.make_node("MatMul", ["colour", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], axis=-1),
+    ]
+    return _write(path, card, nodes, {OUTPUT_NAME: len(labels)}, {"weights": weights}, size=size, batch=batch)
+
+
+def write_multi_label_model(
+    path: Path, labels: Sequence[str] = ("red", "green", "blue"), thresholds: Sequence[float] = (0.5, 0.25, 0.9)
+) -> Path:
+    """Write an edge model for 32 × 32 pixels whose three labels are each as probable as the picture has of a colour.
+
+    A picture of half the channel's range has the label with 50 %; yellow is red and green.
+    """
+    card = replace(_card(labels), thresholds=tuple(thresholds))
+    weights = np.eye(3, len(labels), dtype=np.float32) * np.float32(SHARPNESS / 255)
+    bias = np.full(len(labels), -SHARPNESS / 2, np.float32)
+    nodes = [
+        helper.make_node("Gemm", ["colour", "weights", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], [OUTPUT_NAME]),
+    ]
+    return _write(path, card, nodes, {OUTPUT_NAME: len(labels)}, {"weights": weights, "bias": bias})
+
+
+COLOUR, LIGHT = Task("colour", ("red", "green", "blue"), 1.25), Task("light", ("dark", "bright"))
+
+
+def write_multi_task_model(path: Path) -> Path:
+    """Write an edge model for 32 × 32 pixels of two tasks: which colour a picture is most of, and how light it is.
+
+    It is bright where the mean over pixels and channels is above half.
+    """
+    card = replace(_card((*COLOUR.card_labels, *LIGHT.card_labels)), tasks=(COLOUR, LIGHT))
+    weights = np.zeros((3, 5), np.float32)
+    weights[:, :3] = np.eye(3) * SHARPNESS / 255
+    weights[:, 4] = SHARPNESS / 255 / 3
+    bias = np.array([0, 0, 0, SHARPNESS / 2, 0], np.float32)
+    nodes = [
+        helper.make_node("Gemm", ["colour", "weights", "bias"], ["logits"]),
+        helper.make_node("Split", ["logits", "sizes"], ["first", "second"], axis=-1),
+        helper.make_node("Softmax", ["first"], [COLOUR.output], axis=-1),
+        helper.make_node("Softmax", ["second"], [LIGHT.output], axis=-1),
+    ]
+    constants = {"weights": weights, "bias": bias, "sizes": np.array([3, 2], np.int64)}
+    return _write(path, card, nodes, {COLOUR.output: 3, LIGHT.output: 2}, constants)
+
+
+def _card(labels: Sequence[str], size: int = 32) -> ModelCard:
+    return ModelCard(
         labels=tuple(labels),
-        preprocessing=preprocessing,
+        preprocessing=Preprocessing(resize_px=size, height_px=size, width_px=size, interpolation="bilinear"),
         backbone="tiny",
         strategy="scratch",
         metrics={"val": {"accuracy": 1.0, "n": 3}},
         created="2026-01-01T00:00:00.000000+00:00",
     )
-    weights = np.zeros((3, len(labels)), np.float32)
-    for channel in range(min(3, len(labels))):
-        weights[channel, channel] = sharpness / 255
+
+
+def _write(
+    path: Path,
+    card: ModelCard,
+    nodes: Sequence[onnx.NodeProto],
+    outputs: Mapping[str, int],
+    constants: Mapping[str, np.ndarray],
+    *,
+    size: int = 32,
+    batch: int | str = "batch",
+) -> Path:
+    """A graph from the mean `colour` of the picture, [batch, 3] in 0..255, through `nodes`."""
     graph = helper.make_graph(
         [
             helper.make_node("Cast", [INPUT_NAME], ["pixels"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMean", ["pixels", "sides"], ["colour"], keepdims=0),
-            helper.make_node("MatMul", ["colour", "weights"], ["logits"]),
-            helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], axis=-1),
+            *nodes,
         ],
         "tiny",
         [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [batch, size, size, 3])],
-        [helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [batch, len(labels)])],
-        [
-            numpy_helper.from_array(np.array([1, 2], np.int64), "sides"),
-            numpy_helper.from_array(weights, "weights"),
-        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, classes]) for name, classes in outputs.items()],
+        [numpy_helper.from_array(np.array([1, 2], np.int64), "sides")]
+        + [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     model.producer_name = "edge"

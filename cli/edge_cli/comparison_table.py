@@ -11,6 +11,7 @@ from edge_cli.flags import said_as_flags
 if TYPE_CHECKING:
     from edge_train import Comparison, StrategyRow
 
+FIGURES = {"accuracy": "", "map": "mAP", "mean_accuracy": "mean accuracy"}
 COLUMNS = ("strategy", "train", "validation", "test", "time", "parameters trained", "share")
 
 
@@ -20,12 +21,15 @@ def print_comparison(comparison: Comparison, console: Console, *, as_json: bool)
         rows = tuple(replace(row, reason=row.reason and said_as_flags(row.reason)) for row in comparison.rows)
         print_json(replace(comparison, rows=rows).to_json())
         return 0
-    print_table(COLUMNS, [_cells(row, best=row.strategy == comparison.best) for row in comparison.rows])
+    figure = next((FIGURES[row.figure] for row in comparison.rows if row.figure != "accuracy"), "")
+    columns = tuple(f"{name} {figure}" if figure and name in ("validation", "test") else name for name in COLUMNS)
+    print_table(columns, [_cells(row, best=row.strategy == comparison.best) for row in comparison.rows])
     for row in comparison.rows:
         if row.reason is not None:
             print(said_as_flags(f"{row.strategy} was not trained: {row.reason}"))
     print(f"best for export: {comparison.best}. {comparison.why}")
-    print(f"pictures: {comparison.folder / 'comparison.png'}, {comparison.folder / 'predictions.png'}")
+    names = ("comparison.png",) if figure else ("comparison.png", "predictions.png")
+    print(f"pictures: {', '.join(str(comparison.folder / name) for name in names)}")
     console.say(f"next: edge export --run {comparison.best_run.path}")
     return 0
 

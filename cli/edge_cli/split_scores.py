@@ -14,6 +14,8 @@ _FIGURES = {
     "log_loss": "log loss",
     "brier": "Brier",
 }
+# What is quoted in the accuracy's place of a model of several labels, or of several tasks.
+_OF_SEVERAL = {"map": "mAP", "mean_accuracy": "mean accuracy of the tasks"}
 _COLUMNS = (
     "class",
     "precision",
@@ -70,11 +72,14 @@ def headline_text(metrics: Mapping[str, Any]) -> str:
 
 
 def accuracy_text(split: str, metrics: Mapping[str, Any]) -> str:
-    """The accuracy of a split on one phrase; "" where it is not known."""
+    """The accuracy of a split on one phrase, of several labels the mAP or the tasks' mean; "" where it is not known."""
     from edge_runtime import CROSS_VALIDATED
 
     figures = metrics.get(split, {})
     accuracy, n = figures.get("accuracy"), figures.get("n")
+    for key, name in _OF_SEVERAL.items():
+        if isinstance(several := figures.get(key), int | float) and isinstance(n, int):
+            return f"{split} {name} {several:.1%} (n {n})"
     if not isinstance(accuracy, int | float) or not isinstance(n, int):
         return ""
     bounds = figures.get("accuracy_interval_95") if split == CROSS_VALIDATED else None
@@ -92,7 +97,7 @@ def calibration_error(figures: Mapping[str, Any]) -> str:
 
 def other_figures(figures: Mapping[str, Any]) -> str:
     """What a split's figures say beside accuracy and calibration, on one line; older files say less of it."""
-    return ", ".join(f"{name} {_number(figures[key])}" for key, name in _FIGURES.items() if key in figures)
+    return ", ".join(f"{name} {number_cell(figures[key])}" for key, name in _FIGURES.items() if key in figures)
 
 
 def print_classes(figures: Mapping[str, Any]) -> None:
@@ -128,7 +133,7 @@ def threshold_line(point: Mapping[str, Any]) -> str:
 def at_threshold_line(found: Mapping[str, Any]) -> str:
     """What a threshold does on a split, on one line."""
     rates = ", ".join(
-        f"{name} {_number(found.get(name))} ({_interval(found.get(f'{name}_interval_95'))})"
+        f"{name} {number_cell(found.get(name))} ({interval_cell(found.get(f'{name}_interval_95'))})"
         for name in ("sensitivity", "specificity")
     )
     return (
@@ -140,33 +145,34 @@ def at_threshold_line(found: Mapping[str, Any]) -> str:
 def class_line(row: Mapping[str, Any]) -> str:
     """One class on one line."""
     sensitivity, specificity = (
-        f"{name} {_number(row.get(key))} ({_interval(row.get(f'{key}_interval_95'))})"
+        f"{name} {number_cell(row.get(key))} ({interval_cell(row.get(f'{key}_interval_95'))})"
         for name, key in (("sensitivity", "recall"), ("specificity", "specificity"))
     )
-    return (
-        f"{row.get('label')}: {sensitivity}, {specificity}, AUROC {_number(row.get('auroc'))}, n {row.get('support')}"
-    )
+    area, n = number_cell(row.get("auroc")), row.get("support")
+    return f"{row.get('label')}: {sensitivity}, {specificity}, AUROC {area}, n {n}"
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         row["label"],
-        _number(row["precision"]),
-        _number(row["recall"]),
-        _interval(row["recall_interval_95"]),
-        _number(row["specificity"]),
-        _interval(row["specificity_interval_95"]),
-        _number(row["f1"]),
-        _number(row["auroc"]),
-        _number(row["average_precision"]),
+        number_cell(row["precision"]),
+        number_cell(row["recall"]),
+        interval_cell(row["recall_interval_95"]),
+        number_cell(row["specificity"]),
+        interval_cell(row["specificity_interval_95"]),
+        number_cell(row["f1"]),
+        number_cell(row["auroc"]),
+        number_cell(row["average_precision"]),
         str(row["support"]),
     )
 
 
-def _number(value: Any) -> str:
+def number_cell(value: Any) -> str:
+    """A share of 1, or a dash where there is none."""
     # A card comes with a file, whoever wrote it.
     return f"{value:.3f}" if isinstance(value, int | float) else "–"
 
 
-def _interval(bounds: Any) -> str:
-    return " to ".join(map(_number, bounds)) if isinstance(bounds, list) else "–"
+def interval_cell(bounds: Any) -> str:
+    """Two bounds, or a dash where there are none."""
+    return " to ".join(map(number_cell, bounds)) if isinstance(bounds, list) else "–"

@@ -12,6 +12,7 @@ from edge_runtime import lazy_door
 if TYPE_CHECKING:
     from edge_data.answers.answers_table import AnswersTable, check_answers_target
     from edge_data.answers.mistakes import write_mistakes
+    from edge_data.answers.several_mistakes import write_several_mistakes
     from edge_data.augment.names import AugmentationName
     from edge_data.augment.presets import Augmentation, find_augmentation
     from edge_data.augment.preview import write_preview
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from edge_data.sets.relabelling import relabel
     from edge_data.sets.run_data import run_places, scan_as_trained
     from edge_data.sets.shapes import draw_shapes, shapes_folder
-    from edge_data.sets.splits import Splits, read_split, split, without, write_split
+    from edge_data.sets.split_file import read_split, write_split
+    from edge_data.sets.splits import Splits, split, without
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

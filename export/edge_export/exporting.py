@@ -17,6 +17,14 @@ from edge_export.proof.answers import onnx_model, torchscript_model
 from edge_export.proof.price import latency_ratio
 from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
+from edge_export.servers.repository import (
+    Repository,
+    check_repository,
+    new_version,
+    require_same_answers,
+    write_texts,
+)
+from edge_export.servers.throughput import measure_throughput
 from edge_export.settings import ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
 from edge_export.unlike.known_pictures import store_known_pictures
@@ -45,9 +53,9 @@ def export(
 ) -> list[Exported]:
     """Export the best checkpoint of a run, each file checked on real validation images before it appears.
 
-    Several runs make one file that averages their probabilities. `out` names the one file to write (by default
-    they go into the run folder, the first one's); `data` is where the images are now, the folder, the manifest or
-    all of several, if they moved since training.
+    Several runs make one file that averages their probabilities. `out` names the one file to write, or the folder of
+    a server's repository (by default they go into the run folder, the first one's); `data` is where the images are
+    now, the folder, the manifest or all of several, if they moved since training.
 
     Raises:
         UsageError: settings, formats or runs that do not go together.
@@ -66,13 +74,22 @@ def export(
     targets = {
         format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats
     }
-    for target in targets.values():
-        require_writable(target, own=out is None)
+    for format_, target in targets.items():
+        if format_ in ("triton", "kserve"):
+            check_repository(Repository(target, settings.name, format_ == "kserve"))
+        else:
+            require_writable(target, own=out is None)
     job = prepare(runs, data, settings, progress)
     done = []
     for format_, target in targets.items():
         progress.say(f"exporting {format_} to {target}")
-        done.append(_export_onnx(job, target) if format_ == "onnx" else _export_torchscript(job, target))
+        match format_:
+            case "onnx":
+                done.append(_export_onnx(job, target))
+            case "torchscript":
+                done.append(_export_torchscript(job, target))
+            case "triton" | "kserve":
+                done.append(_export_repository(job, Repository(target, settings.name, format_ == "kserve"), format_))
         _remark(progress, done[-1])
     try:
         write_record(runs[0], done)
@@ -109,6 +126,16 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
     return Exported(target, "onnx", size_bytes, proof.parity, proof.validation, card, table, quick)
 
 
+def _export_repository(job: ExportJob, repository: Repository, format_: ExportFormat) -> Exported:
+    require_same_answers(repository, job.card)
+    with new_version(repository) as path:
+        done = _export_onnx(job, path)
+        measured = measure_throughput(path, done.card.preprocessing, job.progress)
+        job.progress.say(f"served best: {measured.describe_best()}")
+        write_texts(repository, done.card, measured, done.size_bytes)
+    return replace(done, path=repository.folder, format=format_)
+
+
 def _priced(job: ExportJob, path: Path) -> ModelCard:
     """The card of the file at `path`; where it averages views, with what that costs here."""
     card, network = job.card, job.network
@@ -133,19 +160,20 @@ def _remark(progress: Progress, done: Exported) -> None:
     split = done.validation
     if split.unreadable:
         progress.say(f"note: {split.unreadable} {split.shown} images can no longer be read")
-    recorded, n = split.recorded.get("accuracy"), split.whole.n
     if (tta := done.card.tta) and "latency_ratio" in tta:
         progress.say(
             f"{tta['name']}: the answers to {tta['views']} views of each picture are averaged, which takes "
             f"{tta['latency_ratio']:g} times as long as one here"
         )
-    as_trained = done.card.precision == "fp32" and not tta
+    recorded, n = split.recorded.get(split.score_name), split.whole.n
+    as_trained = done.card.precision == "fp32" and not done.card.tta
     if recorded is not None and split.recorded.get("n") == n and as_trained:
         # Training may have measured in bfloat16, which moves an image or two.
-        drift = abs(split.whole.accuracy - recorded)
+        drift = abs(split.score - recorded)
         if drift > max(0.005, 2 / n):
             progress.say(
-                f"note: validation accuracy is {split.whole.accuracy:.1%}, but training recorded {recorded:.1%}: "
+                f"note: validation {split.score_name.replace('_', ' ')} is {split.score:.1%}, but training recorded "
+                f"{recorded:.1%}: "
                 "the images have changed since, or training measured on another device"
             )
     if (point := done.card.operating_point) is not None:

@@ -61,16 +61,19 @@ class Exported:
                 f"{parity.hostile_images} hostile ones in batches of {sizes}; of {split.checkpoint.n} {split.shown} "
                 f"images both answered {split.top1_agreement:.2%} alike; the accuracy is cross-validated"
             )
+        name = split.score_name
+        told = "right" if name == "accuracy" else "mAP" if name == "map" else "right of the tasks, on average"
+        all_right = "right" if name == "accuracy" else "right in all labels"
         recorded = (
-            "training recorded no accuracy of this checkpoint"
-            if split.recorded.get("accuracy") is None
-            else f"training recorded {split.recorded['accuracy']:.4f} on {split.recorded.get('n')}"
+            f"training recorded no {name} of this checkpoint"
+            if split.recorded.get(name) is None
+            else f"training recorded {split.recorded[name]:.4f} on {split.recorded.get('n')}"
         )
         return (
             f"the file with the checkpoint in torch on {parity.images} validation images and {parity.hostile_images} "
             f"hostile ones in batches of {sizes}; the file classified all {split.whole.n} readable validation images "
-            f"({split.whole.accuracy:.4f} right), the checkpoint in torch {split.checkpoint.n} of them "
-            f"({split.checkpoint.share:.4f} right, the file {split.same_images.share:.4f}); {recorded}"
+            f"({split.score:.4f} {told}), the checkpoint in torch {split.checkpoint.n} of them "
+            f"({split.checkpoint.share:.4f} {all_right}, the file {split.same_images.share:.4f}); {recorded}"
         )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
+    from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label, tasks_of
     from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
     from edge_runtime.files.manifest import OtherColumns, find_labels, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.picture_table import PictureRow, PictureTable, list_pictures, read_picture_table
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
-    from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample
+    from edge_runtime.files.said_labels import targets_of
+    from edge_runtime.files.samples import ClassFolders, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
@@ -78,21 +80,34 @@ if TYPE_CHECKING:
         OperatingPoint,
         headline,
     )
+    from edge_runtime.model.card_kind import Kind
     from edge_runtime.model.classifier import Classifier
     from edge_runtime.model.image_classifier import ImageClassifier
     from edge_runtime.model.int8_file import int8_origin
     from edge_runtime.model.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
     from edge_runtime.model.other_models import ForeignClassifier, read_labels
     from edge_runtime.model.prediction import UNKNOWN, Prediction
-    from edge_runtime.model.predictor import SMALL_MODEL_BYTES, identify_file
+    from edge_runtime.model.predictor import SMALL_MODEL_BYTES, answers_of, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
+    from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
+    from edge_runtime.model.signature import SIGNATURE_KEY, read_public_key, read_signature, read_signed
+    from edge_runtime.model.signing import SigningKey, new_key, sign_model
+    from edge_runtime.model.task import Task, task_slices
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.model.unlike_scale import UnlikeScale
+    from edge_runtime.monitoring.drift_record import DriftRecord
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
     from edge_runtime.scores.label_errors import LabelErrors, find_label_errors
+    from edge_runtime.scores.label_metrics import (
+        MultiLabelMetrics,
+        best_thresholds,
+        label_matrix,
+        map_interval,
+        measure_labels,
+    )
     from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
     from edge_runtime.scores.metrics import (
         ClassMetrics,
@@ -104,6 +119,8 @@ if TYPE_CHECKING:
         measure,
     )
     from edge_runtime.scores.ranking import auroc
+    from edge_runtime.scores.several_evaluation import SeveralEvaluation, evaluate_several
+    from edge_runtime.scores.task_metrics import TaskMetrics, measure_tasks
     from edge_runtime.scores.thresholds import (
         MIN_SENSITIVITY,
         check_positive,
@@ -113,6 +130,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.scores.views_evaluation import ViewsEvaluation, evaluate_views
     from edge_runtime.settings import (
+        LabelFrom,
         Seed,
         Setting,
         SettingField,

@@ -149,6 +149,8 @@ def _text(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:.12g}"
 
 
+# Which folder of an image names its class.
+LabelFrom: TypeAlias = Literal["top", "parent"]
 Threads: TypeAlias = Annotated[int | None, Setting("Threads to use.", "N", shown_default="usable cores", at_least=1)]
 LARGEST_SEED = 2**63 - 1  # torch's generator and JSON's readers take no larger one
 Seed: TypeAlias = Annotated[int, Setting("Seed of every random choice.", "N", at_least=0, at_most=LARGEST_SEED)]

@@ -27,7 +27,7 @@ def make_run(shapes: Path) -> MakeRun:
     """A function that writes a finished run of a backbone on the shapes below a folder, and gives its path."""
     torch = pytest.importorskip("torch")
     from edge_data import split
-    from edge_data.sets.splits import write_split
+    from edge_data.sets.split_file import write_split
     from edge_runtime import ModelCard, Preprocessing, measure, scan, write_json
     from edge_train import Checkpoint, Network, build, find_backbone, preset, save_checkpoint
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,11 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 import numpy as np
+import torch
 
 from edge_export import ExportSettings, export
-from edge_runtime import Classifier, decode
-from edge_train import Explainer, load_checkpoint, resume, train
+from edge_runtime import Classifier, Run, decode
+from edge_train import Explainer, average, load_checkpoint, resume, save_checkpoint, train
 from own_nets import write_nets
 from quick_training import equal, quick_settings, weights
 
@@ -48,3 +51,44 @@ def test_a_network_of_ones_own_goes_all_the_way(shapes: Path, tmp_path: Path, mo
     tuned.summary.unlink()
     resume(tuned)
     assert equal(weights(tuned), whole)
+
+
+def test_several_runs_of_a_network_of_ones_own_become_one(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    spec = f"{write_nets(tmp_path)}:plain"
+
+    def trained(name: str, **others: object) -> Run:
+        return train(quick_settings(shapes, tmp_path / name, backbone=spec, **others)).run
+
+    folded = trained("folded", epochs=1, folds=2)
+    cross = load_checkpoint(folded.best).card.metrics["cross-validated"]
+    assert cross["n"] == sum(len(list((shapes / split).rglob("*.png"))) for split in ("train", "val"))
+    # int8 has no images that none of the folds learned from: its cost is told on those, and the figures are fp32's.
+    (small,) = export(folded, ("onnx",), settings=ExportSettings(precision="int8", max_drop_points=20))
+    card = Classifier(small.path).card
+    assert card.metrics["cross-validated"] == cross | {"measured_in": "fp32"}
+    assert (
+        card.quantization["accuracy_measured_on"] == "training images" and card.quantization["int8"]["n"] == cross["n"]
+    )
+    run = trained("teacher", best_by="loss")
+    pupil = trained("pupil", epochs=1, teacher=str(run.path))
+    (file,) = export((run, pupil), ("onnx",), settings=ExportSettings(with_embedding=False))
+    assert file.parity.top1_agreement == 1 and len(Classifier(file.path).card.members) == 2
+
+    # Two that lost their heads, one in each direction: their average is the run before.
+    pair = []
+    for sign in (-1, 1):
+        made = Run(Path(shutil.copytree(run.path, tmp_path / f"off{sign}")))
+        best = load_checkpoint(run.best)
+        noise = torch.randn(best.network["backbone.out.weight"].shape, generator=torch.Generator().manual_seed(0))
+        off = dict(best.network) | {"backbone.out.weight": best.network["backbone.out.weight"] + sign * 30 * noise}
+        save_checkpoint(made.best, replace(best, network=off))
+        pair.append(made)
+    averaged = average(pair, out=tmp_path / "averaged", threads=1)
+    torch.testing.assert_close(
+        weights(averaged.run, "best")["backbone.out.weight"], weights(run, "best")["backbone.out.weight"]
+    )
+    (small,) = export(averaged.run, ("onnx",), settings=ExportSettings(precision="int8", with_embedding=False))
+    assert Classifier(small.path).card.precision == "int8"

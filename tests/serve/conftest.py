@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from serving import Served, serving
-from tiny_model import write_tiny_model
+from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
 if TYPE_CHECKING:
     from browser import Browser
@@ -25,6 +25,20 @@ def served(rgb_model: Path) -> Iterator[Served]:
     """At most 100 kB, 0.2 megapixels and 4 files a request, and one second for each step of it."""
     flags = ("--max-body", "0.1", "--max-pixels", "0.2", "--max-files", "4", "--timeout", "1")
     with serving(rgb_model, *flags) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A model that gives a picture any number of labels."""
+    with serving(write_multi_label_model(tmp_path_factory.mktemp("labels") / "labels.onnx")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def served_tasks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A model of two tasks."""
+    with serving(write_multi_task_model(tmp_path_factory.mktemp("tasks") / "tasks.onnx")) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
+from edge_train.targets.target_settings import check_targets
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -21,7 +22,9 @@ Stem: TypeAlias = Literal["standard", "small"]
 AttentionChoice: TypeAlias = Literal["none", "se", "cbam", "eca"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
-Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+OneLabelCriterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
+# The last is that of pictures with any number of labels, and theirs alone.
+Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc", "map"]
 TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "comet"]
 BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -37,8 +40,8 @@ class TrainSettings:
     """The settings of one run; each field says what it does and which values it takes.
 
     `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
-    `"default"` (torchvision's), `"none"` or the path of a state dict; `limit` bounds the images used, all splits
-    together; `threads` bounds torch's and the decoder's threads.
+    `"default"` (the backbone's own), `"none"`, the path of a state dict or of a run, or `"hf:OWNER/NAME"`; `limit`
+    bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
@@ -52,6 +55,22 @@ class TrainSettings:
             shown_default="shapes",
         ),
     ] = "shapes"
+    multi_label: Annotated[
+        bool,
+        Setting("A picture has any number of labels: the list's cells are such as cat|dog."),
+    ] = False
+    tasks: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Columns of the list, each a question that one network answers; a cell may be empty. Several with commas.",
+            "NAME",
+            shown_default="the column label",
+        ),
+    ] = ()
+    task_weights: Annotated[
+        str,
+        Setting("What each task's loss weighs; learned: with the network (docs/targets.md).", "equal|learned|NAME=X,…"),
+    ] = "equal"
     label_from: Annotated[
         LabelFrom, Setting("Folder that names the class: the first below DIR or its split, or the image's own.")
     ] = "top"
@@ -60,7 +79,11 @@ class TrainSettings:
     ] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
-        str, Setting("Pretrained weights: the backbone's own, none, or a state dict.", "default|none|FILE")
+        str,
+        Setting(
+            "Pretrained weights: the backbone's own, none, a state dict, a run, or safetensors of a hub.",
+            "default|none|FILE|hf:OWNER/NAME",
+        ),
     ] = "default"
     epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
     batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32
@@ -239,6 +262,7 @@ class TrainSettings:
             several = tuple(self.data)
             object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
         object.__setattr__(self, "track", _parse_trackers(self.track))
+        object.__setattr__(self, "tasks", _words(self.tasks))
         check_settings(self)
         self._check_together()
 
@@ -265,6 +289,15 @@ class TrainSettings:
         if self.min_sensitivity is not None and self.positive is None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
         check_group_by(self.group_by)
+        one_label_alone = {
+            "positive": self.positive is not None,
+            "folds": self.folds is not None,
+            "teacher": self.teacher is not None,
+            "mixup": self.mixup > 0,
+            "cutmix": self.cutmix > 0,
+            "class_balance": self.class_balance == "sampler",
+        }
+        check_targets(self.multi_label, self.tasks, self.task_weights, self.best_by, one_label_alone)
         if self.folds is not None and self.teacher is not None:
             raise UsageError(
                 "`folds` measure on every image, and the `teacher` was trained on some of them", "drop one of them"
@@ -323,10 +356,15 @@ class TrainSettings:
             )
 
 
+def _words(given: str | Iterable[str]) -> tuple[str, ...]:
+    """The words of texts that may have several, with commas."""
+    words = ",".join([given] if isinstance(given, str) else given).split(",")
+    return tuple(name for word in words if (name := word.strip()))
+
+
 def _parse_trackers(given: str | Iterable[str]) -> tuple[str, ...]:
     """Each tracker once, of names that may be several in one text. Raises UsageError for one that is none."""
-    words = ",".join([given] if isinstance(given, str) else given).split(",")
-    names = tuple(dict.fromkeys(name for word in words if (name := word.strip())))
+    names = tuple(dict.fromkeys(_words(given)))
     for name in names:
         if name not in get_args(TrackerName):
             raise UsageError(f"`track` {name} is not known", f"choose {', '.join(get_args(TrackerName))}")

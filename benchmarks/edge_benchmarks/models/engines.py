@@ -180,15 +180,16 @@ class _Torch(Engine):
         torch.set_num_threads(threads)
         self._torch = torch
         self._network = network
+        # What comes behind them is an embedding.
+        self._outputs = len(card.outputs)
         self.preprocessing = card.preprocessing
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities."""
         with self._torch.inference_mode():
             answers = self._network(self._torch.from_numpy(pixels))
-        if isinstance(answers, tuple):
-            answers = answers[0]
-        result: NDArray[np.float32] = answers.numpy()
+        parts = answers[: self._outputs] if isinstance(answers, tuple) else (answers,)
+        result: NDArray[np.float32] = self._torch.cat(parts, 1).numpy() if len(parts) > 1 else parts[0].numpy()
         return result
 
 
@@ -211,21 +212,24 @@ class _OpenVino(Engine):
         except Exception as error:  # a RuntimeError with the place in its sources, or others
             raise ModelError(f"openvino cannot run {setup.path}: {str(error).splitlines()[-1]}") from error
         self._request = self._model.create_infer_request()
-        self._output = self._model.output(OUTPUT_NAME)
+        # A model of several tasks has an output for each.
+        names = [name for output in self._model.outputs for name in output.get_names()]
+        chosen = [name for name in names if name == OUTPUT_NAME or name.startswith(f"{OUTPUT_NAME}_")]
+        self._outputs = [self._model.output(name) for name in chosen]
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities."""
-        answers: NDArray[np.float32] = self._request.infer({INPUT_NAME: pixels})[self._output]
+        found = self._request.infer({INPUT_NAME: pixels})
+        answers: NDArray[np.float32] = np.concatenate([found[output] for output in self._outputs], axis=1)
         return answers
 
 
 def read_checkpoint(path: Path) -> tuple[Any, ModelCard]:
     """The checkpoint's network as it is deployed, and its card. Raises CheckpointError."""
-    from edge_train import DeployedNetwork, load_checkpoint
+    from edge_train import deploy, load_checkpoint
 
     checkpoint = load_checkpoint(path)
-    network = DeployedNetwork(checkpoint.build().requires_grad_(False), checkpoint.card.temperature)
-    return network, checkpoint.card
+    return deploy(checkpoint.build().requires_grad_(False), checkpoint.card), checkpoint.card
 
 
 _NUMPY = {

@@ -66,7 +66,7 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
         require_extra("export")
     contestants = _named(choice, console) if choice.names_models else []
     if choice.data:
-        contestants = [_scored(contestant, choice) for contestant in contestants]
+        contestants = [_scored(contestant, choice, console) for contestant in contestants]
         if backbones:
             # Found out before minutes go into exporting.
             _pictures_of(choice.data)
@@ -140,8 +140,8 @@ def _named(choice: Choice, console: Console) -> list[Contestant]:
     return [replace(each, checkpoint=best if best.is_file() else None) for each, best in zip(found, bests, strict=True)]
 
 
-def _scored(contestant: Contestant, choice: Choice) -> Contestant:
-    """With the images its accuracy is measured on, chosen as `edge evaluate` does."""
+def _scored(contestant: Contestant, choice: Choice, console: Console) -> Contestant:
+    """With the images its accuracy is measured on, chosen as `edge evaluate` does; as it is where it has not one."""
     from edge_data import choose_evaluation, find_data
 
     if contestant.card is None:
@@ -149,6 +149,9 @@ def _scored(contestant: Contestant, choice: Choice) -> Contestant:
             f"{contestant.model} says no labels, so its accuracy cannot be measured", "leave out --data, or this file"
         )
     places = find_data(choice.data).places
+    if contestant.card.kind != "single-label":
+        console.say(f"{contestant.model} is a {contestant.card.kind} model: its accuracy is edge evaluate's to say")
+        return contestant
     run = Run(contestant.model.parent)
     images = choose_evaluation(contestant.card, run if run.config.is_file() else None, places, None)
     return replace(contestant, images=images)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from edge_cli.choose_model import choose_model
-from edge_cli.console import Console, fail, print_json, print_table
+from edge_cli.console import Console, fail, print_json
 from edge_cli.flags import flag
+from edge_cli.metrics_table import print_metrics
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
-from edge_cli.split_scores import at_threshold_line, calibration_error, other_figures, print_classes, threshold_line
+from edge_cli.split_scores import at_threshold_line, calibration_error, threshold_line
 from edge_runtime import LabelFrom, UsageError
 
 if TYPE_CHECKING:
     from edge_data import EvaluationData
-    from edge_runtime import Classifier, Drift, Evaluation, Metrics, ViewsEvaluation
+    from edge_runtime import Classifier, Drift, Evaluation, ImageError, ModelCard, ViewsEvaluation
 
 app = typer.Typer(add_completion=False)
-
-WIDEST_CONFUSION = 20
 
 
 @app.command(
@@ -72,16 +71,19 @@ def evaluate_(
             check_new_list(mistakes, parameter="mistakes")
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
+        kind = classifier.card.kind
+        if kind != "single-label" and (exact or tta != "none"):
+            option = "--exact" if exact else "--tta"
+            raise UsageError(f"{option} is for models of one label a picture, and {path} is {kind}", "leave it out")
         places = find_data(data).places if data else None
         chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
+        if kind != "single-label":
+            return _evaluate_several(classifier, chosen, console, mistakes=mistakes, as_json=json_)
         result, seen = _evaluated(classifier, chosen, None if tta == "none" else tta, console, exact=exact)
         drift = _drift(classifier, result, chosen.root, console) if exact else None
-    if chosen.had_a_part:
-        console.say(_flattering(chosen.split, classifier.card.metrics))
-    for error in result.unreadable:
-        console.say(f"left out: {error}")
+    _say_notes(chosen, result.unreadable, classifier.card, console)
     if mistakes is not None:
         count = write_mistakes(mistakes, chosen, result, classifier.card)
         console.say(f"{mistakes}: {count:,} mistake{'' if count == 1 else 's'}, the surest first")
@@ -93,11 +95,7 @@ def evaluate_(
             more = {"operating_point": point.to_json(), "at_threshold": at_threshold.to_json()}
         print_json(
             {
-                "model": str(path),
-                "data": str(chosen.root),
-                "split": chosen.split,
-                "had_a_part_in_training": chosen.had_a_part,
-                "unreadable": [error.message for error in result.unreadable],
+                **_head(path, chosen, result.unreadable),
                 **result.metrics.to_json(),
                 **more,
                 **{name: views.to_json() for name, views in seen.items()},
@@ -105,7 +103,7 @@ def evaluate_(
             }
         )
     else:
-        _draw(result.metrics, chosen.split)
+        print_metrics(result.metrics, chosen.split)
         for views in seen.values():
             print(_beside_one_view(views))
         if point is not None and at_threshold is not None:
@@ -123,6 +121,36 @@ def evaluate_(
             1,
         )
     return 1 if result.unreadable else 0
+
+
+def _evaluate_several(
+    classifier: Classifier, chosen: EvaluationData, console: Console, *, mistakes: Path | None, as_json: bool
+) -> int:
+    """The same of a model of several labels, or of several tasks; the exit code."""
+    from edge_cli.scored_several import print_several_evaluation, score_several
+
+    result = score_several(classifier, chosen, console, mistakes=mistakes)
+    _say_notes(chosen, result.unreadable, classifier.card, console)
+    print_several_evaluation(_head(classifier.path, chosen, result.unreadable), result, as_json=as_json)
+    return 1 if result.unreadable else 0
+
+
+def _head(path: Path, chosen: EvaluationData, unreadable: Sequence[ImageError]) -> dict[str, Any]:
+    """What comes first in the JSON."""
+    return {
+        "model": str(path),
+        "data": str(chosen.root),
+        "split": chosen.split,
+        "had_a_part_in_training": chosen.had_a_part,
+        "unreadable": [error.message for error in unreadable],
+    }
+
+
+def _say_notes(chosen: EvaluationData, unreadable: Sequence[ImageError], card: ModelCard, console: Console) -> None:
+    if chosen.had_a_part:
+        console.say(_flattering(chosen.split, card.metrics))
+    for error in unreadable:
+        console.say(f"left out: {error}")
 
 
 def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
@@ -167,24 +195,3 @@ def _drift(classifier: Classifier, result: Evaluation, root: Path, console: Cons
     graph = Classifier(classifier.path, threads=classifier.threads, exact=True)
     again = evaluate(graph, root, result.samples, on_image=console.advance)
     return Drift.between([sample.label for sample in result.samples], result.probabilities, again.probabilities)
-
-
-def _draw(metrics: Metrics, split: str) -> None:
-    low, high = metrics.interval
-    figures = metrics.to_json()
-    print(
-        f"{split} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; 95 % interval {low:.1%} to "
-        f"{high:.1%}), {calibration_error(figures)}"
-    )
-    print(other_figures(figures))
-    print_classes(figures)
-    if len(metrics.labels) > WIDEST_CONFUSION:
-        print(f"confusion matrix of {len(metrics.labels)} classes: --json has it")
-        return
-    print_table(
-        ("true \\ predicted", *metrics.labels),
-        [
-            (label, *(str(count) if count else "·" for count in row))
-            for label, row in zip(metrics.labels, metrics.confusion.tolist(), strict=True)
-        ],
-    )

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 COLUMNS = "file", "format", "precision", "MB", "max |Δp|", "top-1 same", "images", "val top-1", "of", "checkpoint", "of"
+# Of pictures with several labels, one that the checkpoint has right has all of them right.
+SEVERAL_COLUMNS = {
+    "multi-label": (*COLUMNS[:5], "labels same", "images", "val mAP", "of", "all right", "of"),
+    "multi-task": (*COLUMNS[:5], "tasks same", "images", "val mean accuracy", "of", "all right", "of"),
+}
 TEXT = """Export the best checkpoint of a run as one self-describing file, checked against it on validation images.
 
 The file is written only if it answers as the checkpoint does: on up to 64 validation images and on hostile ones, in
@@ -33,13 +38,19 @@ that fits.
 
 Where it goes, unless --out names a file: model.onnx in the run folder, which edge predict takes; model-int8.onnx or
 model-fp16.onnx for a precision that was asked for; ensemble.onnx in the first of several runs.
+
+For servers that exist, a folder: triton is a model repository of Triton Inference Server, whose clients may send pixels
+or picture files, kserve an InferenceService with its storage. One that is there gets a new version.
 """
 
 
 @settings_command(app, "export", ExportSettings, help=paragraphs(TEXT))
 def export(
     *,
-    format_: Annotated[Literal[ExportFormat, "all"], flag("--format", "File format.")] = "onnx",
+    format_: Annotated[
+        Literal[ExportFormat, "all"],
+        flag("--format", "File format; triton and kserve write a folder for such a server."),
+    ] = "onnx",
     run: Annotated[
         list[str] | None,
         flag(
@@ -91,8 +102,8 @@ def _print(done: list[Exported]) -> None:
     for item in done:
         if item.table:
             print(item.table)
-    print_table(COLUMNS, [_row(item) for item in done], left=3)
     card = done[0].card
+    print_table(SEVERAL_COLUMNS.get(card.kind, COLUMNS), [_row(item) for item in done], left=3)
     if CROSS_VALIDATED in card.metrics:
         print(f"{accuracy_text(CROSS_VALIDATED, card.metrics)}, of the network in fp32; parity is on training images")
 
@@ -117,7 +128,7 @@ def _accuracies(item: Exported) -> tuple[str, ...]:
         # On what it learned from, any network is nearly right.
         return "–", "–", "–", "–"
     return (
-        f"{split.whole.accuracy:.2%}",
+        f"{split.score:.2%}",
         str(split.whole.n),
         f"{split.checkpoint.share:.2%}",
         str(split.checkpoint.n),

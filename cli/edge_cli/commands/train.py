@@ -12,7 +12,8 @@ from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.found_rate import find_rate
 from edge_cli.options import JsonFlag, QuietFlag
-from edge_cli.split_scores import headline_text, print_scores
+from edge_cli.several_scores import print_summary
+from edge_cli.split_scores import headline_text
 from edge_cli.train_config import (
     ConfigOption,
     PrintConfigFlag,
@@ -137,7 +138,7 @@ def _print_result(result: TrainResult, console: Console, *, as_json: bool) -> No
     if as_json:
         print_json(result.summary)
         return
-    print_scores(result.summary)
+    print_summary(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
     kept = "last" if "cross_validation" in result.summary else "best"

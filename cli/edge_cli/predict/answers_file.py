@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_cli.predict.classify import classify, say_problem
 from edge_cli.predict.output import Output
 from edge_data import AnswersTable
-from edge_runtime import UNKNOWN, EdgeError, ImageError, UsageError, atomic_path
+from edge_runtime import EdgeError, ImageError, UsageError, atomic_path
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
@@ -30,8 +30,7 @@ class AnswersFile(Output):
         """Write one answer."""
         if self._is_new(answer.image):
             try:
-                label = answer.label if answer.probability >= self._min_confidence else UNKNOWN
-                self._table.write(answer.image, answer, label)
+                self._table.write(answer.image, answer, answer.told(self._min_confidence))
                 self.answered += 1
             except UsageError as error:
                 self._leave_out(error)
@@ -70,8 +69,10 @@ def classify_to_file(
 ) -> int:
     """Write the answer for each picture, once, to `out`, which is whole or not there; the exit code.
 
-    Raises OutputError where it cannot be written.
+    Raises OutputError where it cannot be written, UsageError where the model has an answer for each of several tasks.
     """
+    if classifier.card.tasks:
+        raise UsageError("--out lists one question's answers, and this model has several tasks", "use --csv")
     ranks = min(top, len(classifier.labels))
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         output = AnswersFile(AnswersTable(file, out.parent, ranks), ranks, min_confidence, once=pictures.once)

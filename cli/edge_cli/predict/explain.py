@@ -28,6 +28,8 @@ def explain_picture(
     target = out or image.with_name(f"{image.stem}.explained.png")
     check_explanation_target(target)
     classifier = Classifier(model, threads=threads)
+    if (kind := classifier.card.kind) != "single-label":
+        raise UsageError(f"--explain draws what speaks for one label, and {model} is a {kind} model", "leave it out")
     checkpoint = load_checkpoint(run.best)
     if checkpoint.card.labels != classifier.labels or checkpoint.card.preprocessing != classifier.preprocessing:
         raise UsageError(f"{run.best} is not what {model} was exported from", "name the run of that model with --run")

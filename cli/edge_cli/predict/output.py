@@ -43,11 +43,7 @@ class Output:
         """Print what comes after the last, if anything does."""
 
     def _json(self, answer: Prediction, indent: int | None = None) -> str:
-        value = answer.to_json(self._top)
-        if answer.probability < self._min_confidence:
-            # `top` says what it might be.
-            value["label"] = UNKNOWN
-        return json_text(value, indent=indent)
+        return json_text(answer.to_json(self._top, min_confidence=self._min_confidence), indent=indent)
 
 
 class Table(Output):
@@ -55,7 +51,7 @@ class Table(Output):
 
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
-        block = "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
+        block = block_character()
         rows = [(one_line(label), probability) for label, probability in answer.top(self._top)]
         width = max(len(label) for label, _ in rows)
         lines = [one_line(answer.image)]
@@ -68,7 +64,7 @@ class Table(Output):
         for label, probability in rows:
             bar = block * round(probability * BAR_WIDTH)
             lines.append(f"  {label:<{width}}  {probability:7.2%}  {bar}".rstrip())
-        _say("\n".join(lines))
+        say_answer("\n".join(lines))
 
 
 class JsonLines(Output):
@@ -76,7 +72,7 @@ class JsonLines(Output):
 
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
-        _say(self._json(answer))
+        say_answer(self._json(answer))
 
 
 class JsonDocument(Output):
@@ -110,11 +106,8 @@ class Csv(Output):
 
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
-        rows = answer.top(self._top)
-        self._begin(len(rows))
-        label = answer.label if answer.probability >= self._min_confidence else UNKNOWN
-        ranked = [cell for name, probability in rows for cell in (csv_cell(name), f"{probability:.6f}")]
-        self._writer.writerow([csv_cell(answer.image), csv_cell(label), f"{answer.probability:.6f}", *ranked])
+        self._begin(min(self._top, len(answer.labels)))
+        self._writer.writerow([csv_cell(answer.image), *self._cells(answer)])
         sys.stdout.flush()
 
     def end(self) -> None:
@@ -123,12 +116,26 @@ class Csv(Output):
 
     def _begin(self, ranks: int) -> None:
         if not self._begun:
-            columns = [f"{name}_{rank}" for rank in range(1, ranks + 1) for name in ("label", "probability")]
-            self._writer.writerow(["image", "label", "probability", *columns])
+            self._writer.writerow(["image", *self._columns(ranks)])
             self._begun = True
 
+    def _columns(self, ranks: int) -> list[str]:
+        columns = [f"{name}_{rank}" for rank in range(1, ranks + 1) for name in ("label", "probability")]
+        return ["label", "probability", *columns]
 
-def _say(line: str) -> None:
-    # Flushed, so that whoever reads the pipe has each answer at once, and one who has gone is noticed.
+    def _cells(self, answer: Prediction) -> list[str]:
+        return [csv_cell(answer.told(self._min_confidence)), f"{answer.probability:.6f}", *self._ranked(answer)]
+
+    def _ranked(self, answer: Prediction) -> list[str]:
+        return [cell for name, share in answer.top(self._top) for cell in (csv_cell(name), f"{share:.6f}")]
+
+
+def block_character() -> str:
+    """What a bar is made of on this terminal."""
+    return "█" if "utf" in (sys.stdout.encoding or "").lower() else "#"
+
+
+def say_answer(line: str) -> None:
+    """Print it, and flush: whoever reads the pipe has each answer at once, and one who has gone is noticed."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

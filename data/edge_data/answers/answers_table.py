@@ -10,7 +10,17 @@ from typing import IO
 
 import numpy as np
 
-from edge_runtime import ListPaths, OutputError, Prediction, UsageError, csv_cell, csv_line, is_utf_8, quoted_text
+from edge_runtime import (
+    ListPaths,
+    MultiLabelPrediction,
+    OutputError,
+    Prediction,
+    UsageError,
+    csv_cell,
+    csv_line,
+    is_utf_8,
+    quoted_text,
+)
 
 COLUMNS = ("path", "label", "answer", "probability", "margin", "entropy", "error")
 
@@ -20,6 +30,9 @@ class AnswersTable:
 
     `label` is empty, so that the table is a manifest without labels: what the model says is no truth. `margin` is by
     how much the most probable label leads, `entropy` that of all probabilities in nats. Paths are relative to `base`.
+
+    Of several labels `answer` is `cat|dog`, `margin` how near a probability comes to its threshold, `entropy` the sum
+    of those of yes and no.
     """
 
     def __init__(self, file: IO[str], base: Path, ranks: int) -> None:
@@ -30,11 +43,7 @@ class AnswersTable:
 
     def write(self, path: str, given: Prediction, answer: str) -> None:
         """The row of a picture, whose label is `answer`. Raises UsageError where its name is not UTF-8."""
-        probabilities = given.probabilities.astype(np.float64)
-        ordered = np.sort(probabilities)[::-1]
-        there = probabilities[probabilities > 0]
-        # The sum of one term that is 0 is -0.
-        numbers = (given.probability, ordered[0] - ordered[1:2].sum(), abs(float((there * np.log(there)).sum())))
+        numbers = (given.probability, *_doubt(given))
         ranked = [cell for name, share in given.top(self._ranks) for cell in (quoted_text(name), f"{share:.6f}")]
         self._row(path, [quoted_text(answer), *(f"{number:.6f}" for number in numbers), "", *ranked])
 
@@ -47,6 +56,20 @@ class AnswersTable:
         if not is_utf_8(place):
             raise UsageError(f"{path!r}: the name is not valid UTF-8, and no list can hold it", "rename the file")
         self._file.write(csv_line([quoted_text(place), "", *cells]))
+
+
+def _doubt(given: Prediction) -> tuple[float, float]:
+    """Margin and entropy of an answer."""
+    probabilities = given.probabilities.astype(np.float64)
+    if isinstance(given, MultiLabelPrediction):
+        margin = np.abs(probabilities - np.array(given.thresholds)).min()
+        probabilities = np.concatenate([probabilities, 1 - probabilities])
+    else:
+        ordered = np.sort(probabilities)[::-1]
+        margin = ordered[0] - ordered[1:2].sum()
+    there = probabilities[probabilities > 0]
+    # The sum of one term that is 0 is -0.
+    return float(margin), abs(float((there * np.log(there)).sum()))
 
 
 def check_answers_target(target: Path) -> None:

@@ -10,7 +10,8 @@ from edge_data.sets.folds import pool_data
 from edge_data.sets.group_by import NONE
 from edge_data.sets.grouped_split import split_data
 from edge_data.sets.run_data import scan_as_trained
-from edge_data.sets.splits import Splits, read_split
+from edge_data.sets.split_file import read_split
+from edge_data.sets.splits import Splits
 from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, UsageError
 
 

@@ -19,7 +19,17 @@ def run_places(config: Mapping[str, Any]) -> tuple[Path, ...]:
 def scan_as_trained(
     data: Path | Sequence[Path], card: ModelCard, *, label_from: LabelFrom | None = None
 ) -> ClassFolders:
-    """`scan` with the labels of the model, the same column for groups and, by default, the same folder for labels."""
+    """`scan` with the labels of the model, the same column for groups and, by default, the same folder for labels.
+
+    A list's columns are read as those the model was trained on: one label, several, or one for each task.
+    """
     own: LabelFrom = "parent" if card.data.get("label_from") == "parent" else "top"
     column = str(card.data.get("group_by") or "")
-    return scan(data, labels=card.labels, label_from=label_from or own, group_column=column)
+    return scan(
+        data,
+        labels=card.labels,
+        label_from=label_from or own,
+        group_column=column,
+        multi_label=card.kind == "multi-label",
+        tasks=tuple(task.name for task in card.tasks),
+    )

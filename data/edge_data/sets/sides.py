@@ -56,7 +56,7 @@ def assign(
         where[name] = side
         for label, more in sizes[name].items():
             have[side][label] += more
-    _fill(where, sizes, have, wanted)
+    fill(where, sizes, have, wanted)
     sides: dict[str, list[Sample]] = {side: [] for side in SIDES}
     for name, members in groups.items():
         sides[where[name]] += members
@@ -72,7 +72,7 @@ def _nearer(have: Mapping[int, int], size: Mapping[int, int], wanted: Mapping[in
     return farther <= 0
 
 
-def _fill(
+def fill(
     where: dict[str, str],
     sizes: Mapping[str, Counter[int]],
     have: Mapping[str, dict[int, int]],

@@ -1,4 +1,4 @@
-"""Which image trains, which validates, which tests: made once, written to the run, read back.
+"""Which image trains, which validates, which tests: made once for a run.
 
 Who goes where is decided by a hash of the seed and the image's path, or of its group's name, so the same folder gives
 the same split on every machine, in every file system's order, with every version of every library; and adding images
@@ -7,18 +7,17 @@ to a class moves few of the others.
 
 from __future__ import annotations
 
-import csv
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from edge_data.sets.sides import HELD, assign, order_hash, tenth
-from edge_runtime import ClassFolders, DataError, Sample, UsageError, atomic_path
+from edge_data.sets.stratification import stratify
+from edge_runtime import ClassFolders, DataError, Kind, Sample, Task, UsageError, true_places
 
 _NAMES = ("train", "val", "test")
-_HEADER = ["split", "label", "path", "group"]
 _MUCH = 1.5
 
 
@@ -27,7 +26,8 @@ class Splits:
     """The images of a run, each tuple ordered by label, then path. `test` may be empty.
 
     `how` is one sentence that says where the splits come from; `notes` are sentences a person must be told. `groups`
-    names the group of each image that is in one of two or more, by path; all of a group are on one side.
+    names the group of each image that is in one of two or more, by path; all of a group are on one side. `kind` and
+    `tasks` say what the samples' labels mean.
     """
 
     train: tuple[Sample, ...]
@@ -36,6 +36,12 @@ class Splits:
     how: str
     notes: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = "single-label"
+    tasks: tuple[Task, ...] = ()
+
+    def true_places(self, sample: Sample) -> tuple[int, ...]:
+        """The places in the labels of what is true of one of its samples."""
+        return true_places(sample, self.kind, self.tasks)
 
 
 def split(
@@ -43,29 +49,34 @@ def split(
 ) -> Splits:
     """Split flat class folders 80/10/10 by class, or complete the split that the folders bring.
 
-    A folder without val gives a tenth of each training class to it. `groups` names each image's group by its path: what
-    is split here is whole groups. `limit` keeps at most that many images in all, every split and class in proportion,
-    at least one training image of each class. Raises UsageError when `limit` is below two images a class, DataError
-    when there is nothing to train on or validate with.
+    Where pictures may have several labels, each label is in proportion, by iterative stratification. A folder without
+    val gives a tenth of each training class to it. `groups` names each image's group by its path: what is split here is
+    whole groups. `limit` keeps at most that many images in all, every split and class in proportion, at least one
+    training image of each class where a picture has one. Raises UsageError when `limit` is below two images a class,
+    DataError when there is nothing to train on or validate with.
     """
     groups = _several(groups or {})
     found = folders.splits
     if "all" in found:
-        made = _split_flat(found["all"], seed, groups)
+        made = _split_flat(folders, seed, groups)
     elif "train" not in found:
         raise DataError(f"{folders.root} has no train split", "give a folder with train/CLASS/ or with class folders")
     elif "val" in found:
         made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(folders))
     else:
         made = _set_aside(folders, seed, groups)
+    made = replace(made, kind=folders.kind, tasks=folders.tasks)
     if not made.val:
         things = "groups" if groups else "images"
         raise DataError(
             f"no class of {folders.root} has two {things}: none can be set aside for validation",
             "add images, or give a folder with val/CLASS/",
         )
-    made = replace(made, notes=_lonely(made.train, folders.labels) + _too_large(made, found, folders.labels))
-    return made if limit is None else _limit(made, seed, limit, len(folders.labels))
+    made = replace(made, notes=_lonely(made, folders.labels) + _too_large(made, found, folders.labels))
+    if limit is None:
+        return made
+    made = _limit(made, seed, limit, len(folders.labels))
+    return replace(made, notes=made.notes + _untrained(made, folders.labels))
 
 
 def pool(
@@ -99,84 +110,16 @@ def without(splits: Splits, bad_paths: Collection[str]) -> Splits:
     """
     bad = frozenset(bad_paths)
     kept = {name: tuple(sample for sample in getattr(splits, name) if sample.path not in bad) for name in _NAMES}
-    gone = {sample.label for sample in splits.train} - {sample.label for sample in kept["train"]}
+    places = splits.true_places
+    gone = set(_by_class(splits.train, places)) - set(_by_class(kept["train"], places))
     if gone:
-        example = next(sample.path for sample in splits.train if sample.label in gone)
+        example = next(sample.path for sample in splits.train if gone & set(places(sample)))
         raise DataError(f"no readable training image is left in {PurePosixPath(example).parent}/", "replace its images")
     if splits.val and not kept["val"]:
         raise DataError("no readable validation image is left", "replace the unreadable images")
     left_out = sum(len(getattr(splits, name)) - len(kept[name]) for name in _NAMES)
     how = f"{splits.how}, {left_out} unreadable left out" if left_out else splits.how
     return _with(splits, kept, how)
-
-
-def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
-    """Write `split,label,path,group`, one row per image, labels by name. Raises OutputError when it cannot."""
-    # The names are raw, those that are not UTF-8 and those a spreadsheet would compute, too: they name files that exist
-    # and are read back.
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        rows = csv.writer(file)
-        rows.writerow(_HEADER)
-        for name in _NAMES:
-            rows.writerows(
-                (name, labels[each.label], each.path, splits.groups.get(each.path, ""))
-                for each in getattr(splits, name)
-            )
-
-
-def read_split(path: Path, labels: Sequence[str]) -> Splits:
-    """Read what `write_split` wrote, now or before there were groups.
-
-    Raises DataError naming the file and the line that is wrong.
-    """
-    numbers = {label: number for number, label in enumerate(labels)}
-    splits: dict[str, list[Sample]] = {name: [] for name in _NAMES}
-    seen: set[str] = set()
-    groups: dict[str, str] = {}
-    line = 1
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            header = next(rows, None)
-            if header not in (_HEADER, _HEADER[:3]):
-                raise _bad_line(path, 1, f"the header is not {','.join(_HEADER)}")
-            line = 2
-            for row in rows:
-                if len(row) != len(header):
-                    raise _bad_line(path, line, f"{len(row)} fields instead of {len(header)}")
-                name, sample = _read_row(path, line, row, numbers)
-                if sample.path in seen:
-                    raise _bad_line(path, line, f"{sample.path!r} is listed twice")
-                seen.add(sample.path)
-                splits[name].append(sample)
-                if len(row) > 3 and row[3]:
-                    groups[sample.path] = row[3]
-                line = rows.line_num + 1  # a row with newlines in a name spans several
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}", "give the split.csv of a run") from None
-    except csv.Error as error:
-        raise _bad_line(path, line, str(error)) from None
-    train, val, test = (tuple(splits[name]) for name in _NAMES)
-    return Splits(train, val, test, f"read from {path.name}", groups=groups)
-
-
-def _read_row(path: Path, line: int, row: list[str], numbers: Mapping[str, int]) -> tuple[str, Sample]:
-    name, label, file = row[:3]
-    if name not in _NAMES:
-        raise _bad_line(path, line, f"{name!r} is not a split: train, val or test")
-    if label not in numbers:
-        raise _bad_line(path, line, f"{label!r} is not one of the classes")
-    place = PurePosixPath(file)
-    if not file or place.is_absolute() or ".." in place.parts:
-        raise _bad_line(path, line, f"{file!r} is not a path inside the data folder")
-    return name, Sample(file, numbers[label])
-
-
-def _bad_line(path: Path, line: int, why: str) -> DataError:
-    return DataError(f"{path}, line {line}: {why}", "use the split.csv that the run wrote, unchanged")
 
 
 def _shuffled(samples: Iterable[Sample], seed: int, purpose: str) -> list[Sample]:
@@ -187,10 +130,13 @@ def _ordered(samples: Iterable[Sample]) -> tuple[Sample, ...]:
     return tuple(sorted(samples, key=lambda sample: (sample.label, sample.path)))
 
 
-def _by_class(samples: Iterable[Sample]) -> dict[int, list[Sample]]:
+def _by_class(
+    samples: Iterable[Sample], places: Callable[[Sample], tuple[int, ...]] = lambda sample: (sample.label,)
+) -> dict[int, list[Sample]]:
     classes: dict[int, list[Sample]] = {}
     for sample in samples:
-        classes.setdefault(sample.label, []).append(sample)
+        for place in places(sample):
+            classes.setdefault(place, []).append(sample)
     return dict(sorted(classes.items()))
 
 
@@ -200,14 +146,23 @@ def _several(groups: Mapping[str, str]) -> dict[str, str]:
     return {path: name for path, name in groups.items() if sizes[name] > 1}
 
 
-def _split_flat(samples: Sequence[Sample], seed: int, groups: Mapping[str, str]) -> Splits:
-    sides = assign(samples, groups, seed=seed)
+def _assign(
+    folders: ClassFolders, samples: Sequence[Sample], seed: int, groups: Mapping[str, str], held: Sequence[str] = HELD
+) -> dict[str, list[Sample]]:
+    if folders.kind == "single-label":
+        return assign(samples, groups, seed=seed, held=held)
+    return stratify(samples, groups, folders.kind, folders.tasks, seed=seed, held=held)
+
+
+def _split_flat(folders: ClassFolders, seed: int, groups: Mapping[str, str]) -> Splits:
+    sides = _assign(folders, folders.splits["all"], seed, groups)
     train, val, test = (_ordered(sides[name]) for name in _NAMES)
-    return Splits(train, val, test, f"split 80/10/10 by class with seed {seed}{_kept(groups)}", groups=groups)
+    by = "class" if folders.kind == "single-label" else "label"
+    return Splits(train, val, test, f"split 80/10/10 by {by} with seed {seed}{_kept(groups)}", groups=groups)
 
 
 def _set_aside(folders: ClassFolders, seed: int, groups: Mapping[str, str]) -> Splits:
-    sides = assign(folders.splits["train"], groups, seed=seed, held=HELD[:1])
+    sides = _assign(folders, folders.splits["train"], seed, groups, HELD[:1])
     how = f"10 % of {_word(folders, 'train')} set aside as validation with seed {seed}{_kept(groups)}; "
     test = tuple(folders.splits.get("test", ()))
     how += _as_found(folders, ("test",))
@@ -232,9 +187,17 @@ def _as_found(folders: ClassFolders, wanted: Sequence[str] = _NAMES) -> str:
     return f"{text} as found" if "test" in found else f"{text} as found; no test split"
 
 
-def _lonely(train: Iterable[Sample], labels: Sequence[str]) -> tuple[str, ...]:
+def _untrained(splits: Splits, labels: Sequence[str]) -> tuple[str, ...]:
+    """A note on the classes that no training image is left of, which only where pictures have several labels can be."""
+    there = _by_class(splits.train, splits.true_places)
+    names = [repr(label) for place, label in enumerate(labels) if place not in there]
+    return (f"no training image is left of {', '.join(names[:20])}",) if names else ()
+
+
+def _lonely(splits: Splits, labels: Sequence[str]) -> tuple[str, ...]:
     """Notes on the classes that train from one image; they learn that image, not the class."""
-    names = [repr(labels[label]) for label, members in _by_class(train).items() if len(members) == 1]
+    classes = _by_class(splits.train, splits.true_places)
+    names = [repr(labels[label]) for label, members in classes.items() if len(members) == 1]
     if not names:
         return ()
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
@@ -246,7 +209,7 @@ def _too_large(splits: Splits, found: Mapping[str, Sequence[Sample]], labels: Se
     if not splits.groups:
         return ()
     notes = []
-    counts = {name: _by_class(getattr(splits, name)) for name in _NAMES}
+    counts = {name: _by_class(getattr(splits, name), splits.true_places) for name in _NAMES}
     unseen = [repr(labels[n]) for n, members in counts["train"].items() if len(members) > 1 and n not in counts["val"]]
     if unseen:
         notes.append(f"one group has all images of {', '.join(unseen[:20])}: nothing of it can validate")

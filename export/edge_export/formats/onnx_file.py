@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import nn
 
-from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, with_metadata
+from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, ModelCard, with_metadata
 from edge_train import with_folded_norms
 
 OPSET = 18
@@ -27,8 +27,8 @@ def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
     """Write `network` with `card` in its metadata to `path`: opset 18, IR 10, weights inside, dynamic batch.
 
     The graph takes `image`, uint8 `[batch, height, width, 3]`, and gives `probabilities`, float32
-    `[batch, classes]`; where the card has an `embedding_size`, the network gives that output, too. It passes
-    onnx's full check before this returns.
+    `[batch, classes]`, or such an output for each task; where the card has an `embedding_size`, the network gives that
+    output, too. It passes onnx's full check before this returns.
     """
     size = (SAMPLE_BATCH, card.preprocessing.height_px, card.preprocessing.width_px, 3)
     sample = torch.zeros(size, dtype=torch.uint8)
@@ -40,7 +40,7 @@ def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
             with_folded_norms(network),
             (sample,),
             input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME, EMBEDDING_NAME] if card.embedding_size else [OUTPUT_NAME],
+            output_names=[*card.outputs, EMBEDDING_NAME] if card.embedding_size else list(card.outputs),
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
             opset_version=OPSET,
             dynamo=True,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edge_data import Splits, read_split
 from edge_runtime import ModelCard, Run, Sample, UsageError
-from edge_train import Checkpoint, DeployedNetwork, load_checkpoint
+from edge_train import Checkpoint, DeployedNetwork, deploy, load_checkpoint
 
 
 class EnsembleNetwork(nn.Module):
@@ -46,7 +46,7 @@ class Member:
 
     def deploy(self) -> DeployedNetwork:
         """The network as it is exported. Raises CheckpointError where the weights do not fit."""
-        return DeployedNetwork(self.checkpoint.build().requires_grad_(False), self.card.temperature)
+        return deploy(self.checkpoint.build().requires_grad_(False), self.card)
 
 
 def read_members(runs: Sequence[Run]) -> tuple[Member, ...]:
@@ -120,6 +120,11 @@ def common_validation(
 
 def _require_validation(members: Sequence[Member], splits: Sequence[Splits]) -> None:
     for member, split in zip(members, splits, strict=True):
+        if not split.val and not split.train:
+            raise UsageError(
+                f"{member.run.path} has no images, so no ensemble with it can be measured",
+                "export it alone, or import it again with `data`",
+            )
         if not split.val:
             raise UsageError(
                 f"{member.run.path} learned from all its images, so no ensemble with it can be measured",

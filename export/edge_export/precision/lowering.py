@@ -133,12 +133,13 @@ class _Labelled:
 
 def _require_budget(job: ExportJob, fp32: Proof, found: Proof, what: str, precision: str) -> None:
     """Raise ParityError where the whole split's accuracy drops by more than allowed."""
-    before, after = fp32.validation.whole, found.validation.whole
-    drop_points = 100 * (before.accuracy - after.accuracy)
+    before, after = fp32.validation.score, found.validation.score
+    drop_points = 100 * (before - after)
+    figure = {"accuracy": "top-1", "map": "mAP"}.get(fp32.validation.score_name, "mean accuracy")
     if drop_points > job.settings.max_drop_points + 1e-9:
         raise ParityError(
-            f"{what} in {precision} loses {drop_points:.1f} points of validation top-1, more than "
-            f"`max_drop_points` {job.settings.max_drop_points:g}: {before.accuracy:.1%} as fp32, {after.accuracy:.1%} "
-            f"now, on {after.n} images; it differs most on {', '.join(found.validation.differing)}",
+            f"{what} in {precision} loses {drop_points:.1f} points of validation {figure}, more than "
+            f"`max_drop_points` {job.settings.max_drop_points:g}: {before:.1%} as fp32, {after:.1%} "
+            f"now, on {found.validation.whole.n} images; it differs most on {', '.join(found.validation.differing)}",
             "allow more with `max_drop_points`, or export fp32",
         )

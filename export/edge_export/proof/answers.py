@@ -35,15 +35,16 @@ class Model:
 
 
 def torch_model(network: nn.Module, card: ModelCard) -> Model:
-    """The checkpoint's network: it gives probabilities, or probabilities and embeddings."""
+    """The checkpoint's network: it gives probabilities, those of each task, and maybe embeddings."""
 
     def answer(pixels: Pixels) -> Answers:
         with torch.inference_mode():
             found = network(torch.from_numpy(pixels))
-        if isinstance(found, tuple):
-            probabilities, embeddings = found
-            return Answers(probabilities.numpy(), embeddings.numpy())
-        return Answers(found.numpy())
+        if not isinstance(found, tuple):
+            return Answers(found.numpy())
+        outputs = len(card.outputs)
+        probabilities = torch.cat(found[:outputs], dim=1)
+        return Answers(probabilities.numpy(), found[outputs].numpy() if card.embedding_size else None)
 
     return Model(card.labels, card.preprocessing, answer)
 

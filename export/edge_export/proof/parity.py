@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.proof.answers import Answers, Model, Pixels
+from edge_export.proof.decision import MAX_DIFFERENCE, Decision, same_top1, undo_temperature
 from edge_export.proof.sample_images import Picture, read_pictures
 from edge_runtime import ParityError
 
 BATCH_SIZES = (1, 2, 5)
-MAX_DIFFERENCE = 1e-4
 # Relative to the largest component: no softmax dampens what fifty layers made of the last bit.
 MAX_EMBEDDING_DIFFERENCE = 1e-3
 
@@ -92,12 +92,14 @@ def check_parity(
     what: str,
     temperature: float = 1.0,
     tolerance: float | None = MAX_DIFFERENCE,
+    decision: Decision | None = None,
 ) -> Parity:
     """Compare a file with what was expected of it, in batches of 1, 2 and 5; `what` names it in errors.
 
     Each side sees the pictures through its own preprocessing, so that a file which states another one is
     found out. A `temperature` above 1 flattens probabilities and would hide differences, so they are compared
-    with it undone, too, and the larger difference counts.
+    with it undone, too, and the larger difference counts. A `decision` says what is undone, and what answers alike, of
+    other models than of one label at one temperature.
 
     Raises:
         ParityError: other labels, a difference above `tolerance` or another top-1 label; it names the pictures
@@ -108,18 +110,25 @@ def check_parity(
     pixels = expected.pixels
     if candidate.preprocessing != expected.model.preprocessing:
         _, pixels = read_pictures(candidate.preprocessing, expected.pictures)
+    same = same_top1 if decision is None else decision.same
+
+    def sharpen(probabilities: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        if decision is not None:
+            return decision.sharpen(probabilities)
+        return undo_temperature(probabilities, temperature) if temperature > 1 else None
+
     worst = np.zeros(len(pixels))
     embedding = 0.0
     total, agreement = 0.0, 1.0
     for size in BATCH_SIZES:
         found = _run(candidate, pixels, size, what)
         difference = _differences(expected.answers, found, what)
-        if temperature > 1:
-            sharp = (_sharpen(each.probabilities, temperature) for each in (expected.answers, found))
-            difference = np.maximum(difference, absolute_difference(*sharp))
+        sharp = [sharpen(each.probabilities) for each in (expected.answers, found)]
+        if sharp[0] is not None and sharp[1] is not None:
+            difference = np.maximum(difference, absolute_difference(sharp[0], sharp[1]))
         worst = np.maximum(worst, difference.max(axis=1))
         total += float(difference.mean())
-        agreement = min(agreement, float(same_top1(expected.answers.probabilities, found.probabilities).mean()))
+        agreement = min(agreement, float(same(expected.answers.probabilities, found.probabilities).mean()))
         embedding = max(embedding, _embedding_difference(expected.answers, found, what))
     real = sum(not picture.hostile for picture in expected.pictures)
     order = np.argsort(-worst)[:3]
@@ -139,16 +148,6 @@ def check_parity(
         # These pictures do not show it: a background colour matters to transparent ones alone.
         raise ParityError(f"{what} states another preprocessing than its checkpoint", _HINT)
     return parity
-
-
-def same_top1(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether the top-1 labels of two `[N, classes]` agree, per image.
-
-    Two labels that the reference itself ranks within the tolerance are a tie, and either is right.
-    """
-    chosen = np.take_along_axis(expected, found.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
-    same: NDArray[np.bool_] = chosen >= expected.max(axis=1) - MAX_DIFFERENCE
-    return same
 
 
 def _run(candidate: Model, pixels: Pixels, size: int, what: str) -> Answers:
@@ -185,13 +184,6 @@ def absolute_difference(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[
     """|Δ|; NaN counts as the largest difference there is, never as none."""
     difference: NDArray[np.float64] = np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=1.0)
     return difference
-
-
-def _sharpen(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """What softmax(logits / temperature) would be at temperature 1."""
-    powers = probabilities.astype(np.float64) ** temperature
-    sharp: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
-    return sharp
 
 
 def _say(parity: Parity, what: str) -> str:

@@ -9,7 +9,8 @@ import numpy as np
 
 from edge_export.export_job import ExportJob
 from edge_export.proof.answers import Model
-from edge_export.proof.parity import MAX_DIFFERENCE, Parity, check_parity
+from edge_export.proof.decision import MAX_DIFFERENCE, decision_of
+from edge_export.proof.parity import Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
 from edge_runtime import ModelCard, OperatingPoint, choose_operating_point, measure_at
 from edge_train import SplitAnswers
@@ -26,7 +27,7 @@ class Proof:
         """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's."""
         shown = self.validation.shown
         proven = replace(card, parity={**self.parity.to_json(), shown: self.validation.to_json()})
-        if shown == "training":
+        if shown != "validation":
             return _measured_as_fp32(proven)
         if card.precision == "fp32" and not card.tta and "val" in card.metrics:
             measured = proven.metrics["val"]
@@ -88,7 +89,7 @@ def prove(job: ExportJob, candidate: Model, what: str, *, exact: bool = True) ->
         job.expected,
         candidate,
         what=what,
-        temperature=job.card.temperature,
+        decision=decision_of(job.card),
         tolerance=MAX_DIFFERENCE if exact else None,
     )
     validation = compare_split(job.split, candidate, job.progress, what=what)

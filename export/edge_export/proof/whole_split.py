@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.proof.answers import Model, Pixels
-from edge_export.proof.parity import MAX_DIFFERENCE, absolute_difference, same_top1
+from edge_export.proof.decision import MAX_DIFFERENCE, Decision, SplitMetrics, score
+from edge_export.proof.parity import absolute_difference
 from edge_export.proof.sample_images import spread
-from edge_runtime import Accuracy, Evaluation, LabelledBatch, Metrics, ParityError, Progress, Sample, evaluate_batches
+from edge_runtime import Accuracy, Evaluation, LabelledBatch, ParityError, Progress, Sample, evaluate_batches
 
 # A second pass in torch costs several times the first in onnxruntime; so many show any difference that matters.
 REFERENCE_IMAGES = 1000
@@ -24,12 +25,13 @@ class SplitAccuracy:
     """A file's figures on the whole split, and the checkpoint's accuracy on up to 1,000 images of it.
 
     `same_images` is the file's accuracy on the very images the checkpoint ran on; `recorded` is the entry of the split
-    in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered. `shown` says
-    which images they are: validation's or, of a model that learned from all, training's, whose accuracy says nothing.
-    `groups` are the split's, by path.
+    in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered. Where a picture
+    may have several labels, one that counts as right has all of them right. `shown` says which images they are:
+    validation's or, of a model that learned from all, training's, or of one that was imported without images, drawn
+    ones; the accuracy of the last two says nothing. `groups` are the split's, by path.
     """
 
-    whole: Metrics
+    whole: SplitMetrics
     unreadable: int
     checkpoint: Accuracy
     same_images: Accuracy
@@ -41,6 +43,16 @@ class SplitAccuracy:
     found: Evaluation | None = field(default=None, compare=False, repr=False)
     groups: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def score(self) -> float:
+        """The file's figure on the whole split, in 0..1: accuracy, mAP, or the tasks' mean accuracy."""
+        return score(self.whole)[1]
+
+    @property
+    def score_name(self) -> str:
+        """The key of `score` among the split's figures."""
+        return score(self.whole)[0]
+
     def to_json(self) -> dict[str, Any]:
         """As the model card and export.json carry it, under the name of what was `shown`."""
         if self.shown != "validation":
@@ -51,18 +63,20 @@ class SplitAccuracy:
                 "max_difference": self.max_difference,
                 "top1_agreement": self.top1_agreement,
             }
+        name = self.score_name
+        right = "accuracy" if name == "accuracy" else "exact_match"
         return {
             "n": self.whole.n,
             "unreadable": self.unreadable,
-            "accuracy": self.whole.accuracy,
+            name: self.score,
             "checkpoint": {
                 "n": self.checkpoint.n,
-                "accuracy": self.checkpoint.share,
-                "accuracy_of_file": self.same_images.share,
+                right: self.checkpoint.share,
+                f"{right}_of_file": self.same_images.share,
                 "max_difference": self.max_difference,
                 "top1_agreement": self.top1_agreement,
             },
-            "recorded": {"n": self.recorded.get("n"), "accuracy": self.recorded.get("accuracy")},
+            "recorded": {"n": self.recorded.get("n"), name: self.recorded.get(name)},
         }
 
     def require_equal(self, what: str) -> None:
@@ -81,7 +95,8 @@ class SplitReference:
     """The checkpoint's answers to up to 1,000 images of a split, computed once for all the files of an export.
 
     `samples` lie below `root`; `recorded` is the split's entry in the checkpoint's metrics; `known` maps the paths
-    that were seen so far to float32 `[classes]`; `shown` names the split, "validation" or "training"; `groups` are its.
+    that were seen so far to float32 `[classes]`; `shown` names the split, "validation", "training" or "drawn"; `groups`
+    are its. `decision` says what is an answer, and a right one.
     """
 
     def __init__(
@@ -92,8 +107,10 @@ class SplitReference:
         recorded: Mapping[str, Any],
         shown: str = "validation",
         *,
+        decision: Decision,
         groups: Mapping[str, str] | None = None,
     ) -> None:
+        self.decision = decision
         self.shown = shown
         self.groups = groups or {}
         self.model = model
@@ -142,17 +159,17 @@ def compare_split(reference: SplitReference, candidate: Model, progress: Progres
             "name the folder they are in now with `data`",
         )
     names = [found.samples[at].path for at in places]
-    truth = np.array([found.samples[at].label for at in places], np.int64)
+    decision, seen = reference.decision, [found.samples[at] for at in places]
     expected, rows = np.stack([reference.known[name] for name in names]), found.probabilities[places]
     difference = absolute_difference(expected, rows).max(axis=1)
     worst = np.argsort(-difference)[:3]
     return SplitAccuracy(
-        whole=found.metrics,
+        whole=decision.measure(found.samples, found.probabilities),
         unreadable=len(found.unreadable),
-        checkpoint=Accuracy.of(truth, expected),
-        same_images=Accuracy.of(truth, rows),
+        checkpoint=decision.right(seen, expected),
+        same_images=decision.right(seen, rows),
         max_difference=float(difference.max()),
-        top1_agreement=float(same_top1(expected, rows).mean()),
+        top1_agreement=float(decision.same(expected, rows).mean()),
         recorded=reference.recorded,
         shown=reference.shown,
         found=found,

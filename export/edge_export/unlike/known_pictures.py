@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_export.export_job import ExportJob
-from edge_export.proof.parity import MAX_DIFFERENCE
+from edge_export.proof.decision import MAX_DIFFERENCE
 from edge_export.proof.sample_images import spread
 from edge_export.unlike.centres import count_centres, find_centres
 from edge_export.unlike.distance_output import add_distance

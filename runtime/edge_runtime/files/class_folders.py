@@ -27,13 +27,13 @@ from edge_runtime.files.samples import (
     SPLIT_OF,
     ClassFolders,
     FolderNote,
-    LabelFrom,
     Sample,
     count_text,
     names_text,
     note_missing,
 )
 from edge_runtime.files.walk import is_folder, is_ignored, is_image, unreadable, walk_folder
+from edge_runtime.settings import LabelFrom
 
 _LAYOUT = (
     "expected DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg, or DIR/CLASS/*.jpg to have it split; "
@@ -102,7 +102,7 @@ class FoundFolders:
         splits = {split: _align(root, each, labels) for split, each in found.items()}
         for split, each in found.items():
             where = each.prefix or "the folder"
-            notes += note_missing(where, each.prefix, splits[split], labels)
+            notes += note_missing(where, each.prefix, {sample.label for sample in splits[split]}, labels)
             notes += _empty(each, splits[split], labels)
         fingerprint = _fingerprint(found.values(), self.label_from)
         return ClassFolders(root, tuple(labels), splits, tuple(notes), fingerprint, label_from=self.label_from)

@@ -1,7 +1,7 @@
 """A manifest: a list of labelled images, `path,label` and perhaps `split` and `group`, wherever the images lie.
 
-Paths are relative to the manifest's folder, or absolute. Every fault is named with its line before anything is read
-of an image.
+A cell may have several labels, or each task a column of its own, where that is asked for. Paths are relative to the
+manifest's folder, or absolute. Every fault is named with its line before anything is read of an image.
 """
 
 from __future__ import annotations
@@ -17,8 +17,21 @@ from typing import NamedTuple
 
 from edge_runtime.errors import DataError
 from edge_runtime.files.csv_cells import plain_text
+from edge_runtime.files.labelling import SEPARATOR, tasks_of
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
-from edge_runtime.files.samples import SPLIT_OF, ClassFolders, FolderNote, Sample, names_text, note_missing
+from edge_runtime.files.said_labels import require_labels, said_labels, sort_labels, targets_of
+from edge_runtime.files.samples import (
+    SPLIT_OF,
+    ClassFolders,
+    FolderNote,
+    Sample,
+    count_text,
+    names_text,
+    note_missing,
+    true_places,
+)
+from edge_runtime.model.card_kind import Kind
+from edge_runtime.model.task import Task
 
 _SPLITS = ("train", "val", "test", "all")
 
@@ -33,16 +46,19 @@ class _Image(NamedTuple):
     split: str
     group: str
     named: str
+    said: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class FoundManifest:
-    """A manifest as it was read: its images are there, their labels not yet numbered."""
+    """A manifest as it was read: its images are there, their labels not yet numbered; `tasks` are the names of some."""
 
     path: Path
     images: Sequence[_Image]
     notes: Sequence[FolderNote]
     group_column: str
+    kind: Kind = "single-label"
+    tasks: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -53,7 +69,7 @@ class FoundManifest:
     @property
     def classes(self) -> set[str]:
         """The classes that can be trained on."""
-        return {image.label for image in self.images if image.split in ("train", "all")}
+        return {label for image in self.images if image.split in ("train", "all") for label in image.said}
 
     def align(self, labels: Sequence[str] | None, *, empty_classes: bool = False) -> ClassFolders:  # noqa: ARG002
         """The images by number of their class, its own or one of `labels`. Raises DataError as `scan` does.
@@ -63,51 +79,60 @@ class FoundManifest:
         if labels is None:
             if "train" not in self.splits and "all" not in self.splits:
                 raise DataError(f"{self.path} has rows of {' and '.join(self.splits)}, but none of train", HINT)
-            labels = sorted(self.classes)
-            if len(labels) == 1:
-                raise DataError(f"{self.path} has one label, {labels[0]!r}; a classifier needs at least two", HINT)
+            labels = sort_labels(self.classes, self.tasks)
+            require_labels(str(self.path), labels, self.tasks)
+        tasks = tasks_of(self.tasks, labels)
         root = _root(self.path, self.images)
         start = len(root.rstrip(os.sep)) + 1
         paths = [image.path[start:].replace(os.sep, "/") for image in self.images]
-        splits = _split(self.images, paths, _numbers(self.path, self.images, labels))
+        numbers = _numbers(self.path, self.images, labels)
+        splits = _split(self.images, paths, self.kind, numbers, tasks)
         notes = list(self.notes)
         for split, samples in splits.items():
             where = str(self.path) if split == "all" else f"the split {split} of {self.path}"
-            notes += note_missing(where, "", samples, labels)
+            present = {place for sample in samples for place in true_places(sample, self.kind, tasks)}
+            notes += note_missing(where, "", present, labels)
         return ClassFolders(
             Path(root),
             tuple(labels),
             splits,
             tuple(notes),
-            _fingerprint(self.images, paths),
+            _fingerprint(self.images, paths, self.kind),
             groups={path: image.named for path, image in zip(paths, self.images, strict=True) if image.named},
             group_column=self.group_column,
             inside={path: path for path in paths},
+            kind=self.kind,
+            tasks=tasks,
         )
 
 
-def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
+def find_manifest(
+    path: Path, group_column: str = "", *, multi_label: bool = False, tasks: Sequence[str] = ()
+) -> FoundManifest:
     """Read a manifest, and see that its images are there, without opening any.
 
-    Groups are those of its column `group_column`, or of `group` where it has none of that name.
+    Groups are those of its column `group_column`, or of `group` where it has none of that name. With `multi_label` a
+    cell of `label` has any number of labels, with `|` between two; each of `tasks` is a column, and its label may miss.
 
     Raises:
         DataError: the first five faults, each with its line: no such file, one named twice, no or another split than
-            train, val or test; or it is no manifest, or has no labelled image.
+            train, val or test; a label twice or a missing one in a cell of several, or no task with a label; or it is
+            no manifest, or has no labelled image.
         MissingExtraError: it is Parquet, and pyarrow is not installed.
     """
     faults = Faults(path)
-    table = open_manifest(path, faults, group_column)
+    table = open_manifest(path, faults, group_column, tasks=tasks)
+    kind: Kind = "multi-label" if multi_label else "multi-task" if tasks else "single-label"
     images: list[_Image] = []
     unlabelled, first_unlabelled = 0, 0
     lines: dict[str, int] = {}
     base = os.path.abspath(path.parent)  # noqa: PTH100 (a link's target is another folder)
     for row in table.rows:
-        if not row.label and row.path.strip():
+        if kind == "single-label" and not row.label and row.path.strip():
             # Counted alone: a list may be of a million pictures that nobody has labelled yet.
             unlabelled += 1
             first_unlabelled = first_unlabelled or row.line
-        elif (image := _image(row, base, faults)) is not None:
+        elif (image := _image(row, base, faults, kind, tasks)) is not None:
             if (first := lines.setdefault(image.path, row.line)) != row.line:
                 faults.add(row.line, f"{row.path!r} stands in {faults.unit} {first}, too")
             images.append(image)
@@ -123,16 +148,18 @@ def find_manifest(path: Path, group_column: str = "") -> FoundManifest:
                 f"{path}: none of its {unlabelled:,} rows has a label", f"label them with edge label {path}"
             )
         raise DataError(f"{path}: it names no image", HINT)
-    return FoundManifest(
-        path, images, _notes(path, images, unlabelled, f"{faults.unit} {first_unlabelled}"), table.group_column
-    )
+    notes = _notes(path, images, kind, unlabelled, f"{faults.unit} {first_unlabelled}")
+    return FoundManifest(path, images, notes, table.group_column, kind, tuple(tasks))
 
 
 def find_pictures(path: Path) -> list[Path]:
-    """The images that a manifest names, labelled or not, in its order. Raises what `find_manifest` raises."""
+    """The images that a manifest names, labelled or not, in its order; a column `path` is enough.
+
+    Raises what `find_manifest` raises.
+    """
     faults = Faults(path)
     base = os.path.abspath(path.parent)  # noqa: PTH100
-    found = [_find_file(row, base, faults) for row in open_manifest(path, faults).rows]
+    found = [_find_file(row, base, faults) for row in open_manifest(path, faults, labelled=False).rows]
     faults.check()
     return [Path(place) for place, _ in filter(None, found)]
 
@@ -165,18 +192,19 @@ def read_other_columns(path: Path) -> OtherColumns:
     return OtherColumns(table.others, {file[0]: cells for file, cells in found if file is not None})
 
 
-def _image(row: ManifestRow, base: str, faults: Faults) -> _Image | None:
+def _image(row: ManifestRow, base: str, faults: Faults, kind: Kind, tasks: Sequence[str]) -> _Image | None:
     """The image of a row, its split "" where none is named; None where something is wrong with it."""
     split = SPLIT_OF.get(row.split.lower()) if row.split else ""
     if split is None:
         faults.add(row.line, f"{row.split!r} is no split: train, val or test")
-    if "\0" in row.label + row.group + row.named:
+    if "\0" in "".join((row.label, row.group, row.named, *row.tasks)):
         faults.add(row.line, "a NUL in it")
     found = _find_file(row, base, faults)
     if split is None or found is None:
         return None
-    label = row.label if row.label.isascii() else unicodedata.normalize("NFC", row.label)
-    return _Image(row.line, *found, label, split, row.group, row.named)
+    said = said_labels(row, kind, tasks, faults)
+    label = said[0] if kind == "single-label" else SEPARATOR.join(said)
+    return _Image(row.line, *found, label, split, row.group, row.named, said)
 
 
 def _find_file(row: ManifestRow, base: str, faults: Faults) -> tuple[str, int] | None:
@@ -243,17 +271,24 @@ def _numbers(path: Path, images: Sequence[_Image], labels: Sequence[str]) -> Map
     known = {unicodedata.normalize("NFC", label): number for number, label in enumerate(labels)}
     faults = Faults(path)
     for image in images:
-        if image.label not in known:
-            where = " in training" if image.split != "all" else ""
-            faults.add(image.line, f"label {image.label!r} is not known{where}: {names_text(labels)}")
+        for label in image.said:
+            if label not in known:
+                where = " in training" if image.split != "all" else ""
+                faults.add(image.line, f"label {label!r} is not known{where}: {names_text(labels)}")
     faults.check()
     return known
 
 
-def _split(images: Sequence[_Image], paths: Sequence[str], numbers: Mapping[str, int]) -> dict[str, tuple[Sample, ...]]:
+def _split(
+    images: Sequence[_Image], paths: Sequence[str], kind: Kind, numbers: Mapping[str, int], tasks: Sequence[Task]
+) -> dict[str, tuple[Sample, ...]]:
     parts: dict[str, list[Sample]] = {split: [] for split in _SPLITS}
     for image, path in zip(images, paths, strict=True):
-        parts[image.split].append(Sample(path, numbers[image.label]))
+        if kind == "single-label":
+            sample = Sample(path, numbers[image.label])
+        else:
+            sample = Sample(path, 0, targets_of([numbers[label] for label in image.said], tasks))
+        parts[image.split].append(sample)
     return {
         split: tuple(sorted(samples, key=lambda sample: (sample.label, sample.path)))
         for split, samples in parts.items()
@@ -261,14 +296,21 @@ def _split(images: Sequence[_Image], paths: Sequence[str], numbers: Mapping[str,
     }
 
 
-def _notes(path: Path, images: Sequence[_Image], unlabelled: int, first: str) -> list[FolderNote]:
+def _notes(path: Path, images: Sequence[_Image], kind: Kind, unlabelled: int, first: str) -> list[FolderNote]:
     notes = []
+    labels = {label for image in images for label in image.said}
+    if kind == "multi-label" and (none := sum(not image.said for image in images)):
+        text = f"{count_text(range(none), 'row')} of {path} without a label: of none of the classes"
+        notes.append(FolderNote("no-label", "", text))
+    if kind == "single-label" and (several := next((label for label in sorted(labels) if SEPARATOR in label), "")):
+        text = f"{path} has the label {several!r}, one class: train with `multi_label` where those are several labels"
+        notes.append(FolderNote("several-labels", "", text))
     if unlabelled:
         rows = "1 row" if unlabelled == 1 else f"{unlabelled:,} rows"
         text = f"left out {rows} of {path} without a label, {first} for one"
         notes.append(FolderNote("no-label", "", text))
     spellings: dict[str, set[str]] = {}
-    for label in {image.label for image in images}:
+    for label in labels:
         spellings.setdefault(label.casefold(), set()).add(label)
     alike = [name for names in spellings.values() if len(names) > 1 for name in sorted(names)]
     if alike:
@@ -277,8 +319,8 @@ def _notes(path: Path, images: Sequence[_Image], unlabelled: int, first: str) ->
     return notes
 
 
-def _fingerprint(images: Sequence[_Image], paths: Sequence[str]) -> str:
-    digest = hashlib.sha256(b"manifest\n")
+def _fingerprint(images: Sequence[_Image], paths: Sequence[str], kind: Kind) -> str:
+    digest = hashlib.sha256(b"manifest\n" if kind == "single-label" else f"manifest {kind}\n".encode())
     for path, image in sorted(zip(paths, images, strict=True)):
         said = f"{path}\t{image.size_bytes}\t{image.label}\t{image.split}\t{image.group}\n"
         digest.update(said.encode("utf-8", "surrogatepass"))

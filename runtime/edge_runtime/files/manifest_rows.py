@@ -34,7 +34,7 @@ class ManifestRow(NamedTuple):
     """One row: the line it begins on (of Parquet its number, from 1), and its cells, "" where there are none.
 
     `named` is what the column that groups are named by has, `group` the column of that name; `others` are the cells of
-    all other columns as they stand, where they were asked for.
+    all other columns as they stand, where they were asked for; `tasks` those of the columns of tasks, likewise.
     """
 
     line: int
@@ -44,6 +44,7 @@ class ManifestRow(NamedTuple):
     group: str
     named: str
     others: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
 
 
 class ManifestTable(NamedTuple):
@@ -95,12 +96,21 @@ def is_manifest(path: Path) -> bool:
     return path.suffix.lower() in TEXT_SUFFIXES | PARQUET_SUFFIXES and not path.is_dir()
 
 
-def open_manifest(path: Path, faults: Faults, group_column: str = "", *, others: bool = False) -> ManifestTable:
+def open_manifest(
+    path: Path,
+    faults: Faults,
+    group_column: str = "",
+    *,
+    others: bool = False,
+    tasks: Sequence[str] = (),
+    labelled: bool = True,
+) -> ManifestTable:
     """The header of `path`, and its rows, which are read as they are asked for.
 
     Groups are named by the column `group_column`, or `group` where there is none of that name. Blank rows are left out.
     What is wrong with a row goes to `faults`. With `others` all other columns are read, too, but those of a Parquet
-    file that hold bytes or are nested.
+    file that hold bytes or are nested. With `tasks`, the columns of those names are read, and no `label` is needed,
+    as where it need not be `labelled`.
 
     Raises:
         DataError: it cannot be read, is no UTF-8 text or no Parquet file, or lacks a column.
@@ -108,26 +118,29 @@ def open_manifest(path: Path, faults: Faults, group_column: str = "", *, others:
     """
     parquet = path.suffix.lower() in PARQUET_SUFFIXES
     wanted = group_column.strip().lower()
-    asked = None if others else {*COLUMNS, wanted}
-    header, rows = _open_parquet(path, asked) if parquet else open_text(path, faults)
+    asked_for = [name.lower() for name in tasks]
+    required = (COLUMNS[0], *asked_for) if tasks or not labelled else COLUMNS[:2]
+    asked = None if others else {*COLUMNS, *asked_for, wanted}
+    header, rows = _open_parquet(path, asked, required) if parquet else open_text(path, faults)
     names = [name.strip().lower() for name in header]
     named = wanted if wanted and wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
-    places = _find_columns(path, names, (*COLUMNS, named))
+    places = _find_columns(path, names, (*COLUMNS, named, *asked_for), required)
     more = [place for place, name in enumerate(names) if name not in COLUMNS] if others else []
     rest = tuple(header[place] for place in more)
     return ManifestTable(named, _read(rows, places, len(names), faults, more), rest)
 
 
-def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> list[int | None]:
+def _find_columns(path: Path, names: Sequence[str], wanted: Sequence[str], required: Sequence[str]) -> list[int | None]:
     twice = [name for name in wanted if name and names.count(name) > 1]
     if twice:
         raise DataError(f"{path} has {names.count(twice[0])} columns {twice[0]}", "keep one of them")
-    missing = [name for name in COLUMNS[:2] if name not in names]
+    missing = [name for name in required if name not in names]
     if missing:
         there = [name for name in names if name]
         where = "" if path.suffix.lower() in PARQUET_SUFFIXES else "line 1: "
         raise DataError(
-            f"{path}, {where}no column {' and no column '.join(missing)}; it has {names_text(there) or 'none'}", HINT
+            f"{path}, {where}no column {' and no column '.join(missing)}; it has {names_text(there) or 'none'}",
+            HINT if tuple(required) == COLUMNS[:2] else "a list has a column path, and one for each of `tasks`",
         )
     # A column without a name, as an index is written, is none that "" asks for.
     return [names.index(name) if name and name in names else None for name in wanted]
@@ -140,10 +153,9 @@ def _read(
     faults: Faults,
     others: Sequence[int],
 ) -> Iterator[ManifestRow]:
-    path, label, split, group, named = places
+    path, label, split, group, named, *tasks = places
     blank = 0
     assert path is not None
-    assert label is not None
     for line, row in rows:
         if not any(row):
             blank += 1
@@ -155,11 +167,12 @@ def _read(
             yield ManifestRow(
                 line,
                 row[path],
-                plain_text(row[label].strip()),
+                "" if label is None else plain_text(row[label].strip()),
                 "" if split is None else row[split].strip(),
                 "" if group is None else plain_text(row[group].strip()),
                 "" if named is None else plain_text(row[named].strip()),
                 tuple(row[place] for place in others),
+                tuple(plain_text(row[place].strip()) for place in tasks if place is not None),
             )
 
 
@@ -243,7 +256,7 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 def _open_parquet(
-    path: Path, wanted: Collection[str] | None
+    path: Path, wanted: Collection[str] | None, required: Sequence[str]
 ) -> tuple[Sequence[str], Iterator[tuple[int, Sequence[str]]]]:
     require_extra("parquet")
     import pyarrow
@@ -268,7 +281,7 @@ def _open_parquet(
     ]
     # The others may be many, and large.
     header = [name for name in plain if wanted is None or name.strip().lower() in wanted]
-    if not {*COLUMNS[:2]} <= {name.strip().lower() for name in header}:
+    if not {*required} <= {name.strip().lower() for name in header}:
         return plain, iter(())
 
     def rows() -> Iterator[tuple[int, Sequence[str]]]:

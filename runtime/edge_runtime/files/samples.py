@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
-LabelFrom: TypeAlias = Literal["top", "parent"]
+from edge_runtime.files.labelling import MISSING
+from edge_runtime.model.card_kind import Kind
+from edge_runtime.model.task import Task, task_slices
+from edge_runtime.settings import LabelFrom
 
 SPLIT_OF = {
     "train": "train",
@@ -23,10 +26,25 @@ NAMES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One labelled image: `path` is posix and relative to the data root, `label` indexes the labels."""
+    """One labelled image: `path` is posix and relative to the data root, `label` indexes the labels.
+
+    Where a picture may have several labels, `label` is 0 and `targets` says which: of "multi-label" data the places of
+    its labels in order, maybe none; of "multi-task" data its class in each task, -1 where it has no label for one.
+    """
 
     path: str
     label: int
+    targets: tuple[int, ...] = ()
+
+
+def true_places(sample: Sample, kind: Kind, tasks: Sequence[Task] = ()) -> tuple[int, ...]:
+    """The places in the labels of what is true of `sample`: one, any number, or one for each task with a label."""
+    if kind == "single-label":
+        return (sample.label,)
+    if kind == "multi-label":
+        return sample.targets
+    given = zip(task_slices(tasks), sample.targets, strict=True)
+    return tuple(own.start + target for (_, own), target in given if target != MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +53,8 @@ class FolderNote:
 
     Kinds: `beside-splits`, folders beside train/; `loose-images` beside class folders; `other-files` that are no
     images; `no-split`, a split folder without images; `no-images` of a class; `empty-class`, a folder of no known one;
-    `inner-split`, a folder such as train/ that is read as any other; of manifests, `no-label`, rows without one, and
-    `alike-labels`, which differ in letter case alone.
+    `inner-split`, a folder such as train/ that is read as any other; of manifests, `no-label`, rows without one,
+    `alike-labels`, which differ in letter case alone, and `several-labels`, one label's name that looks like many.
     """
 
     kind: Literal[
@@ -49,6 +67,7 @@ class FolderNote:
         "inner-split",
         "no-label",
         "alike-labels",
+        "several-labels",
     ]
     path: str
     text: str
@@ -62,7 +81,8 @@ class ClassFolders:
     are ordered by label, then path, which is relative to `root`. `fingerprint` is "sha256:"
     and the hex digest over the sorted lines "path TAB size in bytes", with what a manifest says of each.
     `groups` are those of a manifest's column `group_column` by path, where it has one and a row names one.
-    `inside` is the part of each path below its class, where that does not follow from `label_from`.
+    `inside` is the part of each path below its class, where that does not follow from `label_from`. `kind` says what
+    the labels mean; of "multi-task" data `labels` are those of all `tasks`, as their `card_labels`.
     """
 
     root: Path
@@ -74,6 +94,12 @@ class ClassFolders:
     group_column: str = ""
     label_from: LabelFrom = "top"
     inside: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind = "single-label"
+    tasks: tuple[Task, ...] = ()
+
+    def true_places(self, sample: Sample) -> tuple[int, ...]:
+        """The places in `labels` of what is true of one of its samples."""
+        return true_places(sample, self.kind, self.tasks)
 
     @property
     def is_one_folder(self) -> bool:
@@ -91,9 +117,8 @@ class ClassFolders:
         return path.split("/", levels)[-1]
 
 
-def note_missing(where: str, path: str, samples: Iterable[Sample], labels: Sequence[str]) -> list[FolderNote]:
-    """A note on the labels that `samples` lack, which `where` calls and `path` finds; none where they lack none."""
-    present = {sample.label for sample in samples}
+def note_missing(where: str, path: str, present: Collection[int], labels: Sequence[str]) -> list[FolderNote]:
+    """A note on the labels that are not `present`, by their places, in what `where` calls and `path` finds, if any."""
     missing = [label for number, label in enumerate(labels) if number not in present]
     if not missing:
         return []

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edge_runtime.errors import DataError
+from edge_runtime.errors import DataError, UsageError
 from edge_runtime.files.class_folders import FoundFolders, find_folders, find_images
+from edge_runtime.files.labelling import check_task_names
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
 from edge_runtime.files.manifest_rows import is_manifest
-from edge_runtime.files.samples import ClassFolders, LabelFrom, Sample, note_missing
+from edge_runtime.files.said_labels import require_labels, sort_labels
+from edge_runtime.files.samples import ClassFolders, note_missing
+from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
 
@@ -24,6 +27,8 @@ def scan(
     label_from: LabelFrom = "top",
     group_column: str = "",
     empty_classes: bool = False,
+    multi_label: bool = False,
+    tasks: Sequence[str] = (),
 ) -> ClassFolders:
     """List the images of a data folder, a manifest, or several of them, by split and class, without opening any.
 
@@ -34,14 +39,28 @@ def scan(
     groups are those of its column `group_column`, or of `group` where it has none of that name. With `empty_classes` a
     class, and all of val, may be empty.
 
+    With `multi_label` the cells of a manifest's column `label` have any number of labels, as `cat|dog`; with `tasks`
+    each of those columns has one, or none. `labels` are then those of a model of that kind.
+
     Raises:
         DataError: a folder is missing, unreadable or not laid out as it must be, a manifest has faults, a class is
-            unknown, a training class is empty, there are fewer than two, or an image stands in two places.
+            unknown, a training class is empty, there are fewer than two, or an image stands in two places; or there
+            are to be several labels, and a place is a folder.
+        UsageError: `multi_label` with `tasks`, or tasks that no column can have.
         MissingExtraError: a manifest is Parquet, and pyarrow is not installed.
     """
     places = [Path(data)] if isinstance(data, str | Path) else [Path(place) for place in data]
+    check_task_names(tasks)
+    if multi_label and tasks:
+        raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")
+    folder = next((place for place in places if not is_manifest(place)), None)
+    if (multi_label or tasks) and folder is not None:
+        cells = "path,label, with cells such as cat|dog" if multi_label else f"path,{','.join(tasks)}"
+        raise DataError(f"{folder} is a folder, which gives each picture one label", f"name a list: {cells}")
     found = [
-        find_manifest(place, group_column) if is_manifest(place) else find_folders(place, label_from)
+        find_manifest(place, group_column, multi_label=multi_label, tasks=tasks)
+        if is_manifest(place)
+        else find_folders(place, label_from)
         for place in places
     ]
     if not found:
@@ -69,7 +88,8 @@ def _join(
 ) -> ClassFolders:
     _require_alike(places, found)
     own = labels is None
-    known = sorted(set().union(*(each.classes for each in found))) if labels is None else list(labels)
+    names = next((each.tasks for each in found if isinstance(each, FoundManifest)), ())
+    known = list(labels or sort_labels(set().union(*(each.classes for each in found)), names))
     parts = [each.align(known) for each in found]
     roots = [os.path.abspath(part.root) for part in parts]  # noqa: PTH100 (a link may be where a folder is kept)
     try:
@@ -82,7 +102,7 @@ def _join(
         split: tuple(
             sorted(
                 (
-                    Sample(prefix + sample.path, sample.label)
+                    replace(sample, path=prefix + sample.path)
                     for prefix, part in zip(before, parts, strict=True)
                     for sample in part.splits.get(split, ())
                 ),
@@ -98,10 +118,14 @@ def _join(
         for note in part.notes
         if note.kind != "no-images"
     ]
+    present = {
+        split: {place for sample in samples for place in parts[0].true_places(sample)}
+        for split, samples in splits.items()
+    }
     if own:
-        _require_classes(places, splits, known, empty_classes)
-    for split, samples in splits.items():
-        notes += note_missing("the data" if split == "all" else f"the split {split}", "", samples, known)
+        _require_classes(places, present, known, names, empty_classes)
+    for split, there in present.items():
+        notes += note_missing("the data" if split == "all" else f"the split {split}", "", there, known)
     return ClassFolders(
         Path(root),
         tuple(known),
@@ -121,6 +145,8 @@ def _join(
             for samples in part.splits.values()
             for sample in samples
         },
+        kind=parts[0].kind,
+        tasks=parts[0].tasks,
     )
 
 
@@ -150,19 +176,23 @@ def _require_once(places: Sequence[Path], before: Sequence[str], parts: Sequence
 
 
 def _require_classes(
-    places: Sequence[Path], splits: dict[str, tuple[Sample, ...]], labels: Sequence[str], empty_classes: bool
+    places: Sequence[Path],
+    present: Mapping[str, Collection[int]],
+    labels: Sequence[str],
+    tasks: Sequence[str],
+    empty_classes: bool,
 ) -> None:
-    """Raise DataError unless there are two classes, all of which can be trained on."""
-    training = splits.get("train") or splits.get("all", ())
+    """Raise DataError unless there are two classes, all of which are present in training."""
+    training = present.get("train", present.get("all"))
     names = " and ".join(map(str, places))
-    if not training:
+    if training is None:
         raise DataError(f"{names} have no image to train on", "add train/CLASS/ or rows of the split train")
-    present = {sample.label for sample in training}
-    empty = [label for number, label in enumerate(labels) if number not in present]
+    empty = [label for number, label in enumerate(labels) if number not in training]
     if empty and not empty_classes:
         raise DataError(f"{names} have no training image of {empty[0]!r}", "add images, or remove the empty folder")
-    if len(labels) < 2:
+    if not tasks and len(labels) == 1:
         raise DataError(f"{names} have one class, {labels[0]!r}; a classifier needs at least two", "add another class")
+    require_labels(names, labels, tasks)
 
 
 def _prefix(root: str, place: str) -> str:

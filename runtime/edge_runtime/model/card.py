@@ -17,9 +17,13 @@ from edge_runtime.errors import ModelError
 from edge_runtime.images.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
+    from edge_runtime.model.card_kind import Kind
+    from edge_runtime.model.task import Task
     from edge_runtime.model.unlike_scale import UnlikeScale
 
 FORMAT_VERSION = 2
+# Files of several labels, or several tasks: a reader that knows one answer per picture alone must refuse them.
+SEVERAL_VERSION = 3
 # Before the second a contract said nothing of colour profiles, and none was looked at.
 _WITHOUT_PROFILES = 1
 METADATA_KEY = "edge"
@@ -74,6 +78,10 @@ class ModelCard:
     `graph_sha256`, the hash of everything in the file but its metadata; `operating_point`, the threshold that decides
     between two classes; `unlike`, how far from training known pictures lie by its `distance` output; `tta`, which views
     of a picture it averages, how many, and how many times as long that takes as one.
+
+    Where a picture has any number of labels, `thresholds` says from which probability on each is given, in the order of
+    `labels`. Where a picture has an answer for each of several tasks, `tasks` are those, in order, and `labels` are all
+    of theirs, one task after another, each as `NAME: LABEL`.
     """
 
     labels: tuple[str, ...]
@@ -95,11 +103,31 @@ class ModelCard:
     architecture: Mapping[str, Any] = field(default_factory=dict)
     operating_point: OperatingPoint | None = None
     unlike: UnlikeScale | None = None
+    thresholds: tuple[float, ...] = ()
+    tasks: tuple[Task, ...] = ()
     tta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant."""
+        """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant.
+
+        And where thresholds or tasks do not go with the labels, or with an operating point or `unlike`.
+        """
         _check_once(self.labels, "the model card")
+        if self.thresholds or self.tasks:
+            from edge_runtime.model.card_kind import check_several
+
+            decides = self.operating_point is not None or self.unlike is not None
+            check_several(self.labels, self.thresholds, self.tasks, "the model card", decides=decides)
+
+    @property
+    def kind(self) -> Kind:
+        """What a picture has: one label, any number of labels, or one for each task."""
+        return "multi-label" if self.thresholds else "multi-task" if self.tasks else "single-label"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The graph's outputs whose columns, one after another, are the probabilities of `labels`."""
+        return tuple(task.output for task in self.tasks) or (OUTPUT_NAME,)
 
     def to_json(self) -> dict[str, Any]:
         """The card as a JSON object, `format_version` first; what a file does not have is left out."""
@@ -111,10 +139,14 @@ class ModelCard:
             "architecture": dict(self.architecture),
             "operating_point": None if self.operating_point is None else self.operating_point.to_json(),
             "unlike": None if self.unlike is None else self.unlike.to_json(),
+            "thresholds": list(self.thresholds),
+            "tasks": [task.to_json() for task in self.tasks],
             "tta": dict(self.tta),
         }
+        several = self.kind != "single-label"
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": SEVERAL_VERSION if several else FORMAT_VERSION,
+            **({"kind": self.kind} if several else {}),
             "labels": list(self.labels),
             "preprocessing": self.preprocessing.to_json(),
             "backbone": self.backbone,
@@ -158,9 +190,9 @@ class ModelCard:
         version = _take(value, "format_version", int, where)
         if version < 1:
             raise _malformed("format_version", where)
-        if version > FORMAT_VERSION:
+        if version > SEVERAL_VERSION:
             raise ModelError(
-                f"{where} has model format {version}; this edge reads up to {FORMAT_VERSION}",
+                f"{where} has model format {version}; this edge reads up to {SEVERAL_VERSION}",
                 "pip install --upgrade edge-vision",
             )
         labels = _take(value, "labels", list, where)
@@ -181,6 +213,7 @@ class ModelCard:
         if not all(isinstance(member, dict) for member in members):
             raise _malformed("members", where)
         point = _take(value, "operating_point", dict, where, {})
+        thresholds, tasks = _several(value, version, labels, where)
         return cls(
             labels=tuple(labels),
             preprocessing=preprocessing,
@@ -201,6 +234,8 @@ class ModelCard:
             graph_sha256=_take(value, "graph_sha256", str, where, ""),
             operating_point=OperatingPoint.from_json(point, labels, where=where) if point else None,
             unlike=_unlike(value, where),
+            thresholds=thresholds,
+            tasks=tasks,
             tta=_take(value, "tta", dict, where, {}),
         )
 
@@ -214,6 +249,18 @@ def headline(metrics: Mapping[str, Any]) -> str:
 
 
 AGAIN = "export it again with edge export"
+
+
+def _several(
+    value: Mapping[str, Any], version: int, labels: Sequence[str], where: str
+) -> tuple[tuple[float, ...], tuple[Task, ...]]:
+    """Thresholds and tasks of a card, whose kind says which of the two it has."""
+    if version < SEVERAL_VERSION and "kind" not in value:
+        return (), ()
+    # Most files have one label a picture, and opening one is not to cost more for others.
+    from edge_runtime.model.card_kind import read_several
+
+    return read_several(value, labels, several=version >= SEVERAL_VERSION, where=where)
 
 
 def _unlike(value: Mapping[str, Any], where: str) -> UnlikeScale | None:

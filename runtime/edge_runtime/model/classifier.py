@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.model.card import (
     AGAIN,
     DISTANCE_NAME,
     EMBEDDING_NAME,
     INPUT_NAME,
     METADATA_KEY,
-    OUTPUT_NAME,
     ModelCard,
 )
 from edge_runtime.model.predictor import Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session
+
+if TYPE_CHECKING:
+    from edge_runtime.model.signature import PublicKey
 
 
 class Classifier(Predictor):
@@ -53,11 +56,15 @@ class Classifier(Predictor):
             what `edge evaluate --exact` holds the kernels against.
         reject_unlike: answer `unknown` to pictures unlike all training, so many that of known pictures at most this
             share, in 0..1, is refused, too; None, the default, rejects nothing and costs nothing.
+        require_signature: files of public keys; the model must be signed by one of them (`edge sign`).
+
+    `signed_by` is the fingerprint of the key that signed it, "" where no signature was required.
 
     Raises:
-        UsageError: no such file, `threads` below 1, or `reject_unlike` of a file that cannot tell such a share.
-        ModelError: the file is damaged, not made by `edge export`, or of a newer format; also later, when
-            the graph fails on its input or gives what is no number.
+        UsageError: no such file, `threads` below 1, `reject_unlike` of a file that cannot tell such a share, or no
+            public key in a file of `require_signature`.
+        ModelError: the file is damaged, not made by `edge export`, of a newer format, or not signed by any of
+            `require_signature`; also later, when the graph fails on its input or gives what is no number.
     """
 
     def __init__(
@@ -67,18 +74,40 @@ class Classifier(Predictor):
         threads: int | None = None,
         exact: bool = False,
         reject_unlike: float | None = None,
+        require_signature: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         path = Path(model)
         file = identify_file(path)
-        session = open_session(path, threads=threads, exact=exact)
-        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact)
+        keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
+        session = open_session(path, threads=threads, exact=exact, verified=verified)
+        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact, keys=keys)
         super().__init__(graph, threads, file, reject_unlike)
         self._given_threads, self._exact, self._reject_unlike = threads, exact, reject_unlike
+        self._keys = tuple(str(key.path.absolute()) for key in keys)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The worker that opens it may stand in another folder.
-        opened = partial(Classifier, threads=self._given_threads, exact=self._exact, reject_unlike=self._reject_unlike)
+        opened = partial(
+            Classifier,
+            threads=self._given_threads,
+            exact=self._exact,
+            reject_unlike=self._reject_unlike,
+            require_signature=self._keys,
+        )
         return opened, (str(self.path.absolute()),)
+
+
+def _verified(
+    path: Path, required: Sequence[str | os.PathLike[str]]
+) -> tuple[tuple[PublicKey, ...], bytes | None, str]:
+    """The public keys in the files `required`, the model file that one of them signed, and the `id` of that one."""
+    from edge_runtime.model.signature import read_public_key, read_signed
+
+    if isinstance(required, (str, bytes, os.PathLike)):
+        raise UsageError(f"`require_signature` {os.fspath(required)!r} is not a list", "put the file's name into one")
+    keys = tuple(read_public_key(key) for key in required)
+    data, signer = read_signed(path, keys)
+    return keys, data, signer.id
 
 
 def _embedding_size(session: Any) -> int:
@@ -100,27 +129,31 @@ def _read_card(session: Any, path: Path) -> ModelCard:
     card = ModelCard.loads(metadata[METADATA_KEY], where=str(path))
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
-    if set(inputs) != {INPUT_NAME} or OUTPUT_NAME not in outputs:
+    if set(inputs) != {INPUT_NAME} or not outputs.keys() >= set(card.outputs):
+        named = " and ".join(map(repr, (INPUT_NAME, *card.outputs)))
         raise ModelError(
-            f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, not {INPUT_NAME!r} and {OUTPUT_NAME!r}",
+            f"{path} has inputs {sorted(inputs)} and outputs {sorted(outputs)}, not {named}",
             AGAIN,
         )
-    image, probabilities = inputs[INPUT_NAME], outputs[OUTPUT_NAME]
+    image = inputs[INPUT_NAME]
     expected = [card.preprocessing.height_px, card.preprocessing.width_px, 3]
     batch = image.shape[0] if image.shape else None
     if image.type != "tensor(uint8)" or image.shape[1:] != expected or isinstance(batch, int):
         raise ModelError(
             f"{path} takes {image.type} {image.shape}, not uint8 with a dynamic batch of {expected}", AGAIN
         )
-    if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
-        raise ModelError(
-            f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
-        )
+    for probabilities in (outputs[name] for name in card.outputs):
+        if probabilities.type != "tensor(float)" or len(probabilities.shape) != 2:
+            raise ModelError(
+                f"{path} gives {probabilities.type} {probabilities.shape}, not float32 [batch, classes]", AGAIN
+            )
     if card.unlike is not None and DISTANCE_NAME not in outputs:
         raise ModelError(
             f"{path} says how unlike training a picture may be, but has no output {DISTANCE_NAME!r}", AGAIN
         )
-    classes = probabilities.shape[1]
-    if classes != len(card.labels):
-        raise ModelError(f"{path} has {classes} outputs but {len(card.labels)} labels", AGAIN)
+    for name, labels in zip(card.outputs, [task.labels for task in card.tasks] or [card.labels], strict=True):
+        classes = outputs[name].shape[1]
+        if classes != len(labels):
+            of = f" of {name}" if card.tasks else ""
+            raise ModelError(f"{path} has {classes} outputs{of} but {len(labels)} labels", AGAIN)
     return card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from edge_runtime.model.card import OperatingPoint
+    from edge_runtime.model.card_kind import Kind
 
 UNKNOWN = "unknown"
 """What stands in a label's place where none is probable enough, or the picture is unlike all training."""
@@ -29,6 +31,9 @@ class Prediction:
     Of two labels an `operating_point` may decide, where the model has one. A classifier that was asked to reject what
     is unlike training says in `unlikeness` which share of known pictures is less unlike it, in 0..1, and in `unlike`
     whether the picture is rejected: then `label` is `unknown`, while `probability` and `top` stay as they are.
+
+    A model that gives several labels answers with a `MultiLabelPrediction`, one of several tasks with a
+    `MultiTaskPrediction`.
     """
 
     image: str
@@ -45,6 +50,25 @@ class Prediction:
         `unknown` where the picture is rejected.
         """
         return UNKNOWN if self.unlike else self.labels[self._place]
+
+    @property
+    def kind(self) -> Kind:
+        """What a picture has by this model: one label, any number of labels, or one for each task."""
+        return "single-label"
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The labels that the picture is given: `label` alone, and none where it is rejected."""
+        return () if self.unlike else (self.label,)
+
+    @property
+    def tasks(self) -> Mapping[str, Prediction]:
+        """The answer for each task by its name; empty where the model has one question alone."""
+        return {}
+
+    def told(self, min_confidence: float = 0.0) -> str:
+        """The answer on one line: `label`, or `unknown` where it is less probable than `min_confidence`."""
+        return self.label if self.probability >= min_confidence else UNKNOWN
 
     @property
     def probability(self) -> float:
@@ -64,14 +88,15 @@ class Prediction:
         order = np.argsort(-self.probabilities, kind="stable")[: max(k, 0)]
         return tuple(LabelProbability(self.labels[i], float(self.probabilities[i])) for i in order)
 
-    def to_json(self, k: int = 5) -> dict[str, Any]:
+    def to_json(self, k: int = 5, *, min_confidence: float = 0.0) -> dict[str, Any]:
         """The answer as `edge predict --json` prints it, with the `k` most probable labels.
 
-        Where an operating point decided, `positive` says of which label, `threshold` from which probability on. Where
-        what is unlike training is rejected, `unlike` says whether this is, `unlikeness` how unlike it is.
+        Where `label` is less probable than `min_confidence` it is `unknown`; `top` says what it might be. Where an
+        operating point decided, `positive` says of which label, `threshold` from which probability on. Where what is
+        unlike training is rejected, `unlike` says whether this is, `unlikeness` how unlike it is.
         """
         top = [row._asdict() for row in self.top(k)]
-        value = {"image": self.image, "label": self.label, "probability": self.probability, "top": top}
+        value = {"image": self.image, "label": self.told(min_confidence), "probability": self.probability, "top": top}
         if self.operating_point is not None:
             value |= {"positive": self.operating_point.positive, "threshold": self.operating_point.threshold}
         if self.unlikeness is not None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.session import open_session, plain_reason
 
 if TYPE_CHECKING:
+    from edge_runtime.model.signature import PublicKey
     from edge_runtime.model.unlike_scale import UnlikeScale
 
 _T = TypeVar("_T")
@@ -43,7 +44,7 @@ LARGE_MODEL_BATCH = 8
 class Graph:
     """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number.
 
-    `exact` says that its session computes int8 layers in floats.
+    `exact` says that its session computes int8 layers in floats; it was signed by one of `keys`, where there are any.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Graph:
     embedding_size: int
     batch: int
     exact: bool
+    keys: tuple[PublicKey, ...] = field(default=(), kw_only=True)
 
     def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The graph's `outputs` for uint8 pixels `[N, height, width, 3]`, each float32 with a row for each image."""
@@ -60,7 +62,12 @@ class Graph:
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        return replace(self, session=open_session(self.path, threads=1, exact=self.exact))
+        verified = None
+        if self.keys:
+            from edge_runtime.model.signature import read_signed
+
+            verified, _ = read_signed(self.path, self.keys)
+        return replace(self, session=open_session(self.path, threads=1, exact=self.exact, verified=verified))
 
 
 class Predictor(ImageClassifier):
@@ -77,6 +84,8 @@ class Predictor(ImageClassifier):
         self.labels, self.preprocessing = graph.card.labels, graph.card.preprocessing
         self.threads = threads or usable_cores()
         self._graph = graph
+        self._outputs = list(graph.card.outputs)
+        self._prediction = answers_of(graph.card)
         self._file = file
         self._too_far = None if reject_unlike is None else _scale(graph).threshold(reject_unlike)
         self._alone: Graph | None = None
@@ -95,8 +104,8 @@ class Predictor(ImageClassifier):
         """The answers for the model's inputs of the pictures `names`."""
         point = self.card.operating_point
         if self._too_far is None:
-            rows = self._checked(self._run([OUTPUT_NAME], pixels, graph)[0], len(pixels))
-            return [Prediction(name, self.labels, row, point) for name, row in zip(names, rows, strict=True)]
+            rows = self._rows(pixels, graph)
+            return [self._prediction(name, row) for name, row in zip(names, rows, strict=True)]
         found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
         rows, scale = self._checked(found, len(pixels)), _scale(graph)
         return [
@@ -105,7 +114,13 @@ class Predictor(ImageClassifier):
         ]
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return self._checked(self._run([OUTPUT_NAME], pixels, self._graph)[0], len(pixels))
+        return self._rows(pixels, self._graph)
+
+    def _rows(self, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
+        found = self._run(self._outputs, pixels, graph)
+        # Outputs that do not fit each other are left as they are, for the check to refuse.
+        joined = len(found) > 1 and {(part.ndim, len(part)) for part in found} == {(2, len(pixels))}
+        return self._checked(np.concatenate(found, axis=1) if joined else found[0], len(pixels))
 
     def _checked(self, result: NDArray[np.float32], images: int) -> NDArray[np.float32]:
         """Probabilities of so many images. Raises ModelError where they are none."""
@@ -272,8 +287,26 @@ class Predictor(ImageClassifier):
             return self._alone
 
 
+def answers_of(card: ModelCard) -> Callable[[str, NDArray[np.float32]], Prediction]:
+    """What makes the answer for a picture of a name and its row of probabilities, as the card's kind wants it."""
+    labels, point = card.labels, card.operating_point
+    if card.kind == "single-label":
+        return lambda name, row: Prediction(name, labels, row, point)
+    # Most files have one label a picture, and opening one is not to cost more for others.
+    from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
+
+    if card.kind == "multi-label":
+        return lambda name, row: MultiLabelPrediction(name, labels, row, thresholds=card.thresholds)
+    return lambda name, row: MultiTaskPrediction(name, labels, row, heads=card.tasks)
+
+
 def _scale(graph: Graph) -> UnlikeScale:
     """The file's scale. Raises UsageError where it has none."""
+    if graph.card.kind != "single-label":
+        raise UsageError(
+            f"{graph.path} is a {graph.card.kind} model: `reject_unlike` is for those of one label a picture",
+            "leave it out",
+        )
     if graph.card.unlike is None:
         raise UsageError(
             f"{graph.path} does not say what is unlike training, so `reject_unlike` cannot tell",

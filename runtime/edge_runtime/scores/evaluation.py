@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_runtime.errors import DataError, ImageError
+from edge_runtime.errors import DataError, ImageError, UsageError
 from edge_runtime.files.samples import Sample
 from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.image_classifier import ImageClassifier
@@ -18,7 +18,7 @@ from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
 from edge_runtime.scores.metrics import Metrics, measure
 
 # Samples that could be read, a row of probabilities for each, and the errors of the others.
-_Answered: TypeAlias = tuple[Sequence[Sample], Iterable[NDArray[np.float32]], Sequence[ImageError]]
+Answered: TypeAlias = tuple[Sequence[Sample], Iterable[NDArray[np.float32]], Sequence[ImageError]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,15 +49,19 @@ def evaluate(
     """Classify `samples` below `root` and compare with their labels; `on_image` is called once per image.
 
     Raises:
+        UsageError: the model gives several labels, or one for each of several tasks: `evaluate_several` scores those.
         DataError: there are no samples, or none can be read.
     """
+    if (kind := classifier.card.kind) != "single-label":
+        raise UsageError(f"{classifier.path} is a {kind} model, which has no one accuracy", "edge evaluate scores it")
+    return _score(classifier.labels, root, answer_files(classifier, root, samples), on_image)
 
-    def answered() -> Iterator[_Answered]:
-        answers = classifier.predict_many((root / sample.path for sample in samples), on_error="return")
-        for sample, answer in zip(samples, answers, strict=True):
-            yield ((), (), (answer,)) if isinstance(answer, ImageError) else ((sample,), (answer.probabilities,), ())
 
-    return _score(classifier.labels, root, answered(), on_image)
+def answer_files(classifier: ImageClassifier, root: Path, samples: Sequence[Sample]) -> Iterator[Answered]:
+    """The classifier's answers to `samples` below `root`, one after another."""
+    answers = classifier.predict_many((root / sample.path for sample in samples), on_error="return")
+    for sample, answer in zip(samples, answers, strict=True):
+        yield ((), (), (answer,)) if isinstance(answer, ImageError) else ((sample,), (answer.probabilities,), ())
 
 
 def evaluate_batches(
@@ -74,7 +78,7 @@ def evaluate_batches(
     Without `labels` the classes have numbers for names. Raises DataError as `evaluate` does.
     """
 
-    def answered() -> Iterator[_Answered]:
+    def answered() -> Iterator[Answered]:
         for batch in read_batches(preprocessing, root, samples):
             yield batch.samples, answer(batch) if batch.samples else (), batch.unreadable
 
@@ -82,8 +86,21 @@ def evaluate_batches(
 
 
 def _score(
-    labels: tuple[str, ...], root: Path, answered: Iterable[_Answered], on_image: Callable[[], object]
+    labels: tuple[str, ...], root: Path, answered: Iterable[Answered], on_image: Callable[[], object]
 ) -> Evaluation:
+    samples, probabilities, unreadable = collect(root, answered, on_image)
+    labels = labels or tuple(map(str, range(probabilities.shape[1])))
+    truth = np.array([sample.label for sample in samples], np.int64)
+    return Evaluation(measure(labels, truth, probabilities), unreadable, samples, probabilities)
+
+
+def collect(
+    root: Path, answered: Iterable[Answered], on_image: Callable[[], object]
+) -> tuple[tuple[Sample, ...], NDArray[np.float32], tuple[ImageError, ...]]:
+    """The samples that could be read, their probabilities, float32 `[N, classes]`, and the errors of the others.
+
+    Raises DataError where none could be read.
+    """
     samples: list[Sample] = []
     rows: list[NDArray[np.float32]] = []
     unreadable: list[ImageError] = []
@@ -98,7 +115,4 @@ def _score(
         if unreadable:
             none = f"none of the {len(unreadable)} images below {root} can be read: {unreadable[0].message}"
         raise DataError(none, "name another folder with `data`")
-    probabilities = np.stack(rows)
-    labels = labels or tuple(map(str, range(probabilities.shape[1])))
-    truth = np.array([sample.label for sample in samples], np.int64)
-    return Evaluation(measure(labels, truth, probabilities), tuple(unreadable), tuple(samples), probabilities)
+    return tuple(samples), np.stack(rows), tuple(unreadable)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edge_runtime.errors import ImageError
 from edge_runtime.model.image_classifier import ImageClassifier
@@ -25,7 +26,8 @@ _NAP_S = 0.2
 class Sighting:
     """One picture that landed, its answer, and where it lies now if it was moved.
 
-    `again` is true for the one answer that a killed process may have given before this one.
+    `again` is true for the one answer that a killed process may have given before this one. Of a model that gives
+    several labels, or one for each of several tasks, `top` are those given, and `several` is the answer's JSON.
     """
 
     image: str
@@ -34,6 +36,7 @@ class Sighting:
     top: tuple[LabelProbability, ...]
     moved_to: str | None = None
     again: bool = False
+    several: Mapping[str, Any] = field(default_factory=dict)
 
 
 def watch(
@@ -51,7 +54,8 @@ def watch(
 
     A picture is taken once it has the same size and time of change at two looks, `interval_s` apart, and can be
     decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. Below `min_confidence`
-    the label is `unknown`. With a `sorter` it is moved to its label's folder before it is given.
+    the label is `unknown`. With a `sorter`, which goes with one label a picture, it is moved to its label's folder
+    before it is given.
 
     Each step is noted in the journal before it is taken. A picture is done with when the next one is asked for: what
     the process was killed over is finished, and given again, by the next `watch` with the same journal.
@@ -124,7 +128,18 @@ def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, 
     label = None if answer.unlike or answer.probability < min_confidence else answer.label
     target = None if sorter is None else str(free_name(sorter.folder(label), landed.path.name))
     told = {"label": label or UNKNOWN, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
+    if answer.kind != "single-label":
+        told = _told_of_several(answer, top, min_confidence)
     return Entry(landed.name, landed.size_bytes, landed.changed_ns, digest, told, target)
+
+
+def _told_of_several(answer: Prediction, top: int, min_confidence: float) -> dict[str, Any]:
+    value = answer.to_json(top, min_confidence=min_confidence)
+    del value["image"]
+    given = [[f"{name}: {own['label']}", own["probability"]] for name, own in value.get("tasks", {}).items()]
+    given += [[row["label"], row["probability"]] for row in value.get("labels", ())]
+    told = {"label": answer.told(min_confidence), "probability": answer.probability, "top": given}
+    return {**told, "several": value}
 
 
 def _brought(entry: Entry, folder: Path, journal: Journal, *, again: bool = False) -> Entry:
@@ -148,6 +163,7 @@ def _sighting(entry: Entry, folder: Path, *, again: bool = False) -> Sighting:
         top=tuple(LabelProbability(str(label), float(share)) for label, share in entry.answer["top"]),
         moved_to=entry.move_to,
         again=again,
+        several=entry.answer.get("several", {}),
     )
 
 

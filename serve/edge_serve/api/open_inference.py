@@ -12,7 +12,7 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge_runtime import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME
+from edge_runtime import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard, task_slices
 from edge_serve.api.open_inference_tensors import (
     InferRequest,
     OutputTensor,
@@ -65,8 +65,11 @@ class OpenInference:
         """The model's inputs and outputs."""
         self._check_model(request)
         classifier = self.engine.model.wide
-        steps, labels = classifier.preprocessing, len(classifier.labels)
-        outputs = [{"name": OUTPUT_NAME, "datatype": "FP32", "shape": [-1, labels]}]
+        steps = classifier.preprocessing
+        outputs: list[dict[str, Any]] = [
+            {"name": name, "datatype": "FP32", "shape": [-1, len(labels)]}
+            for name, (labels, _) in _parts(classifier.card).items()
+        ]
         if classifier.embedding_size:
             outputs.append({"name": EMBEDDING_NAME, "datatype": "FP32", "shape": [-1, classifier.embedding_size]})
         image = {"name": INPUT_NAME, "datatype": "UINT8", "shape": [-1, steps.height_px, steps.width_px, 3]}
@@ -119,35 +122,42 @@ class OpenInference:
         return await self.engine.apart(parse_alone)
 
     async def _outputs(self, given: InferRequest, model: LoadedModel) -> list[OutputTensor]:
-        asked = given.outputs
+        asked, parts = given.outputs, _parts(model.wide.card)
+        known = [*parts, *([EMBEDDING_NAME] if model.wide.embedding_size else [])]
         if asked[0].name == "" and len(asked) == 1:
-            names = [OUTPUT_NAME] + ([EMBEDDING_NAME] if model.wide.embedding_size else [])
-            asked = tuple(RequestedOutput(name, asked[0].binary) for name in names)
-        known = {OUTPUT_NAME, EMBEDDING_NAME} if model.wide.embedding_size else {OUTPUT_NAME}
+            asked = tuple(RequestedOutput(name, asked[0].binary) for name in known)
         for output in asked:
             if output.name not in known:
                 raise Refusal(
                     400, "protocol", f"there is no output {output.name[:60]!r}", f"there are {', '.join(sorted(known))}"
                 )
         probabilities = np.empty(0, np.float32)
-        if any(output.name == OUTPUT_NAME for output in asked):
+        if any(output.name in parts for output in asked):
             probabilities, _ = await self.engine.probabilities(model, given.pixels)
         found = []
         for output in asked:
             if output.name == EMBEDDING_NAME:
                 values = await self.engine.apart(partial(model.narrow.embeddings, given.pixels))
                 found.append(OutputTensor(output.name, "FP32", values, output.binary))
-            elif output.classes:
-                best = _classes(probabilities, model.wide.labels, output.classes)
+                continue
+            labels, own = parts[output.name]
+            if output.classes:
+                best = _classes(probabilities[:, own], labels, output.classes)
                 found.append(OutputTensor(output.name, "BYTES", best, output.binary))
             else:
-                found.append(OutputTensor(output.name, "FP32", probabilities, output.binary))
+                found.append(OutputTensor(output.name, "FP32", probabilities[:, own], output.binary))
         return found
 
     def _check_model(self, request: Request) -> None:
         given = request.path_params
         if given["model"] != self.settings.model_name or given.get("version", VERSION) != VERSION:
             raise Refusal(404, "path", "there is no such model or version", "GET /model tells its name")
+
+
+def _parts(card: ModelCard) -> dict[str, tuple[tuple[str, ...], slice]]:
+    """The outputs of probabilities by name: their labels, and which of all probabilities are theirs."""
+    parts = {task.output: (task.labels, own) for task, own in task_slices(card.tasks)}
+    return parts or {OUTPUT_NAME: (card.labels, slice(None))}
 
 
 def _classes(probabilities: Any, labels: tuple[str, ...], count: int) -> Any:

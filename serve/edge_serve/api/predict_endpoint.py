@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge_runtime import UNKNOWN, ImageError
+from edge_runtime import ImageError
 from edge_serve.http.body import BodyBudget, read_chunks, read_whole
 from edge_serve.http.multipart import FILE_NAME_HINT, no_file_name, read_form
 from edge_serve.http.refusal import Refusal, short
@@ -85,6 +85,7 @@ class Predicting:
                 "card": card_json(model.wide.card.to_json()),
                 "limits": {name: getattr(self.settings.limits, name) for name in shown},
                 "batching": {"on": model.choice.on, "reason": model.choice.reason},
+                "signed_by": model.signed_by or None,
             }
         )
 
@@ -145,9 +146,7 @@ def _options(given: Mapping[str, str]) -> _Options:
 
 
 def _answer_json(answer: Answer, options: _Options) -> dict[str, Any]:
-    value = answer.prediction.to_json(options.top)
-    if value["probability"] < options.min_confidence:
-        value["label"] = UNKNOWN
+    value = answer.prediction.to_json(options.top, min_confidence=options.min_confidence)
     if answer.shown is not None:
         value["input"] = answer.shown
     return value

@@ -30,9 +30,12 @@ def ask_model(
 ) -> Opinion:
     """Run the file on each (row, path); pictures that cannot be read are left out.
 
-    Raises ModelError where the file cannot be used, UsageError where it must `embed` and has no embedding.
+    Raises ModelError where the file cannot be used, UsageError where it must `embed` and has no embedding, or answers
+    with several labels.
     """
     classifier = Classifier(model, threads=threads)
+    if (kind := classifier.card.kind) != "single-label":
+        raise UsageError(f"{model} is a {kind} model: edge label gives each picture one label", "name another `model`")
     if embed and not classifier.embedding_size:
         raise UsageError(f"{model} gives no embedding", "export it again with edge export --with-embedding")
     rows: list[int] = []

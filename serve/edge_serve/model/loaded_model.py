@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_runtime import SMALL_MODEL_BYTES, Classifier, ImageClassifier, ModelError, identify_file, usable_cores
+from edge_runtime import (
+    SMALL_MODEL_BYTES,
+    Classifier,
+    ImageClassifier,
+    ModelCard,
+    ModelError,
+    Prediction,
+    answers_of,
+    identify_file,
+    task_slices,
+    usable_cores,
+)
 from edge_serve.model.batching import BatchChoice, choose_batching
 from edge_serve.settings import ServeSettings
 
@@ -18,14 +32,18 @@ class LoadedModel:
 
     `wide` answers one picture with all threads, as soon as possible; with `narrow` each of several threads answers a
     picture of its own, which gives more pictures a second. Of a large file there is one copy, and both are the same.
+    `answer` makes the answer for a picture of a name and its row of probabilities.
+    `signed_by` is the fingerprint of the key that signed the file, "" where no signature was required.
     """
 
     wide: ImageClassifier
     narrow: ImageClassifier
     threads: int
     choice: BatchChoice
+    answer: Callable[[str, NDArray[np.float32]], Prediction]
     file: tuple[int, ...]
     loaded: str
+    signed_by: str = ""
 
 
 def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> LoadedModel:
@@ -35,19 +53,29 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     """
     path = settings.model
     before = identify_file(path)
-    threads = settings.threads or usable_cores()
-    wide = Classifier(path, threads=threads)
+    threads, keys = settings.threads or usable_cores(), settings.require_signature
+    wide = Classifier(path, threads=threads, require_signature=keys)
     small = before is None or before[0] <= SMALL_MODEL_BYTES
-    narrow = Classifier(path, threads=1) if small and threads > 1 else wide
+    narrow = Classifier(path, threads=1, require_signature=keys) if small and threads > 1 else wide
     contract = wide.preprocessing
     grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)
     for classifier in (wide, narrow) if narrow is not wide else (wide,):
         # A file may open and still fail on its input.
-        total = float(classifier.probabilities(grey).sum())
-        if not 0.99 < total < 1.01:
-            raise ModelError(f"{path} gives probabilities that sum to {total:.3f}", "export it again")
+        _check_probabilities(path, wide.card, classifier.probabilities(grey)[0])
     if before is None or identify_file(path) != before:
         raise ModelError(f"{path} changed while it was read", "replace it by renaming the new file over it")
     choice = known or choose_batching(settings, wide, narrow, threads)
     loaded = datetime.now(UTC).isoformat(timespec="seconds")
-    return LoadedModel(wide, narrow, threads, choice, before, loaded)
+    return LoadedModel(wide, narrow, threads, choice, answers_of(wide.card), before, loaded, wide.signed_by)
+
+
+def _check_probabilities(path: Path, card: ModelCard, row: NDArray[np.float32]) -> None:
+    """Raise ModelError where they are none: those of one answer sum to 1, those of several labels lie in 0..1."""
+    if card.kind == "multi-label":
+        if row.min() < 0 or row.max() > 1:
+            raise ModelError(f"{path} gives probabilities from {row.min():.3f} to {row.max():.3f}", "export it again")
+        return
+    for part in [own for _, own in task_slices(card.tasks)] or [slice(None)]:
+        total = float(row[part].sum())
+        if not 0.99 < total < 1.01:
+            raise ModelError(f"{path} gives probabilities that sum to {total:.3f}", "export it again")

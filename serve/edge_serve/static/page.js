@@ -1,6 +1,6 @@
 // The page: pictures in, bars out. Nothing here is fetched from elsewhere, and no text becomes markup.
 
-import { $, ask, whenUnlocked } from "/static/talk.js";
+import { $, ask, whenUnlocked } from "./talk.js";
 
 const TOP = 5;
 const KEPT_ANSWERS = 30;
@@ -19,7 +19,7 @@ async function classify(picture, showInput = true) {
   const body = picture.size > limits.body_bytes ? await shrink(picture) : picture;
   for (let tries = 0; ; tries += 1) {
     try {
-      const answer = await ask(`/predict?top=${TOP}&input=${showInput}`, {
+      const answer = await ask(`predict?top=${TOP}&input=${showInput}`, {
         method: "POST",
         headers: { "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" },
         body,
@@ -67,7 +67,8 @@ function newAnswer(name, url) {
 }
 
 function drawBars(list, rows) {
-  const items = rows.map(({ label, probability }) => {
+  list.classList.toggle("several", rows.some((row) => row.threshold !== undefined));
+  const items = rows.map(({ label, probability, threshold, given }) => {
     const item = document.createElement("li");
     const parts = [["text", label], ["share", percent.format(probability)]].map(([name, text]) => {
       const part = document.createElement("span");
@@ -82,15 +83,54 @@ function drawBars(list, rows) {
     fill.className = "fill";
     fill.style.setProperty("--share", Math.min(1, probability));
     track.append(fill);
+    if (threshold !== undefined) {
+      // Of several labels each is given from a probability of its own.
+      const mark = document.createElement("div");
+      mark.className = "mark";
+      mark.style.setProperty("--from", threshold);
+      track.append(mark);
+      item.classList.toggle("chosen", given);
+      parts[1].title = `given from ${percent.format(threshold)}`;
+      parts[0].textContent = given ? `✓ ${label}` : label;
+    }
     item.append(...parts, track);
     return item;
   });
   list.replaceChildren(...items);
 }
 
+// What is said of a picture, and its bars under a heading for each question: one but where there are several tasks.
+function readAnswer(answer) {
+  if (answer.tasks) {
+    const tasks = Object.entries(answer.tasks);
+    return { said: tasks.map(([task, own]) => `${task}: ${own.label}`).join(", "), sure: null,
+      parts: tasks.map(([task, own]) => ({ title: task, label: own.label, rows: own.top })) };
+  }
+  if (answer.labels) {
+    const given = new Set(answer.labels.map((row) => row.label));
+    const others = answer.top.filter((row) => !given.has(row.label));
+    const rows = [...answer.labels, ...others].map((row) => ({ ...row, given: given.has(row.label) }));
+    return { said: [...given].join(", ") || "None of the labels", sure: null, parts: [{ title: "", rows }] };
+  }
+  return { said: answer.label, sure: answer.probability, parts: [{ title: "", rows: answer.top }] };
+}
+
 function showAnswer(card, name, answer) {
-  card.querySelector(".label").textContent = answer.label;
-  drawBars(card.querySelector(".bars"), answer.top);
+  const { said, sure, parts } = readAnswer(answer);
+  card.querySelector(".label").textContent = said;
+  const bars = card.querySelector(".bars");
+  drawBars(bars, parts[0].rows);
+  if (parts[0].title) {
+    bars.before(heading(parts[0]));
+    let last = bars;
+    for (const part of parts.slice(1)) {
+      const more = document.createElement("ol");
+      more.className = "bars";
+      drawBars(more, part.rows);
+      last.after(heading(part), more);
+      last = more;
+    }
+  }
   const { decode, inference } = answer.timing;
   const shrunk = answer.shrunk ? ", made smaller here first" : "";
   card.querySelector(".time").textContent =
@@ -99,7 +139,14 @@ function showAnswer(card, name, answer) {
     card.querySelector(".seen").src = answer.input;
     card.querySelector(".saw").hidden = false;
   }
-  $("news").textContent = `${name}: ${answer.label}, ${percent.format(answer.probability)}`;
+  $("news").textContent = sure === null ? `${name}: ${said}` : `${name}: ${said}, ${percent.format(sure)}`;
+}
+
+function heading({ title, label }) {
+  const line = document.createElement("h4");
+  line.className = "task";
+  line.textContent = `${title}: ${label}`;
+  return line;
 }
 
 function showFailure(card, name, error) {
@@ -209,7 +256,9 @@ async function startLive() {
     try {
       const answer = await classify(await frame(), false);
       if (live !== round) break;
-      drawBars($("live-bars"), answer.top.slice(0, 3));
+      const { parts } = readAnswer(answer);
+      drawBars($("live-bars"), parts.length > 1
+        ? parts.map(({ title, rows }) => ({ ...rows[0], label: `${title}: ${rows[0].label}` })) : parts[0].rows.slice(0, 3));
       $("camera-note").textContent = `${milliseconds(answer.total)} per picture`;
     } catch (error) {
       $("camera-note").textContent = error.message;
@@ -240,28 +289,37 @@ $("camera-close").addEventListener("click", () => {
 
 // --- The model ----------------------------------------------------------------------------------------------------
 
+// What a split's figures say: of one label how many are right, of several labels the mAP, of each task its own.
+function scores(split, figures, task = "") {
+  if (figures.tasks) return Object.entries(figures.tasks).flatMap(([name, own]) => scores(split, own, `${name}, `));
+  const { map, accuracy, n } = figures;
+  if (typeof map === "number") return [[`mAP (${split})`, `${percent.format(map)}${n ? `, ${n} pictures` : ""}`]];
+  if (typeof accuracy !== "number") return [];
+  return [[`Right (${task}${split})`, `${percent.format(accuracy)}${n ? ` of ${n} pictures` : ""}`]];
+}
+
 async function showModel() {
   let model;
   try {
-    model = await ask("/model");
+    model = await ask("model");
   } catch (error) {
     if (error.status !== 401) $("subtitle").textContent = error.message;
     return false;
   }
   limits = model.limits;
-  const { labels, backbone, strategy, precision, preprocessing, metrics, created } = model.card;
+  const { labels, tasks, kind, backbone, strategy, precision, preprocessing, metrics, created } = model.card;
   document.title = `${model.name} · edge`;
   const few = new Intl.ListFormat("en", { type: "disjunction" });
-  $("title").textContent = labels.length <= 4 ? `Is it ${few.format(labels)}?` : "What is it?";
-  const scores = Object.entries(metrics).filter(([, score]) => typeof score.accuracy === "number");
+  $("title").textContent = kind === "multi-label" ? "What is in it?"
+    : kind !== "multi-task" && labels.length <= 4 ? `Is it ${few.format(labels)}?` : "What is it?";
   const facts = [
     ["Name", model.name],
     ["Network", `${backbone}, ${precision}`],
     ["Trained", strategy],
-    ...scores.map(([split, { accuracy, n }]) =>
-      [`Right (${split})`, `${percent.format(accuracy)}${n ? ` of ${n} pictures` : ""}`]),
+    ...Object.entries(metrics).flatMap(([split, figures]) => scores(split, figures)),
     ["Sees", `${preprocessing.width} × ${preprocessing.height} pixels`],
     ["Made", created ? new Date(created).toLocaleDateString(undefined, { dateStyle: "medium" }) : "not stated"],
+    ...(model.signed_by ? [["Signed by", model.signed_by]] : []),
   ];
   $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
     const [term, description] = [document.createElement("dt"), document.createElement("dd")];
@@ -269,7 +327,7 @@ async function showModel() {
     description.textContent = value;
     return [term, description];
   }));
-  $("labels-title").textContent = `${labels.length} labels`;
+  $("labels-title").textContent = `${labels.length} labels${tasks ? ` of ${tasks.length} tasks` : ""}`;
   $("labels").replaceChildren(...labels.map((label) => {
     const item = document.createElement("li");
     item.textContent = label;

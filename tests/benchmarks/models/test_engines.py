@@ -129,3 +129,31 @@ def test_a_graph_that_cannot_take_random_input_is_an_error_in_words(tmp_path: Pa
     engine = open_engine(Setup(str(path), is_classifier=False))
     with pytest.raises(ModelError, match=r"gather\.onnx fails on random input"):
         engine.run(np.stack(random_pixels(None, 1)))
+
+
+def test_a_network_of_several_tasks_answers_with_all_of_them() -> None:
+    import torch
+
+    from edge_benchmarks.models.engines import _Torch
+    from edge_runtime import ModelCard, Preprocessing, Task
+
+    class Tasks(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            colour = pixels.float().mean((1, 2)) / 255
+            return colour, colour[:, :2], torch.full((len(pixels), 9), 7.0)
+
+    tasks = (Task("a", ("x", "y", "z")), Task("b", ("x", "y")))
+    card = ModelCard(
+        tuple(label for task in tasks for label in task.card_labels),
+        Preprocessing(resize_px=8, height_px=8, width_px=8, interpolation="bilinear"),
+        "none",
+        "scratch",
+        tasks=tasks,
+    )
+    before = torch.get_num_threads()
+    try:
+        found = _Torch(Tasks(), card, 1).run(np.full((2, 8, 8, 3), (255, 51, 0), np.uint8))
+    finally:
+        torch.set_num_threads(before)
+    # The embedding behind them is no answer.
+    assert found.shape == (2, 5) and np.allclose(found[0], [1, 0.2, 0, 1, 0.2])

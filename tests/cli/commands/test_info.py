@@ -15,9 +15,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from drifting_model import write_drifting_model
+from edge_cli.commands.info import info
 from edge_runtime import METADATA_KEY, ModelCard, Preprocessing, quick_load_paths, write_quick_load_note
 from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
-from tiny_model import write_tiny_model
+from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
 CARD = ModelCard(
     labels=("ant", "bee", "crane fly"),
@@ -178,3 +179,46 @@ def test_int8_weights_are_told_of(edge: Any, tmp_path: Path) -> None:
     new = write_drifting_model(tmp_path / "new.onnx", largest=64, zero=2)
     assert "weights of 7 bits, the same answers on every processor" in edge("info", new).stdout
     assert json.loads(edge("info", write_tiny_model(tmp_path / "float.onnx"), "--json").stdout)["int8"] is None
+
+
+def described(model: Path, **metrics: Any) -> Path:
+    """The file, with those metrics on its card."""
+    whole = onnx.load(model)
+    card = replace(ModelCard.loads(whole.metadata_props[0].value, where="it"), metrics=metrics)
+    whole.metadata_props[0].value = card.dumps()
+    onnx.save_model(whole, str(model))
+    return model
+
+
+def test_several_labels_and_several_tasks_say_what_they_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"label": "red", "threshold": 0.5, "precision": 0.75, "recall": None, "average_precision": 0.9, "support": 4}
+    labels = described(write_multi_label_model(tmp_path / "l.onnx"), test={"map": 0.5, "n": 8, "per_class": [row, 7]})
+    assert info(labels) == 0
+    told = capsys.readouterr().out
+    assert "kind           multi-label, given red from 50.0%, green from 25.0%, blue from 90.0%" in told
+    assert "headline       test mAP 50.0% (n 8)" in told
+    assert "red: given from 0.500, precision 0.750 (–), recall – (–), average precision 0.900, n 4" in told
+    light = {"n": 0}
+    colour = {"accuracy": 0.5, "n": 4, "per_class": [{"label": "red", "recall": 0.25, "support": 2}]}
+    figures = {"n": 4, "mean_accuracy": 0.5, "tasks": {"colour": colour, "light": light, "other": "?"}}
+    assert info(described(write_multi_task_model(tmp_path / "t.onnx"), val=figures)) == 0
+    told = capsys.readouterr().out
+    assert "task           colour, 3 labels: red, green, blue; temperature 1.250" in told
+    assert "headline       val mean accuracy of the tasks 50.0% (n 4)" in told
+    assert "colour: accuracy 0.5, n 4\n" in told and "red: sensitivity 0.250" in told and "light: n 0" in told
+    assert "labels         " not in told and "output         probabilities_light" in told
+
+
+def test_hostile_metrics_of_several_tasks_are_shown_or_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for figures in (
+        {"tasks": 3},
+        {"tasks": {"a": {"tasks": []}}},
+        {"map": "x", "n": 2},
+        {"mean_accuracy": [1], "n": {}},
+    ):
+        assert info(described(write_multi_task_model(tmp_path / "t.onnx"), val=figures)) == 0
+    assert "Traceback" not in capsys.readouterr().err

@@ -12,7 +12,8 @@ import pytest
 
 from edge_data import choose_evaluation, split
 from edge_data.sets.held_out import EvaluationData
-from edge_data.sets.splits import Splits, write_split
+from edge_data.sets.split_file import write_split
+from edge_data.sets.splits import Splits
 from edge_runtime import CROSS_VALIDATED, ClassFolders, DataError, ModelCard, Preprocessing, Run, UsageError, scan
 
 CARD = ModelCard(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from edge_data.sets.splits import Splits, read_split, split, without, write_split
+from edge_data.sets.split_file import read_split, write_split
+from edge_data.sets.splits import Splits, split, without
 from edge_runtime import ClassFolders, DataError, OutputError, Sample, UsageError
 
 

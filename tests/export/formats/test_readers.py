@@ -17,7 +17,7 @@ from PIL import Image
 
 from edge_runtime import Classifier
 from edge_runtime.images.profiles import rgb_profile
-from tiny_model import write_tiny_model
+from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "model-format.md"
 # Where `npm install --prefix DIR onnxruntime-node` put it; a test downloads nothing by itself.
@@ -55,6 +55,32 @@ def test_the_python_reader_gives_what_edge_gives(model: Path, tmp_path: Path, co
     answer = Classifier(model).predict(tmp_path / "x.png")
     label, _, probability = done.stdout.strip().rpartition(" ")
     assert (label, float(probability)) == (answer.label, pytest.approx(answer.probability, abs=1e-6))
+
+
+@pytest.mark.parametrize(
+    ("write", "colour", "given"),
+    [
+        (write_multi_label_model, "yellow", [["red", "green"]]),
+        (write_multi_label_model, "black", [[]]),
+        (write_multi_task_model, "blue", [["blue"], ["dark"]]),
+    ],
+)
+def test_the_python_reader_gives_all_labels_and_every_task(
+    write: Callable[[Path], Path], colour: str, given: list[list[str]], tmp_path: Path
+) -> None:
+    model = write(tmp_path / "model.onnx")
+    (tmp_path / "reader.py").write_text(snippet("python"), encoding="utf-8")
+    Image.new("RGB", (70, 50), colour).save(tmp_path / "x.png")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "reader.py", model, tmp_path / "x.png"], capture_output=True, text=True, check=True
+    )
+    lines = [[cell.split(" ") for cell in line.split(", ") if cell] for line in done.stdout.splitlines()]
+    assert [[label for label, _ in line] for line in lines] == given
+    answer = Classifier(model).predict(tmp_path / "x.png")
+    known = dict(zip(answer.labels, answer.probabilities, strict=True))
+    for label, share in (cell for line in lines for cell in line):
+        own = next(known[name] for name in known if name.removeprefix("colour: ").removeprefix("light: ") == label)
+        assert float(share) == pytest.approx(float(own), abs=1e-6)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -99,7 +125,7 @@ def test_the_javascript_reader_gives_what_edge_gives(model: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     if colour == COLOURS[0]:
         newer = write_tiny_model(tmp_path / "newer.onnx")
-        change_card(newer, lambda _: None, format_version=3)
+        change_card(newer, lambda _: None, format_version=4)
         refused = subprocess.run(
             [node, tmp_path / "reader.cjs", newer, tmp_path / "x.rgb"],
             capture_output=True,
@@ -107,7 +133,7 @@ def test_the_javascript_reader_gives_what_edge_gives(model: Path, tmp_path: Path
             check=False,
             env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
         )
-        assert refused.returncode != 0 and "model format 3; this reads up to 2" in refused.stderr
+        assert refused.returncode != 0 and "model format 4; this reads up to 3" in refused.stderr
     label, _, probability = done.stdout.strip().rpartition(" ")
     answer = classifier.predict(picture)
     assert (label, float(probability)) == (answer.label, pytest.approx(answer.probability, abs=1e-5))

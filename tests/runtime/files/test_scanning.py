@@ -59,6 +59,13 @@ def test_folders_and_manifests_are_one_set_with_all_their_classes(mixed: tuple[P
     ]
 
 
+def test_the_images_of_a_list_are_found_without_a_column_of_labels(mixed: tuple[Path, Path]) -> None:
+    _, manifest = mixed
+    other = manifest.with_name("tasks.csv")
+    other.write_text("path,species\nx.jpg,bee\ny.jpg,\n", encoding="utf-8")
+    assert find_all_images([other]) == [manifest.parent / "x.jpg", manifest.parent / "y.jpg"]
+
+
 def test_one_of_them_is_what_it_is_alone(mixed: tuple[Path, Path]) -> None:
     assert scan(mixed[:1]) == scan(mixed[0])
     assert scan([str(mixed[1])]) == scan(mixed[1])

@@ -95,9 +95,9 @@ def test_a_missing_field_is_named(key: str) -> None:
 
 
 def test_a_newer_format_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ModelError, match=r"m\.onnx has model format 3; this edge reads up to 2") as caught:
+    with pytest.raises(ModelError, match=r"m\.onnx has model format 4; this edge reads up to 3") as caught:
         # A newer format may have renamed everything else.
-        read({"format_version": 3})
+        read({"format_version": 4})
     assert caught.value.hint == "pip install --upgrade edge-vision"
 
 

@@ -171,7 +171,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "cut in half": (cut(0.5), "model.onnx"),
     "cut at nine tenths": (cut(0.9), "model.onnx"),
     "claims two gigabytes": (claims_2_gb, NOT_ONNX),
-    "newer format": (graph(with_field(format_version=3)), "model format 3; this edge reads up to 2"),
+    "newer format": (graph(with_field(format_version=4)), "model format 4; this edge reads up to 3"),
     "no format": (graph(with_field(format_version=None)), "lacks 'format_version'"),
     "no labels": (graph(with_field(labels=[])), "'labels' must be a list"),
     "too few labels": (graph(with_field(labels=["a", "b"])), "3 outputs but 2 labels"),

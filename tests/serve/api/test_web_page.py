@@ -40,6 +40,20 @@ def test_the_model_introduces_itself(page: Browser) -> None:
     assert page.complaints() == []
 
 
+def test_below_a_path_it_asks_there(one_browser: Browser, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "colours.onnx", labels=LABELS)
+    (tmp_path / "one.png").write_bytes(picture("red"))
+    with serving(model, "--path-prefix", "/cats") as served:
+        one_browser.open(f"{served.url}/cats")
+        one_browser.until(lambda: one_browser.one("#model").is_displayed())
+        one_browser.one("#files").send_keys(str(tmp_path / "one.png"))
+        (answer,) = one_browser.answers(1)
+        assert answer.find_element(by.CSS_SELECTOR, ".label").text == "red"
+        assert one_browser.complaints() == []
+        lines = [line["path"] for line in served.log("request")]
+        assert lines and all(path.startswith("/cats") for path in lines)
+
+
 def test_chosen_pictures_get_bars_in_their_order(page: Browser, tmp_path: Path) -> None:
     for name, colour in (("one.png", "red"), ("two.png", "lime")):
         (tmp_path / name).write_bytes(picture(colour))
@@ -206,6 +220,41 @@ def test_the_page_asks_for_the_token_and_keeps_it(one_browser: Browser, rgb_mode
         page.open(f"{locked.url}/#token={TOKEN}")
         page.until(lambda: page.one("#model").is_displayed())
         assert TOKEN not in page.driver.current_url
+
+
+def test_several_labels_are_marked_where_they_are_given(one_browser: Browser, served_labels: Served) -> None:
+    page = one_browser
+    page.open(served_labels.url)
+    page.until(lambda: page.one("#model").is_displayed())
+    assert page.text("h1") == "What is in it?"
+    page.give("drop", "a.png", picture("yellow"))
+    (card,) = page.answers(1)
+    assert card.find_element(by.CSS_SELECTOR, ".label").text == "red, green"
+    rows = card.find_elements(by.CSS_SELECTOR, ".bars li")
+    assert [row.text.split("\n")[0] for row in rows] == ["✓ red", "✓ green", "blue"]
+    assert ["chosen" in row.get_attribute("class") for row in rows] == [True, True, False]
+    assert all(row.rect["height"] < 60 for row in rows)
+    track, mark = (rows[1].find_element(by.CSS_SELECTOR, part).rect for part in (".track", ".mark"))
+    assert mark["x"] - track["x"] == pytest.approx(track["width"] / 4, abs=3)
+    page.give("drop", "b.png", picture("black"))
+    black = page.answers(2)[0]
+    assert black.find_element(by.CSS_SELECTOR, ".label").text == "None of the labels"
+    assert page.one("#news").get_attribute("textContent") == "b.png: None of the labels"
+    assert page.complaints() == []
+
+
+def test_each_task_has_its_bars(one_browser: Browser, served_tasks: Served) -> None:
+    page = one_browser
+    page.open(served_tasks.url)
+    page.until(lambda: page.one("#model").is_displayed())
+    assert page.text("h1") == "What is it?" and page.text("#labels-title") == "5 labels of 2 tasks"
+    page.give("drop", "a.png", picture("blue"))
+    (card,) = page.answers(1)
+    assert card.find_element(by.CSS_SELECTOR, ".label").text == "colour: blue, light: dark"
+    assert [line.text for line in card.find_elements(by.CSS_SELECTOR, ".task")] == ["colour: blue", "light: dark"]
+    colour, light = card.find_elements(by.CSS_SELECTOR, ".bars")
+    assert colour.text.startswith("blue\n99.9") and light.text.startswith("dark\n79.1")
+    assert page.contrast(".task") >= 4.5 and page.complaints() == []
 
 
 def test_a_server_that_has_gone_is_told_of(one_browser: Browser, rgb_model: Path) -> None:

@@ -21,7 +21,8 @@ from PIL import Image
 
 from edge_runtime import ModelCard, OutputError, Preprocessing, Run, Sample, expected_calibration_error
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
-from edge_train.report.page import RunReport, _template, repeat_command, write_report
+from edge_train.report.page import RunReport, repeat_command, write_report
+from edge_train.report.page_template import template
 from edge_train.run.split_answers import SplitAnswers
 
 VOID = {"meta", "img", "br"}
@@ -330,4 +331,4 @@ def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
 
 def test_nothing_that_is_missing_is_left_out_silently() -> None:
     with pytest.raises(UndefinedError):
-        _template().render(name="only this")
+        template().render(name="only this")

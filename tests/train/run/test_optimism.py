@@ -22,7 +22,7 @@ from edge_train.run.optimism import (  # noqa: E402
     to_tensors,
 )
 from edge_train.run.split_answers import SplitAnswers  # noqa: E402
-from edge_train.settings import Criterion  # noqa: E402
+from edge_train.settings import Criterion, OneLabelCriterion  # noqa: E402
 
 Truth = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def test_where_the_choice_is_plain_there_is_no_luck_in_it() -> None:
     assert found is not None and found.points == 0 and "less than 0.1 points too good" in str(found)
 
 
-@pytest.mark.parametrize("criterion", get_args(Criterion))
+@pytest.mark.parametrize("criterion", get_args(OneLabelCriterion))
 def test_the_epoch_is_chosen_again_by_what_it_was_chosen_by(criterion: Criterion) -> None:
     draws = np.random.default_rng(1)
     labels = np.array([0] * 70 + [1] * 20 + [2] * 10)

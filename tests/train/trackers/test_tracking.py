@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from edge_runtime import MissingExtraError, Run, UsageError
 from edge_train import ActiveRun, Callback, EpochEnd, TrainResult, TrainSettings, load_checkpoint, resume, train
-from edge_train.trackers.tracked import draw_confusion, final_figures, keep_identity, read_identity
+from edge_train.trackers.tracked import draw_confusions, final_figures, keep_identity, read_identity
 from edge_train.trackers.tracking import TRACKERS, GuardedTracker
 from quick_training import Ear, quick_settings
 
@@ -105,7 +105,7 @@ def test_a_tracker_that_cannot_begin_costs_the_run_one_line_and_resumed_without_
     (note,) = (line for line in ear.lines if line.startswith("note: no longer tracked by tensorboard"))
     assert "edge-vision[tensorboard]" in note
     # What it came to is a picture and numbers, whatever shows them.
-    pixels = draw_confusion(result)
+    pixels = draw_confusions(result)["confusion"]
     assert pixels.dtype == np.uint8 and pixels.shape[2] == 3 and pixels.std() > 10
     figures = final_figures(result)
     assert figures["test/accuracy"] == result.summary["metrics"]["test"]["accuracy"] and figures["best_epoch"] == 1

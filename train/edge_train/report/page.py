@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 
 from edge_runtime import (
     CROSS_VALIDATED,
-    ClassMetrics,
     Metrics,
     ModelCard,
     Run,
@@ -24,15 +21,26 @@ from edge_runtime import (
     write_text,
 )
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
-from edge_train.report.pictures import answers, mistakes, pictures, right_ones
+from edge_train.report.page_tables import (
+    Table,
+    class_table,
+    counted_table,
+    decimal,
+    duration_text,
+    epochs_table,
+    interval,
+    pair_table,
+    percent,
+)
+from edge_train.report.page_template import drawing, template
+from edge_train.report.pictures import answers, mistakes, right_ones, thumbnails
 from edge_train.report.report_charts import curve_chart, reliability_chart
-from edge_train.run.criterion import NAMES
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import Criterion, TrainSettings
 from edge_train.several_runs.cross_validation import CrossValidation
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    pass
 
 REPORT_NAME = "report.html"
 _TITLES = {
@@ -46,20 +54,6 @@ _TITLES = {
     "small-validation": "Few validation images",
     "calibration": "Probabilities to be doubted",
 }
-PAIRS_SHOWN = 20
-_CLASS_HEAD = (
-    "class",
-    "precision",
-    "sensitivity",
-    "interval",
-    "specificity",
-    "interval",
-    "F1",
-    "AUROC",
-    "avg. precision",
-    "n",
-    "trained on",
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -70,7 +64,8 @@ class RunReport:
     accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
     images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
     `val` has at least one image, `test` may be None or empty. Of a cross-validation, `cross`, `val` are the answers to
-    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything.
+    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything. Of a
+    network that was trained elsewhere, `history` is empty, and `command` what imports it again.
     """
 
     card: ModelCard
@@ -89,16 +84,7 @@ class RunReport:
     parameters_trained: int
     git_revision: str | None = None
     cross: CrossValidation | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Its first `names` columns hold names, the others numbers."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: Sequence[tuple[object, ...]]
-    names: int = 1
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +100,8 @@ class _Measured:
     calibrated: NDArray[np.float32]
     judged: NDArray[np.float32]
     metrics: Metrics
-    by_class: _Table
-    pairs: _Table
+    by_class: Table
+    pairs: Table
 
 
 def write_report(run: Run, report: RunReport) -> Path:
@@ -169,18 +155,18 @@ def _page(name: str, report: RunReport) -> str:
         f"({contract.interpolation}), then a centre crop"
     )
     curves = {
-        title: _drawing(curve_chart(report.history, report.best_epoch, quantity))
+        title: drawing(curve_chart(report.history, report.best_epoch, quantity))
         for title, quantity in (("Loss", "loss"), ("Accuracy (%)", "accuracy"))
         if report.history
     }
     reliability = {
-        title: (_drawing(reliability_chart(truth, probabilities, title)), error)
+        title: (drawing(reliability_chart(truth, probabilities, title)), error)
         for title, probabilities, error in (
             ("Before", main.raw, before),
             (f"After (temperature {card.temperature:.2f})", main.judged, main.metrics.calibration_error),
         )
     }
-    return _template().render(
+    return template().render(
         name=name,
         report=report,
         card=card,
@@ -189,67 +175,19 @@ def _page(name: str, report: RunReport) -> str:
         folds=None if report.cross is None else _folds(report.cross),
         threshold=_threshold(card),
         titles=_TITLES,
-        duration=_duration(report.seconds),
+        duration=duration_text(report.seconds),
         curves=curves,
-        epochs=_epochs(report),
+        epochs=epochs_table(report.history, report.best_epoch, report.best_by, folds=report.cross is not None),
         reliability=reliability,
         asked=len(found),
         wrong=len(wrong),
-        mistakes=pictures(wrong, report.data_root, most=24),
-        recognised=pictures(right_ones(found), report.data_root, most=12),
-        images=_counted(report),
+        mistakes=thumbnails(wrong, report.data_root, most=24),
+        recognised=thumbnails(right_ones(found), report.data_root, most=12),
+        images=counted_table(card.labels, report.counts),
         origin={"folder": report.data_root, **card.data, "model input": model_input},
-        command=repeat_command(report.settings),
+        command=report.command or repeat_command(report.settings),
         versions=dict(card.versions) | {"git revision": report.git_revision or "none"},
     )
-
-
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    page = Environment(
-        loader=PackageLoader("edge_train", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters |= {"percent": _percent, "count": _count, "sha256": _sha256}
-    return page.get_template("report.html")
-
-
-def _drawing(svg: str) -> str:
-    """Our own SVG, which is put into the page as it is."""
-    from markupsafe import Markup
-
-    return Markup(svg)
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    return "–" if bounds is None else f"{bounds[0]:.1%} to {bounds[1]:.1%}"
-
-
-def _decimal(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _count(number: int) -> str:
-    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number:,}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
@@ -258,83 +196,46 @@ def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     crossed = None if name == "test" else found.cross_fitted()
     judged = calibrated if crossed is None else crossed[0]
     metrics = found.measure(labels, report.card.temperature, judged=crossed)
-    training = report.counts.get("train", {})
-    by_class = _Table(
-        "Worst F1 first. Precision: right among what it called so. Sensitivity (recall): found among what is so. "
-        "Specificity: left alone among all others. AUROC and average precision: that class against the rest, at any "
-        "threshold. Intervals are 95 %.",
-        _CLASS_HEAD,
-        [
-            (*_class_cells(row), training.get(row.label, 0))
-            for row in sorted(metrics.per_class, key=lambda row: (row.f1 is None, row.f1 or 0.0))
-        ],
-    )
-    caption = f"The pairs most often confused, of {len(labels)} classes."
-    pairs = _Table(caption, ("picture of", "answered", "images", "of that class"), list(_pairs(metrics)), names=2)
-    return _Measured(name, found, raw, calibrated, judged, metrics, by_class, pairs)
+    by_class = class_table(metrics, report.counts.get("train", {}))
+    return _Measured(name, found, raw, calibrated, judged, metrics, by_class, pair_table(metrics))
 
 
-def _class_cells(row: ClassMetrics) -> tuple[object, ...]:
-    return (
-        row.label,
-        _percent(row.precision),
-        _percent(row.recall),
-        _interval(row.recall_interval_95),
-        _percent(row.specificity),
-        _interval(row.specificity_interval_95),
-        _percent(row.f1),
-        _decimal(row.auroc),
-        _decimal(row.average_precision),
-        row.support,
-    )
-
-
-def _pairs(metrics: Metrics) -> Iterable[tuple[object, ...]]:
-    wrong = metrics.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    support = metrics.confusion.sum(axis=1)
-    order = np.argsort(wrong, axis=None, kind="stable")[::-1][:PAIRS_SHOWN]
-    for truth, said in zip(*np.unravel_index(order, wrong.shape), strict=True):
-        if count := int(wrong[truth, said]):
-            yield metrics.labels[truth], metrics.labels[said], count, _percent(count / int(support[truth]))
-
-
-def _all_figures(splits: Sequence[_Measured]) -> _Table:
+def _all_figures(splits: Sequence[_Measured]) -> Table:
     """What is reported of a classifier in one field or another, a column per split."""
     found = [split.metrics for split in splits]
     rows: list[tuple[object, ...]] = [
-        ("accuracy", *(_percent(each.accuracy) for each in found)),
-        ("balanced accuracy", *(_percent(each.balanced_accuracy) for each in found)),
-        ("macro F1", *(_decimal(each.macro_f1) for each in found)),
-        ("AUROC", *(_decimal(each.auroc) for each in found)),
-        ("average precision", *(_decimal(each.average_precision) for each in found)),
-        ("log loss (nats)", *(_decimal(each.log_loss) for each in found)),
-        ("Brier score", *(_decimal(each.brier) for each in found)),
-        ("calibration error", *(_percent(each.calibration_error) for each in found)),
+        ("accuracy", *(percent(each.accuracy) for each in found)),
+        ("balanced accuracy", *(percent(each.balanced_accuracy) for each in found)),
+        ("macro F1", *(decimal(each.macro_f1) for each in found)),
+        ("AUROC", *(decimal(each.auroc) for each in found)),
+        ("average precision", *(decimal(each.average_precision) for each in found)),
+        ("log loss (nats)", *(decimal(each.log_loss) for each in found)),
+        ("Brier score", *(decimal(each.brier) for each in found)),
+        ("calibration error", *(percent(each.calibration_error) for each in found)),
         ("images", *(each.n for each in found)),
     ]
     caption = "Balanced accuracy is the mean sensitivity; AUROC and average precision are means over the classes."
-    return _Table(caption, ("figure", *(split.name for split in splits)), rows)
+    return Table(caption, ("figure", *(split.name for split in splits)), rows)
 
 
-def _folds(cross: CrossValidation) -> _Table:
+def _folds(cross: CrossValidation) -> Table:
     rows: list[tuple[object, ...]] = []
     for fold, (epoch, given) in zip(cross.folds, cross.answered, strict=True):
         found = given.accuracy
-        figures = (found.n, found.correct, _percent(found.share), _decimal(given.loss))
+        figures = (found.n, found.correct, percent(found.share), decimal(given.loss))
         rows.append((fold.number, *figures, epoch, fold.state.best_epoch))
     pooled, found = cross.pooled, cross.pooled.accuracy
     mean = f"{cross.mean_accuracy:.1%} ± {100 * cross.spread:.1f}"
-    figures = (found.n, found.correct, _percent(found.share), _decimal(pooled.loss))
+    figures = (found.n, found.correct, percent(found.share), decimal(pooled.loss))
     rows += [("mean", "", "", mean, "", "", ""), ("all images", *figures, "", cross.epochs)]
     caption = (
         "A network trained on the other folds answers each, after as many epochs as those folds say: the median of "
         "their best. ± is the standard deviation of the folds."
     )
-    return _Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
+    return Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
 
 
-def _threshold(card: ModelCard) -> _Table | None:
+def _threshold(card: ModelCard) -> Table | None:
     """What the threshold does on each split; None where the more probable class is the answer."""
     point = card.operating_point
     if point is None:
@@ -352,40 +253,9 @@ def _threshold(card: ModelCard) -> _Table | None:
     ):
         found = card.metrics.get(split, {}).get("at_threshold")
         if found is not None:
-            rates = (_percent(found[each]) for each in ("sensitivity", "specificity", "precision"))
-            intervals = (_interval(found[f"{each}_interval_95"]) for each in ("sensitivity", "specificity"))
+            rates = (percent(found[each]) for each in ("sensitivity", "specificity", "precision"))
+            intervals = (interval(found[f"{each}_interval_95"]) for each in ("sensitivity", "specificity"))
             mixed = [cell for pair in zip_longest(rates, intervals) for cell in pair if cell is not None]
             rows.append((name, *mixed, *(found[each] for each in ("found", "missed", "alarmed", "left"))))
     head = ("images", "sensitivity", "interval", "specificity", "interval", "precision")
-    return _Table(caption, (*head, "found", "missed", "others taken for it", "others left alone"), rows)
-
-
-def _counted(report: RunReport) -> _Table:
-    splits = report.counts.values()
-    rows = [(label, *(split.get(label, 0) for split in splits)) for label in report.card.labels]
-    sums = ("all", *(sum(split.values()) for split in splits))
-    return _Table("Images of each class.", ("class", *report.counts), [sums, *rows])
-
-
-def _epochs(report: RunReport) -> _Table:
-    plain = report.best_by in ("accuracy", "loss")
-    rows = [
-        (
-            f"{row.epoch}{' ★' if row.epoch == report.best_epoch else ''}",
-            f"{row.train_loss:.3f}",
-            _percent(row.train_accuracy),
-            f"{row.val_loss:.3f}",
-            _percent(row.val_accuracy),
-            *(() if plain else (_decimal(row.chosen_by),)),
-            f"{row.seconds:.1f}",
-        )
-        for row in report.history
-    ]
-    name = NAMES[report.best_by]
-    more = () if plain else (f"val {name}",)
-    head = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy", *more, "training s")
-    best = "lowest" if report.best_by == "loss" else "highest"
-    caption = f"★ the epoch kept in best.pt, the one with the {best} validation {name}"
-    if report.cross is not None:
-        caption = "Means over the folds. ★ how long it was trained on everything: the median of the folds' best"
-    return _Table(caption, head, rows)
+    return Table(caption, (*head, "found", "missed", "others taken for it", "others left alone"), rows)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,17 @@ from PIL import Image
 from edge_runtime import EdgeError, Sample, decode
 
 SIDE_PX = 128
+
+
+class Shown(Protocol):
+    """What is told of one picture."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies, below the data root."""
+
+
+T = TypeVar("T", bound=Shown)
 QUALITY = 80
 RIGHT_SHOWN = 12
 # Where the data folder is gone, the report must not try each of ten thousand files.
@@ -77,7 +89,7 @@ def right_ones(found: Iterable[Answer]) -> list[Answer]:
     return list(islice(in_turn, wanted))
 
 
-def pictures(found: Sequence[Answer], root: Path, *, most: int) -> list[tuple[Answer, str]]:
+def thumbnails(found: Sequence[T], root: Path, *, most: int) -> list[tuple[T, str]]:
     """Up to `most` of `found`, each with its picture as a data URI; an image that cannot be read is left out."""
     shown = ((answer, _thumbnail(root / answer.path)) for answer in found[: most * TRIES_PER_PICTURE])
     return list(islice(((answer, data) for answer, data in shown if data), most))

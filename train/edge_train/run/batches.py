@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,10 +15,18 @@ from edge_data import Augmentation, ImageStore
 from edge_runtime import Sample
 from edge_train.run.processes import ALONE, World
 
-# uint8 [N, H, W, 3] or float32 embeddings [N, D]; int64 [N]; a teacher's logits float32 [N, classes], if there are
+# uint8 [N, H, W, 3] or float32 embeddings [N, D]; int64 [N], or a row each where pictures have several labels; a
+# teacher's logits float32 [N, classes], if there are
 Batch: TypeAlias = tuple[torch.Tensor, ...]
+# The truth of samples, a row for each.
+Truth: TypeAlias = Callable[[Sequence[Sample]], NDArray[Any]]
 
 AHEAD = 3
+
+
+def class_indices(samples: Sequence[Sample]) -> NDArray[Any]:
+    """The classes of pictures of one label, int64 `[N]`."""
+    return np.array([sample.label for sample in samples], dtype=np.int64)
 
 
 def training_batches(
@@ -31,6 +39,7 @@ def training_batches(
     epoch: int,
     balanced: bool = False,
     world: World = ALONE,
+    truth: Truth = class_indices,
 ) -> Iterator[Batch]:
     """One epoch over `samples` in an order, and with an augmentation, that depend on seed and epoch alone.
 
@@ -53,7 +62,7 @@ def training_batches(
         draw = np.random.default_rng([seed, epoch, index, again])
         return augment(store.picture(samples[index]), store.preprocessing, draw)
 
-    labels = np.array([samples[index].label for index in order], dtype=np.int64)
+    labels = truth([samples[index] for index in order])
     yield from _prepare(store, labels, [cut[world.rank :: world.size] for cut in cuts], load)
 
 
@@ -83,7 +92,7 @@ def view_batches(
         draw = np.random.default_rng([seed, view, index, 0])
         return augment(store.picture(samples[index]), store.preprocessing, draw)
 
-    labels = np.array([samples[index].label for index in mine], dtype=np.int64)
+    labels = class_indices([samples[index] for index in mine])
     chunks = [np.arange(at, min(at + batch_size, len(mine))) for at in range(0, len(mine), batch_size)]
     yield from _prepare(store, labels, chunks, load)
 
@@ -95,7 +104,7 @@ def evaluation_batches(store: ImageStore, samples: Sequence[Sample], *, batch_si
         return store.pixels(samples[index])
 
     chunks = [np.arange(at, min(at + batch_size, len(samples))) for at in range(0, len(samples), batch_size)]
-    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    labels = class_indices(samples)
     yield from _prepare(store, labels, chunks, load)
 
 
@@ -118,7 +127,7 @@ def _cut(order: NDArray[np.int64], batch_size: int, least: int = 2) -> list[NDAr
 
 def _prepare(
     store: ImageStore,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     chunks: list[NDArray[np.int64]],
     load: Callable[[int], NDArray[np.uint8]],
 ) -> Iterator[Batch]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_runtime import Sample
 from edge_train.run.split_answers import SplitAnswers
-from edge_train.settings import BestBy, Criterion
+from edge_train.settings import BestBy, Criterion, OneLabelCriterion
 
 # Always to answer the common class of 1:3 is 75 % right, which is what a rare class can hide behind.
 IMBALANCE = 3
@@ -18,10 +18,13 @@ NAMES: dict[Criterion, str] = {
     "balanced-accuracy": "balanced accuracy",
     "loss": "loss",
     "auroc": "AUROC",
+    "map": "mAP",
 }
 
 
-def choose_criterion(asked: BestBy, training: Sequence[Sample], validation: Sequence[Sample]) -> tuple[Criterion, str]:
+def choose_criterion(
+    asked: BestBy, training: Sequence[Sample], validation: Sequence[Sample]
+) -> tuple[OneLabelCriterion, str]:
     """What `asked` comes to for those images, and why where that is not what a person expects."""
     if asked == "auroc" and len({sample.label for sample in validation}) < 2:
         return "loss", "note: all validation images are of one class, which has no AUROC: the lowest loss is the best"
@@ -59,5 +62,5 @@ def value_of(criterion: Criterion, answers: SplitAnswers) -> float | None:
 
 def written(criterion: Criterion, value: float | None) -> str:
     """The figure as a person reads it, with its name."""
-    shown = "–" if value is None else f"{value:.3f}" if criterion in ("loss", "auroc") else f"{value:.1%}"
+    shown = "–" if value is None else f"{value:.3f}" if criterion in ("loss", "auroc", "map") else f"{value:.1%}"
     return f"{NAMES[criterion]} {shown}"

@@ -23,7 +23,7 @@ from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch, training_batches
 from edge_train.run.callbacks import ActiveRun, EpochEnd
-from edge_train.run.criterion import choose_criterion, rank
+from edge_train.run.criterion import rank
 from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
 from edge_train.run.job import Job
 from edge_train.run.optimism import EpochAnswers, from_tensors, to_tensors
@@ -33,10 +33,11 @@ from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
 from edge_train.settings import Criterion
 from edge_train.strategy.learning_rate import Schedule
-from edge_train.strategy.loss import Distillation, Objective
+from edge_train.strategy.loss import Distillation
 from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.mixup import Mixing
-from edge_train.strategy.plan import freeze, layer_groups, make_optimizer, set_mode
+from edge_train.strategy.plan import LOSS_RATE, LayerGroup, freeze, layer_groups, make_optimizer, set_mode
+from edge_train.targets.target_kind import Answers
 
 BATCH_NORM_IMAGES = 1024
 
@@ -59,14 +60,14 @@ class FitState:
     def note(self, row: EpochRow, answers: EpochAnswers | None) -> bool:
         """Add an epoch; tells whether it is the best: the first with the highest figure, then the lowest loss.
 
-        One that nothing validated, without `answers`, is.
+        One that nothing validated is. `answers` are None there, and where pictures may have several labels.
         """
         self.epoch = row.epoch
         best = next((known for known in self.history if known.epoch == self.best_epoch), None)
         self.history.append(row)
         if self.answers is not None and answers is not None:
             self.answers.append(answers)
-        if best is not None and answers is not None and self._rank(row) <= self._rank(best):
+        if best is not None and row.validated and self._rank(row) <= self._rank(best):
             return False
         self.best_epoch = row.epoch
         return True
@@ -99,7 +100,7 @@ def fit(
     criterion: Criterion = "accuracy"
     why = ""
     if job.splits.val:
-        criterion, why = choose_criterion(settings.best_by, job.splits.train, job.splits.val)
+        criterion, why = job.targets.choose_criterion(settings.best_by, job.splits.train, job.splits.val)
     state = FitState(criterion)
     if saved:
         _restore(saved, state, learning)
@@ -120,7 +121,9 @@ def fit(
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         row = _row(state, done, val)
         learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
-        kept = None if val is None else EpochAnswers.of(val, state.criterion, whole=job.keeps_logits)
+        kept = None
+        if isinstance(val, SplitAnswers):
+            kept = EpochAnswers.of(val, state.criterion, whole=job.keeps_logits)
         best = state.note(row, kept)
         if job.world.leads:
             _keep(job, run, state, learning, best=best)
@@ -151,18 +154,11 @@ def _why_stopped(job: Job, run: Run, state: FitState) -> str:
     return f"stopped after epoch {state.epoch} of {job.settings.epochs}, as was asked for{more}"
 
 
-def _row(state: FitState, done: EpochResult, val: SplitAnswers | None) -> EpochRow:
+def _row(state: FitState, done: EpochResult, val: Answers | None) -> EpochRow:
     if val is None:
         return EpochRow(state.epoch + 1, done, math.nan, math.nan)
-    chosen_by_auroc = state.criterion == "auroc"
-    return EpochRow(
-        state.epoch + 1,
-        done,
-        val.loss,
-        val.accuracy.share,
-        val.balanced_accuracy,
-        val.auroc if chosen_by_auroc else None,
-    )
+    found = val.validated(state.criterion)
+    return EpochRow(state.epoch + 1, done, found.loss, found.accuracy, found.balanced_accuracy, found.auroc, found.more)
 
 
 def count_parameters(job: Job) -> tuple[int, int]:
@@ -177,20 +173,22 @@ def learning_of(job: Job, steps: int) -> Learning:
     classes = len(job.card.labels)
     mixing = Mixing(mixup=settings.mixup, cutmix=settings.cutmix, classes=classes)
     distillation = Distillation(settings.teacher_weight, settings.teacher_temperature)
+    objective = job.targets.objective(
+        settings, job.splits.train, job.device, distillation if job.teacher is not None else None
+    )
+    groups = layer_groups(job.network, job.plan)
+    if objective.parameters:
+        groups.append(LayerGroup("loss", objective.parameters, LOSS_RATE))
     return Learning(
         job.network,
         make_optimizer(
-            layer_groups(job.network, job.plan),
+            groups,
             settings.optimizer,
             lr_scale=settings.lr_scale,
             weight_decay=settings.weight_decay,
         ),
         Schedule(settings.schedule, steps * settings.epochs, round(steps * settings.warmup_epochs)),
-        Objective(
-            label_smoothing=settings.label_smoothing,
-            class_weights=class_weights(job).to(job.device) if settings.class_balance == "weights" else None,
-            distillation=distillation if job.teacher is not None else None,
-        ),
+        objective,
         clip_norm=settings.clip_norm,
         precision=job.precision,
         mixing=mixing if settings.mixup or settings.cutmix else None,
@@ -204,7 +202,7 @@ def learning_of(job: Job, steps: int) -> Learning:
 
 def _run_epoch(
     job: Job, run: Run, learning: Learning, embeddings: Embeddings | None, epoch: int, *, first_step: int
-) -> tuple[EpochResult, SplitAnswers | None]:
+) -> tuple[EpochResult, Answers | None]:
     """One epoch of learning, and what the network answers on validation after it, where there is any."""
     settings, progress = job.settings, job.progress
     # Dropout and mixing draw from torch's own generator; processes must not all drop the same.
@@ -261,6 +259,7 @@ def epoch_batches(job: Job, epoch: int) -> Iterator[Batch]:
         epoch=epoch,
         balanced=settings.class_balance == "sampler",
         world=job.world,
+        truth=job.targets.array,
     )
 
 
@@ -318,6 +317,8 @@ def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool
         training["answers"] = to_tensors(state.answers)
     if learning.average is not None:
         training["average"] = learning.average.state_dict()
+    if learning.objective.parameters:
+        training["loss"] = [parameter.detach().cpu() for parameter in learning.objective.parameters]
     save_checkpoint(run.last, Checkpoint(job.card, job.network.state_dict(), state.epoch, training))
     write_metrics(run, state.history)
 
@@ -347,6 +348,9 @@ def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> N
         learning.at_once = saved.get("at_once")
         if learning.average is not None:
             learning.average.load_state_dict(saved["average"])
+        with torch.no_grad():
+            for parameter, kept in zip(learning.objective.parameters, saved.get("loss", ()), strict=True):
+                parameter.copy_(kept)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise _unusable(error) from error
 
@@ -357,10 +361,3 @@ def _unusable(error: Exception) -> CheckpointError:
 
 def _is_patient_no_more(state: FitState, patience: int | None) -> bool:
     return patience is not None and state.epoch - state.best_epoch >= patience
-
-
-def class_weights(job: Job) -> torch.Tensor:
-    """Loss weights, float32 `[classes]`: inversely proportional to a class's training images, 1 on average."""
-    counts = np.bincount([sample.label for sample in job.splits.train], minlength=len(job.card.labels))
-    weights = len(job.splits.train) / (len(counts) * np.maximum(counts, 1))
-    return torch.tensor(weights, dtype=torch.float32)

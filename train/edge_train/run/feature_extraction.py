@@ -20,10 +20,11 @@ from edge_train.network.fold_batch_norm import fold_body
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch, epoch_order, evaluation_batches, view_batches
 from edge_train.run.job import Job
-from edge_train.run.split_answers import SplitAnswers, answer_split
+from edge_train.run.split_answers import answer_logits
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.plan import head_dropout
+from edge_train.targets.target_kind import Answers
 
 # Up to so many embeddings the views of a run are as many as its epochs.
 CHEAP_EMBEDDINGS = 5000
@@ -71,7 +72,7 @@ class Embeddings:
             epoch=epoch,
             balanced=job.settings.class_balance == "sampler",
         )
-        labels = torch.tensor([sample.label for sample in samples])
+        labels = torch.from_numpy(job.targets.array(samples))
         for cut in cuts:
             index = torch.from_numpy(order[cut])
             view = (index + epoch - 1) % len(self.train)
@@ -79,10 +80,11 @@ class Embeddings:
             batch = (self.train[view, row], labels[index])
             yield batch if self.teacher is None else (*batch, self.teacher[view, row])
 
-    def validate(self, job: Job, network: Network) -> SplitAnswers:
+    def validate(self, job: Job, network: Network) -> Answers:
         """What the network's head answers on the validation images."""
         pieces = ((piece,) for piece in torch.split(self.val, 4096))
-        return answer_split(Head(network, job.backbone), job.splits.val, pieces, device=job.device)
+        logits = answer_logits(Head(network, job.backbone), pieces, device=job.device)
+        return job.targets.answers(job.splits.val, logits)
 
 
 class SharedEmbeddings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,18 @@ from edge_train.network.checkpoint import load_checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.report.page import RunReport, repeat_command, write_report
+from edge_train.report.targets_page import TargetReport, write_targets_report
 from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
 from edge_train.run.optimism import Optimism, estimate_optimism
 from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
+from edge_train.run.target_summary import note_targets
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.train_result import TrainResult
 from edge_train.run.versions import git_revision
+from edge_train.targets.kinds import kind_of
+from edge_train.targets.target_kind import Answers, Measured
 
 if TYPE_CHECKING:
     from edge_train.several_runs.cross_validation import CrossValidation
@@ -39,20 +42,17 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         for name, samples in (("val", job.splits.val), ("test", job.splits.test))
         if samples
     }
-    temperature = answers["val"].fit_temperature()
-    metrics = {
-        name: given.measure(job.card.labels, temperature, judged=given.cross_fitted() if name == "val" else None)
-        for name, given in answers.items()
-    }
-    figures = {name: found.on_card() for name, found in metrics.items()}
-    optimism = _optimism(state, answers)
+    card, metrics = kind_of(best.card).calibrate(answers)
+    one_label = {name: given for name, given in answers.items() if isinstance(given, SplitAnswers)}
+    optimism = _optimism(state, one_label)
     if optimism is not None:
-        figures["val"]["optimism_points"] = optimism.points
-    card = replace(best.card, temperature=temperature, metrics=figures)
+        val = {**card.metrics["val"], "optimism_points": optimism.points}
+        card = replace(card, metrics={**card.metrics, "val": val})
     if (positive := job.settings.positive) is not None:
-        card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, answers)
-    summary = summarize(job, run, state, metrics, temperature)
+        card = with_threshold(card, positive, job.settings.min_sensitivity or MIN_SENSITIVITY, one_label)
+    summary = summarize(job, run, state, metrics, card.temperature)
     note_threshold(summary, card)
+    note_targets(summary, card, run)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started
@@ -60,8 +60,11 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     diagnosis: tuple[Diagnosis, ...] = ()
     if job.world.leads:
         save_checkpoint(run.best, replace(best, card=card))
-        diagnosis = diagnose_run(job, history, metrics["val"])
-        report_run(job, run, card, summary, history, diagnosis, answers)
+        if isinstance(judged := metrics["val"], Metrics):
+            diagnosis = diagnose_run(job, history, judged)
+            report_run(job, run, card, summary, history, diagnosis, one_label)
+        else:
+            report_targets(job, run, card, summary, history, answers, metrics)
         summary["diagnosis"] = [{"kind": d.kind, "text": d.text, "flag": d.flag} for d in diagnosis]
         finish_run(run, summary)
     job.world.collect(None)
@@ -86,12 +89,14 @@ def epoch_figures(state: FitState) -> tuple[EpochFigures, ...]:
 
 def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism | None:
     """How much the choice of the epoch flatters validation; None where nothing was chosen, or nobody quotes it."""
-    if "test" in answers or state.answers is None:
+    if "test" in answers or state.answers is None or "val" not in answers:
         return None
     return estimate_optimism(state.answers, answers["val"].labels, state.criterion)
 
 
-def summarize(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], temperature: float) -> dict[str, Any]:
+def summarize(
+    job: Job, run: Run, state: FitState, metrics: Mapping[str, Measured], temperature: float
+) -> dict[str, Any]:
     """What summary.json says of a run, but for its time and what ails it."""
     trained, total = count_parameters(job)
     return {
@@ -118,7 +123,7 @@ def summarize(job: Job, run: Run, state: FitState, metrics: dict[str, Metrics], 
 def count_images(job: Job) -> dict[str, dict[str, int]]:
     """The images of each split and, in it, of each label."""
     return {
-        name: {job.card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
+        name: job.targets.count(samples)
         for name, samples in (("train", job.splits.train), ("val", job.splits.val), ("test", job.splits.test))
     }
 
@@ -169,5 +174,35 @@ def report_run(  # noqa: PLR0917 (what a report is made of)
             parameters_trained=summary["parameters_trained"],
             git_revision=summary["git_revision"],
             cross=cross,
+        ),
+    )
+
+
+def report_targets(  # noqa: PLR0917 (what a report is made of)
+    job: Job,
+    run: Run,
+    card: ModelCard,
+    summary: Mapping[str, Any],
+    history: tuple[EpochFigures, ...],
+    answers: Mapping[str, Answers],
+    metrics: Mapping[str, Measured],
+) -> None:
+    """Write report.html of a run whose pictures may have several labels. Raises OutputError."""
+    write_targets_report(
+        run,
+        TargetReport(
+            card=card,
+            history=history,
+            best_epoch=summary["best_epoch"],
+            best_by=summary["best_by"],
+            answers=answers,
+            metrics=metrics,
+            counts={split: counted for split, counted in count_images(job).items() if counted},
+            settings=plain_settings(job.settings),
+            data_root=job.store.root,
+            seconds=summary["seconds"],
+            parameters=summary["parameters"],
+            parameters_trained=summary["parameters_trained"],
+            git_revision=summary["git_revision"],
         ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,10 +15,12 @@ from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches
 from edge_train.run.callbacks import SILENT, Listeners
 from edge_train.run.processes import ALONE, World
-from edge_train.run.split_answers import SplitAnswers, answer_split
+from edge_train.run.split_answers import answer_logits
 from edge_train.settings import Precision, Strategy, TrainSettings
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.plan import Plan
+from edge_train.targets.kinds import kind_of
+from edge_train.targets.target_kind import Answers, TargetKind
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +57,11 @@ class Job:
         """What `auto` came to, or what was asked for."""
         return self.plan.strategy
 
+    @property
+    def targets(self) -> TargetKind:
+        """What its pictures' labels mean."""
+        return kind_of(self.card)
+
     def answers(
         self,
         samples: Sequence[Sample],
@@ -62,13 +69,12 @@ class Job:
         *,
         network: Network | None = None,
         precision: Precision = "fp32",
-    ) -> SplitAnswers:
+    ) -> Answers:
         """What `network` (the job's own by default) answers on `samples`, as the runtime would show them to it."""
         self.progress.begin(task, len(samples))
         batch_size = max(64, self.settings.batch_size)
-        found = answer_split(
+        logits = answer_logits(
             network or self.network,
-            samples,
             evaluation_batches(self.store, self.world.shard(samples), batch_size=batch_size),
             device=self.device,
             precision=precision,
@@ -76,4 +82,4 @@ class Job:
             on_images=lambda count: self.progress.advance(count * self.world.size),
         )
         self.progress.end()
-        return replace(found, groups=self.splits.groups)
+        return self.targets.answers(samples, logits, self.splits.groups)

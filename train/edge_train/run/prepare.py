@@ -49,7 +49,12 @@ from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import as_kept, find_again, find_backbone
 from edge_train.network.network import Network
-from edge_train.network.weights import load_pretrained, parse_weights
+from edge_train.network.weights import (
+    find_again_from_anywhere,
+    load_pretrained,
+    parse_weights,
+    read_normalization,
+)
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
@@ -69,8 +74,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
-    if isinstance(choice := parse_weights(settings.weights), Path) and choice.exists():
-        settings = replace(settings, weights=str(choice.resolve()))
+    settings = replace(settings, weights=find_again_from_anywhere(settings.weights))
     backbone = find_backbone(settings.backbone)
     settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
     backbone = with_attention(backbone, settings.attention)
@@ -81,7 +85,13 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     check_out(settings.out, source.places)
     if world.leads:
         require_room(settings.out)
-    folders = scan(source.places, label_from=settings.label_from, group_column=settings.group_by)
+    folders = scan(
+        source.places,
+        label_from=settings.label_from,
+        group_column=settings.group_by,
+        multi_label=settings.multi_label,
+        tasks=settings.tasks,
+    )
     for found in folders.notes:
         progress.say(f"note: {found.text}")
     splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
@@ -102,7 +112,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
-        f"{len(folders.labels)} classes ({splits.how})"
+        f"{_count_classes(folders)} ({splits.how})"
     )
     freeze(network, plan)
     card = ModelCard(
@@ -125,6 +135,9 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         versions=versions() | dict(backbone.maker.versions if backbone.maker else {}),
         created=now(),
         architecture=_architecture(settings) | dict(backbone.maker.identity if backbone.maker else {}),
+        # Until validation says better.
+        thresholds=(0.5,) * len(folders.labels) if folders.kind == "multi-label" else (),
+        tasks=folders.tasks,
     )
     return Job(
         settings,
@@ -141,6 +154,12 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         world=world,
         places=source.places,
     )
+
+
+def _count_classes(folders: ClassFolders) -> str:
+    if folders.kind == "multi-task":
+        return " and ".join(f"{len(task.labels)} classes of {task.name}" for task in folders.tasks)
+    return f"{len(folders.labels)} {'labels' if folders.kind == 'multi-label' else 'classes'}"
 
 
 def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, threads: int) -> Splits:
@@ -215,6 +234,8 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
             if settings.strategy != "auto" or choice != "default":
                 raise
             progress.say(f"note: {error.message}; `weights` FILE brings your own")
+        if (own := read_normalization(settings.weights)) is not None:
+            network.normalize_by(*own)
     if settings.strategy == "auto":
         strategy, why = choose_strategy(
             settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
@@ -286,20 +307,19 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
 
     Raises:
-        CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
+        CheckpointError: the run's config.json is missing or damaged, or the run was not trained.
         DataError: its images are gone or changed.
     """
     config = run.read_config()
-    settings, places = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
         raise _unusable(run, error) from error
-    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     if card.strategy not in STRATEGIES:
-        raise CheckpointError(
-            f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
-        )
+        hint = f"fine-tune it: edge train --weights {run.best}" if "import" in config else _OF_OTHERS
+        raise CheckpointError(f"{run.last} is missing: {run.path} was not trained", hint)
+    settings, places = _read_settings(run, config)
+    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     # What `auto` came to must not depend on whether the weights can be had now.
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
@@ -309,6 +329,9 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card
     return job
+
+
+_OF_OTHERS = "resume one of the runs it was made of"
 
 
 def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, tuple[Path, ...]]:

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class EpochRow:
 
     `val_loss` and `val_accuracy` are NaN where a run trains on everything and has nothing to validate with.
     `val_auroc` is None where epochs are not chosen by it, or the validation images have not the classes for it;
-    `val_balanced_accuracy` where an older edge made the row.
+    `val_balanced_accuracy` where an older edge made the row. Where pictures may have several labels there is neither,
+    an accuracy is the mean share of a picture's labels that are right, and `more` has the other figures by column.
     """
 
     epoch: int
@@ -52,6 +53,7 @@ class EpochRow:
     val_accuracy: float
     val_balanced_accuracy: float | None = None
     val_auroc: float | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def validated(self) -> bool:
@@ -65,10 +67,11 @@ class EpochRow:
             "balanced-accuracy": self.val_balanced_accuracy,
             "loss": self.val_loss,
             "auroc": self.val_auroc,
+            "map": self.more.get("val_map"),
         }[criterion]
 
     def cells(self) -> tuple[str, ...]:
-        """The row in the order of COLUMNS."""
+        """The row in the order of COLUMNS, and then of `more`."""
         train = self.train
         return (
             str(self.epoch),
@@ -77,13 +80,15 @@ class EpochRow:
             *("" if value is None else f"{value:.6f}" for value in self._validation()),
             f"{train.seconds:.3f}",
             f"{train.images / train.seconds:.1f}",
+            *(f"{value:.6f}" for value in self.more.values()),
         )
 
     def figures(self) -> dict[str, float]:
         """What `cells` has, as numbers by COLUMNS, without the epoch and what was not measured."""
         train = self.train
         found = (train.loss, train.accuracy, *self._validation(), train.seconds, train.images / train.seconds)
-        return {name: value for name, value in zip(COLUMNS[1:], found, strict=True) if value is not None}
+        named = {name: value for name, value in zip(COLUMNS[1:], found, strict=True) if value is not None}
+        return {**named, **self.more}
 
     def _validation(self) -> tuple[float | None, ...]:
         if not self.validated:
@@ -92,7 +97,8 @@ class EpochRow:
 
     def to_json(self) -> dict[str, Any]:
         """The row as plain data, for last.pt."""
-        return {**asdict(self.train), **{name: getattr(self, name) for name in _VALIDATED}}
+        more = {"more": dict(self.more)} if self.more else {}
+        return {**asdict(self.train), **{name: getattr(self, name) for name in _VALIDATED}, **more}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> EpochRow:
@@ -106,6 +112,7 @@ class EpochRow:
             # Older runs lack these.
             value.get("val_balanced_accuracy"),
             value.get("val_auroc"),
+            value.get("more", {}),
         )
 
     def describe(self, epochs: int, *, best: bool, criterion: Criterion = "accuracy") -> str:
@@ -217,7 +224,7 @@ def write_metrics(run: Run, history: Sequence[EpochRow]) -> None:
     """Write metrics.csv, one row per epoch. Raises OutputError where it cannot be written."""
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow((*COLUMNS, *(name for row in history[:1] for name in row.more)))
     writer.writerows(row.cells() for row in history)
     write_text(run.metrics, lines.getvalue())
 

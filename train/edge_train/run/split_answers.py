@@ -23,20 +23,19 @@ from edge_runtime import (
 )
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
-from edge_train.settings import Precision
+from edge_train.settings import Criterion, Precision
 from edge_train.strategy.calibration import cross_fitted_temperatures, fit_temperature
 from edge_train.strategy.mixed_precision import autocast
+from edge_train.targets.target_kind import Answers, Validated
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SplitAnswers:
+class SplitAnswers(Answers):
     """The answers to `samples`: logits float32 `[N, classes]`, and the true classes int64 `[N]`.
 
     `groups` names the group of an image by its path, as a split does; one that it lacks stands alone.
     """
 
-    samples: tuple[Sample, ...]
-    logits: NDArray[np.float32]
     labels: NDArray[np.int64]
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,6 +61,11 @@ class SplitAnswers:
         scores = np.ascontiguousarray(self.probabilities(1.0).T)
         areas = [area for label, row in enumerate(scores) if (area := auroc(self.labels == label, row)) is not None]
         return sum(areas) / len(areas) if areas else None
+
+    def validated(self, criterion: Criterion) -> Validated:
+        """Loss, accuracy and balanced accuracy; AUROC where epochs are chosen by it, since it takes longest."""
+        area = self.auroc if criterion == "auroc" else None
+        return Validated(self.loss, self.accuracy.share, self.balanced_accuracy, area)
 
     def fit_temperature(self) -> float:
         """The temperature that makes these probabilities mean what they say."""
@@ -115,11 +119,25 @@ def answer_split(
     on_images: Callable[[int], object] = lambda _: None,
 ) -> SplitAnswers:
     """The network's answers to `samples` in evaluation mode; `batches` are this process's share of them, in order."""
+    logits = answer_logits(network, batches, device=device, precision=precision, world=world, on_images=on_images)
+    labels = np.array([sample.label for sample in samples], dtype=np.int64)
+    return SplitAnswers(tuple(samples), logits, labels)
+
+
+def answer_logits(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    device: torch.device,
+    precision: Precision = "fp32",
+    world: World = ALONE,
+    on_images: Callable[[int], object] = lambda _: None,
+) -> NDArray[np.float32]:
+    """The logits `[N, classes]` in evaluation mode of all processes' `batches`, put together in order."""
     network.eval()
     logits = []
     with torch.inference_mode(), autocast(device, precision):
         for inputs, *_ in batches:
             logits.append(network(inputs.to(device)).float().cpu())
             on_images(len(inputs))
-    labels = np.array([sample.label for sample in samples], dtype=np.int64)
-    return SplitAnswers(tuple(samples), world.unshard(torch.cat(logits)).numpy(), labels)
+    return np.asarray(world.unshard(torch.cat(logits)).numpy())

@@ -83,7 +83,10 @@ class Learning:
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     def step(self, model: nn.Module, batch: tuple[Tensor, ...], step: int) -> tuple[Tensor, Tensor]:
-        """One step of gradient descent; gives back the summed loss and how many were right, as scalars."""
+        """One step of gradient descent; gives back the summed loss and how many were right, as scalars.
+
+        Of pictures with several labels the latter is the sum of the shares of each one's that are right.
+        """
         self.schedule.apply(self.optimizer, step)
         inputs, targets, *rest = batch
         if self.mixing is not None:
@@ -113,22 +116,25 @@ class Learning:
     ) -> tuple[Tensor, Tensor]:
         weight = self.world.sum(self.objective.weight(targets))
         images = int(self.world.sum(torch.tensor(len(targets), device=targets.device)))
-        truth = targets.argmax(dim=1) if targets.is_floating_point() else targets
         total = torch.zeros((), device=inputs.device)
         correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
         for part in zip(
-            *(t.tensor_split(self._parts(len(inputs))) for t in (inputs, targets, truth, taught) if t is not None),
+            *(t.tensor_split(self._parts(len(inputs))) for t in (inputs, targets, taught) if t is not None),
             strict=True,
         ):
             with autocast(inputs.device, self.precision):
                 logits = model(part[0]).float()
             loss = self.objective(
-                logits, part[1], weight=weight, images=images, teacher=part[3] if taught is not None else None
+                logits, part[1], weight=weight, images=images, teacher=part[2] if taught is not None else None
             )
             # Processes average their gradients, while each one's loss is its share of the batch's.
             (loss * self.world.size).backward()  # type: ignore[no-untyped-call]
             total += loss.detach() * images
-            correct += (logits.detach().argmax(dim=1) == part[2]).sum()
+            # A count stays one; a sum of shares makes it a sum of shares.
+            correct = correct + self.objective.right(logits.detach(), part[1])
+        for learned in self.objective.parameters:
+            if learned.grad is not None:
+                learned.grad = self.world.sum(learned.grad) / self.world.size
         return total, correct
 
     def _go_smaller(self, error: RuntimeError, images: int) -> None:
@@ -172,7 +178,7 @@ def train_epoch(
     for step, batch in enumerate(batches, start=first_step):
         loss, correct = learning.step(model, tuple(tensor.to(device) for tensor in batch), step)
         loss_sum += loss
-        correct_sum += correct
+        correct_sum = correct_sum + correct
         count += len(batch[1])
         on_batch(BatchEnd(step + 1, len(batch[1]), learning.rate, loss))
     world = learning.world
@@ -180,7 +186,7 @@ def train_epoch(
     mean_loss = float(world.sum(loss_sum)) / images
     if not math.isfinite(mean_loss):
         raise FloatingPointError(f"the training loss became {mean_loss}")
-    return EpochResult(mean_loss, int(world.sum(correct_sum)) / images, images, time.perf_counter() - started)
+    return EpochResult(mean_loss, float(world.sum(correct_sum)) / images, images, time.perf_counter() - started)
 
 
 def out_of_memory() -> EdgeError:

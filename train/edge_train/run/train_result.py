@@ -10,7 +10,7 @@ from typing import Any
 from edge_data import Splits
 from edge_runtime import ModelCard, Run
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
-from edge_train.run.split_answers import SplitAnswers
+from edge_train.targets.target_kind import Answers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,7 +18,7 @@ class TrainResult:
     """A finished run: where it is, the card of its best checkpoint, what summary.json says, and what ails it.
 
     `splits` are the images it used, relative to `data_root`; `history` has a row per epoch; `answers` are those of the
-    best epoch on "val" and, where there is one, on "test".
+    best epoch on "val" and, where there is one, on "test": `SplitAnswers` where a picture has one label.
     """
 
     run: Run
@@ -28,4 +28,4 @@ class TrainResult:
     splits: Splits
     data_root: Path
     history: tuple[EpochFigures, ...]
-    answers: Mapping[str, SplitAnswers]
+    answers: Mapping[str, Answers]

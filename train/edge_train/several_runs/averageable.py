@@ -28,6 +28,11 @@ def check_runs(runs: Sequence[Run]) -> tuple[Checkpoint, Splits]:
             raise UsageError(f"{run.path} has no best.pt", "no epoch of it was finished: leave it out")
         settings_of(run, run.path)  # asked for in the end, and better refused before the work than after it
     first = load_checkpoint(runs[0].best)
+    if first.card.kind != "single-label":
+        raise UsageError(
+            f"{runs[0].path} is a {first.card.kind} run, and those of one label a picture alone are averaged",
+            "export it by itself",
+        )
     splits = read_split(runs[0].split, first.card.labels)
     if len(splits.train) < 2 or not splits.val:
         raise DataError(

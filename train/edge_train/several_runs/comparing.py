@@ -13,6 +13,7 @@ import numpy as np
 from edge_data import ImageStore, default_cache_bytes
 from edge_runtime import (
     EdgeError,
+    ModelCard,
     OutputError,
     Progress,
     Sample,
@@ -25,11 +26,12 @@ from edge_runtime import (
 from edge_train.network.backbones import as_file_name
 from edge_train.network.weights import parse_weights
 from edge_train.run.callbacks import Callback
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.train_result import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
 from edge_train.settings import STRATEGIES, Criterion, Strategy, TrainSettings, find_strategy
-from edge_train.several_runs.comparison import Comparison, StrategyRow, choose_best
+from edge_train.several_runs.comparison import Comparison, Figure, StrategyRow, choose_best
 from edge_train.several_runs.comparison_pictures import (
     SHOWN,
     Answered,
@@ -53,10 +55,11 @@ def compare(
 ) -> Comparison:
     """Train each of `strategies` as `settings` say, whatever strategy they name, and compare the runs.
 
-    The runs are ordinary ones in `settings.out`, beside a new folder with comparison.json, comparison.png and
-    predictions.png. A strategy that fails, or has no pretrained weights to start from, is a row with its `reason`,
-    and the others are still trained. What is wrong for every strategy alike ends the comparison. An interruption
-    leaves the runs that are finished. `callbacks` hear of each run by itself; where they stop one, the next begins.
+    The runs are ordinary ones in `settings.out`, beside a new folder with comparison.json, comparison.png and, where a
+    picture has one label, predictions.png. A strategy that fails, or has no pretrained weights to start from, is a row
+    with its `reason`, and the others are still trained. What is wrong for every strategy alike ends the comparison. An
+    interruption leaves the runs that are finished. `callbacks` hear of each run by itself; where they stop one, the
+    next begins.
 
     Raises:
         UsageError: settings, data or a weights file that no strategy can use (exit 2).
@@ -88,6 +91,9 @@ def compare(
         name: [(row.epoch, row.val_accuracy) for row in result.history] for name, result in results.items()
     }
     draw_comparison(folder / "comparison.png", comparison, curves, title=f"{card.backbone} on {card.data['name']}")
+    if card.kind != "single-label":
+        progress.say(f"comparison {folder}")
+        return comparison
     answers = _look(results, settings.threads or usable_cores())
     if answers.images:
         draw_predictions(folder / "predictions.png", answers)
@@ -143,16 +149,19 @@ def _require_same_split(one: TrainResult, two: TrainResult) -> None:
 def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
     summary = result.summary
     val, test = summary["metrics"]["val"], summary["metrics"].get("test")
+    figure = _figure(result.card)
+    one = figure == "accuracy"
     return StrategyRow(
         strategy=strategy,
         run=result.run,
-        train_accuracy=summary["training_accuracy"],
-        val_accuracy=val["accuracy"],
+        # Of yes or no to each label, which a mAP is not to stand beside.
+        train_accuracy=None if figure == "map" else summary["training_accuracy"],
+        val_accuracy=val[figure],
         val_n=val["n"],
-        val_interval=tuple(val["accuracy_interval_95"]),
-        test_accuracy=test["accuracy"] if test else None,
+        val_interval=tuple(val["accuracy_interval_95"]) if one else None,
+        test_accuracy=test[figure] if test else None,
         test_n=test["n"] if test else None,
-        test_interval=tuple(test["accuracy_interval_95"]) if test else None,
+        test_interval=tuple(test["accuracy_interval_95"]) if test and one else None,
         seconds=summary["seconds"],
         parameters_trained=summary["parameters_trained"],
         parameters=summary["parameters"],
@@ -160,11 +169,23 @@ def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
         best_epoch=summary["best_epoch"],
         best_by=summary["best_by"],
         val_value=_value(summary["best_by"], val),
+        figure=figure,
     )
+
+
+def _figure(card: ModelCard) -> Figure:
+    """What a run is told by."""
+    if card.kind == "multi-label":
+        return "map"
+    return "mean_accuracy" if card.kind == "multi-task" else "accuracy"
 
 
 def _value(criterion: Criterion, figures: Mapping[str, Any]) -> float | None:
     """The figure of a split that strategies are chosen by, greater for the better."""
+    if "tasks" in figures:
+        if criterion == "loss":
+            return -float(sum(each["log_loss"] for each in figures["tasks"].values() if each["n"]))
+        return float(figures["mean_accuracy"])
     if criterion == "loss":
         return -float(figures["log_loss"])
     value: float | None = figures[criterion.replace("-", "_")]
@@ -205,6 +226,7 @@ def _look(results: Mapping[Strategy, TrainResult], threads: int) -> Answers:
         {
             sample.path: row
             for found in result.answers.values()
+            if isinstance(found, SplitAnswers)
             for sample, row in zip(found.samples, found.probabilities(result.card.temperature), strict=True)
         }
         for result in results.values()

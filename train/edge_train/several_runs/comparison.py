@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from edge_runtime import Accuracy, Run
 from edge_train.run.criterion import written
@@ -14,6 +14,8 @@ from edge_train.settings import Criterion, Strategy
 
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
 HALF_POINT: Final = 0.005
+
+Figure: TypeAlias = Literal["accuracy", "map", "mean_accuracy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +27,8 @@ class StrategyRow:
     are None where the data has no test split. `seconds` is the whole run, from reading the images to the report.
     `best_by` is what epochs and strategies are chosen by, and `val_value` that figure, a loss with its sign turned.
     `parameters_share` is `parameters_trained` / `parameters`. `reason` says why a strategy was not trained, or not
-    to the end.
+    to the end. `figure` is what stands for accuracy where a picture may have several labels: the mAP, or the mean
+    accuracy of the tasks, both without intervals.
     """
 
     strategy: Strategy
@@ -45,10 +48,13 @@ class StrategyRow:
     best_by: Criterion = "accuracy"
     val_value: float | None = None
     reason: str | None = None
+    figure: Figure = "accuracy"
 
     def to_json(self) -> dict[str, Any]:
-        """The row as plain data, under the names of its fields."""
+        """The row as plain data, under the names of its fields; without `figure` where that is the accuracy."""
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        if self.figure == "accuracy":
+            del plain["figure"]
         return plain | {"run": str(self.run.path) if self.run else None}
 
 
@@ -90,7 +96,7 @@ def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
     ranked = sorted((row for row in rows if row.run), key=lambda row: -_val(row))
     if not ranked:
         raise ValueError("no strategy was trained")
-    if ranked[0].best_by != "accuracy":
+    if ranked[0].best_by != "accuracy" or ranked[0].figure != "accuracy":
         return _choose_by_another(ranked)
     top = ranked[0]
     right = f"{top.strategy} has {_percent(_val(top))} of {top.val_n:,} validation images right"

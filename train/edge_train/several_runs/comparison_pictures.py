@@ -28,7 +28,7 @@ from edge_data import (
     save_png,
     tint,
 )
-from edge_train.several_runs.comparison import Comparison, StrategyRow
+from edge_train.several_runs.comparison import Comparison, Figure, StrategyRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +40,7 @@ SHOWN, ACROSS = 8, 4
 PICTURE_PX, CELL_PX, HEAD_PX = 208, 256, 160
 TINY_PX = 40
 MARKS = {"feature-extraction": "o", "fine-tune": "s", "scratch": "^"}
+_TITLES: dict[Figure, str] = {"accuracy": "Accuracy (%)", "map": "mAP (%)", "mean_accuracy": "Mean accuracy (%)"}
 DOTS_UP_TO, LETTERS, LINE_PX = 40, 150, 20
 
 
@@ -93,7 +94,8 @@ def _name(axes: Axes, title: str, note: str = "") -> None:
 
 
 def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
-    _name(axes, "Accuracy (%)", "whiskers: 95 % interval")
+    figure = next(row.figure for row in comparison.rows if row.run)
+    _name(axes, _TITLES[figure], "whiskers: 95 % interval" if figure == "accuracy" else "")
     axes.grid(axis="y")
     under = []
     for number, row in enumerate(comparison.rows):
@@ -123,7 +125,8 @@ def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
 
 
 def _draw_curves(axes: Axes, rows: Sequence[StrategyRow], curves: Mapping[str, Curve]) -> None:
-    _name(axes, "Validation accuracy (%) by epoch", "outlined: best epoch")
+    several = any(row.figure == "map" for row in rows)
+    _name(axes, f"Validation {'labels right' if several else 'accuracy'} (%) by epoch", "outlined: best epoch")
     axes.grid(axis="y")
     for row in rows:
         points = {epoch: 100 * share for epoch, share in curves.get(row.strategy, ()) if share is not None}

@@ -14,6 +14,7 @@ from edge_train.run.epochs import FitState
 from edge_train.run.finish import diagnose_run, report_run, summarize
 from edge_train.run.job import Job
 from edge_train.run.run_folder import finish_run
+from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.train_result import TrainResult
 from edge_train.several_runs.cross_validation import CrossValidation
@@ -31,7 +32,9 @@ def finish_cross_validated(job: Job, run: Run, state: FitState, cross: CrossVali
     metrics = {CROSS_VALIDATED: cross.measure(labels)}
     if job.splits.test:
         job.network.load_state_dict(dict(best.network))
-        answers["test"] = job.answers(job.splits.test, "measuring test", network=fold_batch_norm(job.network))
+        tested = job.answers(job.splits.test, "measuring test", network=fold_batch_norm(job.network))
+        assert isinstance(tested, SplitAnswers), "pictures of one label alone are cross-validated"
+        answers["test"] = tested
         metrics["test"] = answers["test"].measure(labels, cross.temperature)
     figures = {name: found.on_card() for name, found in metrics.items()}
     figures[CROSS_VALIDATED] = cross.on_card(metrics[CROSS_VALIDATED])

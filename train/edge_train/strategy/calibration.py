@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -38,6 +38,11 @@ def fit_temperature(logits: torch.Tensor, labels: torch.Tensor) -> float:
         torch.mul(logits, scale, out=powers)
         return float(powers.exp_().sum(dim=1).log().mean()) - scale * targets
 
+    return minimise_over_temperature(loss)
+
+
+def minimise_over_temperature(loss: Callable[[float], float]) -> float:
+    """The temperature within 0.05..20 of whose logarithm `loss`, which has one minimum there, is least."""
     golden = (5**0.5 - 1) / 2
     low, high = math.log(COLDEST), math.log(HOTTEST)
     left, right = high - golden * (high - low), low + golden * (high - low)

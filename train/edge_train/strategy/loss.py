@@ -28,6 +28,11 @@ class Objective:
     class_weights: Tensor | None = None
     distillation: Distillation | None = None
 
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """What of the loss itself is learned, with the network."""
+        return ()
+
     def weight(self, targets: Tensor) -> Tensor:
         """What the summed cross-entropy of a batch with these targets is divided by, a scalar."""
         if self.class_weights is None or targets.is_floating_point():
@@ -57,3 +62,8 @@ class Objective:
             log_target=True,
         )
         return (1 - soft.weight) * loss + soft.weight * soft.temperature**2 * distance / images
+
+    def right(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """How many of the answers are right, a scalar; of a blend, where they are the class it has most of."""
+        truth = targets.argmax(dim=1) if targets.is_floating_point() else targets
+        return (logits.argmax(dim=1) == truth).sum()

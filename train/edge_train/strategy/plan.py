@@ -27,6 +27,8 @@ HEAD_RATE = 1e-3
 LAST_STAGE_RATE = 1e-4
 BODY_RATE = 1e-5
 SCRATCH_RATE = 1e-3
+# What the loss itself learns, the tasks' variances, must get somewhere in the few hundred steps of a run.
+LOSS_RATE = 1e-2
 SGD_RATE_SCALE = 10.0
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm

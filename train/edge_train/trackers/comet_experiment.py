@@ -8,7 +8,7 @@ from typing import Any
 from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
 from edge_train.run.train_result import TrainResult
 from edge_train.trackers.tracked import (
-    draw_confusion,
+    draw_confusions,
     final_figures,
     keep_identity,
     plain_parameters,
@@ -56,7 +56,8 @@ class CometTracker(Callback):
         """What the run came to, and that it is over."""
         if result is not None:
             self._experiment.log_metrics(final_figures(result), step=result.summary["epochs"])
-            self._experiment.log_image(draw_confusion(result), name="confusion")
+            for name, pixels in draw_confusions(result).items():
+                self._experiment.log_image(pixels, name=name)
             if (report := result.run.path / "report.html").is_file():
                 self._experiment.log_asset(str(report), file_name=report.name)
         self._experiment.end()

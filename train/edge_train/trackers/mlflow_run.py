@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
 from edge_train.run.train_result import TrainResult
 from edge_train.trackers.tracked import (
-    draw_confusion,
+    draw_confusions,
     final_figures,
     keep_identity,
     plain_parameters,
@@ -58,7 +58,8 @@ class MlflowTracker(Callback):
         """What the run came to, and that it is over."""
         if result is not None:
             self._log(final_figures(result), result.summary["epochs"])
-            self._client.log_image(self._id, draw_confusion(result), "confusion.png")
+            for name, pixels in draw_confusions(result).items():
+                self._client.log_image(self._id, pixels, f"{name}.png")
             if (report := result.run.path / "report.html").is_file():
                 self._client.log_artifact(self._id, str(report))
         self._client.set_terminated(self._id, "KILLED" if result is None else "FINISHED")

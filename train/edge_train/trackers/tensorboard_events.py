@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
 from edge_train.run.train_result import TrainResult
-from edge_train.trackers.tracked import draw_confusion, final_figures, plain_parameters
+from edge_train.trackers.tracked import draw_confusions, final_figures, plain_parameters
 
 
 class TensorBoardTracker(Callback):
@@ -35,5 +35,6 @@ class TensorBoardTracker(Callback):
             figures = final_figures(result)
             self._writer.add_hparams(self._parameters, figures, run_name=".")
             epochs = result.summary["epochs"]
-            self._writer.add_image("confusion", draw_confusion(result), epochs, dataformats="HWC")
+            for name, pixels in draw_confusions(result).items():
+                self._writer.add_image(name, pixels, epochs, dataformats="HWC")
         self._writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -48,12 +49,13 @@ def _as_text(value: Any) -> str:
 
 
 def final_figures(result: TrainResult) -> dict[str, float]:
-    """Every number that summary.json has of a split, as `test/accuracy`, and of the run."""
-    found = {
-        f"{split}/{name}": value
-        for split, figures in result.summary["metrics"].items()
-        for name, value in figures.items()
+    """Every number that summary.json has of a split, as `test/accuracy` or `test/species/accuracy`, and of the run."""
+    parts = {
+        "/".join((split, *(each for each in (task,) if each))): figures
+        for split, whole in result.summary["metrics"].items()
+        for task, figures in (("", whole), *whole.get("tasks", {}).items())
     }
+    found = {f"{part}/{name}": value for part, figures in parts.items() for name, value in figures.items()}
     found |= {name: result.summary[name] for name in ("best_epoch", "temperature", "parameters_trained")}
     return {name: float(value) for name, value in found.items() if _is_number(value)}
 
@@ -62,20 +64,34 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def draw_confusions(result: TrainResult) -> dict[str, NDArray[np.uint8]]:
+    """The confusion matrix of the split that the run is quoted by, `[H, W, 3]` RGB, by a name for it.
+
+    One for each task where there are several, and none where a picture has any number of labels.
+    """
+    split = result.summary["headline"]
+    found = result.summary["metrics"][split]
+    if "confusion" in found:
+        return {"confusion": _draw_confusion(split, result.card.labels, found["confusion"])}
+    drawn = {}
+    for task in result.card.tasks:
+        if "confusion" in (own := found["tasks"][task.name]):
+            drawn[f"confusion_{task.name}"] = _draw_confusion(f"{split}, {task.name}", task.labels, own["confusion"])
+    return drawn
+
+
 @chart_style(10)
-def draw_confusion(result: TrainResult) -> NDArray[np.uint8]:
-    """The confusion matrix of the split that the run is quoted by, `[H, W, 3]` RGB: a row for each true class."""
+def _draw_confusion(title: str, labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """A row for each true class."""
     from PIL import Image
 
-    split = result.summary["headline"]
-    counts = np.array(result.summary["metrics"][split]["confusion"])
-    labels = result.card.labels
+    counts = np.array(confusion)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side_px = 260 + 34 * min(len(labels), NAMED_UP_TO)
     figure = new_figure(side_px, side_px)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set(title=f"{split}, {counts.sum():,} images", xlabel="answered", ylabel="true")
+    axes.set(title=f"{title}, {counts.sum():,} images", xlabel="answered", ylabel="true")
     if len(labels) <= NAMED_UP_TO:
         places = range(len(labels))
         axes.set_xticks(places, labels, rotation=45, ha="right", rotation_mode="anchor")

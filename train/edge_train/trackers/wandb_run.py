@@ -8,7 +8,7 @@ from typing import Any
 from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
 from edge_train.run.train_result import TrainResult
 from edge_train.trackers.tracked import (
-    draw_confusion,
+    draw_confusions,
     final_figures,
     keep_identity,
     plain_parameters,
@@ -51,7 +51,8 @@ class WandbTracker(Callback):
 
         if result is not None:
             self._run.summary.update(final_figures(result))
-            self._run.summary["confusion"] = wandb.Image(draw_confusion(result))
+            for name, pixels in draw_confusions(result).items():
+                self._run.summary[name] = wandb.Image(pixels)
             if (report := result.run.path / "report.html").is_file():
                 self._run.save(str(report), base_path=str(report.parent), policy="now")
         self._run.finish(exit_code=1 if result is None else 0)

@@ -1,0 +1,52 @@
+"""edge evaluate of a model of several labels, or of several tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_cli.console import Console, print_json
+from edge_cli.metrics_table import print_metrics
+from edge_cli.several_scores import print_labels, several_figures, several_line
+from edge_data import EvaluationData, write_several_mistakes
+from edge_runtime import Classifier, TaskMetrics, evaluate_several, map_interval
+
+if TYPE_CHECKING:
+    from edge_runtime import SeveralEvaluation
+
+
+def score_several(
+    classifier: Classifier, chosen: EvaluationData, console: Console, *, mistakes: Path | None
+) -> SeveralEvaluation:
+    """Answer the images that were chosen, and list what is answered otherwise than labelled where that is wanted."""
+    result = evaluate_several(classifier, chosen.root, chosen.samples, on_image=console.advance)
+    console.end()
+    if mistakes is not None:
+        count = write_several_mistakes(mistakes, chosen, result, classifier.card)
+        console.say(f"{mistakes}: {count:,} image{'' if count == 1 else 's'} with a mistake, the surest first")
+    return result
+
+
+def print_several_evaluation(head: dict[str, Any], result: SeveralEvaluation, *, as_json: bool) -> None:
+    """Print what was found; `head` is what comes first in the JSON, and names the split."""
+    figures = result.metrics.to_json()
+    if not isinstance(result.metrics, TaskMetrics):
+        figures["map_interval_95"] = list(map_interval(result.label_truth, result.probabilities))
+    if as_json:
+        print_json({**head, **figures})
+        return
+    print(several_line(head["split"], figures))
+    if isinstance(result.metrics, TaskMetrics):
+        _print_tasks(result.metrics)
+    else:
+        print(several_figures(figures))
+        print_labels(figures)
+
+
+def _print_tasks(metrics: TaskMetrics) -> None:
+    for name, found in metrics.tasks.items():
+        print()
+        if found is None:
+            print(f"{name}: no image has a label for it")
+        else:
+            print_metrics(found, name)

@@ -1,0 +1,146 @@
+"""Several labels a picture: the loss, the figures, the thresholds, and a run from its list to its folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+sklearn = pytest.importorskip("sklearn.metrics")
+
+from torch.nn import functional  # noqa: E402
+
+from drawn_targets import draw_labels  # noqa: E402
+from edge_data import read_split  # noqa: E402
+from edge_runtime import DataError, ModelCard, Preprocessing, Run, Sample  # noqa: E402
+from edge_train import TrainSettings, deploy, load_checkpoint, train  # noqa: E402
+from edge_train.targets.multi_label import LabelAnswers, LabelObjective, MultiLabel  # noqa: E402
+from quick_training import QUICK, quick_settings  # noqa: E402
+
+CONTRACT = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+CARD = ModelCard(("a", "b", "c"), CONTRACT, "resnet18", "scratch", thresholds=(0.5, 0.5, 0.5))
+SAMPLES = [Sample("1", 0, (0, 2)), Sample("2", 0, ()), Sample("3", 0, (1,)), Sample("4", 0, (1, 2))]
+CPU = torch.device("cpu")
+
+
+def loss_of(objective: LabelObjective, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    weight = objective.weight(targets)
+    parts = zip(logits.tensor_split(2), targets.tensor_split(2), strict=True)
+    return sum((objective(*part, weight=weight, images=len(targets)) for part in parts), torch.zeros(()))
+
+
+def test_the_truth_is_a_yes_or_no_for_each_label() -> None:
+    kind = MultiLabel(CARD)
+    assert kind.array(SAMPLES).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert kind.count(SAMPLES) == {"a": 1, "b": 2, "c": 2}
+
+
+def test_the_loss_is_binary_cross_entropy_whatever_pieces_the_batch_is_in() -> None:
+    targets = torch.from_numpy(MultiLabel(CARD).array(SAMPLES))
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    expected = functional.binary_cross_entropy_with_logits(logits, targets)
+    torch.testing.assert_close(loss_of(LabelObjective(), logits, targets), expected)
+    smooth = functional.binary_cross_entropy_with_logits(logits, targets * 0.8 + 0.1)
+    torch.testing.assert_close(loss_of(LabelObjective(label_smoothing=0.2), logits, targets), smooth)
+    weights = MultiLabel(CARD).objective(TrainSettings(multi_label=True, class_balance="weights"), SAMPLES, CPU)
+    assert isinstance(weights, LabelObjective) and weights.class_weights is not None
+    assert weights.class_weights.tolist() == [3, 1, 1]
+    weighed = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=torch.tensor([3.0, 1.0, 1.0]))
+    torch.testing.assert_close(loss_of(weights, logits, targets), weighed)
+
+
+def test_what_is_right_is_the_share_of_a_pictures_labels() -> None:
+    targets = torch.tensor([[1.0, 0, 1], [0, 0, 0]])
+    logits = torch.tensor([[2.0, -1, -1], [-1, -1, -1]])
+    assert float(LabelObjective().right(logits, targets)) == pytest.approx(2 / 3 + 1)
+
+
+def answers(count: int = 300, heat: float = 3.0) -> LabelAnswers:
+    """Logits `heat` times as large as the labels warrant."""
+    draw = np.random.default_rng(0)
+    honest = draw.normal(size=(count, 3)) * 2
+    truth = draw.random((count, 3)) < 1 / (1 + np.exp(-honest))
+    return LabelAnswers(tuple(Sample(str(n), 0) for n in range(count)), (heat * honest).astype(np.float32), truth)
+
+
+def test_the_map_of_an_epoch_is_what_scikit_learn_says() -> None:
+    given = answers()
+    expected = sklearn.average_precision_score(given.truth, given.probabilities(1.0), average="macro")
+    assert given.validated("map").more == {"val_map": pytest.approx(expected)}
+
+
+def test_one_temperature_makes_the_probabilities_mean_what_they_say() -> None:
+    given = answers(2000)
+    temperature = given.fit_temperature()
+    assert temperature == pytest.approx(3.0, rel=0.1)
+    probabilities = given.probabilities(temperature)
+    for low in (0.1, 0.4, 0.7):
+        inside = (probabilities >= low) & (probabilities < low + 0.2)
+        assert given.truth[inside].mean() == pytest.approx(probabilities[inside].mean(), abs=0.05)
+
+
+def test_extreme_logits_are_probabilities_too() -> None:
+    given = LabelAnswers((Sample("1", 0),), np.array([[1e30, -np.inf, np.nan]], np.float32), np.zeros((1, 3), bool))
+    assert given.probabilities(1.0).tolist() == [[1.0, 0.0, 0.5]]
+
+
+def test_epochs_are_chosen_by_the_map_or_where_there_is_none_by_the_loss() -> None:
+    kind = MultiLabel(CARD)
+    assert kind.choose_criterion("auto", SAMPLES, SAMPLES) == ("map", "")
+    assert kind.choose_criterion("loss", SAMPLES, SAMPLES) == ("loss", "")
+    assert kind.choose_criterion("auto", SAMPLES, SAMPLES[1:2])[0] == "loss"
+
+
+def test_a_run_leaves_all_that_every_run_does(labels_run: Path) -> None:
+    run = Run(labels_run)
+    checkpoint = load_checkpoint(run.best)
+    card, summary = checkpoint.card, json.loads(run.summary.read_text())
+    assert (card.kind, card.labels) == ("multi-label", ("circle", "square", "triangle"))
+    assert summary["best_by"] == "map"
+    assert summary["thresholds"] == dict(zip(card.labels, card.thresholds, strict=True))
+    assert {"map", "f1_macro", "f1_micro", "n"} <= summary["metrics"]["test"].keys()
+    rows = list(csv.DictReader(run.metrics.read_text().splitlines()))
+    kept = [row["more"]["val_map"] for row in load_checkpoint(run.last).training["history"]]
+    assert [float(row["val_map"]) for row in rows] == pytest.approx(kept, abs=1e-6)
+    page = (run.path / "report.html").read_text()
+    assert "Label by label (test" in page and "Validation mAP" in page
+    assert "Nothing stands out" not in page
+
+
+def test_the_figures_are_those_of_the_network_on_its_validation_images(labels_run: Path) -> None:
+    run = Run(labels_run)
+    checkpoint = load_checkpoint(run.best)
+    card = checkpoint.card
+    root = Path(run.read_config()["data_root"])
+    samples = read_split(run.split, card.labels).val
+    pixels = torch.stack([torch.from_numpy(card.preprocessing(root / sample.path)) for sample in samples])
+    with torch.inference_mode():
+        probabilities = deploy(checkpoint.build(), card)(pixels).numpy()
+    truth = MultiLabel(card).array(samples).astype(bool)
+    there = truth.any(axis=0)
+    expected = sklearn.average_precision_score(truth[:, there], probabilities[:, there], average="macro")
+    assert card.metrics["val"]["map"] == pytest.approx(expected, abs=1e-6)
+    said = probabilities >= np.array(card.thresholds)
+    f1 = sklearn.f1_score(truth, said, average="micro", zero_division=0)
+    assert card.metrics["val"]["f1_micro"] == pytest.approx(f1)
+
+
+@pytest.mark.parametrize("strategy", ["feature-extraction", "fine-tune"])
+def test_pretrained_weights_are_learned_on_from(strategy: str, shufflenet_weights: Path, tmp_path: Path) -> None:
+    listed = draw_labels(tmp_path / "pictures", 40)
+    given = {"multi_label": True, "weights": str(shufflenet_weights), "epochs": 1, "strategy": strategy}
+    result = train(TrainSettings(**{**QUICK, "data": str(listed), "out": tmp_path / "runs", **given}))
+    assert 0 <= result.summary["metrics"]["val"]["map"] <= 1
+    assert result.summary["parameters_trained"] == (
+        3075 if strategy == "feature-extraction" else result.summary["parameters"]
+    )
+
+
+def test_a_folder_of_classes_is_refused_before_anything_is_written(few_shapes: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is a folder, which gives each picture one label"):
+        train(quick_settings(few_shapes, tmp_path / "runs", multi_label=True))
+    assert not (tmp_path / "runs").exists()
