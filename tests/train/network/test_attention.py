@@ -45,6 +45,7 @@ def pair(name: str, kind: str) -> tuple[nn.Module, nn.Module, Backbone]:
     """The same weights without attention and with it, in evaluation mode."""
     backbone = find_backbone(name)
     attended = with_attention(backbone, kind)
+    torch.manual_seed(0)
     plain, with_it = build(backbone, classes=3).eval(), build(attended, classes=3).eval()
     missing, unexpected = with_it.load_state_dict(plain.state_dict(), strict=False)
     assert not unexpected and missing and all(map(is_of_attention, missing))

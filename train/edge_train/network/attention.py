@@ -114,10 +114,15 @@ class _WithAttention(nn.Module):
 def _bottleneck(channels: int) -> nn.Sequential:
     """Two layers over `[N, C, 1, 1]`, the last of which begins at zero."""
     hidden = max(LEAST_HIDDEN, channels // REDUCTION)
-    last = nn.Conv2d(hidden, channels, 1)
+    first, last = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, channels, 1)
+    for bias in (first.bias, last.bias):
+        nn.init.zeros_(cast("Tensor", bias))
     nn.init.zeros_(last.weight)
-    nn.init.zeros_(cast("Tensor", last.bias))
-    return nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), last)
+    with torch.no_grad():
+        # In pairs: means differ little between pictures, and in one block of a hundred no unit would be active for any.
+        half = hidden // 2
+        first.weight[half : 2 * half] = -first.weight[:half]
+    return nn.Sequential(first, nn.ReLU(), last)
 
 
 def _gate(scores: Tensor) -> Tensor:
