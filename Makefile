@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-lean lint types bench fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-servers test-lean lint types bench fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -21,6 +21,14 @@ test-fast: $(VENV)/.tools
 test-trackers: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
 	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
+
+# KServe's own server, in an environment of its own, asked beside edge serve.
+KSERVE ?= .venv-kserve
+test-servers: $(VENV)/.tools
+	test -x $(KSERVE)/bin/python || $(PYTHON) -m venv $(KSERVE)
+	$(KSERVE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(KSERVE)/bin/python -m pip install --quiet --group kserve-test
+	EDGE_TEST_KSERVE=$(abspath $(KSERVE))/bin/python $(BIN)/pytest tests/serve/api/test_kserve_server.py
 
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
 LEAN ?= .venv-lean
@@ -76,4 +84,4 @@ $(LEAN)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LEAN) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LEAN) $(KSERVE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -124,7 +124,8 @@ class Served:
 @contextmanager
 def serving(model: Path, *flags: str, **environment: str) -> Iterator[Served]:
     """`edge serve --model MODEL`, ready; warnings are errors there, too. It is killed where it does not end itself."""
-    command = [sys.executable, "-W", "error", "-m", "edge_cli", "serve", "--model", str(model), "--port", "0"]
+    command = [sys.executable, "-W", "error", "-m", "edge_cli", "serve", "--model", str(model)]
+    command += [] if "--unix" in flags else ["--port", "0"]
     if "--batching" not in flags:
         # Measuring takes a second and a half of each test.
         command += ["--batching", "off"]
@@ -144,9 +145,9 @@ def serving(model: Path, *flags: str, **environment: str) -> Iterator[Served]:
     try:
         if not ready.wait(START_S) or process.poll() is not None:
             raise AssertionError("the server did not start:\n" + "\n".join(lines))
-        port = re.search(r"at http://[^ ]*:(\d+)/", "\n".join(lines))
-        assert port is not None
-        yield Served(process, lines, int(port[1]))
+        port = re.search(r"at https?://[^ ]*:(\d+)/", "\n".join(lines))
+        assert port is not None or "--unix" in flags
+        yield Served(process, lines, int(port[1]) if port else 0)
     finally:
         process.terminate()
         try:

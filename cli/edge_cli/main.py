@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train",
     "compare": "compare",
     "average": "average",
+    "import": "import_",
     "export": "export",
     "evaluate": "evaluate",
     "predict": "predict",
@@ -32,15 +33,17 @@ COMMANDS = {
     "serve": "serve",
     "bench": "bench",
     "backbones": "backbones",
+    "weights": "weights",
     "data": "data",
     "info": "info",
+    "sign": "sign",
     "doctor": "doctor",
     "demo": "demo",
 }
 
 INTERRUPTED = 130
 # The verbs that are not called like their extra.
-_EXTRA_OF_VERB = {"compare": "train", "average": "train", "label": "serve"}
+_EXTRA_OF_VERB = {"compare": "train", "average": "train", "import": "train", "weights": "train", "label": "serve"}
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",

@@ -15,6 +15,10 @@ ModelOption = Annotated[Path | None, flag("--model", "Model file.", "FILE", defa
 ThreadsOption = Annotated[int | None, option("threads", Threads)]
 SeedOption = Annotated[int, option("seed", Seed)]
 JsonFlag = Annotated[bool, flag("--json", "Print one JSON document instead of a table.")]
+SignatureOption = Annotated[
+    list[Path] | None,
+    flag("--require-signature", "Take only a model that this public key signed; may be repeated.", "KEY.pub"),
+]
 LabelFromOption = Annotated[
     LabelFrom,
     flag("--label-from", "Folder that names the class: the first below DIR or its split, or the image's own."),

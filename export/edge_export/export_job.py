@@ -6,32 +6,35 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from edge_data import read_split, scan_as_trained
-from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, common_validation, read_members
+from edge_export.networks.averaging_network import AveragingNetwork
+from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, read_members
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
 from edge_export.proof.decision import decision_of
 from edge_export.proof.parity import Expected, expect
+from edge_export.proof.proof_pictures import find_proof_pictures
 from edge_export.proof.sample_images import Picture, hostile_pictures, spread
 from edge_export.proof.whole_split import SplitReference
 from edge_export.settings import ExportSettings
 from edge_runtime import (
     CROSS_VALIDATED,
     MIN_SENSITIVITY,
+    AveragedViews,
     ModelCard,
     OperatingPoint,
     ParityError,
     Progress,
     Run,
     Sample,
+    TtaName,
     UsageError,
     check_positive,
-    is_manifest,
 )
+from edge_train import DeployedNetwork
 
 PARITY_IMAGES = 64
 
@@ -71,32 +74,33 @@ def prepare(
         if not run.summary.is_file():
             progress.say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated")
     network, card = _build(members, settings)
-    root, samples = common_validation(members, _moved(data, card), progress.say)
+    pictures = find_proof_pictures(members, data, settings, progress)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
-    shown = "validation"
-    if len(runs) == 1 and CROSS_VALIDATED in card.metrics:
-        shown = "training"
+    shown = pictures.shown
+    if shown == "training":
         progress.say(
             "note: the model learned from all images, so its file is compared on training images; its accuracy is the "
             "cross-validated one"
         )
     model = torch_model(network, card)
-    pictures = [Picture(sample.path, root / sample.path) for sample in spread(samples, PARITY_IMAGES)]
-    expected = expect(model, [*pictures, *hostile_pictures(card.preprocessing)])
+    root, chosen = pictures.root, spread(pictures.samples, PARITY_IMAGES)
+    files = [Picture(sample.path, root / sample.path) for sample in chosen]
+    expected = expect(model, [*files, *hostile_pictures(card.preprocessing)])
     if all(picture.hostile for picture in expected.pictures):
         raise ParityError(
             f"none of the {shown} images of {runs[0].path} can be read in {root}, so nothing can be proven",
             "name the folder they are in now with `data`",
         )
-    split = read_split(runs[0].split, card.labels)
     return ExportJob(
         runs=tuple(runs),
         card=card,
         network=network,
         expected=expected,
-        split=SplitReference(model, root, samples, recorded, shown, decision=decision_of(card), groups=split.groups),
+        split=SplitReference(
+            model, root, pictures.samples, recorded, shown, decision=decision_of(card), groups=pictures.groups
+        ),
         root=root,
-        training=split.train,
+        training=pictures.training,
         settings=settings,
         progress=progress,
     )
@@ -112,6 +116,7 @@ def require_one_label(card: ModelCard, settings: ExportSettings, *, members: int
         "positive": settings.positive is not None,
         "min_sensitivity": settings.min_sensitivity is not None,
         "with_unlike": settings.with_unlike,
+        "tta": settings.tta != "none",
         "precision": settings.precision in ("int8", "auto"),
     }
     for name, given in refused.items():
@@ -120,21 +125,13 @@ def require_one_label(card: ModelCard, settings: ExportSettings, *, members: int
             raise UsageError(f"`{name}`{value} is for models of one label a picture, not for {card.kind}", "drop it")
 
 
-def _moved(data: Path | Sequence[Path] | None, card: ModelCard) -> Path | None:
-    """The folder that the samples' paths are relative to, None where they lie where they lay in training."""
-    places = [data] if isinstance(data, Path) else list(data or ())
-    if not places:
-        return None
-    if len(places) == 1 and not is_manifest(places[0]):
-        return places[0]
-    return scan_as_trained(places, card).root
-
-
 def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:
     deployed = [member.deploy() for member in members]
     card = members[0].card if len(members) == 1 else average_cards(members)
     card = replace(card, versions={**card.versions, **_versions()}, architecture=_published(card.architecture))
     card = _asked_threshold(card, settings)
+    if settings.tta != "none":
+        return _averaging(deployed, card, settings)
     if len(members) > 1:
         return EnsembleNetwork(deployed), card
     if settings.with_unlike and CROSS_VALIDATED in card.metrics:
@@ -147,6 +144,21 @@ def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Modu
         size = network.size(card.preprocessing.height_px, card.preprocessing.width_px)
         return network, replace(card, embedding_size=size)
     return deployed[0], card
+
+
+def _averaging(
+    deployed: Sequence[DeployedNetwork], card: ModelCard, settings: ExportSettings
+) -> tuple[nn.Module, ModelCard]:
+    """The network, or the ensemble of several, that averages views; its card has the views' preprocessing."""
+    if CROSS_VALIDATED in card.metrics:
+        raise UsageError(
+            "the model learned from all images, so its file has none to measure averaged views on",
+            "drop `tta`, or train without `folds`",
+        )
+    views = AveragedViews(cast("TtaName", settings.tta), card.preprocessing)
+    network = deployed[0] if len(deployed) == 1 else EnsembleNetwork(deployed)
+    tta = {"name": views.name, "views": len(views.views)}
+    return AveragingNetwork(network, views), replace(card, preprocessing=views.preprocessing, tta=tta)
 
 
 def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:

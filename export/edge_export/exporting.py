@@ -11,15 +11,26 @@ from edge_export.export_job import ExportJob, prepare
 from edge_export.formats.onnx_file import replace_card, write_onnx
 from edge_export.formats.quick_load import optimize_for_this_machine
 from edge_export.formats.torchscript_file import replace_torchscript_card, write_torchscript
+from edge_export.networks.averaging_network import AveragingNetwork
 from edge_export.precision.lowering import lower_precision
 from edge_export.proof.answers import onnx_model, torchscript_model
+from edge_export.proof.price import latency_ratio
 from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
+from edge_export.servers.repository import (
+    Repository,
+    check_repository,
+    new_version,
+    require_same_answers,
+    write_texts,
+)
+from edge_export.servers.throughput import measure_throughput
 from edge_export.settings import ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
 from edge_export.unlike.known_pictures import store_known_pictures
 from edge_runtime import (
     Classifier,
+    ModelCard,
     OutputError,
     Progress,
     Run,
@@ -42,9 +53,9 @@ def export(
 ) -> list[Exported]:
     """Export the best checkpoint of a run, each file checked on real validation images before it appears.
 
-    Several runs make one file that averages their probabilities. `out` names the one file to write (by default
-    they go into the run folder, the first one's); `data` is where the images are now, the folder, the manifest or
-    all of several, if they moved since training.
+    Several runs make one file that averages their probabilities. `out` names the one file to write, or the folder of
+    a server's repository (by default they go into the run folder, the first one's); `data` is where the images are
+    now, the folder, the manifest or all of several, if they moved since training.
 
     Raises:
         UsageError: settings, formats or runs that do not go together.
@@ -63,13 +74,22 @@ def export(
     targets = {
         format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats
     }
-    for target in targets.values():
-        require_writable(target, own=out is None)
+    for format_, target in targets.items():
+        if format_ in ("triton", "kserve"):
+            check_repository(Repository(target, settings.name, format_ == "kserve"))
+        else:
+            require_writable(target, own=out is None)
     job = prepare(runs, data, settings, progress)
     done = []
     for format_, target in targets.items():
         progress.say(f"exporting {format_} to {target}")
-        done.append(_export_onnx(job, target) if format_ == "onnx" else _export_torchscript(job, target))
+        match format_:
+            case "onnx":
+                done.append(_export_onnx(job, target))
+            case "torchscript":
+                done.append(_export_torchscript(job, target))
+            case "triton" | "kserve":
+                done.append(_export_repository(job, Repository(target, settings.name, format_ == "kserve"), format_))
         _remark(progress, done[-1])
     try:
         write_record(runs[0], done)
@@ -82,7 +102,7 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
     with atomic_path(target) as temporary:
         write_onnx(job.network, job.card, temporary)
         proof = prove(job, onnx_model(temporary), target.name)
-        card, table = job.card, ""
+        card, table = _priced(job, temporary), ""
         if job.settings.precision != "fp32":
             lowered = lower_precision(job, temporary, proof, target.name)
             proof, table = lowered.proof, lowered.table
@@ -106,6 +126,26 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
     return Exported(target, "onnx", size_bytes, proof.parity, proof.validation, card, table, quick)
 
 
+def _export_repository(job: ExportJob, repository: Repository, format_: ExportFormat) -> Exported:
+    require_same_answers(repository, job.card)
+    with new_version(repository) as path:
+        done = _export_onnx(job, path)
+        measured = measure_throughput(path, done.card.preprocessing, job.progress)
+        job.progress.say(f"served best: {measured.describe_best()}")
+        write_texts(repository, done.card, measured, done.size_bytes)
+    return replace(done, path=repository.folder, format=format_)
+
+
+def _priced(job: ExportJob, path: Path) -> ModelCard:
+    """The card of the file at `path`; where it averages views, with what that costs here."""
+    card, network = job.card, job.network
+    if not isinstance(network, AveragingNetwork):
+        return card
+    job.progress.say(f"timing {len(network.views.views)} averaged views beside one")
+    alone = replace(card, preprocessing=network.views.contract, tta={})
+    return replace(card, tta={**card.tta, "latency_ratio": round(latency_ratio(path, network.network, alone), 2)})
+
+
 def _export_torchscript(job: ExportJob, target: Path) -> Exported:
     with atomic_path(target) as temporary:
         write_torchscript(job.network, job.card, temporary)
@@ -120,8 +160,14 @@ def _remark(progress: Progress, done: Exported) -> None:
     split = done.validation
     if split.unreadable:
         progress.say(f"note: {split.unreadable} {split.shown} images can no longer be read")
+    if (tta := done.card.tta) and "latency_ratio" in tta:
+        progress.say(
+            f"{tta['name']}: the answers to {tta['views']} views of each picture are averaged, which takes "
+            f"{tta['latency_ratio']:g} times as long as one here"
+        )
     recorded, n = split.recorded.get(split.score_name), split.whole.n
-    if recorded is not None and split.recorded.get("n") == n and done.card.precision == "fp32":
+    as_trained = done.card.precision == "fp32" and not done.card.tta
+    if recorded is not None and split.recorded.get("n") == n and as_trained:
         # Training may have measured in bfloat16, which moves an image or two.
         drift = abs(split.score - recorded)
         if drift > max(0.005, 2 / n):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
 
 from edge_runtime import Setting, UsageError, check_settings
 
-ExportFormat: TypeAlias = Literal["onnx", "torchscript"]
-FORMATS: tuple[ExportFormat, ...] = get_args(ExportFormat)
+ExportFormat: TypeAlias = Literal["onnx", "torchscript", "triton", "kserve"]
+# What a device takes; the others are folders for a server, with the ONNX file in them.
+FORMATS: tuple[ExportFormat, ...] = ("onnx", "torchscript")
+TtaChoice: TypeAlias = Literal["none", "flip", "five-crop", "ten-crop"]
 
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
 
@@ -29,6 +31,10 @@ class ExportSettings:
     with_unlike: Annotated[
         bool, Setting("Store what is unlike all training, as measured on validation: for predict --reject-unlike.")
     ] = False
+    tta: Annotated[
+        TtaChoice,
+        Setting("Average the answers to several views of each picture, inside the file: as many times the work."),
+    ] = "none"
     positive: Annotated[
         str | None,
         Setting(
@@ -47,6 +53,7 @@ class ExportSettings:
             at_most=1,
         ),
     ] = None
+    name: Annotated[str, Setting("With triton and kserve: what the server calls the model.", "NAME")] = "model"
     for_this_machine: Annotated[
         bool,
         Setting(
@@ -71,7 +78,11 @@ class ExportSettings:
                 raise UsageError("`for_this_machine` is for ONNX files", "use `formats` onnx")
             if self.with_unlike:
                 raise UsageError("`with_unlike` is for ONNX files", "use `formats` onnx")
+        if self.for_this_machine and not {"triton", "kserve"}.isdisjoint(formats):
+            raise UsageError("`for_this_machine` is for one file, and no server opens it", "use `formats` onnx")
         for name in ("with_embedding", "with_unlike"):
+            if getattr(self, name) and self.tta != "none":
+                raise UsageError(f"`tta` averages answers, and `{name}` needs the embedding of one view", "drop one")
             if getattr(self, name) and members > 1:
                 raise UsageError(
                     f"an ensemble of {members} runs has no one embedding", f"drop `{name}`, or export one run"

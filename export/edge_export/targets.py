@@ -12,8 +12,11 @@ from edge_runtime import Classifier, ModelError, OutputError, Run, UsageError
 def default_target(run: Run, format_: str, precision: str, *, members: int = 1) -> Path:
     """Beside the run's checkpoint: model.onnx for fp32 and for what `auto` chose, which `edge predict` takes.
 
-    A precision that was asked for gets a name of its own, and so does an ensemble, beside its first member.
+    A precision that was asked for gets a name of its own, and so does an ensemble, beside its first member. A server's
+    repository is a folder.
     """
+    if format_ in ("triton", "kserve"):
+        return run.path / format_
     stem = "model" if members == 1 else "ensemble"
     if precision in ("int8", "fp16"):
         stem += f"-{precision}"

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         read_meminfo,
         usable_cores,
     )
+    from edge_runtime.model.averaged_views import AveragedViews, TtaName, find_views
     from edge_runtime.model.card import (
         CROSS_VALIDATED,
         DISTANCE_NAME,
@@ -89,9 +90,12 @@ if TYPE_CHECKING:
     from edge_runtime.model.predictor import SMALL_MODEL_BYTES, answers_of, identify_file
     from edge_runtime.model.session import open_quick_load, open_session
     from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
+    from edge_runtime.model.signature import SIGNATURE_KEY, read_public_key, read_signature, read_signed
+    from edge_runtime.model.signing import SigningKey, new_key, sign_model
     from edge_runtime.model.task import Task, task_slices
     from edge_runtime.model.this_machine import quick_load_paths, remove_quick_load, write_quick_load_note
     from edge_runtime.model.unlike_scale import UnlikeScale
+    from edge_runtime.monitoring.drift_record import DriftRecord
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
     from edge_runtime.scores.drift import Drift
@@ -124,6 +128,7 @@ if TYPE_CHECKING:
         choose_operating_point,
         measure_at,
     )
+    from edge_runtime.scores.views_evaluation import ViewsEvaluation, evaluate_views
     from edge_runtime.settings import (
         LabelFrom,
         Seed,

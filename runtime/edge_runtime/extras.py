@@ -11,10 +11,12 @@ _TRAIN = ("torch", "torchvision", "matplotlib", "jinja2", "pillow_heif")
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "train": _TRAIN,
     "timm": (*_TRAIN, "timm"),
+    "hf": (*_TRAIN, "huggingface_hub", "safetensors"),
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "bench": ("matplotlib",),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
+    "sign": ("cryptography",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
     "wandb": ("wandb",),

@@ -62,4 +62,5 @@ def build_app(settings: ServeSettings, engine: Engine, metrics: Metrics, log: Re
         open_paths=page.paths,
         metrics=metrics,
         log=log,
+        prefix=settings.path_prefix,
     )

@@ -7,11 +7,12 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from edge_runtime import to_words
+from edge_runtime import UsageError, to_words
 from edge_serve.http.hosts import is_loopback
 from edge_serve.settings import ServeSettings
 
@@ -26,11 +27,16 @@ def systemd_unit(
 
     The service has a user of its own, unless `edge` or the model lies in somebody's home: then it runs as the user
     who asked, or whose home it is where root asked, and may read the home and change nothing. It never runs as root:
-    `say` is told where its user cannot read what lies in root's home.
+    `say` is told where its user cannot read what lies in root's home. Raises UsageError for a Unix socket.
     """
     executable = Path(sys.executable).absolute().with_name("edge")
     model = settings.model.absolute()
-    homes = [path for path in (executable, model) if any(path.is_relative_to(home) for home in _HOMES)]
+    settings = replace(settings, require_signature=tuple(key.absolute() for key in settings.require_signature))
+    homes = [
+        path
+        for path in (executable, model, *settings.require_signature)
+        if any(path.is_relative_to(home) for home in _HOMES)
+    ]
     user = _user(homes) if homes else None
     if homes and user is None:
         say(
@@ -51,7 +57,9 @@ def systemd_unit(
         files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
         home="read-only" if homes else "yes",
-        private_tmp="no" if model.is_relative_to("/tmp") else "yes",
+        private_tmp="no"
+        if any(path.is_relative_to("/tmp") for path in (model, *settings.require_signature))
+        else "yes",
     )
 
 
@@ -59,8 +67,16 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
     """A Containerfile of two stages that serves as `settings` say, on all addresses of the container.
 
     It wants a token, which is no part of it but a secret of podman's, unless `settings` say that everyone may come.
+    Raises UsageError where files that lie beside each other in it have one name, and for a Unix socket or TLS.
     """
+    if settings.unix is not None or settings.tls_cert is not None:
+        raise UsageError("in a container it listens on a port and does not encrypt", "let the proxy in front do that")
     port = settings.port or 8000
+    names = [settings.model.name, *(key.name for key in settings.require_signature)]
+    if len(set(names)) < len(names):
+        raise UsageError(f"in the container {max(names, key=names.count)} would be two files", "rename one")
+    keys = names[1:]
+    settings = replace(settings, require_signature=tuple(Path("/model", key) for key in keys))
     words = ["/opt/edge/bin/edge", "serve", "--model", f"/model/{settings.model.name}", "--host", "0.0.0.0"]
     flags = _flags(settings, of_container=True)
     words += ["--port", str(port), *flags]
@@ -71,6 +87,9 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         words=shlex.join(flags),
         version=version("edge-vision"),
         model=settings.model.name,
+        files=" and ".join(names),
+        keys="".join(f"COPY {key} /model/{key}\n" for key in keys),
+        extras="serve,sign" if keys else "serve",
         port=port,
         published=f"{settings.host}:{port}:{port}" if is_loopback(settings.host) else f"{port}:{port}",
         secret="" if settings.no_auth else "--secret edge-token ",

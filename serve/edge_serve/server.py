@@ -7,12 +7,14 @@ import gc
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 
-from edge_runtime import UsageError
+from edge_runtime import DriftRecord, UsageError
 from edge_serve.app import build_app
-from edge_serve.http.listen import allow_open_files, listen, shown_address
+from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix, shown_address
 from edge_serve.http.running import INTERRUPTED, Running, notify
+from edge_serve.http.tls import tls_context
 from edge_serve.model.engine import Engine
 from edge_serve.model.loaded_model import load_model
 from edge_serve.model.reload import Reloader
@@ -34,12 +36,18 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
     allow_open_files(settings.limits.open_files)
     # The port before the model: that it is taken is known in no time.
-    listening = listen(settings.host, settings.port)
+    tls = None if settings.tls_cert is None else tls_context(settings.tls_cert, settings.tls_key)
+    inherited = inherited_socket()
+    listening = inherited or _listen(settings)
     try:
         model = load_model(settings)
         metrics = Metrics()
         log = RequestLog(quiet=not settings.log_requests)
         engine = Engine(settings, model, metrics)
+        drift = None if settings.drift is None else DriftRecord(settings.drift, model.wide.card, say)
+        if drift is not None:
+            engine.record(drift)
+            metrics.show_drift(drift.figures)
         metrics.show_model(settings.model_name, model.wide.card)
         try:
             on = "on" if model.choice.on else "off"
@@ -48,11 +56,21 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
             gc.set_threshold(_COLLECT_EVERY)
             say(f"batching {on}: {model.choice.reason}")
             with log.libraries():
-                return asyncio.run(_serve(settings, listening, say, engine=engine, metrics=metrics, log=log))
+                return asyncio.run(
+                    _serve(settings, listening, say, engine=engine, metrics=metrics, log=log, tls=tls, drift=drift)
+                )
         finally:
             log.close()
+            if drift is not None:
+                drift.close()
     finally:
         listening.close()
+        if settings.unix is not None and inherited is None:
+            settings.unix.unlink(missing_ok=True)
+
+
+def _listen(settings: ServeSettings) -> socket.socket:
+    return listen(settings.host, settings.port) if settings.unix is None else listen_unix(settings.unix)
 
 
 async def _serve(
@@ -63,6 +81,8 @@ async def _serve(
     engine: Engine,
     metrics: Metrics,
     log: RequestLog,
+    tls: ssl.SSLContext | None,
+    drift: DriftRecord | None,
 ) -> int:
     """Serve until a signal, then drain; the exit code."""
     gate = build_app(settings, engine, metrics, log)
@@ -71,17 +91,21 @@ async def _serve(
         metrics.errors.labels(kind).inc()
         log.event("refused", status=status, kind=kind, error=reason)
 
-    running = Running(gate, settings.limits, log, report)
+    running = Running(gate, settings.limits, log, report, tls)
     metrics.connections.set_function(lambda: len(running.connections.open))
     metrics.in_flight.set_function(lambda: gate.in_flight)
-    reloader = Reloader(settings, engine, metrics, log)
+    reloader = Reloader(settings, engine, metrics, log, drift)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: running.spawn(reloader.reload()))
     if settings.reload:
         running.spawn(reloader.watch())
 
     def ready() -> None:
-        port = listening.getsockname()[1]
-        say(f"serving {settings.model} at {shown_address(settings.host, port)}; Ctrl-C ends it")
+        if listening.family == socket.AF_UNIX:
+            where = listening.getsockname()
+        else:
+            scheme = "http" if tls is None else "https"
+            where = shown_address(settings.host, listening.getsockname()[1], scheme=scheme)
+        say(f"serving {settings.model} at {where}; Ctrl-C ends it")
         notify("READY=1")
 
     ended_by, left = await running.run(listening, ready)

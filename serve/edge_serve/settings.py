@@ -12,6 +12,7 @@ from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
 
 Batching: TypeAlias = Literal["auto", "on", "off"]
+_PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -27,6 +28,19 @@ class ServeSettings:
     model: Path
     host: Annotated[str, Setting("Address to listen on; 0.0.0.0 for all.", "ADDRESS")] = "127.0.0.1"
     port: Annotated[int, Setting("Port to listen on; 0 for any free one.", "N", at_least=0, at_most=65_535)] = 8000
+    unix: Annotated[
+        Path | None,
+        Setting("Unix socket to listen on instead, for its owner and group, as a proxy in front does.", "FILE"),
+    ] = None
+    tls_cert: Annotated[Path | None, Setting("Certificate, PEM: serve over https.", "FILE")] = None
+    tls_key: Annotated[Path | None, Setting("Its private key.", "FILE", shown_default="in --tls-cert")] = None
+    path_prefix: Annotated[
+        str, Setting("Path below which a proxy shows the server, such as /cats.", "PATH", shown_default="none")
+    ] = ""
+    cors: Annotated[
+        tuple[str, ...],
+        Setting("Site whose pages may use the server, such as https://app.example; may be repeated.", "ORIGIN"),
+    ] = ()
     token: Annotated[str | None, Setting("Token clients must send; other users can see it in ps.", "TEXT")] = None
     no_auth: Annotated[bool, Setting("Let everyone use it who can reach it, at any address.")] = False
     allow_hosts: Annotated[
@@ -41,6 +55,14 @@ class ServeSettings:
         float, Setting("With batching: longest wait for more, milliseconds.", "MS", unit=1e-3, at_least=0, at_most=1)
     ] = 0.005
     reload: Annotated[bool, Setting("Pick up a new model file by itself, not only at SIGHUP.")] = False
+    require_signature: Annotated[
+        tuple[Path, ...],
+        Setting("Serve only a model that this public key signed; may be repeated.", "KEY.pub"),
+    ] = ()
+    drift: Annotated[
+        Path | None,
+        Setting("Append how sure the answers are, and which, every 100 pictures; also in /metrics.", "FILE"),
+    ] = None
     log_requests: bool = True
 
     def __post_init__(self) -> None:
@@ -48,7 +70,16 @@ class ServeSettings:
         if self.name and not _MODEL_NAME.fullmatch(self.name):
             raise UsageError(f"`name` {self.name!r} does not fit into an address", "letters, digits and . _ - alone")
         self.host_check()
-        if self.token is None and not self.no_auth and not is_loopback(self.host):
+        if self.path_prefix and not _PATH_PREFIX.fullmatch(self.path_prefix):
+            raise UsageError(
+                f"`path_prefix` {self.path_prefix!r} is no path", "begin with a slash and end without: /cats"
+            )
+        if self.tls_key is not None and self.tls_cert is None:
+            raise UsageError("`tls_key` needs a certificate", "give `tls_cert`, too")
+        if self.unix is not None and self.tls_cert is not None:
+            raise UsageError("`unix` and `tls_cert` exclude each other", "let the proxy in front encrypt")
+        # A Unix socket lets in whom its folder and its group let in.
+        if self.unix is None and self.token is None and not self.no_auth and not is_loopback(self.host):
             raise UsageError(
                 f"`host` {self.host} lets others in, and there is no token",
                 "give `token_file` FILE (openssl rand -hex 16 > FILE), or `no_auth` if everyone may use it",
@@ -58,7 +89,7 @@ class ServeSettings:
 
     def host_check(self) -> HostCheck:
         """The check of the names that the server goes by: those allowed, and `host` where it is one."""
-        return HostCheck((*self.allow_hosts, *(() if is_address(self.host) else (self.host,))))
+        return HostCheck((*self.allow_hosts, *(() if is_address(self.host) else (self.host,))), self.cors)
 
     @property
     def model_name(self) -> str:

@@ -18,6 +18,7 @@ VERBS = [
     "train",
     "compare",
     "average",
+    "import",
     "export",
     "evaluate",
     "predict",
@@ -25,8 +26,10 @@ VERBS = [
     "serve",
     "bench",
     "backbones",
+    "weights",
     "data",
     "info",
+    "sign",
     "doctor",
     "demo",
 ]
@@ -108,6 +111,28 @@ def test_wrong_usage_is_2_and_one_clear_error(edge: Any, red: Path, words: list[
     assert said in done.stderr
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["import", "gone.pth"], "gone.pth does not exist"),
+        (["import", "."], ". is a folder, not a weights file"),
+        (["import", "red.png", "--mean", "a,b"], "--mean a,b is no list of numbers"),
+        (["import", "red.png", "--std", "1,2"], "--std 1.0,2.0 is no value for each of three channels"),
+        (["import", "red.png", "--image-size", "0"], "--image-size 0"),
+        (["import", "red.png", "--labels", "one"], "--labels one cannot be read"),
+        (["import", "hf:one"], "hf:one names no repository of a hub"),
+        (["weights", "path", "resnet19"], "no backbone is called 'resnet19'"),
+        (["weights", "verify", "gone.pth"], "gone.pth does not exist"),
+    ],
+)
+def test_a_wrong_import_is_2_and_leaves_no_run(edge: Any, red: Path, words: list[str], said: str) -> None:
+    pytest.importorskip("torch")
+    done = edge(*words, cwd=red.parent)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert said in done.stderr and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+    assert not (red.parent / "runs").exists()
 
 
 @pytest.mark.parametrize(
@@ -218,14 +243,22 @@ def test_output_survives_a_terminal_that_is_not_utf8(edge: Any, model: Path, red
 
 
 @pytest.mark.parametrize(
-    ("verb", "extra"), [("train", "train"), ("compare", "train"), ("average", "train"), ("export", "export")]
+    ("verb", "extra"),
+    [
+        ("train", "train"),
+        ("compare", "train"),
+        ("average", "train"),
+        ("import", "train"),
+        ("weights list", "train"),
+        ("export", "export"),
+    ],
 )
 def test_without_torch_the_extra_of_the_command_is_named(tmp_path: Path, verb: str, extra: str) -> None:
     run = tmp_path / "runs" / "one"
     run.mkdir(parents=True)
     (run / "config.json").write_text('{"created": "2026-01-01"}')
     (run / "best.pt").touch()
-    words = [verb, *([str(run)] if verb == "average" else [])]
+    words = [*verb.split(), *([str(run)] if verb in {"average", "import"} else [])]
     hide = f"import sys; sys.modules['torch'] = None; sys.argv = ['edge', *{words!r}]"
     code = f"{hide}; from edge_cli.main import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)

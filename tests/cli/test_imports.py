@@ -45,7 +45,21 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["train", "export", "label", "serve", "bench", "demo", "backbones", "doctor", "info", "evaluate"]
+    "verb",
+    [
+        "train",
+        "import",
+        "export",
+        "label",
+        "serve",
+        "bench",
+        "demo",
+        "backbones",
+        "weights",
+        "doctor",
+        "info",
+        "evaluate",
+    ],
 )
 def test_help_of_a_verb_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:
     assert not loaded_by(command(verb, "--help"), tmp_path) & HEAVY

@@ -54,12 +54,14 @@ def test_watching_answers_what_lands_once_also_after_a_restart(
     first.send_signal(number)
     stdout, stderr = first.communicate(timeout=30)
     assert (first.returncode, stdout) == (code, "") and "Traceback" not in stderr
-    second = start(model.parent)
+    second = start(model.parent, "--drift", "drift.jsonl")
     land(landing, ["3.png"], "lime")
     assert second.stdout is not None
     assert rows(second.stdout.readline()) == [("landing/3.png", "green")]
     second.send_signal(signal.SIGTERM)
     assert second.communicate(timeout=30)[0] == ""
+    drift = json.loads((tmp_path / "drift.jsonl").read_text())
+    assert (drift["images"], drift["labels"]) == (1, {"green": 1.0})
 
 
 def test_a_half_written_picture_is_waited_for(model: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime import UsageError
 from edge_serve import ServeLimits, ServeSettings, containerfile, systemd_unit
 
 TOKEN = "0123456789abcdef"
@@ -104,6 +105,17 @@ def test_a_container_wants_a_token_though_none_was_named() -> None:
 def test_a_container_is_open_only_where_that_was_asked_for() -> None:
     text = containerfile(settings(Path("m.onnx"), host="0.0.0.0", no_auth=True))
     assert json.loads(line(text, "ENTRYPOINT "))[-1] == "--no-auth" and "secret" not in text
+
+
+def test_the_public_key_goes_where_the_model_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = settings(Path("/srv/m.onnx"), require_signature=(Path("fleet.pub"),))
+    assert f"--require-signature {tmp_path}/fleet.pub" in line(systemd_unit(asked), "ExecStart=")
+    text = containerfile(asked)
+    assert "COPY fleet.pub /model/fleet.pub" in text and "whl[serve,sign]'" in text
+    assert "/model/fleet.pub" in json.loads(line(text, "ENTRYPOINT "))
+    with pytest.raises(UsageError, match=r"a\.pub would be two files"):
+        containerfile(settings(Path("m.onnx"), require_signature=(Path("1/a.pub"), Path("2/a.pub"))))
 
 
 def test_no_unit_runs_as_root(monkeypatch: pytest.MonkeyPatch) -> None:

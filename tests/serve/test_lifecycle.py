@@ -184,6 +184,48 @@ def test_a_bad_model_is_refused_and_the_old_goes_on(tmp_path: Path) -> None:
         assert served.metric('edge_model_reloads_total{result="refused"}') == 3
 
 
+def test_only_the_owners_models_are_served_and_reloaded(tmp_path: Path) -> None:
+    pytest.importorskip("cryptography")
+    from edge_runtime import SigningKey, new_key, sign_model
+
+    public, key = new_key(tmp_path / "fleet.pem")
+    model = write_tiny_model(tmp_path / "model.onnx", labels=("old", "b", "c"))
+    refused = subprocess.run(
+        [sys.executable, "-m", "edge_cli", "serve", "--model", model, "--port", "0", "--require-signature", public],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1 and "is not signed" in refused.stderr
+    sign_model(model, SigningKey(tmp_path / "fleet.pem"))
+    other = write_tiny_model(tmp_path / "other.onnx", labels=("new", "b", "c"))
+    with serving(model, "--reload", "--require-signature", str(public)) as served:
+        assert served.ask("GET", "/model").json()["signed_by"] == key.id
+        replace_file(model, other)
+        line = served.wait_for("reload refused")
+        assert "is not signed" in line["error"]
+        assert served.predict(picture("red")).json()["predictions"][0]["label"] == "old"
+        sign_model(other, SigningKey(tmp_path / "fleet.pem"))
+        replace_file(model, other)
+        assert served.wait_for("reloaded")["signed_by"] == key.id
+        assert served.predict(picture("red")).json()["predictions"][0]["label"] == "new"
+
+
+def test_drift_is_recorded_and_shown(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "model.onnx", labels=("red", "green", "blue"))
+    record = tmp_path / "drift.jsonl"
+    with serving(model, "--drift", str(record)) as served:
+        assert served.metric("edge_drift_window") == 0
+        for colour in ("red", "red", "red", "blue"):
+            served.predict(picture(colour))
+        assert served.metric("edge_drift_window") == 4 and served.metric("edge_drift_confidence") > 0.99
+        assert served.metric('edge_drift_label_share{label="red"}') == 0.75
+        assert served.end() == 0
+        (line,) = [json.loads(text) for text in record.read_text().splitlines()]
+        assert line["images"] == 4 and line["labels"] == {"red": 0.75, "blue": 0.25}
+        served.check_log()
+
+
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(rgb_model: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from edge_train.config_file import TrainConfig, read_train_config, read_train_settings
     from edge_train.explain.grad_cam import Explainer
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
+    from edge_train.imported.import_settings import ImportSettings, parse_channels
+    from edge_train.imported.importing import ImportResult, import_checkpoint
+    from edge_train.network.attention import count_attention
+    from edge_train.network.attention_sites import with_attention
     from edge_train.network.backbones import BACKBONES, Backbone
     from edge_train.network.building import build, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -25,7 +29,15 @@ if TYPE_CHECKING:
     from edge_train.network.lookup import find_backbone
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.weights import load_pretrained, parse_weights
+    from edge_train.network.weights_inventory import (
+        WeightsFile,
+        list_weights,
+        look_at,
+        weights_path,
+        weights_places,
+    )
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
+    from edge_train.run.rate_finder import RateSearch, find_learning_rate
     from edge_train.run.split_answers import SplitAnswers
     from edge_train.run.step import BatchEnd
     from edge_train.run.train_result import TrainResult
@@ -35,6 +47,7 @@ if TYPE_CHECKING:
     from edge_train.several_runs.comparing import compare
     from edge_train.several_runs.comparison import Comparison, StrategyRow
     from edge_train.strategy.mixed_precision import choose_precision
+    from edge_train.strategy.rate_curve import RateCurve
     from edge_train.targets.deployed import deploy
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -44,7 +44,8 @@ def read_train_config(path: Path) -> TrainConfig:
         whole = path.parent.parent / path.name
         raise UsageError(f"{path} is of one fold of a cross-validation", f"{whole} has the settings of the whole")
     if config.get("strategy") not in STRATEGIES:
-        raise UsageError(f"{path} is not of a run that was trained", "take that of one of the runs it was made of")
+        of = "fine-tune it with `weights`" if "import" in config else "take that of one of the runs it was made of"
+        raise UsageError(f"{path} is not of a run that was trained", of)
     values = replace(file, values=config["settings"]).checked(TrainSettings, listed_by=_LISTED_BY)
     values["strategy"] = config["strategy"]
     places = run_places(config)

@@ -19,6 +19,7 @@ ScheduleName: TypeAlias = Literal["constant", "step", "plateau", "cosine", "one-
 ClassBalance: TypeAlias = Literal["none", "weights", "sampler"]
 BatchNormMode: TypeAlias = Literal["train", "frozen"]
 Stem: TypeAlias = Literal["standard", "small"]
+AttentionChoice: TypeAlias = Literal["none", "se", "cbam", "eca"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
 PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
 OneLabelCriterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
@@ -39,8 +40,8 @@ class TrainSettings:
     """The settings of one run; each field says what it does and which values it takes.
 
     `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
-    `"default"` (torchvision's), `"none"` or the path of a state dict; `limit` bounds the images used, all splits
-    together; `threads` bounds torch's and the decoder's threads.
+    `"default"` (the backbone's own), `"none"`, the path of a state dict or of a run, or `"hf:OWNER/NAME"`; `limit`
+    bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
@@ -78,7 +79,11 @@ class TrainSettings:
     ] = "resnet18"
     strategy: Annotated[StrategyChoice, Setting("What is trained.")] = "auto"
     weights: Annotated[
-        str, Setting("Pretrained weights: the backbone's own, none, or a state dict.", "default|none|FILE")
+        str,
+        Setting(
+            "Pretrained weights: the backbone's own, none, a state dict, a run, or safetensors of a hub.",
+            "default|none|FILE|hf:OWNER/NAME",
+        ),
     ] = "default"
     epochs: Annotated[int, Setting("Times every training image is seen.", "N", at_least=1)] = 5
     batch_size: Annotated[int, Setting("Images per training step.", "N", at_least=1)] = 32
@@ -207,6 +212,9 @@ class TrainSettings:
     stem: Annotated[Stem, Setting("small: 3×3, stride 1, no max-pooling; ResNets from scratch on 32 px images.")] = (
         "standard"
     )
+    attention: Annotated[
+        AttentionChoice, Setting("Attention after each stage of a convolutional backbone, at first the identity.")
+    ] = "none"
     hidden_units: Annotated[
         int | None, Setting("A hidden layer of N units in the head.", "N", shown_default="a linear head", at_least=1)
     ] = None
@@ -322,19 +330,29 @@ class TrainSettings:
                 "`stem` small has no pretrained weights: its first layer is another one",
                 "choose `strategy` scratch, or drop `stem`",
             )
-        if self.views is not None and self.strategy in ("fine-tune", "scratch"):
-            raise UsageError(
-                f"`views` is for feature extraction, but `strategy` is {self.strategy}: it sees a new view every epoch",
-                "drop `views`, or choose `strategy` feature-extraction",
-            )
-        if self.views is not None and (self.mixup or self.cutmix):
-            raise UsageError(
-                "`views` embeds each image once, which `mixup` and `cutmix` cannot mix", "drop one of them"
-            )
+        self._check_views()
         if self.head_epochs >= self.epochs:
             raise UsageError(
                 f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
                 "raise `epochs`, or choose `strategy` feature-extraction",
+            )
+
+    def _check_views(self) -> None:
+        if self.views is None:
+            return
+        if self.strategy in ("fine-tune", "scratch"):
+            raise UsageError(
+                f"`views` is for feature extraction, but `strategy` is {self.strategy}: it sees a new view every epoch",
+                "drop `views`, or choose `strategy` feature-extraction",
+            )
+        if self.mixup or self.cutmix:
+            raise UsageError(
+                "`views` embeds each image once, which `mixup` and `cutmix` cannot mix", "drop one of them"
+            )
+        if self.attention != "none":
+            raise UsageError(
+                "`views` embeds each image once, and `attention` changes what the backbone makes of it",
+                "drop one of them",
             )
 
 

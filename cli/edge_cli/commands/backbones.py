@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,12 +26,18 @@ def backbones(
             help="These alone, with their stages; timm:NAME and FILE.py:FUNCTION are looked into, and code is run.",
         ),
     ] = None,
+    attention: Annotated[
+        Literal["none", "se", "cbam", "eca"],
+        typer.Option("--attention", help="With the attention that edge train adds: its sites and parameters."),
+    ] = "none",
     json_: JsonFlag = False,
 ) -> int:
     """Print the registry, or the backbones named."""
     from edge_train import BACKBONES, find_backbone
 
     chosen = [find_backbone(name) for name in names] if names else list(BACKBONES.values())
+    if attention != "none":
+        chosen = [_attended(item, attention) for item in chosen]
     if json_:
         print_json([_described(item) for item in chosen])
         return 0
@@ -38,6 +45,9 @@ def backbones(
     if names:
         for item in chosen:
             print(f"{item.name}: head {item.head}; stages {', '.join(stage.name for stage in item.stages)}")
+            if item.attention is not None:
+                sites = ", ".join(f"{path} ({channels})" for path, channels in item.attention.sites)
+                print(f"  {item.attention.kind} attention behind {sites}")
         return 0
     for item in chosen:
         print(f"{item.name:<19} {item.advice}")
@@ -47,12 +57,22 @@ def backbones(
     return 0
 
 
+def _attended(backbone: Backbone, attention: str) -> Backbone:
+    """The backbone with attention, its parameters counted with those of the blocks."""
+    from edge_train import count_attention, with_attention
+
+    found = with_attention(backbone, attention)
+    assert found.attention is not None
+    return replace(found, parameters=found.parameters + count_attention(found.attention))
+
+
 def _described(item: Backbone) -> dict[str, Any]:
     shown = ("name", "parameters", "gflops", "imagenet_top1", "image_size_px")
     return {
         **{key: getattr(item, key) for key in shown},
         "stages": [stage.name for stage in item.stages],
         "advice": item.advice,
+        **({} if item.attention is None else {"attention": asdict(item.attention)}),
     }
 
 

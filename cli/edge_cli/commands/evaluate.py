@@ -18,7 +18,7 @@ from edge_runtime import LabelFrom, UsageError
 
 if TYPE_CHECKING:
     from edge_data import EvaluationData
-    from edge_runtime import Classifier, Drift, Evaluation, ImageError, ModelCard
+    from edge_runtime import Classifier, Drift, Evaluation, ImageError, ModelCard, ViewsEvaluation
 
 app = typer.Typer(add_completion=False)
 
@@ -50,6 +50,10 @@ def evaluate_(
             "not those of the file's own graph.",
         ),
     ] = False,
+    tta: Annotated[
+        Literal["none", "flip", "five-crop", "ten-crop"],
+        typer.Option("--tta", help="Average the answers to several views of each picture; edge export has it, too."),
+    ] = "none",
     mistakes: Annotated[
         Path | None,
         flag("--mistakes", "List what is answered otherwise than it is labelled, the surest first.", "FILE.csv"),
@@ -60,7 +64,7 @@ def evaluate_(
 ) -> int:
     """Evaluate and print."""
     from edge_data import check_new_list, choose_evaluation, find_data, write_mistakes
-    from edge_runtime import Classifier, evaluate, int8_arithmetic, int8_origin, measure_at
+    from edge_runtime import Classifier, int8_arithmetic, int8_origin, measure_at
 
     with Console(quiet=quiet) as console:
         if mistakes is not None:
@@ -68,15 +72,16 @@ def evaluate_(
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
         kind = classifier.card.kind
-        if exact and kind != "single-label":
-            raise UsageError(f"--exact is for models of one label a picture, and {path} is {kind}", "leave it out")
+        if kind != "single-label" and (exact or tta != "none"):
+            option = "--exact" if exact else "--tta"
+            raise UsageError(f"{option} is for models of one label a picture, and {path} is {kind}", "leave it out")
         places = find_data(data).places if data else None
         chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         if kind != "single-label":
             return _evaluate_several(classifier, chosen, console, mistakes=mistakes, as_json=json_)
-        result = evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance)
+        result, seen = _evaluated(classifier, chosen, None if tta == "none" else tta, console, exact=exact)
         drift = _drift(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
     if mistakes is not None:
@@ -93,11 +98,14 @@ def evaluate_(
                 **_head(path, chosen, result.unreadable),
                 **result.metrics.to_json(),
                 **more,
+                **{name: views.to_json() for name, views in seen.items()},
                 **({} if drift is None else {"exact": {**drift.to_json(), "holds": drift.holds}}),
             }
         )
     else:
         print_metrics(result.metrics, chosen.split)
+        for views in seen.values():
+            print(_beside_one_view(views))
         if point is not None and at_threshold is not None:
             print(threshold_line(point.to_json()))
             print(f"  {chosen.split}: {at_threshold_line(at_threshold.to_json())}")
@@ -153,6 +161,30 @@ def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
     figures = recorded.get("val", {})
     known = figures.get("calibration_folds") and isinstance(figures.get("expected_calibration_error"), float)
     return f"{note}; training's was {calibration_error(figures)}" if known else note
+
+
+def _evaluated(
+    classifier: Classifier, chosen: EvaluationData, tta: str | None, console: Console, *, exact: bool
+) -> tuple[Evaluation, dict[str, ViewsEvaluation]]:
+    """The images scored, and under the key `tta` what averaged views were asked for, if they were."""
+    from edge_runtime import evaluate, evaluate_views, find_views
+
+    if tta is None:
+        return evaluate(classifier, chosen.root, chosen.samples, on_image=console.advance), {}
+    if exact:
+        raise UsageError("--exact compares the file's own answers, which --tta changes", "drop one of them")
+    views = find_views(classifier, tta)
+    seen = evaluate_views(classifier, views, chosen.root, chosen.samples, on_image=console.advance)
+    return seen.averaged, {"tta": seen}
+
+
+def _beside_one_view(seen: ViewsEvaluation) -> str:
+    low, high = seen.one_view.interval
+    return (
+        f"{seen.views.name}, {len(seen.views.views)} views averaged; one view alone {seen.one_view.share:.2%} "
+        f"({seen.one_view.correct} of {seen.one_view.n}; 95 % interval {low:.1%} to {high:.1%}): "
+        f"{seen.mended} mended, {seen.spoiled} spoiled"
+    )
 
 
 def _drift(classifier: Classifier, result: Evaluation, root: Path, console: Console) -> Drift:

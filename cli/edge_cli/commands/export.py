@@ -38,13 +38,19 @@ that fits.
 
 Where it goes, unless --out names a file: model.onnx in the run folder, which edge predict takes; model-int8.onnx or
 model-fp16.onnx for a precision that was asked for; ensemble.onnx in the first of several runs.
+
+For servers that exist, a folder: triton is a model repository of Triton Inference Server, whose clients may send pixels
+or picture files, kserve an InferenceService with its storage. One that is there gets a new version.
 """
 
 
 @settings_command(app, "export", ExportSettings, help=paragraphs(TEXT))
 def export(
     *,
-    format_: Annotated[Literal[ExportFormat, "all"], flag("--format", "File format.")] = "onnx",
+    format_: Annotated[
+        Literal[ExportFormat, "all"],
+        flag("--format", "File format; triton and kserve write a folder for such a server."),
+    ] = "onnx",
     run: Annotated[
         list[str] | None,
         flag(

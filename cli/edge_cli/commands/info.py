@@ -11,7 +11,7 @@ import typer
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console, fail, print_json
-from edge_cli.options import JsonFlag, QuietFlag, RunOption
+from edge_cli.options import JsonFlag, QuietFlag, RunOption, SignatureOption
 from edge_cli.several_lines import kind_lines, metric_lines
 from edge_cli.split_scores import at_threshold_line, headline_text, threshold_line
 from edge_cli.unlike_lines import unlike_lines
@@ -35,12 +35,18 @@ def info(
     verify: Annotated[
         bool, typer.Option("--verify", help="Hash graph and weights again; exit 1 if they are not those exported.")
     ] = False,
+    require_signature: SignatureOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Read the file's card, its inputs and outputs."""
     path, _ = choose_model(model or named, run, Console(quiet=quiet))
     described, card = _describe(path)
+    if require_signature:
+        from edge_runtime import read_public_key, read_signed
+
+        signer = read_signed(path, [read_public_key(key) for key in require_signature])[1]
+        described["signature"] = {"key": signer.id, "checked": True}
     fault, hint = _verify(path, card) if verify else ("", "")
     if verify:
         described["verified"] = not fault
@@ -54,7 +60,16 @@ def info(
 
 
 def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
-    from edge_runtime import METADATA_KEY, ModelCard, int8_origin, open_quick_load, open_session, read_header
+    from edge_runtime import (
+        METADATA_KEY,
+        SIGNATURE_KEY,
+        ModelCard,
+        int8_origin,
+        open_quick_load,
+        open_session,
+        read_header,
+        read_signature,
+    )
 
     session = open_session(path, threads=1)
     meta = session.get_modelmeta()
@@ -62,6 +77,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
     card = None if text is None else ModelCard.loads(text, where=str(path))
     header = read_header(path)
     quick = open_quick_load(path, threads=1)
+    signature = read_signature(meta.custom_metadata_map.get(SIGNATURE_KEY), where=str(path))
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {
@@ -74,6 +90,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
         "opsets": {domain or "ai.onnx": version for domain, version in sorted(header.opsets.items())},
         "inputs": [_node(node) for node in session.get_inputs()],
         "outputs": [_node(node) for node in session.get_outputs()],
+        "signature": None if signature is None else {"key": signature.key, "checked": False},
         "quick_load": None if quick is None else str(quick[0]),
         "int8": None if (origin := int8_origin(path)) is None else origin.to_json(),
         "card": None if card is None else card.to_json(),
@@ -109,6 +126,9 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
             _line(kind[:-1], f"{node['name']}  {node['type']} {node['shape']}")
     opsets = ", ".join(f"{domain} {version}" for domain, version in described["opsets"].items())
     _line("onnx", f"IR {described['ir_version']}, opset {opsets}, producer {described['producer'] or 'not stated'}")
+    if signature := described["signature"]:
+        how = "checked" if signature["checked"] else "not checked: --require-signature KEY.pub does"
+        _line("signed by", f"{signature['key']} ({how})")
     if described["quick_load"]:
         _line("quick load", f"{described['quick_load']} fits this machine and is opened in its place")
     if described["int8"]:
@@ -132,6 +152,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         *kind_lines(card),
         *([] if card.tasks else [("labels", f"{len(card.labels)}: {', '.join(card.labels[:SHOWN_LABELS])}{more}")]),
         ("backbone", f"{card.backbone}, {card.strategy}"),
+        *((("architecture", _figures(card.architecture)),) if card.architecture else ()),
         ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
         (
             "preprocessing",
@@ -141,6 +162,8 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ),
         *([] if card.tasks else [("temperature", f"{card.temperature:.3f}")]),
     ]
+    if card.tta:
+        lines.append(("averaged", f"{_figures(card.tta)}: the answers to several views of each picture"))
     if card.embedding_size:
         lines.append(("embedding", f"{card.embedding_size} numbers"))
     if card.unlike is not None:
@@ -157,18 +180,22 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         for split, figures in card.metrics.items():
             shown = figures.get("at_threshold")
             lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []
-    if card.parity:
-        lines.append(("parity", _figures(card.parity)))
-        if isinstance(trained := card.parity.get("training"), dict):
-            lines.append(("on training", _figures(trained)))
-        whole = card.parity.get("validation")
-        if isinstance(whole, dict):
-            lines.append(("whole split", _whole_split(whole)))
+    lines += _parity_lines(card.parity)
     lines.append(("data", ", ".join(f"{key} {value}" for key, value in card.data.items() if value is not None)))
     lines.append(("versions", ", ".join(f"{name} {version}" for name, version in card.versions.items())))
     if card.graph_sha256:
         lines.append(("graph sha256", card.graph_sha256))
     lines.append(("created", card.created))
+    return lines
+
+
+def _parity_lines(parity: Mapping[str, Any]) -> list[tuple[str, str]]:
+    lines = [("parity", _figures(parity))] if parity else []
+    for key, name in (("training", "on training"), ("drawn", "on drawn ones")):
+        if isinstance(compared := parity.get(key), dict):
+            lines.append((name, _figures(compared)))
+    if isinstance(whole := parity.get("validation"), dict):
+        lines.append(("whole split", _whole_split(whole)))
     return lines
 
 

@@ -11,7 +11,7 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
 from edge_cli.flags import flag
-from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
+from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, SignatureOption, ThreadsOption
 from edge_runtime import STANDARD_INPUT, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ def predict(
     interval: Annotated[
         float | None, flag("--interval", "With --watch: seconds between looks.", "S", default="1")
     ] = None,
+    drift: Annotated[
+        Path | None,
+        flag("--drift", "With --watch: append how sure the answers are, and which, every 100 pictures.", "FILE"),
+    ] = None,
     mjpeg: Annotated[
         Path | None, flag("--mjpeg", "A stream of JPEGs, - on stdin: a JSON line for each frame as it comes.", "FILE")
     ] = None,
@@ -94,6 +98,7 @@ def predict(
     ] = None,
     preprocess: Annotated[str | None, flag("--preprocess", "For such a file, how it is fed: imagenet.", "NAME")] = None,
     save_input: Annotated[Path | None, flag("--save-input", "Save what the model sees of one picture.", "FILE")] = None,
+    require_signature: SignatureOption = None,
     threads: ThreadsOption = None,
     quiet: QuietFlag = False,
 ) -> int:
@@ -101,14 +106,27 @@ def predict(
     _check_form(json_ + jsonl + csv_, min_confidence)
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
-    open_classifier = partial(_open, model, run, labels, preprocess, threads, reject_unlike, console)
+    open_classifier = partial(
+        _open, model, run, labels, preprocess, threads, reject_unlike, tuple(require_signature or ()), console
+    )
     output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
     if out is not None and explain is None:
         _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
-        if names or files_from or watch or mjpeg or labels or preprocess or save_input or reject_unlike:
+        if (
+            names
+            or files_from
+            or watch
+            or mjpeg
+            or labels
+            or preprocess
+            or save_input
+            or reject_unlike
+            or require_signature
+        ):
             raise UsageError(
-                "--explain takes one picture, no other and no --reject-unlike", "edge predict --explain x.png"
+                "--explain takes one picture, no other, no --reject-unlike and no --require-signature",
+                "edge predict --explain x.png",
             )
         return _explain(explain, *choose_model(model, run, console), out, threads, output, console)
     if watch is not None:
@@ -128,6 +146,7 @@ def predict(
             top=top or TOP,
             min_confidence=min_confidence,
             jsonl=jsonl,
+            drift=drift,
         )
     if mjpeg is not None:
         if names or files_from or json_ or csv_ or save_input:
@@ -138,8 +157,9 @@ def predict(
             open_classifier(), mjpeg, every=every or 1, latest=latest, top=top or TOP, min_confidence=min_confidence
         )
     _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
+    beside_watch = move_to, state, interval, drift
     _refuse_alone(
-        "--move-to, --state and --interval go with --watch", "edge predict --watch DIR", move_to, state, interval
+        "--move-to, --state, --interval and --drift go with --watch", "edge predict --watch DIR", *beside_watch
     )
     from edge_cli.predict.classify import Pictures, classify
     from edge_cli.predict.output import say_threshold
@@ -213,6 +233,7 @@ def _open(
     preprocess: str | None,
     threads: int | None,
     reject_unlike: str | None,
+    require_signature: tuple[Path, ...],
     console: Console,
 ) -> ImageClassifier:
     if labels is None and preprocess is None:
@@ -220,12 +241,13 @@ def _open(
 
         path = choose_model(model, run, console)[0]
         if reject_unlike is None:
-            return Classifier(path, threads=threads)
+            return Classifier(path, threads=threads, require_signature=require_signature)
         from edge_cli.predict.reject import open_rejecting
 
-        return open_rejecting(path, threads, reject_unlike, console)
-    if reject_unlike is not None:
-        raise UsageError("--reject-unlike is for files of edge export", "drop it")
+        return open_rejecting(path, threads, reject_unlike, require_signature, console)
+    if reject_unlike is not None or require_signature:
+        option = "--require-signature" if require_signature else "--reject-unlike"
+        raise UsageError(f"{option} is for files of edge export", "drop it")
     if labels is None or preprocess is None or model is None:
         raise UsageError(
             "a model not made by edge export needs --model FILE, --labels FILE and --preprocess imagenet", "give all"

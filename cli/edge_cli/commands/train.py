@@ -10,6 +10,7 @@ import typer
 from edge_cli.comparison_table import print_comparison
 from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
+from edge_cli.found_rate import find_rate
 from edge_cli.options import JsonFlag, QuietFlag
 from edge_cli.several_scores import print_summary
 from edge_cli.split_scores import headline_text
@@ -74,6 +75,14 @@ def train(
     ] = None,
     config: ConfigOption = None,
     print_config: PrintConfigFlag = False,
+    find_lr: Annotated[
+        bool,
+        typer.Option(
+            "--find-lr",
+            help="Look for a learning rate: steps at growing rates, a picture and a table in --out, and a --lr-scale "
+            "to try; train nothing.",
+        ),
+    ] = False,
     print_schema: Annotated[
         bool, typer.Option("--print-schema", help="Print the JSON Schema of such a file; train nothing.")
     ] = False,
@@ -97,6 +106,8 @@ def train(
                 settings, verb="compare" if compared else "train", without=COMPARED * compared, as_json=json_
             )
             return 0
+        if find_lr:
+            return find_rate(settings, strategy, console, as_json=json_)
         from edge_train import compare as run_comparison, resume as resume_training, train as run_training
 
         if resume is not None:

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from edge_cli.console import Console
 
 
-def open_rejecting(path: Path, threads: int | None, share: str, console: Console) -> Classifier:
-    """The file at `path`, opened to reject; what that costs of known pictures is said.
+def open_rejecting(path: Path, threads: int | None, share: str, keys: tuple[Path, ...], console: Console) -> Classifier:
+    """The file at `path`, signed by one of `keys` if there are any, opened to reject; what that costs is said.
 
     Raises UsageError where `share` is none, or the file cannot tell such a share.
     """
     wanted = parse_share("--reject-unlike", share)
-    classifier = Classifier(path, threads=threads, reject_unlike=wanted)
+    classifier = Classifier(path, threads=threads, reject_unlike=wanted, require_signature=keys)
     if (scale := classifier.card.unlike) is not None:
         beyond = scale.beyond(scale.threshold(wanted))
         console.say(

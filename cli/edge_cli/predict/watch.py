@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_cli.console import json_text
 from edge_cli.flags import said_as_flags
 from edge_cli.predict.output import say_threshold
-from edge_runtime import ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
+from edge_runtime import UNKNOWN, DriftRecord, ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
@@ -34,6 +34,7 @@ def watch_folder(
     top: int,
     min_confidence: float,
     jsonl: bool,
+    drift: Path | None = None,
 ) -> int:
     """Classify what lands in `folder`; 0 when SIGTERM ends it, as a service manager does, 130 for Ctrl-C.
 
@@ -45,7 +46,8 @@ def watch_folder(
     if move_to is not None and (kind := classifier.card.kind) != "single-label":
         raise UsageError(f"--move-to sorts by one label, and this is a {kind} model", "watch without it, with --jsonl")
     sorter = None if move_to is None else Sorter(move_to, classifier.labels)
-    with Journal(state or folder / JOURNAL_NAME, folder) as journal, _signals() as caught:
+    record = None if drift is None else DriftRecord(drift, classifier.card, console.say)
+    with Journal(state or folder / JOURNAL_NAME, folder) as journal, _signals() as caught, record or nullcontext():
         sightings = watch(
             classifier,
             folder,
@@ -66,6 +68,10 @@ def watch_folder(
             else:
                 sys.stdout.write(f"{_line(sighting, point, jsonl=jsonl)}\n")
                 sys.stdout.flush()
+                if record is not None:
+                    likely = sighting.top[0]
+                    unlike = sighting.label == UNKNOWN and likely.probability >= min_confidence
+                    record.add(classifier.card, likely.label, likely.probability, unlike=unlike)
     return INTERRUPTED if signal.SIGINT in caught else 0
 
 

@@ -120,6 +120,11 @@ def common_validation(
 
 def _require_validation(members: Sequence[Member], splits: Sequence[Splits]) -> None:
     for member, split in zip(members, splits, strict=True):
+        if not split.val and not split.train:
+            raise UsageError(
+                f"{member.run.path} has no images, so no ensemble with it can be measured",
+                "export it alone, or import it again with `data`",
+            )
         if not split.val:
             raise UsageError(
                 f"{member.run.path} learned from all its images, so no ensemble with it can be measured",

@@ -16,7 +16,8 @@ from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, ModelError, open_session
 
 _WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-_SCALING_OPS = frozenset({"Cast", "Transpose", "Reshape", "Sub", "Div", "Mul"})
+# Slices and their concatenation are the views that are averaged.
+_SCALING_OPS = frozenset({"Slice", "Concat", "Cast", "Transpose", "Reshape", "Sub", "Div", "Mul"})
 LARGEST = float(np.finfo(np.float16).max)
 
 

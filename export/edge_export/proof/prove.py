@@ -27,9 +27,9 @@ class Proof:
         """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's."""
         shown = self.validation.shown
         proven = replace(card, parity={**self.parity.to_json(), shown: self.validation.to_json()})
-        if shown == "training":
+        if shown != "validation":
             return _measured_as_fp32(proven)
-        if card.precision == "fp32" and "val" in card.metrics:
+        if card.precision == "fp32" and not card.tta and "val" in card.metrics:
             measured = proven.metrics["val"]
             if card.operating_point is None or "at_threshold" in measured:
                 return proven

@@ -27,8 +27,8 @@ class SplitAccuracy:
     `same_images` is the file's accuracy on the very images the checkpoint ran on; `recorded` is the entry of the split
     in the checkpoint's metrics, empty where training did not finish; `found` is what the file answered. Where a picture
     may have several labels, one that counts as right has all of them right. `shown` says which images they are:
-    validation's or, of a model that learned from all, training's, whose accuracy says nothing. `groups` are the
-    split's, by path.
+    validation's or, of a model that learned from all, training's, or of one that was imported without images, drawn
+    ones; the accuracy of the last two says nothing. `groups` are the split's, by path.
     """
 
     whole: SplitMetrics
@@ -95,8 +95,8 @@ class SplitReference:
     """The checkpoint's answers to up to 1,000 images of a split, computed once for all the files of an export.
 
     `samples` lie below `root`; `recorded` is the split's entry in the checkpoint's metrics; `known` maps the paths
-    that were seen so far to float32 `[classes]`; `shown` names the split, "validation" or "training"; `groups` are its.
-    `decision` says what is an answer, and a right one.
+    that were seen so far to float32 `[classes]`; `shown` names the split, "validation", "training" or "drawn"; `groups`
+    are its. `decision` says what is an answer, and a right one.
     """
 
     def __init__(

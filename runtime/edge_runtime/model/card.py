@@ -76,7 +76,8 @@ class ModelCard:
     A file may further have: `embedding_size`, the length of its `embedding` output; `members`, a card-like object
     for each network whose probabilities it averages; `quantization`, how its precision was reached;
     `graph_sha256`, the hash of everything in the file but its metadata; `operating_point`, the threshold that decides
-    between two classes; `unlike`, how far from training known pictures lie by its `distance` output.
+    between two classes; `unlike`, how far from training known pictures lie by its `distance` output; `tta`, which views
+    of a picture it averages, how many, and how many times as long that takes as one.
 
     Where a picture has any number of labels, `thresholds` says from which probability on each is given, in the order of
     `labels`. Where a picture has an answer for each of several tasks, `tasks` are those, in order, and `labels` are all
@@ -104,6 +105,7 @@ class ModelCard:
     unlike: UnlikeScale | None = None
     thresholds: tuple[float, ...] = ()
     tasks: tuple[Task, ...] = ()
+    tta: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ModelError where a label stands twice: of its two answers nobody could tell which is meant.
@@ -139,6 +141,7 @@ class ModelCard:
             "unlike": None if self.unlike is None else self.unlike.to_json(),
             "thresholds": list(self.thresholds),
             "tasks": [task.to_json() for task in self.tasks],
+            "tta": dict(self.tta),
         }
         several = self.kind != "single-label"
         return {
@@ -233,6 +236,7 @@ class ModelCard:
             unlike=_unlike(value, where),
             thresholds=thresholds,
             tasks=tasks,
+            tta=_take(value, "tta", dict, where, {}),
         )
 
 

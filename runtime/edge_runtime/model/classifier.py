@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import ModelError
+from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.model.card import (
     AGAIN,
     DISTANCE_NAME,
@@ -18,6 +19,9 @@ from edge_runtime.model.card import (
 )
 from edge_runtime.model.predictor import Graph, Predictor, identify_file
 from edge_runtime.model.session import open_session
+
+if TYPE_CHECKING:
+    from edge_runtime.model.signature import PublicKey
 
 
 class Classifier(Predictor):
@@ -52,11 +56,15 @@ class Classifier(Predictor):
             what `edge evaluate --exact` holds the kernels against.
         reject_unlike: answer `unknown` to pictures unlike all training, so many that of known pictures at most this
             share, in 0..1, is refused, too; None, the default, rejects nothing and costs nothing.
+        require_signature: files of public keys; the model must be signed by one of them (`edge sign`).
+
+    `signed_by` is the fingerprint of the key that signed it, "" where no signature was required.
 
     Raises:
-        UsageError: no such file, `threads` below 1, or `reject_unlike` of a file that cannot tell such a share.
-        ModelError: the file is damaged, not made by `edge export`, or of a newer format; also later, when
-            the graph fails on its input or gives what is no number.
+        UsageError: no such file, `threads` below 1, `reject_unlike` of a file that cannot tell such a share, or no
+            public key in a file of `require_signature`.
+        ModelError: the file is damaged, not made by `edge export`, of a newer format, or not signed by any of
+            `require_signature`; also later, when the graph fails on its input or gives what is no number.
     """
 
     def __init__(
@@ -66,18 +74,40 @@ class Classifier(Predictor):
         threads: int | None = None,
         exact: bool = False,
         reject_unlike: float | None = None,
+        require_signature: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         path = Path(model)
         file = identify_file(path)
-        session = open_session(path, threads=threads, exact=exact)
-        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact)
+        keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
+        session = open_session(path, threads=threads, exact=exact, verified=verified)
+        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact, keys=keys)
         super().__init__(graph, threads, file, reject_unlike)
         self._given_threads, self._exact, self._reject_unlike = threads, exact, reject_unlike
+        self._keys = tuple(str(key.path.absolute()) for key in keys)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The worker that opens it may stand in another folder.
-        opened = partial(Classifier, threads=self._given_threads, exact=self._exact, reject_unlike=self._reject_unlike)
+        opened = partial(
+            Classifier,
+            threads=self._given_threads,
+            exact=self._exact,
+            reject_unlike=self._reject_unlike,
+            require_signature=self._keys,
+        )
         return opened, (str(self.path.absolute()),)
+
+
+def _verified(
+    path: Path, required: Sequence[str | os.PathLike[str]]
+) -> tuple[tuple[PublicKey, ...], bytes | None, str]:
+    """The public keys in the files `required`, the model file that one of them signed, and the `id` of that one."""
+    from edge_runtime.model.signature import read_public_key, read_signed
+
+    if isinstance(required, (str, bytes, os.PathLike)):
+        raise UsageError(f"`require_signature` {os.fspath(required)!r} is not a list", "put the file's name into one")
+    keys = tuple(read_public_key(key) for key in required)
+    data, signer = read_signed(path, keys)
+    return keys, data, signer.id
 
 
 def _embedding_size(session: Any) -> int:

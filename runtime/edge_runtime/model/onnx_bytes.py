@@ -20,6 +20,7 @@ _KEY, _VALUE = 1, 2
 _NODE, _INITIALIZER = 1, 5
 _NODE_INPUT, _NODE_OPERATOR = 1, 4
 _TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NUMBERS, _TENSOR_NAME, _TENSOR_BYTES = 1, 2, 5, 8, 9
+_TENSOR_ELSEWHERE = 13
 _INT8 = 3
 # TensorProto.DataType: float, float16, double, bfloat16.
 _FLOATS = frozenset({1, 10, 11, 16})
@@ -195,10 +196,58 @@ def with_metadata(data: bytes, entries: Mapping[str, str], *, where: Path) -> by
     """
     view = memoryview(data)
     parts = [bytes(view[field.start : field.stop]) for field in _walk(data, where) if field.tag != _METADATA]
-    for key, value in entries.items():
-        entry = _text(_KEY, key) + _text(_VALUE, value)
-        parts.append(_varint(_METADATA << 3 | _LENGTH) + _varint(len(entry)) + entry)
-    return b"".join(parts)
+    return b"".join([*parts, *(_entry(key, value) for key, value in entries.items())])
+
+
+def split_entry(data: bytes, key: str, *, where: Path) -> tuple[list[memoryview], str | None]:
+    """The ONNX file `data` without the entry `key` of its metadata, as its pieces in order; and that entry's text.
+
+    Raises:
+        ModelError: `data` is no ONNX file, has several such entries, or one that is not written as `join_entry` does
+            it: readers might not agree on what it says.
+    """
+    view = memoryview(data)
+    pieces: list[memoryview] = []
+    found: str | None = None
+    for field in _walk(data, where):
+        if field.tag == _METADATA:
+            texts = {part.tag: _read_text(data, part) for part in _walk(data, where, field.value, field.stop)}
+            if texts.get(_KEY) == key:
+                text = texts.get(_VALUE, "")
+                if found is not None or view[field.start : field.stop] != _entry(key, text):
+                    raise ModelError(
+                        f"{where} has several entries {key!r}, or one that is malformed", "export it again"
+                    )
+                found = text
+                continue
+        pieces.append(view[field.start : field.stop])
+    return pieces, found
+
+
+def join_entry(data: bytes, key: str, text: str, *, where: Path) -> bytes:
+    """The ONNX file `data` with the entry `key` of its metadata, at its end; every other byte stays as it is.
+
+    Raises ModelError as `split_entry` does.
+    """
+    return b"".join([*split_entry(data, key, where=where)[0], _entry(key, text)])
+
+
+def keeps_weights_elsewhere(data: bytes, where: Path) -> bool:
+    """Whether the ONNX file `data` names other files that hold its weights. Raises ModelError where it is none."""
+    return any(
+        piece.tag == _TENSOR_ELSEWHERE
+        for field in _walk(data, where)
+        if field.tag == _GRAPH
+        for part in _walk(data, where, field.value, field.stop)
+        if part.tag == _INITIALIZER
+        for piece in _walk(data, where, part.value, part.stop)
+    )
+
+
+def _entry(key: str, value: str) -> bytes:
+    """An entry of the metadata, as ModelProto holds it."""
+    entry = _text(_KEY, key) + _text(_VALUE, value)
+    return _varint(_METADATA << 3 | _LENGTH) + _varint(len(entry)) + entry
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.session import open_session, plain_reason
 
 if TYPE_CHECKING:
+    from edge_runtime.model.signature import PublicKey
     from edge_runtime.model.unlike_scale import UnlikeScale
 
 _T = TypeVar("_T")
@@ -43,7 +44,7 @@ LARGE_MODEL_BATCH = 8
 class Graph:
     """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number.
 
-    `exact` says that its session computes int8 layers in floats.
+    `exact` says that its session computes int8 layers in floats; it was signed by one of `keys`, where there are any.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class Graph:
     embedding_size: int
     batch: int
     exact: bool
+    keys: tuple[PublicKey, ...] = field(default=(), kw_only=True)
 
     def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """The graph's `outputs` for uint8 pixels `[N, height, width, 3]`, each float32 with a row for each image."""
@@ -60,7 +62,12 @@ class Graph:
 
     def alone(self) -> Self:
         """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        return replace(self, session=open_session(self.path, threads=1, exact=self.exact))
+        verified = None
+        if self.keys:
+            from edge_runtime.model.signature import read_signed
+
+            verified, _ = read_signed(self.path, self.keys)
+        return replace(self, session=open_session(self.path, threads=1, exact=self.exact, verified=verified))
 
 
 class Predictor(ImageClassifier):

@@ -30,13 +30,20 @@ _UNKNOWN_OPERATOR = re.compile(
 )
 
 
-def open_session(path: str | os.PathLike[str], *, threads: int | None = None, exact: bool = False) -> Any:
+def open_session(
+    path: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    exact: bool = False,
+    verified: bytes | None = None,
+) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU over the file at `path`.
 
     `threads` is the number of threads one inference may use; by default the cores this process may use. Where
     the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers, and
     says of itself what the file says. With `exact` every node runs as it stands in the file, so that int8 layers are
     computed in floats from what their numbers stand for: what int8 kernels are held against, and several times slower.
+    `verified` are the bytes to open in place of what lies at `path`, and of any optimised form.
 
     Raises:
         UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024.
@@ -48,10 +55,10 @@ def open_session(path: str | os.PathLike[str], *, threads: int | None = None, ex
     if threads is not None and threads > MOST_THREADS:
         raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
-    if not exact and (quick := open_quick_load(path, threads=threads)) is not None:
+    if not exact and verified is None and (quick := open_quick_load(path, threads=threads)) is not None:
         return quick[1]
     try:
-        return _open(path, threads, as_it_stands=exact)
+        return _open(path, threads, as_it_stands=exact, data=verified)
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise ModelError(*_explain(path, error)) from error
 
@@ -69,7 +76,7 @@ def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, An
     return None
 
 
-def _open(path: Path, threads: int | None, *, as_it_stands: bool = False) -> Any:
+def _open(path: Path, threads: int | None, *, as_it_stands: bool = False, data: bytes | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
     options.inter_op_num_threads = 1
@@ -81,7 +88,7 @@ def _open(path: Path, threads: int | None, *, as_it_stands: bool = False) -> Any
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # The fallback would print on stdout, and try the same provider again.
     session = onnxruntime.InferenceSession(
-        _source(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
+        _source(path) if data is None else data, options, providers=["CPUExecutionProvider"], enable_fallback=0
     )
     # Every text a caller may want: one that damage left undecodable shows only when it is read.
     meta = session.get_modelmeta()

@@ -14,6 +14,8 @@ def openapi(settings: ServeSettings) -> dict[str, Any]:
     """OpenAPI 3.1 for every path but the page's; the security scheme is there where a token is."""
     document: dict[str, Any] = json.loads(files("edge_serve").joinpath("openapi.json").read_text("utf-8"))
     document["info"]["version"] = version("edge-vision")
+    if settings.path_prefix:
+        document["servers"] = [{"url": settings.path_prefix}]
     parameters = document["components"]["parameters"]
     parameters["model"]["schema"] = {"type": "string", "enum": [settings.model_name]}
     if settings.token is None:

@@ -85,6 +85,7 @@ class Predicting:
                 "card": card_json(model.wide.card.to_json()),
                 "limits": {name: getattr(self.settings.limits, name) for name in shown},
                 "batching": {"on": model.choice.on, "reason": model.choice.reason},
+                "signed_by": model.signed_by or None,
             }
         )
 

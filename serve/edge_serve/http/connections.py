@@ -206,7 +206,9 @@ class _PatientTransport:
 
     def write_eof(self) -> None:
         self._send()
-        self._transport.write_eof()
+        # TLS has no half that can be closed.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def is_closing(self) -> bool:
         return self._closing or self._transport.is_closing()

@@ -29,6 +29,13 @@ API_HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
+# What a page of another site may ask with, where it may ask at all (Fetch standard, CORS-preflight).
+PREFLIGHT_HEADERS = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type, inference-header-content-length",
+    "access-control-max-age": "600",
+    "content-length": "0",
+}
 _RETRY_WHILE_DRAINING_S = 5
 # Numbers of requests need to be different, not secret, and asking the system for them takes longer than all else here.
 _draw = random.Random()
@@ -69,8 +76,10 @@ class Gate:
         open_paths: frozenset[str],
         metrics: Metrics,
         log: RequestLog,
+        prefix: str = "",
     ) -> None:
         self._app = app
+        self._prefix = prefix
         self._hosts = hosts
         self._token = token
         self._open_paths = OPEN_PATHS | open_paths
@@ -94,13 +103,18 @@ class Gate:
         length = headers.get(b"content-length", b"0")
         exchange.body_unread = b"transfer-encoding" in headers or length.strip(b"0") != b""
         scope["edge"] = exchange
-        way_out = _WayOut(exchange, send)
+        origin = headers.get(b"origin", b"")
+        way_out = _WayOut(exchange, send, self._sharing(origin))
         accepted = not self.draining
         self.in_flight += accepted
         try:
             try:
-                self._let_in(scope, headers)
-                await self._app(scope, _counting(receive, exchange), way_out.send)
+                self._strip(scope)
+                if self._is_preflight(scope, headers):
+                    await way_out.answer(204, PREFLIGHT_HEADERS)
+                else:
+                    self._let_in(scope, headers)
+                    await self._app(scope, _counting(receive, exchange), way_out.send)
             except Refusal as refusal:
                 await way_out.refuse(refusal)
             except Exception as error:
@@ -110,6 +124,35 @@ class Gate:
         finally:
             self.in_flight -= accepted
             self._note(exchange, time.perf_counter() - started)
+
+    def _strip(self, scope: Scope) -> None:
+        """Take the prefix off the path, where the proxy in front has left it there."""
+        path = scope["path"]
+        if self._prefix and path == self._prefix:
+            # The page's own addresses begin at its folder.
+            raise Refusal(308, "path", "the page is a folder", headers={"location": f"{self._prefix}/"})
+        if self._prefix and path.startswith(f"{self._prefix}/"):
+            scope["path"] = path[len(self._prefix) :]
+
+    def _is_preflight(self, scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a browser asks on behalf of a page of another site, which may, what that page may ask."""
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+            return False
+        self._hosts.check(headers.get(b"host", b""), b"", b"", changes=False)
+        return self._hosts.may_share(headers.get(b"origin", b""))
+
+    def _sharing(self, origin: bytes) -> Mapping[str, str]:
+        """The headers that let a page of that origin read the answer, if it may."""
+        if not self._hosts.origins:
+            return {}
+        if not self._hosts.may_share(origin):
+            return {"vary": "Origin"}
+        return {
+            "vary": "Origin",
+            "access-control-allow-origin": origin.decode(),
+            "access-control-expose-headers": "x-request-id, retry-after, inference-header-content-length",
+            "cross-origin-resource-policy": "cross-origin",
+        }
 
     def _let_in(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
@@ -165,9 +208,10 @@ class Gate:
 class _WayOut:
     """Sends an answer with the headers every answer has."""
 
-    def __init__(self, exchange: Exchange, send: Send) -> None:
+    def __init__(self, exchange: Exchange, send: Send, more: Mapping[str, str]) -> None:
         self._exchange = exchange
         self._send = send
+        self._more = more
 
     async def send(self, message: Message) -> None:
         exchange = self._exchange
@@ -175,7 +219,7 @@ class _WayOut:
             exchange.status = message["status"]
             headers = message["headers"] = list(message.get("headers", ()))
             there = {name for name, _ in headers}
-            wanted = {**API_HEADERS, "x-request-id": exchange.id}
+            wanted = {**API_HEADERS, **self._more, "x-request-id": exchange.id}
             # What was not read of a body would be taken for the next request, or read without a limit.
             if exchange.body_unread:
                 wanted["connection"] = "close"
@@ -192,8 +236,12 @@ class _WayOut:
             return
         body = json.dumps({**refusal.to_json(), "request_id": self._exchange.id}).encode()
         headers = {"content-type": "application/json", "content-length": str(len(body)), **refusal.headers}
+        await self.answer(refusal.status, headers, body)
+
+    async def answer(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+        """Answer with these headers, those that every answer has, and `body`."""
         start = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self.send({"type": "http.response.start", "status": refusal.status, "headers": start})
+        await self.send({"type": "http.response.start", "status": status, "headers": start})
         await self.send({"type": "http.response.body", "body": body})
 
 

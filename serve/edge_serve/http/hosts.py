@@ -22,11 +22,12 @@ _PORT = re.compile(r":\d{1,5}")
 class HostCheck:
     """Refuses requests that were sent to another name, or by another site's page.
 
-    The machine's own names are allowed, with and without `.local`, and `allowed`.
-    Raises UsageError where one of `allowed` is no host name.
+    The machine's own names are allowed, with and without `.local`, and `allowed`; pages of `origins` may use it, too.
+    Raises UsageError where one of `allowed` is no host name, or one of `origins` no origin.
     """
 
-    def __init__(self, allowed: Iterable[str] = ()) -> None:
+    def __init__(self, allowed: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
+        self.origins = frozenset(map(_origin, origins))
         own = socket.gethostname().lower()
         self._names = {"localhost", own, f"{own.partition('.')[0]}.local"}
         for name in allowed:
@@ -49,8 +50,25 @@ class HostCheck:
             )
         if not changes:
             return
+        if self.may_share(origin):
+            return
         if site == b"cross-site" or (origin and origin.partition(b"://")[2].lower() != host.lower()):
             raise Refusal(403, "origin", "another site's page may not use this server")
+
+    def may_share(self, origin: bytes) -> bool:
+        """Whether pages of that Origin may use the server and read its answers."""
+        return origin in self.origins
+
+
+def _origin(text: str) -> bytes:
+    """An origin as a browser writes it. Raises UsageError."""
+    scheme, mark, host = text.partition("://")
+    if not mark or scheme not in ("http", "https") or host_name(host) is None or text != text.lower():
+        raise UsageError(
+            f"`cors` {text!r} is no origin",
+            "name the site's scheme and host, and port if it has one: https://app.example",
+        )
+    return text.encode()
 
 
 def host_name(host: str) -> str | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
+from pathlib import Path
 
 from edge_runtime import EdgeError, UsageError
 from edge_serve.http.hosts import is_address
 
 _BACKLOG = 256
+_FIRST_INHERITED = 3
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,6 +38,68 @@ def listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def listen_unix(path: Path) -> socket.socket:
+    """A bound, listening Unix socket that its owner and group may use; one that nobody listens on is replaced.
+
+    Raises UsageError where there is something else at `path` or it cannot be made, EdgeError where it is in use.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        if path.is_socket():
+            _remove_if_left(path)
+        listening.bind(str(path))
+        listening.listen(_BACKLOG)
+    except EdgeError:
+        listening.close()
+        raise
+    except OSError as error:
+        listening.close()
+        there = error.errno == errno.EADDRINUSE
+        reason = "there is something else" if there else error.strerror or str(error)
+        raise UsageError(f"`unix` {path}: {reason}", "name a file that is not there yet, in a folder that is") from None
+    finally:
+        os.umask(before)
+    listening.setblocking(False)
+    return listening
+
+
+def inherited_socket() -> socket.socket | None:
+    """The socket that systemd listens on for us (sd_listen_fds(3)), None where it does not.
+
+    Raises UsageError where there are several, or it is none that clients connect to.
+    """
+    count = os.environ.pop("LISTEN_FDS", "")
+    if os.environ.pop("LISTEN_PID", "") != str(os.getpid()) or not count:
+        return None
+    if count != "1":
+        raise UsageError(
+            f"systemd gives {count} sockets, and one is listened on", "a socket unit with one ListenStream="
+        )
+    try:
+        listening = socket.socket(fileno=_FIRST_INHERITED)
+        stream = listening.type == socket.SOCK_STREAM and listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        stream = False
+    if not stream:
+        raise UsageError("the socket that systemd gives is none to listen on", "ListenStream=, and Accept=no")
+    listening.setblocking(False)
+    return listening
+
+
+def _remove_if_left(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    raise EdgeError(f"{path} is in use", "end what uses it, or give another with `unix`")
+
+
 def allow_open_files(count: int) -> None:
     """Raise this process's limit of open files to `count` where it is lower.
 
@@ -53,11 +118,11 @@ def allow_open_files(count: int) -> None:
         ) from None
 
 
-def shown_address(host: str, port: int) -> str:
+def shown_address(host: str, port: int, *, scheme: str = "http") -> str:
     """The address as one types it into a browser."""
     if is_address(host) and ":" in host:
         host = f"[{host}]"
-    return f"http://{host}:{port}/"
+    return f"{scheme}://{host}:{port}/"
 
 
 def _explained(error: OSError, host: str, port: int) -> EdgeError:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
@@ -29,16 +30,23 @@ _LAST_CALL_S = 0.1
 class Running:
     """One run of a server inside an event loop.
 
-    `report` is told of each client that was refused before there was a request, as `Connections` says.
+    `report` is told of each client that was refused before there was a request, as `Connections` says. With `tls` all
+    connections are encrypted.
     """
 
     def __init__(
-        self, gate: Gate, limits: ServeLimits, log: RequestLog, report: Callable[[int, str, str], None]
+        self,
+        gate: Gate,
+        limits: ServeLimits,
+        log: RequestLog,
+        report: Callable[[int, str, str], None],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.connections = Connections(limits, report)
         self._gate = gate
         self._limits = limits
         self._log = log
+        self._tls = tls
         self._stopped = asyncio.Event()
         self._signal = signal.SIGTERM
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,7 +56,7 @@ class Running:
 
         `ready` is called once it listens. A second Ctrl-C ends the process at once.
         """
-        server = _Server(_config(self._gate, self.connections))
+        server = _Server(_config(self._gate, self.connections, self._tls))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, partial(self._stop, number))
@@ -112,8 +120,8 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(gate: Gate, connections: Connections) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(gate: Gate, connections: Connections, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    config = uvicorn.Config(
         gate,
         http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]
         loop="asyncio",
@@ -128,3 +136,7 @@ def _config(gate: Gate, connections: Connections) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
+    # From files uvicorn would make it anew, and we have looked whether they fit.
+    config.load()
+    config.ssl = tls
+    return config

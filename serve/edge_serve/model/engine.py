@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import ImageError, Prediction, Preprocessing
+from edge_runtime import DriftRecord, ImageError, Prediction, Preprocessing
 from edge_serve.http.refusal import Refusal
 from edge_serve.model.batching import Batcher
 from edge_serve.model.loaded_model import LoadedModel
@@ -65,7 +65,12 @@ class Engine:
         self._large = threading.Lock()
         self._batcher = Batcher(settings.batch_size, settings.batch_wait_s, lambda: self._decoding > 0, self._ran)
         self._pace_s = 0.05
+        self._drift: DriftRecord | None = None
         metrics.queue_images.set_function(lambda: self._count)
+
+    def record(self, drift: DriftRecord | None) -> None:
+        """Have every answer from now on in `drift`, too."""
+        self._drift = drift
 
     async def classify(self, images: Sequence[tuple[str, bytes]], *, show: bool = False) -> list[Answer | ImageError]:
         """Answers for named pictures, encoded as files, in order; what cannot be decoded is its ImageError.
@@ -146,6 +151,13 @@ class Engine:
 
     def _infer(self, model: LoadedModel, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities of one picture, and the seconds of the run."""
+        row, seconds = self._run_model(model, pixels)
+        if self._drift is not None:
+            place = int(row.argmax())
+            self._drift.add(model.wide.card, model.wide.labels[place], float(row[place]))
+        return row, seconds
+
+    def _run_model(self, model: LoadedModel, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         if model.choice.on:
             return self._batcher.run(model.wide, pixels)
         with self._lock:

@@ -33,6 +33,7 @@ class LoadedModel:
     `wide` answers one picture with all threads, as soon as possible; with `narrow` each of several threads answers a
     picture of its own, which gives more pictures a second. Of a large file there is one copy, and both are the same.
     `answer` makes the answer for a picture of a name and its row of probabilities.
+    `signed_by` is the fingerprint of the key that signed the file, "" where no signature was required.
     """
 
     wide: ImageClassifier
@@ -42,6 +43,7 @@ class LoadedModel:
     answer: Callable[[str, NDArray[np.float32]], Prediction]
     file: tuple[int, ...]
     loaded: str
+    signed_by: str = ""
 
 
 def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> LoadedModel:
@@ -51,10 +53,10 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     """
     path = settings.model
     before = identify_file(path)
-    threads = settings.threads or usable_cores()
-    wide = Classifier(path, threads=threads)
+    threads, keys = settings.threads or usable_cores(), settings.require_signature
+    wide = Classifier(path, threads=threads, require_signature=keys)
     small = before is None or before[0] <= SMALL_MODEL_BYTES
-    narrow = Classifier(path, threads=1) if small and threads > 1 else wide
+    narrow = Classifier(path, threads=1, require_signature=keys) if small and threads > 1 else wide
     contract = wide.preprocessing
     grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)
     for classifier in (wide, narrow) if narrow is not wide else (wide,):
@@ -64,7 +66,7 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
         raise ModelError(f"{path} changed while it was read", "replace it by renaming the new file over it")
     choice = known or choose_batching(settings, wide, narrow, threads)
     loaded = datetime.now(UTC).isoformat(timespec="seconds")
-    return LoadedModel(wide, narrow, threads, choice, answers_of(wide.card), before, loaded)
+    return LoadedModel(wide, narrow, threads, choice, answers_of(wide.card), before, loaded, wide.signed_by)
 
 
 def _check_probabilities(path: Path, card: ModelCard, row: NDArray[np.float32]) -> None:

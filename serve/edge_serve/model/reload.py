@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from edge_runtime import EdgeError, identify_file
+from edge_runtime import DriftRecord, EdgeError, identify_file
 from edge_serve.model.engine import Engine
 from edge_serve.model.loaded_model import load_model
 from edge_serve.observability.prometheus import Metrics
@@ -17,7 +17,15 @@ _LOOK_EVERY_S = 1.0
 class Reloader:
     """Loads the file anew on a thread, tries it, and exchanges the engine's model; requests in work keep theirs."""
 
-    def __init__(self, settings: ServeSettings, engine: Engine, metrics: Metrics, log: RequestLog) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        engine: Engine,
+        metrics: Metrics,
+        log: RequestLog,
+        drift: DriftRecord | None = None,
+    ) -> None:
+        self._drift = drift
         self._settings = settings
         self._engine = engine
         self._metrics = metrics
@@ -34,6 +42,8 @@ class Reloader:
             try:
                 # Measuring again under load would measure the load.
                 new = await asyncio.to_thread(load_model, self._settings, known=old.choice)
+                if self._drift is not None:
+                    self._drift.renew(new.wide.card)
             except EdgeError as error:
                 self._metrics.reloads.labels("refused").inc()
                 self._log.event("reload refused", level="error", error=error.message, hint=error.hint)
@@ -48,6 +58,7 @@ class Reloader:
                 backbone=card.backbone,
                 precision=card.precision,
                 created=card.created,
+                signed_by=new.signed_by or None,
                 labels_changed=before.labels != card.labels,
                 input_changed=before.preprocessing != card.preprocessing,
             )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from edge_runtime import ModelCard
 
@@ -47,6 +51,34 @@ class Metrics:
         self.model.clear()
         self.model.labels(name, card.backbone, card.precision).set(1)
 
+    def show_drift(self, figures: Callable[[], Mapping[str, Any]]) -> None:
+        """Show what `figures` gives, as a `DriftRecord`'s window has them, each time they are asked for."""
+        self.registry.register(_DriftCollector(figures))
+
     def exposition(self) -> bytes:
         """All of them, in text format 0.0.4."""
         return generate_latest(self.registry)
+
+
+class _DriftCollector(Collector):
+    """The figures of the last answers, as they are when somebody looks."""
+
+    def __init__(self, figures: Callable[[], Mapping[str, Any]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """A gauge for each figure that is known."""
+        found = self._figures()
+        for key, text in (
+            ("window", "Answers that the other edge_drift figures are of"),
+            ("confidence", "Mean probability of the answers"),
+            ("confidence_p10", "Probability below which a tenth of the answers lie"),
+            ("expected", "Accuracy on validation, which a calibrated model's confidence equals there"),
+            ("labels_distance", "Total variation distance of the labels' shares from validation's"),
+        ):
+            if (value := found.get(key)) is not None:
+                yield GaugeMetricFamily(f"edge_drift_{key}", text, value=value)
+        shares = GaugeMetricFamily("edge_drift_label_share", "Share of the answers", labels=["label"])
+        for label, share in found.get("labels", {}).items():
+            shares.add_metric([label], share)
+        yield shares

@@ -1,6 +1,6 @@
 // The page: pictures in, bars out. Nothing here is fetched from elsewhere, and no text becomes markup.
 
-import { $, ask, whenUnlocked } from "/static/talk.js";
+import { $, ask, whenUnlocked } from "./talk.js";
 
 const TOP = 5;
 const KEPT_ANSWERS = 30;
@@ -19,7 +19,7 @@ async function classify(picture, showInput = true) {
   const body = picture.size > limits.body_bytes ? await shrink(picture) : picture;
   for (let tries = 0; ; tries += 1) {
     try {
-      const answer = await ask(`/predict?top=${TOP}&input=${showInput}`, {
+      const answer = await ask(`predict?top=${TOP}&input=${showInput}`, {
         method: "POST",
         headers: { "Content-Type": body.type.startsWith("image/") ? body.type : "application/octet-stream" },
         body,
@@ -301,7 +301,7 @@ function scores(split, figures, task = "") {
 async function showModel() {
   let model;
   try {
-    model = await ask("/model");
+    model = await ask("model");
   } catch (error) {
     if (error.status !== 401) $("subtitle").textContent = error.message;
     return false;
@@ -319,6 +319,7 @@ async function showModel() {
     ...Object.entries(metrics).flatMap(([split, figures]) => scores(split, figures)),
     ["Sees", `${preprocessing.width} × ${preprocessing.height} pixels`],
     ["Made", created ? new Date(created).toLocaleDateString(undefined, { dateStyle: "medium" }) : "not stated"],
+    ...(model.signed_by ? [["Signed by", model.signed_by]] : []),
   ];
   $("facts").replaceChildren(...facts.flatMap(([name, value]) => {
     const [term, description] = [document.createElement("dt"), document.createElement("dd")];

@@ -40,6 +40,20 @@ def test_the_model_introduces_itself(page: Browser) -> None:
     assert page.complaints() == []
 
 
+def test_below_a_path_it_asks_there(one_browser: Browser, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path / "colours.onnx", labels=LABELS)
+    (tmp_path / "one.png").write_bytes(picture("red"))
+    with serving(model, "--path-prefix", "/cats") as served:
+        one_browser.open(f"{served.url}/cats")
+        one_browser.until(lambda: one_browser.one("#model").is_displayed())
+        one_browser.one("#files").send_keys(str(tmp_path / "one.png"))
+        (answer,) = one_browser.answers(1)
+        assert answer.find_element(by.CSS_SELECTOR, ".label").text == "red"
+        assert one_browser.complaints() == []
+        lines = [line["path"] for line in served.log("request")]
+        assert lines and all(path.startswith("/cats") for path in lines)
+
+
 def test_chosen_pictures_get_bars_in_their_order(page: Browser, tmp_path: Path) -> None:
     for name, colour in (("one.png", "red"), ("two.png", "lime")):
         (tmp_path / name).write_bytes(picture(colour))

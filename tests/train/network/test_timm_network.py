@@ -22,6 +22,7 @@ from edge_train.network.building import build, preprocessing, preset
 from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.lookup import find_backbone
 from edge_train.network.weights import load_pretrained
+from edge_train.strategy.plan import Plan, set_mode
 
 
 @pytest.mark.parametrize(
@@ -190,3 +191,11 @@ assert not any(name.startswith("huggingface") for name in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "pip install 'edge-vision[timm]'" in done.stdout
+
+
+def test_batch_norm_with_its_activation_inside_stays_frozen() -> None:
+    backbone = find_backbone("timm:efficientnet_lite0")
+    made = Network(build(backbone, classes=2), (0.5,) * 3, (0.2,) * 3)
+    set_mode(made, Plan(backbone, "fine-tune", batch_norm="frozen"))
+    norms = [module for module in made.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert norms and not any(module.training for module in norms)

@@ -9,8 +9,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from edge_train.network.maker import Maker
+
+AttentionKind: TypeAlias = Literal["se", "cbam", "eca"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Attention:
+    """Attention added to a backbone: its kind, and the paths of the modules it stands behind, with their channels."""
+
+    kind: AttentionKind
+    sites: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
 class Backbone:
     """One architecture under torchvision's builder name, or one that `maker` makes under `timm:NAME` or FILE:FUNCTION.
 
@@ -34,7 +45,7 @@ class Backbone:
     at `image_size_px`) count the 1,000-class network and `imagenet_top1` is in percent, all as published
     with torchvision's DEFAULT weights (None for others, whose `gflops` are counted). `smallest_px` is the smallest
     square image the layers can digest. `features` is the module path of the last feature map, for Grad-CAM, where
-    `maker` knows it; None where there is none.
+    `maker` knows it; None where there is none. `attention` is what `with_attention` added, None as published.
     """
 
     name: str
@@ -48,6 +59,7 @@ class Backbone:
     # Where nothing fails outright: below 16 pixels two stages and more see a single pixel.
     smallest_px: int = 16
     features: str | None = None
+    attention: Attention | None = None
     maker: Maker | None = field(default=None, repr=False, compare=False)
 
     @property

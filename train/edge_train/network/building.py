@@ -37,14 +37,17 @@ def build(
     stem: Stem = "standard",
     hidden_units: int | None = None,
     size_px: int | None = None,
+    fastai_units: int | None = None,
 ) -> nn.Module:
     """A network with random weights and a head of `classes` outputs, initialised as torchvision or its maker does.
 
     It maps float32 `[N, 3, H, W]` to `[N, classes]`. `dropout` sets the probability in front of the head (None
     keeps the architecture's own); parameter names do not depend on it. `stem="small"` makes a ResNet begin with a
-    3×3 convolution of stride 1 and no max-pooling, for inputs of 32 pixels (He et al. 2016, section 4.2).
+    3×3 convolution of stride 1 and no max-pooling, for inputs of 32 pixels (He et al. 2016, section 4.2). Attention
+    that the backbone has begins as the identity.
     `hidden_units` puts a layer of so many units, ReLU and dropout between the embedding and the answers. `size_px` is
-    the side of the images, for a network that is made for one size (None: the backbone's own).
+    the side of the images, for a network that is made for one size (None: the backbone's own). `fastai_units` makes the
+    head fastai's, so many units wide, as a network that was imported from there has it.
 
     Raises:
         UsageError: fewer than two classes, a dropout outside [0, 1), or a stem or head the backbone cannot have.
@@ -62,8 +65,16 @@ def build(
         _shrink_stem(model, backbone)
     if hidden_units is not None:
         _deepen_head(model, backbone, hidden_units, dropout)
-    if dropout is not None:
+    if fastai_units is not None:
+        from edge_train.network.fastai_head import put_fastai_head
+
+        put_fastai_head(model, backbone, fastai_units, dropout)
+    elif dropout is not None:
         _set_dropout(model, backbone, dropout)
+    if backbone.attention is not None:
+        from edge_train.network.attention import add_attention
+
+        add_attention(model, backbone.attention)
     return model
 
 

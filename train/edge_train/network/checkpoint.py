@@ -64,11 +64,12 @@ class Checkpoint:
 
 def architecture(card: ModelCard) -> dict[str, Any]:
     """The keywords of `build` that make a card's network. Raises TypeError where its values are of the wrong kind."""
-    units = card.architecture.get("hidden_units")
+    units, fastai_units = (card.architecture.get(name) for name in ("hidden_units", "fastai_units"))
     stem = card.architecture.get("stem", "standard")
-    if not (units is None or isinstance(units, int)) or stem not in get_args(Stem):
+    known = all(each is None or isinstance(each, int) for each in (units, fastai_units))
+    if not known or stem not in get_args(Stem):
         raise TypeError(f"its architecture {dict(card.architecture)} is not known")
-    return {"stem": stem, "hidden_units": units}
+    return {"stem": stem, "hidden_units": units, "fastai_units": fastai_units}
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

@@ -55,15 +55,27 @@ def find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
     machine: a checkpoint from elsewhere is not to run anything.
     """
     try:
-        if ":" not in name or name.startswith(TIMM):
-            return find_backbone(name)
-        from edge_train.network.own_network import find_as_trained
-
-        return find_as_trained(name, architecture)
+        return _with_attention(_find_again(name, architecture), architecture.get("attention"))
     except MissingExtraError:
         raise
     except UsageError as error:
         raise CheckpointError(f"the network of the checkpoint cannot be made: {error.message}", error.hint) from error
+
+
+def _find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
+    if ":" not in name or name.startswith(TIMM):
+        return find_backbone(name)
+    from edge_train.network.own_network import find_as_trained
+
+    return find_as_trained(name, architecture)
+
+
+def _with_attention(backbone: Backbone, kind: object) -> Backbone:
+    if kind is None:
+        return backbone
+    from edge_train.network.attention_sites import with_attention
+
+    return with_attention(backbone, kind)
 
 
 def as_kept(name: str, backbone: Backbone) -> str:

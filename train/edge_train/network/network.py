@@ -45,8 +45,13 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).reshape(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).reshape(1, 3, 1, 1))
+        self.register_buffer("mean", _per_channel(mean))
+        self.register_buffer("std", _per_channel(std))
+
+    def normalize_by(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Take another mean and standard deviation than it was made with."""
+        self.mean.copy_(_per_channel(mean))
+        self.std.copy_(_per_channel(std))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of already resized and cropped images.
@@ -65,6 +70,10 @@ class Network(nn.Module):
         # (pixels / 255 - mean) / std, arranged so that constants fold and two passes over the image remain.
         logits: Tensor = self.backbone((pixels - self.mean * 255) / (self.std * 255))
         return logits.flatten(1).float()
+
+
+def _per_channel(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)
 
 
 class DeployedNetwork(nn.Module):

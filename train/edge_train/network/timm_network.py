@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
@@ -24,6 +25,7 @@ from edge_runtime import MissingExtraError, Preprocessing, UsageError, WeightsEr
 from edge_train.network.backbones import Backbone, Stage
 from edge_train.network.maker import Preset
 from edge_train.network.tracing import Trace, grouped_stages, trace, traced_stages
+from edge_train.network.weights_folder import find_weights, require_undamaged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -206,12 +208,25 @@ class TimmNetwork:
         return state, f"position embedding interpolated from {side}×{side} to {grid[0]}×{grid[1]} patches"
 
 
+def find_weights_here(name: str) -> tuple[Path | None, str]:
+    """The file of timm's weights of a network on this machine, None for none, and what it would be called."""
+    config = _timm().get_pretrained_cfg(name)
+    repository = getattr(config, "hf_hub_id", None)
+    if not repository:
+        return None, f"a file of timm's weights of {name}, of which it knows none,"
+    found = _cached(config)
+    return None if found is None else Path(found), f"{repository}/model.safetensors"
+
+
 def _cached(config: Any) -> str | None:
-    """The file of timm's weights that the hub's client has kept, which needs no network."""
+    """The file of timm's weights in EDGE_WEIGHTS_DIR, or that the hub's client has kept, which needs no network."""
     if not config.hf_hub_id:
         return None
     hub = importlib.import_module("huggingface_hub")
     names = [config.hf_hub_filename] if config.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    if (own := find_weights([f"{config.hf_hub_id}/{name}" for name in names])) is not None:
+        require_undamaged(own)
+        return str(own)
     found = (hub.try_to_load_from_cache(config.hf_hub_id, name) for name in names)
     return next((path for path in found if isinstance(path, str)), None)
 

@@ -64,7 +64,8 @@ class RunReport:
     accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
     images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
     `val` has at least one image, `test` may be None or empty. Of a cross-validation, `cross`, `val` are the answers to
-    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything.
+    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything. Of a
+    network that was trained elsewhere, `history` is empty, and `command` what imports it again.
     """
 
     card: ModelCard
@@ -83,6 +84,7 @@ class RunReport:
     parameters_trained: int
     git_revision: str | None = None
     cross: CrossValidation | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +185,7 @@ def _page(name: str, report: RunReport) -> str:
         recognised=thumbnails(right_ones(found), report.data_root, most=12),
         images=counted_table(card.labels, report.counts),
         origin={"folder": report.data_root, **card.data, "model input": model_input},
-        command=repeat_command(report.settings),
+        command=report.command or repeat_command(report.settings),
         versions=dict(card.versions) | {"git revision": report.git_revision or "none"},
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from edge_train.network.checkpoint import Checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
-from edge_train.run.batches import training_batches
+from edge_train.run.batches import Batch, training_batches
 from edge_train.run.callbacks import ActiveRun, EpochEnd
 from edge_train.run.criterion import rank
 from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
@@ -95,7 +95,7 @@ def fit(
     """
     settings, progress = job.settings, job.progress
     steps = -(-len(job.splits.train) // settings.step_images)
-    learning = _learning(job, steps)
+    learning = learning_of(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
     why = ""
@@ -167,7 +167,8 @@ def count_parameters(job: Job) -> tuple[int, int]:
     return trained, sum(p.numel() for p in job.network.parameters())
 
 
-def _learning(job: Job, steps: int) -> Learning:
+def learning_of(job: Job, steps: int) -> Learning:
+    """How the steps of a run are taken, so many an epoch."""
     settings = job.settings
     classes = len(job.card.labels)
     mixing = Mixing(mixup=settings.mixup, cutmix=settings.cutmix, classes=classes)
@@ -230,18 +231,8 @@ def _run_epoch(
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
-    settings, world = job.settings, job.world
-    batches = training_batches(
-        job.store,
-        job.splits.train,
-        job.augment,
-        batch_size=settings.step_images,
-        seed=settings.seed,
-        epoch=epoch,
-        balanced=settings.class_balance == "sampler",
-        world=world,
-        truth=job.targets.array,
-    )
+    world = job.world
+    batches = epoch_batches(job, epoch)
     set_mode(job.network, job.plan, epoch)
     result = train_epoch(
         # Made anew for each epoch: what is frozen may change between two.
@@ -254,6 +245,22 @@ def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int)
     )
     world.agree(learning.evaluated)
     return result
+
+
+def epoch_batches(job: Job, epoch: int) -> Iterator[Batch]:
+    """The images of an epoch in batches, augmented."""
+    settings = job.settings
+    return training_batches(
+        job.store,
+        job.splits.train,
+        job.augment,
+        batch_size=settings.step_images,
+        seed=settings.seed,
+        epoch=epoch,
+        balanced=settings.class_balance == "sampler",
+        world=job.world,
+        truth=job.targets.array,
+    )
 
 
 def _train_head(job: Job, learning: Learning, embeddings: Embeddings, epoch: int, *, first_step: int) -> EpochResult:

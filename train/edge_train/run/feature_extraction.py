@@ -112,6 +112,9 @@ class SharedEmbeddings:
 def choose_views(job: Job) -> int:
     """How many views of each training image to embed; 0 where the images must go through the network every epoch."""
     settings = job.settings
+    if job.backbone.attention is not None:
+        # It learns, and changes what a frozen layer after it is given.
+        return 0
     head = job.network.backbone.get_submodule(job.backbone.head)
     linear = [module for module in head.modules() if isinstance(module, nn.Linear)]
     if job.strategy != "feature-extraction" or settings.mixup or settings.cutmix or not linear:

@@ -42,13 +42,19 @@ from edge_runtime import (
     scan,
     usable_cores,
 )
+from edge_train.network.attention_sites import with_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import as_kept, find_again, find_backbone
 from edge_train.network.network import Network
-from edge_train.network.weights import load_pretrained, parse_weights
+from edge_train.network.weights import (
+    find_again_from_anywhere,
+    load_pretrained,
+    parse_weights,
+    read_normalization,
+)
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
@@ -68,10 +74,10 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
-    if isinstance(choice := parse_weights(settings.weights), Path) and choice.exists():
-        settings = replace(settings, weights=str(choice.resolve()))
+    settings = replace(settings, weights=find_again_from_anywhere(settings.weights))
     backbone = find_backbone(settings.backbone)
     settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
+    backbone = with_attention(backbone, settings.attention)
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
@@ -174,12 +180,13 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
 
 def _architecture(settings: TrainSettings) -> dict[str, Any]:
     """What of the network is not the backbone's own."""
-    own = {"stem": settings.stem, "hidden_units": settings.hidden_units}
-    return {name: value for name, value in own.items() if value not in {None, "standard"}}
+    own = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
+    return {name: value for name, value in own.items() if value not in {None, "standard", "none"}}
 
 
 def _choose_precision(settings: TrainSettings, device: torch.device, plan: Plan, progress: Progress) -> Precision:
-    frozen = plan.strategy == "feature-extraction"
+    # With attention the gradient goes through what is frozen.
+    frozen = plan.strategy == "feature-extraction" and plan.backbone.attention is None
     precision, why = choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen)
     if precision == "bf16":
         progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
@@ -227,6 +234,8 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
             if settings.strategy != "auto" or choice != "default":
                 raise
             progress.say(f"note: {error.message}; `weights` FILE brings your own")
+        if (own := read_normalization(settings.weights)) is not None:
+            network.normalize_by(*own)
     if settings.strategy == "auto":
         strategy, why = choose_strategy(
             settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
@@ -234,7 +243,8 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
         why = f"auto: {why}"
     else:
         strategy, why = settings.strategy, "as asked"
-    progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}; weights: {origin}")
+    attention = f" with {backbone.attention.kind} attention" if backbone.attention is not None else ""
+    progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}{attention}; weights: {origin}")
     return strategy, network, origin
 
 
@@ -297,20 +307,19 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
 
     Raises:
-        CheckpointError: the run's config.json is missing or damaged, or the run is an average of others.
+        CheckpointError: the run's config.json is missing or damaged, or the run was not trained.
         DataError: its images are gone or changed.
     """
     config = run.read_config()
-    settings, places = _read_settings(run, config)
     try:
         card = ModelCard.from_json(config["card"], where=str(run.config))
     except (KeyError, TypeError, EdgeError) as error:
         raise _unusable(run, error) from error
-    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     if card.strategy not in STRATEGIES:
-        raise CheckpointError(
-            f"{run.last} is missing: {run.path} was not trained", "resume one of the runs it was made of"
-        )
+        hint = f"fine-tune it: edge train --weights {run.best}" if "import" in config else _OF_OTHERS
+        raise CheckpointError(f"{run.last} is missing: {run.path} was not trained", hint)
+    settings, places = _read_settings(run, config)
+    data = settings.data if settings.data in DATA_SETS else tuple(map(str, places))
     # What `auto` came to must not depend on whether the weights can be had now.
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
@@ -320,6 +329,9 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card
     return job
+
+
+_OF_OTHERS = "resume one of the runs it was made of"
 
 
 def _read_settings(run: Run, config: Mapping[str, Any]) -> tuple[TrainSettings, tuple[Path, ...]]:

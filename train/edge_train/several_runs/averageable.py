@@ -77,6 +77,7 @@ def _facts(card: ModelCard) -> dict[str, Any]:
         "data fingerprint": card.data.get("fingerprint"),
         "stem": card.architecture.get("stem", "standard"),
         "hidden layer": card.architecture.get("hidden_units"),
+        "attention": card.architecture.get("attention"),
         "network's file": card.architecture.get("network_sha256"),
     }
 

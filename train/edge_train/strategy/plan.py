@@ -3,6 +3,7 @@
 Learning rates are the course's: a new head learns at 1e-3; in fine-tuning the last stage of the
 backbone follows at 1e-4 and everything before it at 1e-5 (discriminative rates, Howard and Ruder 2018,
 section 3.1); from scratch every layer learns at 1e-3. They are Adam's (Kingma and Ba 2015), the default.
+Attention that was added is as new as the head and learns at its rate.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import torch
 from torch import nn
 
 from edge_runtime import UsageError
+from edge_train.network.attention import is_of_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.network import Network
 from edge_train.settings import FINE_TUNING, BatchNormMode, OptimizerName, Strategy, TrainSettings
 
 HEAD = "head"
+ATTENTION = "attention"
 HEAD_RATE = 1e-3
 LAST_STAGE_RATE = 1e-4
 BODY_RATE = 1e-5
@@ -52,6 +55,8 @@ class Plan:
     Batch norm in a stage that is frozen neither uses nor changes batch statistics: the stage is bit-identical
     after training. In a stage that learns it does both, or neither where `batch_norm` is `frozen`: its scales learn
     either way.
+
+    Attention learns with its stage; in feature extraction with the head, through the frozen stages.
     """
 
     backbone: Backbone
@@ -82,16 +87,31 @@ class Plan:
             body = body[max(0, len(body) - thawed) :]
         return frozenset((*body, HEAD))
 
-    def rate(self, stage: str) -> float:
-        """Adam's learning rate for a stage."""
+    def learns(self, parameter: str, epoch: int) -> bool:
+        """Whether the parameter of that name learns in `epoch`."""
+        if self.strategy == "feature-extraction" and is_of_attention(parameter):
+            return True
+        return self.backbone.stage_of(parameter) in self.trained(epoch)
+
+    def group_of(self, parameter: str) -> str | None:
+        """What a parameter learns together with: its stage, `head` or `attention`; None where it never learns."""
+        if is_of_attention(parameter) and self.strategy == "feature-extraction":
+            return ATTENTION
+        stage = self.backbone.stage_of(parameter)
+        if stage not in self.stages:
+            return None
+        return ATTENTION if is_of_attention(parameter) else stage
+
+    def rate(self, group: str) -> float:
+        """Adam's learning rate for a stage, the head or attention."""
         if self.strategy == "scratch":
             return SCRATCH_RATE
-        if stage == HEAD:
+        if group in (HEAD, ATTENTION):
             return HEAD_RATE
         names = [each.name for each in self.backbone.stages]
         if self.lr_decay_per_stage is not None:
-            return float(HEAD_RATE * self.lr_decay_per_stage ** (len(names) - names.index(stage)))
-        return LAST_STAGE_RATE if stage == names[-1] else BODY_RATE
+            return float(HEAD_RATE * self.lr_decay_per_stage ** (len(names) - names.index(group)))
+        return LAST_STAGE_RATE if group == names[-1] else BODY_RATE
 
 
 def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -> Plan:
@@ -125,9 +145,8 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
 
 def freeze(network: Network, plan: Plan, epoch: int = 1) -> None:
     """Switch on the gradients of what learns in `epoch`, and off those of all else."""
-    trained = plan.trained(epoch)
     for name, parameter in network.backbone.named_parameters():
-        parameter.requires_grad_(plan.backbone.stage_of(name) in trained)
+        parameter.requires_grad_(plan.learns(name, epoch))
 
 
 def set_mode(network: Network, plan: Plan, epoch: int = 1) -> None:
@@ -158,10 +177,13 @@ def head_dropout(network: Network, backbone: Backbone) -> nn.Dropout | None:
 
 
 def _leaves(model: nn.Module, backbone: Backbone) -> Iterator[tuple[str, nn.Module]]:
-    """Every module without children, with the stage it works in; one between two stages belongs to the former."""
+    """Every module without children, with the stage it works in; one between two stages belongs to the former.
+
+    Batch norm is one of them though it have an activation, or attention, as its child.
+    """
     stage = backbone.stages[0].name
     for name, module in model.named_modules():
-        if list(module.children()):
+        if list(module.children()) and not isinstance(module, BATCH_NORM):
             continue
         if f"{name}.".startswith(f"{backbone.head}."):
             stage = HEAD
@@ -175,14 +197,14 @@ def layer_groups(network: Network, plan: Plan) -> list[LayerGroup]:
 
     One that is still frozen has no gradient, so an optimiser leaves it as it is.
     """
-    by_stage: dict[str, list[nn.Parameter]] = {name: [] for name in plan.stages}
+    grouped: dict[str, list[nn.Parameter]] = {name: [] for name in (*plan.stages, ATTENTION)}
     for name, parameter in network.backbone.named_parameters():
-        stage = plan.backbone.stage_of(name)
-        if stage in by_stage:
-            by_stage[stage].append(parameter)
+        group = plan.group_of(name)
+        if group is not None:
+            grouped[group].append(parameter)
     if plan.strategy == "scratch":
-        return [LayerGroup("all", tuple(itertools.chain.from_iterable(by_stage.values())), SCRATCH_RATE)]
-    return [LayerGroup(stage, tuple(found), plan.rate(stage)) for stage, found in by_stage.items() if found]
+        return [LayerGroup("all", tuple(itertools.chain.from_iterable(grouped.values())), SCRATCH_RATE)]
+    return [LayerGroup(group, tuple(found), plan.rate(group)) for group, found in grouped.items() if found]
 
 
 def make_optimizer(

@@ -1,0 +1,1 @@
+"""What servers that exist want beside a model file: Triton's model repository, KServe's InferenceService."""

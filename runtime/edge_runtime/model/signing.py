@@ -1,0 +1,155 @@
+"""Making keys, and signing model files with them: what is done where models are made, never on a device."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import ModelError, OutputError, UsageError, one_line
+from edge_runtime.extras import require_extra
+from edge_runtime.files.atomic import atomic_path
+from edge_runtime.model.classifier import Classifier
+from edge_runtime.model.onnx_bytes import join_entry, keeps_weights_elsewhere, split_entry
+from edge_runtime.model.signature import (
+    SIGNATURE_KEY,
+    PublicKey,
+    Signature,
+    key_id,
+    message,
+    raw_bytes,
+    read_key_file,
+    verify_signature,
+)
+from edge_runtime.model.this_machine import remove_quick_load
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
+_NO_KEY = "edge sign --new-key FILE makes one"
+
+
+class SigningKey:
+    """Someone's private key: Ed25519 in PEM, encrypted or not, or as `ssh-keygen -t ed25519` writes it.
+
+    `passphrase` is asked for where the file is encrypted.
+
+    Raises:
+        UsageError: there is no such file, it holds something else, or the passphrase is wrong.
+        MissingExtraError: cryptography is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], passphrase: Callable[[], bytes | None] = lambda: None) -> None:
+        self.path = Path(path)
+        data = read_key_file(self.path)
+        require_extra("sign")
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        if b"PRIVATE KEY-----" not in data:
+            raise UsageError(f"{path} is no private key", f"sign with the private key; {_NO_KEY}")
+        key = _load(data, self.path, passphrase)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise UsageError(f"{path} is no Ed25519 key", _NO_KEY)
+        self._key: Ed25519PrivateKey = key
+        self.public = PublicKey(raw_bytes(key.public_key()), self.path)
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether other users of this machine may read the file (never on Windows, whose files do not say)."""
+        return os.name == "posix" and bool(self.path.stat().st_mode & _OTHERS_MAY_READ)
+
+    def sign(self, data: bytes) -> bytes:
+        """The 64 bytes of the signature of `data`."""
+        return self._key.sign(data)
+
+
+def new_key(path: str | os.PathLike[str], passphrase: bytes | None = None) -> tuple[Path, PublicKey]:
+    """Make a key pair: the private key in `path`, readable by its owner alone, the public one beside it, .pub.
+
+    Gives back where the public one lies, and what it is. The private one is encrypted where there is a `passphrase`.
+
+    Raises:
+        OutputError: one of them is there already, or cannot be written.
+        MissingExtraError: cryptography is not installed.
+    """
+    require_extra("sign")
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private, public = Path(path), Path(path).with_suffix(".pub")
+    if public == private:
+        raise UsageError(f"{path}: .pub is the public key's suffix", "name the private key, fleet.pem say")
+    for each in (private, public):
+        if os.path.lexists(each):
+            raise OutputError(f"{each} is there already, and a key that is gone cannot be had again", "name another")
+    key = Ed25519PrivateKey.generate()
+    kept = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    with atomic_path(public, parameter="new_key") as temporary:
+        temporary.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+        with atomic_path(private, parameter="new_key") as secret, open(secret, "xb", opener=_own) as file:
+            file.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, kept))
+    return public, PublicKey(raw_bytes(key.public_key()), public)
+
+
+def sign_model(
+    model: str | os.PathLike[str], key: SigningKey, *, out: str | os.PathLike[str] | None = None
+) -> tuple[Path, str | None]:
+    """Sign the model file with `key`, in its place or as `out`; gives back where it lies and who had signed it before.
+
+    A form of it that was optimised for this machine is taken away: it was made of the file unsigned.
+
+    Raises:
+        UsageError: there is no such file.
+        ModelError: it is no file of `edge export`, or not one file alone.
+        OutputError: `out` is there already, or cannot be written.
+    """
+    model, target = Path(model), Path(out if out is not None else model)
+    # What does not open is not to be vouched for.
+    Classifier(model, threads=1)
+    if out is not None and os.path.lexists(target):
+        raise OutputError(f"{target} is there already", "name another with `out`, or leave it out to sign in place")
+    data = model.read_bytes()
+    if keeps_weights_elsewhere(data, model):
+        raise ModelError(f"{model} keeps weights in another file, which no signature holds", "export it again")
+    before = split_entry(data, SIGNATURE_KEY, where=model)[1]
+    signed, _ = message(data, where=model)
+    signature = Signature(key_id(key.public.raw), key.sign(signed))
+    whole = join_entry(data, SIGNATURE_KEY, signature.dumps(), where=model)
+    verify_signature(whole, [key.public], where=model)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(whole)
+    if out is None:
+        remove_quick_load(model)
+    return target, before
+
+
+def _own(name: str, flags: int) -> int:
+    # Nobody else may open it, not even while it is written.
+    return os.open(name, flags, 0o600)
+
+
+def _load(data: bytes, path: Path, passphrase: Callable[[], bytes | None]) -> object:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import serialization
+
+    ssh = b"OPENSSH" in data
+    load = serialization.load_ssh_private_key if ssh else serialization.load_pem_private_key
+    try:
+        try:
+            return load(data, None)
+        except (TypeError, ValueError) as error:
+            # Encrypted, if it says so: PEM by TypeError, OpenSSH by ValueError.
+            if not isinstance(error, TypeError) and "password" not in str(error).lower():
+                raise
+        given = passphrase()
+        if not given:
+            raise UsageError(f"{path} is encrypted", "give its passphrase")
+        return load(data, given)
+    except UnsupportedAlgorithm as error:
+        raise UsageError(f"{path} cannot be read: {one_line(str(error))}", _NO_KEY) from None
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is no private key, or the passphrase is wrong: {one_line(str(error))}") from None

@@ -1,0 +1,100 @@
+"""The last answers of a model in use, against those it gave on validation: has what it sees changed?
+
+Nobody says on a device which answers are right. But a calibrated model is as sure on average as it is right (Guo et al.
+2017), so mean confidence below validation's accuracy says that it is right less often by about as much (average
+confidence, Guillory et al. 2021, section 3), as long as what it sees is not wholly new; and labels in other shares than
+in validation say that other things come, or other things are taken for them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edge_runtime.errors import UsageError
+from edge_runtime.model.card import CROSS_VALIDATED, ModelCard
+
+WINDOW = 1_000
+_LABELS_SHOWN = 20
+
+
+class _Seen(NamedTuple):
+    label: str
+    probability: float
+    unlike: bool
+
+
+class AnswerWindow:
+    """The last `size` answers of a model with that card; threads may add at the same time.
+
+    Raises UsageError where the model gives several labels, or a label for each of several tasks.
+    """
+
+    def __init__(self, card: ModelCard, size: int = WINDOW) -> None:
+        if card.kind != "single-label":
+            raise UsageError(
+                f"this is a {card.kind} model: `drift` is for those of one label a picture", "leave it out"
+            )
+        figures = card.metrics.get("val") or card.metrics.get(CROSS_VALIDATED) or {}
+        accuracy = figures.get("accuracy")
+        self._accuracy = float(accuracy) if isinstance(accuracy, int | float) else None
+        self._shares = _validation_shares(figures)
+        self._seen: deque[_Seen] = deque(maxlen=size)
+        self._lock = threading.Lock()
+        self.images = 0
+
+    def add(self, label: str, probability: float, *, unlike: bool = False) -> None:
+        """One more answer: the most probable label, its probability, and whether it was refused as unlike training."""
+        with self._lock:
+            self._seen.append(_Seen(label, probability, unlike))
+            self.images += 1
+
+    def figures(self) -> dict[str, Any]:
+        """As a line of the record has them; all but `images`, those ever seen, are of the window.
+
+        `confidence` is the mean probability of the answers, `confidence_p10` that below which a tenth of them lie,
+        `expected` validation's accuracy, `labels` the shares of the labels, the commonest 20 of them,
+        `labels_distance` their total variation distance from validation's (0..1), `unlike` the share that was refused.
+        What is not known is None.
+        """
+        with self._lock:
+            seen, images = list(self._seen), self.images
+        if not seen:
+            return {"images": images, "window": 0}
+        sure = np.array([each.probability for each in seen])
+        counts = Counter(each.label for each in seen)
+        shares = {label: count / len(seen) for label, count in counts.most_common()}
+        return {
+            "images": images,
+            "window": len(seen),
+            "confidence": float(sure.mean()),
+            "confidence_p10": float(np.percentile(sure, 10)),
+            "expected": self._accuracy,
+            "labels": dict(list(shares.items())[:_LABELS_SHOWN]),
+            "labels_distance": self._distance(shares),
+            "unlike": sum(each.unlike for each in seen) / len(seen),
+        }
+
+    def _distance(self, shares: Mapping[str, float]) -> float | None:
+        if not self._shares:
+            return None
+        names = shares.keys() | self._shares.keys()
+        return sum(abs(shares.get(name, 0.0) - self._shares.get(name, 0.0)) for name in names) / 2
+
+
+def _validation_shares(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Each label's share of the validation images; empty where the card does not say."""
+    rows = figures.get("per_class")
+    if not isinstance(rows, list):
+        return {}
+    counts = {
+        row["label"]: row["support"]
+        for row in rows
+        if isinstance(row, dict) and isinstance(row.get("label"), str) and type(row.get("support")) is int
+    }
+    total = sum(counts.values())
+    return {label: count / total for label, count in counts.items()} if total > 0 else {}

@@ -1,0 +1,425 @@
+"""Checkpoints in the layout of each training script: the run that is made of them answers as the network did."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edge_data import draw_shapes
+from edge_runtime import EdgeError, UsageError, WeightsError
+from edge_train import ImportResult, ImportSettings, TrainSettings, build, find_backbone, import_checkpoint, train
+from edge_train.network.checkpoint import load_checkpoint
+from edge_train.network.network import Network
+from edge_train.several_runs.averaging import average
+from quick_training import Ear, quick_settings
+
+State = dict[str, Tensor]
+LABELS = ("circle", "square", "triangle")
+# A few layers, whose names are a ResNet's.
+CODE = """
+from collections import OrderedDict
+from torch import nn
+
+def net(classes):
+    made = nn.Sequential(OrderedDict(
+        conv1=nn.Conv2d(3, 8, 3, stride=2, bias=False),
+        bn1=nn.BatchNorm2d(8),
+        relu=nn.ReLU(),
+        layer1=nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+        avgpool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        fc=nn.Linear(16, classes),
+    ))
+    made.edge = {"image_size": 32, "resize": 32}
+    return made
+"""
+OPTIMIZER = {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What names the small network; its folder is where marks of code that was named are kept."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own.py").write_text(CODE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_CACHE", str(folder / "cache"))
+        TINY.append(f"{folder / 'own.py'}:net")
+        yield TINY[-1]
+    TINY.clear()
+
+
+TINY: list[str] = []
+
+
+def tiny(classes: int = 3) -> nn.Module:
+    """The network with statistics of its own."""
+    torch.manual_seed(0)
+    model = build(find_backbone(TINY[-1]), classes=classes).train()
+    with torch.no_grad():
+        model(torch.randn(16, 3, 32, 32))
+    return model.eval()
+
+
+def settings(out: Path, **others: Any) -> ImportSettings:
+    return ImportSettings(**{"backbone": TINY[-1], "labels": LABELS, "out": out, "threads": 1, **others})
+
+
+def take(path: Path, out: Path, ear: Ear | None = None, **others: Any) -> ImportResult:
+    return import_checkpoint(path, settings(out, **others), progress=ear)
+
+
+def pictures(size_px: int = 32) -> Tensor:
+    return torch.randint(0, 256, (4, size_px, size_px, 3), generator=torch.Generator().manual_seed(0)).byte()
+
+
+def answers(result: ImportResult) -> Tensor:
+    with torch.no_grad():
+        return load_checkpoint(result.run.best).build()(pictures())
+
+
+def expected(model: nn.Module, result: ImportResult) -> Tensor:
+    """What the network itself answers, its pictures normalised as the run's are."""
+    mean, std = result.card.normalization["mean"], result.card.normalization["std"]
+    with torch.no_grad():
+        return Network(model, mean, std).eval()(pictures())
+
+
+def before(state: State, prefix: str) -> State:
+    return {f"{prefix}{key}": tensor for key, tensor in state.items()}
+
+
+def by_number(state: State, model: nn.Module) -> State:
+    children = [name for name, _ in model.named_children()]
+    return {f"{children.index(key.split('.')[0])}.{key.split('.', 1)[1]}": t for key, t in state.items()}
+
+
+def body_and_head(state: State) -> tuple[State, State]:
+    body = {key: t for key, t in state.items() if not key.startswith("fc.")}
+    return body, {key.removeprefix("fc."): t for key, t in state.items() if key.startswith("fc.")}
+
+
+def noise(state: State) -> State:
+    return {key: torch.rand(tensor.shape) for key, tensor in state.items()}
+
+
+TIMM = argparse.Namespace(model="x", img_size=None, mean=None, std=None, crop_pct=None, interpolation="")
+TORCHVISION = argparse.Namespace(model="x", val_crop_size=64, val_resize_size=72, interpolation="bicubic")
+
+LAYOUTS: dict[str, tuple[Callable[[State, nn.Module], Any], str]] = {
+    "bare": (lambda s, _: s, ""),
+    "DataParallel": (lambda s, _: before(s, "module."), "prefix module."),
+    "torchvision": (
+        lambda s, _: {"model": s, **OPTIMIZER, "lr_scheduler": {}, "epoch": 1, "args": TORCHVISION},
+        "torchvision's reference scripts",
+    ),
+    "torchvision's average": (
+        lambda s, _: {"model": noise(s), "model_ema": {"n_averaged": torch.tensor(1), **before(s, "module.")}},
+        "the moving average; prefix module.",
+    ),
+    "timm": (
+        lambda s, _: {"arch": "x", "state_dict": noise(s), "state_dict_ema": s, "args": TIMM, "version": 2},
+        "timm's train.py; the moving average",
+    ),
+    "Lightning": (
+        lambda s, _: {
+            "pytorch-lightning_version": "2.5.0",
+            "state_dict": {**before(s, "net."), "criterion.weight": torch.ones(3)},
+            "hyper_parameters": {"lr": 0.1},
+            "optimizer_states": [OPTIMIZER["optimizer"]],
+        },
+        "Lightning; prefix net.",
+    ),
+    "Lightning in parts": (
+        lambda s, m: {
+            "state_dict": {
+                **before(by_number(body_and_head(s)[0], m), "feature_extractor."),
+                **before(body_and_head(s)[1], "classifier."),
+            }
+        },
+        "prefix feature_extractor., parts by number; head from classifier",
+    ),
+    "a head behind dropout": (
+        lambda s, _: {**body_and_head(s)[0], **before(body_and_head(s)[1], "fc.1.")},
+        "head from fc.1",
+    ),
+    "edge": (
+        lambda s, _: {"edge_checkpoint": 1, "network": {**before(s, "backbone."), "mean": torch.zeros(1, 3, 1, 1)}},
+        "edge; prefix backbone.",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_becomes_a_run_that_answers_as_the_network_did(layout: str, tmp_path: Path) -> None:
+    model = tiny()
+    wrap, how = LAYOUTS[layout]
+    torch.save(wrap(model.state_dict(), model), tmp_path / "x.pth")
+    ear = Ear()
+    result = take(tmp_path / "x.pth", tmp_path / "runs", ear)
+    assert torch.equal(answers(result), expected(model, result))
+    assert result.card.data["imported"].partition(")")[2].removeprefix("; ") == how
+    assert (result.card.labels, result.card.strategy, result.card.temperature) == (LABELS, "imported", 1.0)
+    assert any("temperature 1" in line for line in ear.lines)
+    kept = {"criterion.weight"} if layout == "Lightning" else {"n_averaged"} if "average" in layout else set()
+    assert set(result.unused) - {"mean"} == kept
+
+
+def test_safetensors_and_halves_are_taken(tmp_path: Path) -> None:
+    save = pytest.importorskip("safetensors.torch").save_file
+    model = tiny().half().float()
+    save(
+        {key: t.half() if t.is_floating_point() else t for key, t in model.state_dict().items()},
+        tmp_path / "x.safetensors",
+    )
+    result = take(tmp_path / "x.safetensors", tmp_path / "runs")
+    assert torch.equal(answers(result), expected(model, result))
+
+
+def test_fastais_own_head_is_taken_whole(tmp_path: Path) -> None:
+    """`create_head` of fastai 2.8 as it is in its source; what the real one answers is 3e-6 of a logit from it."""
+    torch.manual_seed(0)
+    own = build(find_backbone("resnet18"), classes=2)
+
+    class ConcatPool(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([nn.functional.adaptive_max_pool2d(x, 1), nn.functional.adaptive_avg_pool2d(x, 1)], 1)
+
+    head = nn.Sequential(
+        *(ConcatPool(), nn.Flatten()),
+        *(nn.BatchNorm1d(1024), nn.Dropout(0.25), nn.Linear(1024, 512, bias=False), nn.ReLU()),
+        *(nn.BatchNorm1d(512), nn.Dropout(0.5), nn.Linear(512, 3, bias=False)),
+    )
+    model = nn.Sequential(nn.Sequential(*list(own.children())[:-2]), head).train()
+    with torch.no_grad():
+        model(torch.randn(8, 3, 32, 32))
+    torch.save({"model": model.eval().state_dict(), "opt": {"state": [], "hypers": []}}, tmp_path / "x.pth")
+    result = take(tmp_path / "x.pth", tmp_path / "runs", backbone="resnet18")
+    assert torch.allclose(answers(result), expected(model, result), atol=1e-5)
+    assert result.card.architecture == {"fastai_units": 512} and result.unused == ()
+    assert "fastai's head" in result.card.data["imported"]
+    # Where it has no place, the body can be had, and that is said.
+    body = build(find_backbone("mobilenet_v2"), classes=2).state_dict()
+    state = before(
+        by_number(
+            {key: t for key, t in body.items() if key.startswith("features.")},
+            nn.ModuleDict({"features": nn.Identity()}),
+        ),
+        "0.",
+    )
+    torch.save({**state, **before(head.state_dict(), "1.")}, tmp_path / "y.pth")
+    with pytest.raises(EdgeError, match="fastai's head cannot stand on mobilenet_v2") as caught:
+        take(tmp_path / "y.pth", tmp_path / "runs", backbone="mobilenet_v2")
+    assert "edge train --weights" in caught.value.hint
+
+
+def test_what_the_checkpoint_says_of_pictures_holds_unless_a_person_says_otherwise(tmp_path: Path) -> None:
+    state = tiny().state_dict()
+    torch.save({"model": state, "args": TORCHVISION}, tmp_path / "tv.pth")
+    steps = take(tmp_path / "tv.pth", tmp_path / "runs", image_size=None).card.preprocessing
+    assert (steps.resize_px, steps.width_px, steps.interpolation) == (72, 64, "bicubic")
+    steps = take(tmp_path / "tv.pth", tmp_path / "runs", image_size=32, interpolation="bilinear").card.preprocessing
+    assert (steps.resize_px, steps.width_px, steps.interpolation) == (32, 32, "bilinear")
+    args = argparse.Namespace(input_size=[3, 48, 48], mean=[0.5, 0.5, 0.5], std=[0.1, 0.2, 0.3], crop_pct=0.75)
+    torch.save({"arch": "x", "state_dict": state, "args": args, "classes": ["a", "b", "c"]}, tmp_path / "timm.pth")
+    card = take(tmp_path / "timm.pth", tmp_path / "runs", labels=None).card
+    assert (card.preprocessing.resize_px, card.preprocessing.height_px) == (64, 48)
+    assert card.normalization == {"mean": [0.5] * 3, "std": pytest.approx([0.1, 0.2, 0.3])}
+    assert card.labels == ("a", "b", "c")
+    card = take(tmp_path / "timm.pth", tmp_path / "runs", mean=(0, 0, 0), std=(1, 1, 1)).card
+    assert (card.normalization, card.labels) == ({"mean": [0.0] * 3, "std": [1.0] * 3}, LABELS)
+
+
+def test_what_makes_no_sense_in_a_checkpoint_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    args = argparse.Namespace(
+        input_size=[3, -1, -1],
+        img_size="large",
+        mean=["a", None, 1],
+        std=[0, 0, 0],
+        crop_pct=float("nan"),
+        interpolation=7,
+    )
+    state = tiny().state_dict()
+    torch.save({"arch": 3, "state_dict": state, "args": args, "classes": [1, 2, 3]}, tmp_path / "odd.pth")
+    plain, odd = tmp_path / "plain.pth", tmp_path / "odd.pth"
+    torch.save(state, plain)
+    one, two = (take(path, tmp_path / "runs").card for path in (plain, odd))
+    assert (one.preprocessing, one.normalization) == (two.preprocessing, two.normalization)
+    torch.save({"arch": "x", "state_dict": state, "args": args}, tmp_path / "odd.pth")
+    assert take(odd, tmp_path / "runs").card.preprocessing == one.preprocessing
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("trained")
+    data = draw_shapes(folder / "shapes", counts=(24, 18, 9))
+    return train(quick_settings(data, folder / "runs", epochs=1, backbone=TINY[-1])), data
+
+
+def test_on_images_it_is_calibrated_and_measured_as_the_run_was_that_trained_it(trained: Any, tmp_path: Path) -> None:
+    run, data = trained
+    card = run.card
+    model = load_checkpoint(run.run.best).build().backbone
+    args = argparse.Namespace(img_size=32, **card.normalization, crop_pct=1.0)
+    torch.save({"arch": "x", "state_dict": model.state_dict(), "args": args}, tmp_path / "timm.pth.tar")
+    result = take(tmp_path / "timm.pth.tar", tmp_path / "runs", labels=None, data=str(data))
+    assert result.card.preprocessing == card.preprocessing
+    assert result.card.temperature == pytest.approx(card.temperature, rel=1e-4)
+    for split in ("val", "test"):
+        for name in ("accuracy", "log_loss", "n"):
+            assert result.card.metrics[split][name] == pytest.approx(card.metrics[split][name], abs=1e-5), (split, name)
+    assert (result.run.path / "report.html").is_file()
+    assert json.loads(result.run.summary.read_text())["headline"] == "test"
+    # The order of outputs is the person's; that of the folder is another.
+    turned = take(tmp_path / "timm.pth.tar", tmp_path / "runs", labels=LABELS[::-1], data=(str(data),))
+    assert turned.card.labels == LABELS[::-1]
+    assert turned.summary["metrics"]["test"]["accuracy"] != result.summary["metrics"]["test"]["accuracy"]
+
+
+def test_a_run_that_was_imported_is_fine_tuned_with_its_own_normalisation(trained: Any, tmp_path: Path) -> None:
+    data = trained[1]
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    imported = take(tmp_path / "x.pth", tmp_path / "runs", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).run
+    # A run stands for its best checkpoint.
+    tuned = train(
+        quick_settings(
+            data,
+            tmp_path / "runs",
+            strategy="feature-extraction",
+            epochs=1,
+            backbone=TINY[-1],
+            weights=str(imported.path),
+        )
+    )
+    assert tuned.card.normalization["std"] == pytest.approx([0.4, 0.5, 0.6])
+    assert json.loads(tuned.run.config.read_text())["settings"]["weights"] == str(imported.best.resolve())
+
+
+def test_an_imported_run_is_not_resumed_repeated_or_averaged(tmp_path: Path) -> None:
+    from edge_train import read_train_settings, resume
+
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    run, other = (take(tmp_path / "x.pth", tmp_path / "runs").run for _ in range(2))
+    with pytest.raises(EdgeError, match="was not trained") as caught:
+        resume(run)
+    assert f"edge train --weights {run.best}" in caught.value.hint
+    with pytest.raises(UsageError, match="is not of a run that was trained"):
+        read_train_settings(run.config)
+    with pytest.raises(UsageError, match="0 training and 0 validation images"):
+        average([run, other])
+
+
+def test_networks_of_the_table_and_of_timm_are_imported(tmp_path: Path) -> None:
+    names = ["squeezenet1_1", *(["timm:test_vit"] if pytest.importorskip("timm") else [])]
+    for name in names:
+        model = build(find_backbone(name), classes=3, size_px=32).eval()
+        torch.save({"state_dict": before(model.state_dict(), "model.")}, tmp_path / "x.ckpt")
+        result = take(tmp_path / "x.ckpt", tmp_path / "runs", backbone=name, image_size=32)
+        assert torch.equal(answers(result), expected(model, result))
+
+
+def refusal(path: Path, out: Path, **others: Any) -> EdgeError:
+    with pytest.raises(EdgeError) as caught:
+        take(path, out, **others)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+    return caught.value
+
+
+def test_another_network_is_refused_with_its_name_and_nothing_is_left(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    torch.save(
+        {"state_dict": before(build(find_backbone("squeezenet1_1"), classes=3).state_dict(), "net.")},
+        tmp_path / "x.pth",
+    )
+    error = refusal(tmp_path / "x.pth", out)
+    assert "does not fit own.py:net: " in error.message and " missing (" in error.message
+    assert error.hint == "these look like the weights of squeezenet1_1: use `backbone` squeezenet1_1"
+    error = refusal(tmp_path / "x.pth", out, backbone=None)
+    assert (error.exit_code, "does not say of which network" in error.message) == (2, True)
+    assert "squeezenet1_1" in error.hint
+
+
+def changed(state: State, key: str, value: Tensor | None) -> State:
+    return {name: (value if name == key else t) for name, t in state.items() if name != key or value is not None}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("layer1.0.weight", None, "1 missing (layer1.0.weight)"),
+        ("layer1.0.weight", torch.zeros(2, 2), "layer1.0.weight [2, 2] instead of [16, 8, 3, 3]"),
+        ("layer1.0.weight", torch.zeros(16, 8, 3, 3).to(torch.int8), "[16, 8, 3, 3] int8 instead of"),
+        ("layer1.0.weight", torch.full((16, 8, 3, 3), float("nan")), "NaN or infinite values in layer1.0.weight"),
+        ("fc.weight", torch.zeros(1, 16), "answers with one number"),
+        ("fc.weight", torch.zeros(3, 7), "fc.weight [3, 7] instead of [3, 16]"),
+        ("fc.weight", None, "has no head that fits"),
+        ("layer1.9.weight", torch.zeros(3), "1 unexpected (layer1.9.weight)"),
+    ],
+)
+def test_what_does_not_fit_is_named(key: str, value: Tensor | None, said: str, tmp_path: Path) -> None:
+    state = dict(tiny().state_dict())
+    state.setdefault(key, torch.zeros(1))
+    torch.save(changed(state, key, value), tmp_path / "x.pth")
+    assert said in refusal(tmp_path / "x.pth", tmp_path / "runs").message
+
+
+def test_a_head_of_other_layers_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    body, _ = body_and_head(tiny().state_dict())
+    head = {"fc.0.weight": torch.zeros(8, 16), "fc.0.bias": torch.zeros(8), "fc.3.weight": torch.zeros(3, 8)}
+    torch.save({**body, **head, "fc.3.bias": torch.zeros(3)}, tmp_path / "x.pth")
+    error = refusal(tmp_path / "x.pth", tmp_path / "runs")
+    assert "it has 4 tensors (fc.0.weight [8, 16], fc.0.bias [8], fc.3.weight [3, 8], …)" in error.message
+    assert "FILE.py:FUNCTION" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"labels": None}, "answers 3 classes, which nothing names"),
+        ({"labels": "a,b"}, "answers 3 classes, but `labels` has 2"),
+        ({"labels": "a,b,b"}, "'b' twice"),
+        ({"labels": "a,,b"}, "without a name"),
+        ({"labels": "gone.txt"}, "gone.txt cannot be read"),
+        ({"labels": "imagenet"}, "answers 3 classes, but `labels` has 1000"),
+        ({"mean": (1.0, 2.0)}, "`mean` 1.0,2.0 is no value"),
+        ({"std": (1.0, 2.0, 0.0)}, "`std` 1.0,2.0,0.0 is no value"),
+        ({"image_size": 64, "resize": 32}, "`resize` 32 is less than the input of 64 pixels"),
+        ({"image_size": 2}, "cannot take 2×2 pixels"),
+        ({"data": "gone"}, "gone"),
+        ({"prefix": "nothing."}, "no tensor of x.pth has the prefix nothing."),
+    ],
+)
+def test_settings_that_do_not_go_with_the_checkpoint_are_refused(
+    others: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    with pytest.raises(EdgeError) as caught:
+        take(Path("x.pth"), Path("runs"), **others)
+    assert said in caught.value.message
+    assert isinstance(caught.value, UsageError if "prefix" not in others else WeightsError)
+    assert not Path("runs").exists()
+
+
+def test_labels_of_a_file_and_those_of_imagenet(tmp_path: Path) -> None:
+    from edge_train.imported.import_settings import parse_labels
+
+    (tmp_path / "labels.txt").write_text("one\ntwo\n", encoding="utf-8")
+    assert parse_labels(str(tmp_path / "labels.txt")) == ("one", "two")
+    names = parse_labels("imagenet")
+    assert (len(set(names)), names[0], names[-1]) == (1000, "tench", "toilet tissue")
+
+
+def test_what_config_keeps_are_settings_of_a_run(tmp_path: Path) -> None:
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    config = take(tmp_path / "x.pth", tmp_path / "runs").run.read_config()
+    assert (config["strategy"], config["data_root"], config["data_sources"]) == ("imported", None, [])
+    assert TrainSettings(**{**config["settings"], "out": tmp_path}).weights == str(tmp_path / "x.pth")
+    assert config["import"] == {"checkpoint": str(tmp_path / "x.pth"), "unused": [], "unused_keys": 0}
