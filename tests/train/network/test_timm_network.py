@@ -199,3 +199,16 @@ def test_batch_norm_with_its_activation_inside_stays_frozen() -> None:
     set_mode(made, Plan(backbone, "fine-tune", batch_norm="frozen"))
     norms = [module for module in made.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms and not any(module.training for module in norms)
+
+
+def test_a_dinov2_is_made_for_the_size_of_the_run(tmp_path: Path) -> None:
+    found = find_backbone("timm:vit_small_patch14_dinov2")
+    assert (found.head, found.image_size_px, found.features) == ("head", 518, None)
+    # As its authors' weights are: made for 518 px, without a head.
+    with torch.device("meta"):
+        given = timm.create_model("vit_small_patch14_dinov2", num_classes=0).state_dict()
+    torch.save({name: torch.zeros(tensor.shape) for name, tensor in given.items()}, tmp_path / "dino.pth")
+    made = build(found, classes=2, size_px=56)
+    origin = load_pretrained(made, found, tmp_path / "dino.pth", size_px=56)
+    assert origin.endswith("interpolated from 37×37 to 4×4 patches")
+    assert made.eval()(torch.zeros(1, 3, 56, 56)).shape == (1, 2)
