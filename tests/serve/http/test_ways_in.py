@@ -239,7 +239,7 @@ def test_what_is_no_path_is_refused(prefix: str) -> None:
 
 
 NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+daemon off; {user}pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{}}
 http {{
     access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
@@ -260,14 +260,10 @@ http {{
 @pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx")
 def test_behind_nginx_below_a_path_over_a_unix_socket(rgb_model: Path, tmp_path: Path) -> None:
     port = _free_port()
-    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port))
+    # Started by root, it would ask as a user who may not enter this folder.
+    user = "user root; " if os.geteuid() == 0 else ""
+    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, user=user))
     with serving(rgb_model, "--unix", str(tmp_path / "edge.sock"), "--path-prefix", "/cats"):
-        if os.geteuid() == 0:
-            # nginx asks as a user of its own.
-            tmp_path.chmod(0o755)
-            for folder in tmp_path.parents[:2]:
-                folder.chmod(0o755)
-            (tmp_path / "edge.sock").chmod(0o666)
         nginx = subprocess.Popen(["nginx", "-c", tmp_path / "nginx.conf", "-e", tmp_path / "error.log"])
         try:
             reply = _patiently(port, "/cats/model")
