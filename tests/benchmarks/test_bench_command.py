@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_a_sustained_run_is_a_table_by_the_minute(
     done = edge_bench("a.onnx", "--sustained", "60ms", "--cooldown", "10ms", *FAST)
     assert done.returncode == 0, done.stderr
     assert "°C" in done.stdout and "MHz" in done.stdout
-    assert "a.onnx: from the first 0 s to the last 0 s" in done.stdout
+    assert re.search(r"a\.onnx: from the first \d+ s to the last \d+ s", done.stdout)
     assert "resting for 0.01 s" in done.stderr
 
 
