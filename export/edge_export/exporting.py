@@ -20,12 +20,13 @@ from edge_export.record import Exported, write_record
 from edge_export.servers.repository import (
     Repository,
     check_repository,
+    missing_texts,
     new_version,
     require_same_answers,
     write_texts,
 )
 from edge_export.servers.throughput import measure_throughput
-from edge_export.settings import ExportFormat, ExportSettings
+from edge_export.settings import REPOSITORIES, ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
 from edge_export.unlike.known_pictures import store_known_pictures
 from edge_runtime import (
@@ -75,7 +76,7 @@ def export(
         format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats
     }
     for format_, target in targets.items():
-        if format_ in ("triton", "kserve"):
+        if format_ in REPOSITORIES:
             check_repository(Repository(target, settings.name, format_ == "kserve"))
         else:
             require_writable(target, own=out is None)
@@ -88,7 +89,7 @@ def export(
                 done.append(_export_onnx(job, target))
             case "torchscript":
                 done.append(_export_torchscript(job, target))
-            case "triton" | "kserve":
+            case _:
                 done.append(_export_repository(job, Repository(target, settings.name, format_ == "kserve"), format_))
         _remark(progress, done[-1])
     try:
@@ -130,9 +131,12 @@ def _export_repository(job: ExportJob, repository: Repository, format_: ExportFo
     require_same_answers(repository, job.card)
     with new_version(repository) as path:
         done = _export_onnx(job, path)
-        measured = measure_throughput(path, done.card.preprocessing, job.progress)
-        job.progress.say(f"served best: {measured.describe_best()}")
-        write_texts(repository, done.card, measured, done.size_bytes)
+        if missing_texts(repository):
+            measured = measure_throughput(path, done.card.preprocessing, job.progress)
+            job.progress.say(f"served best: {measured.describe_best()}")
+            write_texts(repository, done.card, measured, done.size_bytes)
+        else:
+            job.progress.say("a new version; what describes the model to the server stays as it is")
     return replace(done, path=repository.folder, format=format_)
 
 

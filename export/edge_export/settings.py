@@ -8,8 +8,9 @@ from typing import Annotated, Literal, TypeAlias
 from edge_runtime import Setting, UsageError, check_settings
 
 ExportFormat: TypeAlias = Literal["onnx", "torchscript", "triton", "kserve"]
-# What a device takes; the others are folders for a server, with the ONNX file in them.
+# What a device takes, and folders for a server, with the ONNX file in them.
 FORMATS: tuple[ExportFormat, ...] = ("onnx", "torchscript")
+REPOSITORIES: tuple[ExportFormat, ...] = ("triton", "kserve")
 TtaChoice: TypeAlias = Literal["none", "flip", "five-crop", "ten-crop"]
 
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
@@ -78,7 +79,7 @@ class ExportSettings:
                 raise UsageError("`for_this_machine` is for ONNX files", "use `formats` onnx")
             if self.with_unlike:
                 raise UsageError("`with_unlike` is for ONNX files", "use `formats` onnx")
-        if self.for_this_machine and not {"triton", "kserve"}.isdisjoint(formats):
+        if self.for_this_machine and any(each in REPOSITORIES for each in formats):
             raise UsageError("`for_this_machine` is for one file, and no server opens it", "use `formats` onnx")
         for name in ("with_embedding", "with_unlike"):
             if getattr(self, name) and self.tta != "none":

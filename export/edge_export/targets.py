@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from edge_export.formats.torchscript_file import read_torchscript
+from edge_export.settings import REPOSITORIES
 from edge_runtime import Classifier, ModelError, OutputError, Run, UsageError
 
 
@@ -15,7 +16,7 @@ def default_target(run: Run, format_: str, precision: str, *, members: int = 1) 
     A precision that was asked for gets a name of its own, and so does an ensemble, beside its first member. A server's
     repository is a folder.
     """
-    if format_ in ("triton", "kserve"):
+    if format_ in REPOSITORIES:
         return run.path / format_
     stem = "model" if members == 1 else "ensemble"
     if precision in ("int8", "fp16"):
@@ -38,8 +39,13 @@ def require_writable(target: Path, *, own: bool) -> None:
         raise OutputError(f"{target.parent} does not exist", "make it, or name another place with `out`")
     if not own and target.exists() and not _is_ours(target):
         raise OutputError(f"{target} exists and edge export did not make it", "name another file with `out`")
+    probe_folder(target.parent, target)
+
+
+def probe_folder(folder: Path, target: Path) -> None:
+    """Raise OutputError where `folder` takes no new file, so that `target` cannot be written."""
     # Permissions alone do not tell: root passes them, a read-only disk does not heed them.
-    probe = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
+    probe = folder / f".{target.name[:100]}.{secrets.token_hex(4)}.tmp"
     try:
         probe.touch(exist_ok=False)
         probe.unlink()

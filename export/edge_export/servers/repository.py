@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +26,7 @@ from edge_export.servers.triton_config import (
     pictures_config,
     quoted,
 )
+from edge_export.targets import probe_folder
 from edge_runtime import Classifier, ModelCard, OutputError, UsageError, write_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -67,7 +68,8 @@ def check_repository(repository: Repository) -> None:
     """
     if not _NAME.fullmatch(repository.name):
         raise UsageError(
-            f"`name` {repository.name!r} is no model's name for a server", "letters, digits, - and _; a letter first"
+            f"`name` {repository.name!r} is no model's name for a server",
+            "letters, digits, - and _, and neither - nor _ first",
         )
     if os.path.lexists(repository.folder) and not repository.folder.is_dir():
         raise UsageError(f"{repository.folder} is a file", "name a folder with `out`")
@@ -77,14 +79,7 @@ def check_repository(repository: Repository) -> None:
         if os.path.lexists(folder) and not is_ours(folder / "config.pbtxt"):
             raise OutputError(f"{folder} exists and edge export did not make it", "choose another `name` or `out`")
     place = repository.folder if repository.folder.is_dir() else repository.folder.parent
-    try:
-        probe = place / f".{secrets.token_hex(4)}.tmp"
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {repository.folder}: {error.strerror or error}", "choose another folder with `out`"
-        ) from error
+    probe_folder(place, repository.folder)
 
 
 @contextmanager
@@ -93,8 +88,9 @@ def new_version(repository: Repository) -> Iterator[Path]:
 
     Raises OutputError where it cannot.
     """
-    numbers = [int(path.name) for path in repository.network.glob("[0-9]*") if path.name.isdecimal()]
-    version = repository.network / str(max(numbers, default=0) + 1)
+    version = repository.network / str(max(_versions(repository), default=0) + 1)
+    # Nothing stays of a first version that does not come to be, and nothing goes that was there before.
+    made = [each for each in (repository.network, repository.root, repository.folder) if not each.exists()]
     # Triton looks at folders with numbers alone.
     temporary = repository.network / f".{secrets.token_hex(4)}.tmp"
     try:
@@ -107,8 +103,7 @@ def new_version(repository: Repository) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        # Nothing stays of a first version that did not come to be.
-        for folder in (repository.network, repository.root, repository.folder):
+        for folder in made:
             with suppress(OSError):
                 folder.rmdir()
 
@@ -118,10 +113,10 @@ def require_same_answers(repository: Repository, card: ModelCard) -> None:
 
     The server has one description of all versions.
     """
-    newest = max(repository.network.glob("[0-9]*/model.onnx"), key=lambda path: int(path.parent.name), default=None)
+    newest = max(_versions(repository), default=None)
     if newest is None:
         return
-    there = Classifier(newest, threads=1).card
+    there = Classifier(repository.network / str(newest) / "model.onnx", threads=1).card
     if (outputs_of(there), there.labels, there.preprocessing) != (outputs_of(card), card.labels, card.preprocessing):
         raise OutputError(
             f"{repository.network} holds a model with other labels, outputs or preprocessing",
@@ -129,34 +124,49 @@ def require_same_answers(repository: Repository, card: ModelCard) -> None:
         )
 
 
+def _versions(repository: Repository) -> list[int]:
+    found = repository.network.glob("[0-9]*/model.onnx")
+    return [int(path.parent.name) for path in found if path.parent.name.isdecimal()]
+
+
+def missing_texts(repository: Repository) -> list[Path]:
+    """The descriptions that are not there; those that are may have been fitted to the server, and stay."""
+    wanted = [folder / "config.pbtxt" for folder in repository.parts.values()]
+    wanted += [repository.folder / _MANIFEST] if repository.kserve else []
+    return [path for path in wanted if not path.exists()]
+
+
 def write_texts(repository: Repository, card: ModelCard, measured: Throughput, model_bytes: int) -> None:
-    """Write all that is not the network. Raises OutputError."""
-    label_files = {
-        each.labels: labels
-        for each, labels in zip(outputs_of(card), [task.labels for task in card.tasks] or [card.labels], strict=False)
-    }
+    """Write what `missing_texts` names, each with the files that it speaks of. Raises OutputError."""
+    missing = missing_texts(repository)
     first, pictures = f"{repository.name}_input", f"{repository.name}_pictures"
-    configs: dict[str, Callable[[], str]] = {
-        repository.name: lambda: network_config(repository.name, card, measured),
-        first: lambda: input_config(first, card, json.dumps(card.preprocessing.to_json()), measured),
-        pictures: lambda: pictures_config(pictures, first, repository.name, card, measured),
-    }
     for name, folder in repository.parts.items():
-        folder.mkdir(exist_ok=True)
+        config = folder / "config.pbtxt"
+        if config not in missing:
+            continue
+        (folder if name == repository.name else folder / "1").mkdir(parents=True, exist_ok=True)
         if name == first:
-            (folder / "1").mkdir(exist_ok=True)
             template = files("edge_export.servers").joinpath("templates", "triton_input.txt")
             write_text(folder / "1" / "model.py", template.read_text(encoding="utf-8"))
-        else:
-            for file, labels in label_files.items():
-                write_text(folder / file, "".join(f"{_line(label)}\n" for label in labels))
-        if name == pictures:
+            text = input_config(first, card, json.dumps(card.preprocessing.to_json()), measured)
+        elif name == pictures:
             # A folder of nothing does not reach a bucket.
-            (folder / "1").mkdir(exist_ok=True)
             write_text(folder / "1" / "ensemble", "")
-        write_text(folder / "config.pbtxt", configs[name]())
-    if repository.kserve:
-        write_text(repository.folder / _MANIFEST, _inference_service(repository.name, measured, model_bytes))
+            _write_labels(folder, card)
+            text = pictures_config(pictures, first, repository.name, card, measured)
+        else:
+            _write_labels(folder, card)
+            text = network_config(repository.name, card, measured)
+        write_text(config, text)
+    if (manifest := repository.folder / _MANIFEST) in missing:
+        write_text(manifest, _inference_service(repository.name, measured, model_bytes))
+
+
+def _write_labels(folder: Path, card: ModelCard) -> None:
+    every = [task.labels for task in card.tasks] or [card.labels]
+    # An embedding, which comes last, has none.
+    for output, labels in zip(outputs_of(card), every, strict=False):
+        write_text(folder / output.labels, "".join(f"{_line(label)}\n" for label in labels))
 
 
 def _line(label: str) -> str:

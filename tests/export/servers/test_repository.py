@@ -146,9 +146,13 @@ def test_a_picture_file_becomes_the_pixels_that_predict_sees(preprocess: Any, re
 
 def test_a_second_export_is_a_new_version_and_another_model_is_refused(repository: Path, run: Run) -> None:
     before = (repository / "model" / "1" / "model.onnx").read_bytes()
+    # Fitted to the server by hand.
+    own = (repository / "model" / "config.pbtxt").read_text() + "# mine\n"
+    (repository / "model" / "config.pbtxt").write_text(own)
     export(run, ("triton",), settings=ExportSettings(with_embedding=True))
     assert sorted(path.name for path in (repository / "model").iterdir()) == ["1", "2", "config.pbtxt", "labels.txt"]
     assert (repository / "model" / "1" / "model.onnx").read_bytes() == before
+    assert (repository / "model" / "config.pbtxt").read_text() == own
     with pytest.raises(OutputError, match="other labels, outputs or preprocessing"):
         export(run, ("triton",))
     assert sorted(path.name for path in (repository / "model").iterdir()) == ["1", "2", "config.pbtxt", "labels.txt"]
@@ -170,6 +174,11 @@ def test_nothing_is_left_of_a_repository_whose_model_was_refused(
     with pytest.raises(ParityError):
         export(run, ("triton",), out=tmp_path / "repository")
     assert not list(tmp_path.iterdir())
+    # An empty folder of the user's is still there.
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ParityError):
+        export(run, ("triton",), out=tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"] and not list((tmp_path / "mine").iterdir())
 
 
 def test_foreign_models_and_bad_names_are_refused_before_the_work(run: Run, tmp_path: Path) -> None:
@@ -211,6 +220,8 @@ def test_a_batch_that_pays_is_asked_for_and_one_that_does_not_is_not(tmp_path: P
     repository = Repository(tmp_path / "triton", "model")
     for slower, batches in ((1.0, [4]), (1.45, [])):
         (repository.network / "1").mkdir(parents=True, exist_ok=True)
+        for path in repository.root.glob("*/config.pbtxt"):
+            path.unlink()
         rates = {way: rate * (slower if way.batch == 1 else 1) for way, rate in MEASURED.rates.items()}
         write_texts(repository, model.card, Throughput(rates), 1)
         said = config(repository.network)
