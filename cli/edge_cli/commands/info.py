@@ -41,11 +41,14 @@ def info(
 ) -> int:
     """Read the file's card, its inputs and outputs."""
     path, _ = choose_model(model or named, run, Console(quiet=quiet))
-    described, card = _describe(path)
+    signer = None
     if require_signature:
         from edge_runtime import read_public_key, read_signed
 
+        # Before anything else reads what may be a stranger's.
         signer = read_signed(path, [read_public_key(key) for key in require_signature])[1]
+    described, card = _describe(path)
+    if signer is not None:
         described["signature"] = {"key": signer.id, "checked": True}
     fault, hint = _verify(path, card) if verify else ("", "")
     if verify:

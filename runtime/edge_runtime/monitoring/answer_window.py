@@ -8,7 +8,6 @@ in validation say that other things come, or other things are taken for them.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -29,7 +28,7 @@ class _Seen(NamedTuple):
 
 
 class AnswerWindow:
-    """The last `size` answers of a model with that card; threads may add at the same time.
+    """The last `size` answers of a model with that card.
 
     Raises UsageError where the model gives several labels, or a label for each of several tasks.
     """
@@ -44,14 +43,12 @@ class AnswerWindow:
         self._accuracy = float(accuracy) if isinstance(accuracy, int | float) else None
         self._shares = _validation_shares(figures)
         self._seen: deque[_Seen] = deque(maxlen=size)
-        self._lock = threading.Lock()
         self.images = 0
 
     def add(self, label: str, probability: float, *, unlike: bool = False) -> None:
         """One more answer: the most probable label, its probability, and whether it was refused as unlike training."""
-        with self._lock:
-            self._seen.append(_Seen(label, probability, unlike))
-            self.images += 1
+        self._seen.append(_Seen(label, probability, unlike))
+        self.images += 1
 
     def figures(self) -> dict[str, Any]:
         """As a line of the record has them; all but `images`, those ever seen, are of the window.
@@ -61,15 +58,14 @@ class AnswerWindow:
         `labels_distance` their total variation distance from validation's (0..1), `unlike` the share that was refused.
         What is not known is None.
         """
-        with self._lock:
-            seen, images = list(self._seen), self.images
+        seen = self._seen
         if not seen:
-            return {"images": images, "window": 0}
+            return {"images": 0, "window": 0}
         sure = np.array([each.probability for each in seen])
         counts = Counter(each.label for each in seen)
         shares = {label: count / len(seen) for label, count in counts.most_common()}
         return {
-            "images": images,
+            "images": self.images,
             "window": len(seen),
             "confidence": float(sure.mean()),
             "confidence_p10": float(np.percentile(sure, 10)),

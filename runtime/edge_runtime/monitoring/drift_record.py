@@ -57,7 +57,8 @@ class DriftRecord:
 
     def figures(self) -> dict[str, Any]:
         """Those of the last answers, as a line has them."""
-        return self._window.figures()
+        with self._lock:
+            return self._window.figures()
 
     def add(self, card: ModelCard, label: str, probability: float, *, unlike: bool = False) -> None:
         """One more answer; that of another model than the window's, one that was replaced meanwhile, is passed over."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.scores.accuracy import Accuracy, wilson_interval
-from edge_runtime.scores.metrics import CALIBRATION_BINS, CLASSES_ON_CARD
+from edge_runtime.scores.metrics import CALIBRATION_BINS, CLASSES_ON_CARD, Interval, class_rows
 from edge_runtime.scores.ranking import auroc, average_precision
-
-Interval: TypeAlias = tuple[float, float]
 
 _RESAMPLES = 1000
 _SEED = 0
@@ -78,7 +76,7 @@ class MultiLabelMetrics:
     def on_card(self) -> dict[str, Any]:
         """What of it a model card carries; the rows of its labels where they are few."""
         few = len(self.per_class) <= CLASSES_ON_CARD
-        return {**self._figures(), **({"per_class": self._rows()} if few else {})}
+        return {**self._figures(), **({"per_class": class_rows(self.per_class)} if few else {})}
 
     def to_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""
@@ -86,7 +84,7 @@ class MultiLabelMetrics:
             **self._figures(),
             "exact_match_interval_95": list(self.exact.interval),
             "absent": list(self.absent),
-            "per_class": self._rows(),
+            "per_class": class_rows(self.per_class),
             "labels": [row.label for row in self.per_class],
         }
 
@@ -101,10 +99,6 @@ class MultiLabelMetrics:
             "brier": self.brier,
             "expected_calibration_error": self.calibration_error,
         }
-
-    def _rows(self) -> list[dict[str, Any]]:
-        rows = [asdict(row) for row in self.per_class]
-        return [{key: list(item) if isinstance(item, tuple) else item for key, item in row.items()} for row in rows]
 
 
 def label_matrix(targets: Iterable[Sequence[int]], classes: int) -> NDArray[np.bool_]:

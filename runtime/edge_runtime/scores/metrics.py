@@ -132,7 +132,7 @@ class Metrics:
         """What of it a model card carries; the rows of its classes where they are few."""
         return {
             **self._figures(),
-            **({"per_class": self._rows()} if len(self.labels) <= CLASSES_ON_CARD else {}),
+            **({"per_class": class_rows(self.per_class)} if len(self.labels) <= CLASSES_ON_CARD else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class Metrics:
             "correct": self.correct,
             "accuracy_interval_95": list(self.interval),
             "absent": list(self.absent),
-            "per_class": self._rows(),
+            "per_class": class_rows(self.per_class),
             "labels": list(self.labels),
             "confusion": self.confusion.tolist(),
         }
@@ -161,9 +161,11 @@ class Metrics:
             **({"calibration_folds": self.calibration_folds} if self.calibration_folds else {}),
         }
 
-    def _rows(self) -> list[dict[str, Any]]:
-        rows = [asdict(row) for row in self.per_class]
-        return [{key: list(item) if isinstance(item, tuple) else item for key, item in row.items()} for row in rows]
+
+def class_rows(per_class: Iterable[Any]) -> list[dict[str, Any]]:
+    """The classes' figures, a dataclass each, as a card and JSON have them."""
+    rows = [asdict(row) for row in per_class]
+    return [{key: list(item) if isinstance(item, tuple) else item for key, item in row.items()} for row in rows]
 
 
 def measure(labels: tuple[str, ...], truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Metrics:

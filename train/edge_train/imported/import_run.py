@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import ModelCard, Run, headline, to_words, write_json
+from edge_runtime import ModelCard, Run, to_words, write_json
 from edge_train.imported.import_settings import ImportSettings
 from edge_train.imported.measuring import Measured, as_train_settings
 from edge_train.network.backbones import Backbone
@@ -20,7 +19,8 @@ from edge_train.network.network import Network
 from edge_train.network.weights import find_again_from_anywhere
 from edge_train.report.page import RunReport, write_report
 from edge_train.run.run_folder import create_run, finish_run
-from edge_train.run.versions import git_revision
+from edge_train.run.untrained import untrained_summary
+from edge_train.targets.single_label import SingleLabel
 
 _KEYS_KEPT = 100
 
@@ -51,22 +51,9 @@ def leave_run(  # noqa: PLR0917 (what a run is made of)
         write_json(run.config, {**config, "data_root": None, "settings": {**config["settings"], "data": []}})
     save_checkpoint(run.best, Checkpoint(card, network.state_dict(), 0, {}))
     metrics = measured.metrics if measured is not None else {}
-    summary: dict[str, Any] = {
-        "run": run.name,
-        "strategy": card.strategy,
-        "backbone": card.backbone,
-        "best_epoch": 0,
-        "best_by": "accuracy",
-        "epochs": 0,
-        "temperature": card.temperature,
-        "headline": headline(metrics),
-        "metrics": {name: found.to_json() for name, found in metrics.items()},
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "parameters_trained": 0,
-        "training_seconds": 0.0,
+    summary = {
+        **untrained_summary(run, card, metrics, network),
         "command": command,
-        "git_revision": git_revision(),
-        "diagnosis": [],
         "import": {**about, "origin": card.data["imported"], "calibrated": measured is not None},
         "seconds": time.perf_counter() - started,
     }
@@ -85,11 +72,7 @@ def _channels(settings: ImportSettings) -> list[str]:
 
 def _report(run: Run, card: ModelCard, summary: dict[str, Any], measured: Measured) -> None:
     parts = {"train": measured.splits.train, "val": measured.splits.val, "test": measured.splits.test}
-    counts = {
-        name: {card.labels[label]: n for label, n in sorted(Counter(s.label for s in samples).items())}
-        for name, samples in parts.items()
-        if samples
-    }
+    counts = {name: SingleLabel(card).count(samples) for name, samples in parts.items() if samples}
     write_report(
         run,
         RunReport(

@@ -17,6 +17,7 @@ from edge_train.run.image_reading import read_images
 from edge_train.run.processes import ALONE
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.settings import TrainSettings
+from edge_train.targets.single_label import SingleLabel
 
 BATCH_SIZE = 64
 
@@ -79,11 +80,7 @@ def measure_pictures(
         for name, samples in (("val", splits.val), ("test", splits.test))
         if samples
     }
-    temperature = answers["val"].fit_temperature()
-    metrics = {
-        name: given.measure(card.labels, temperature, judged=given.cross_fitted() if name == "val" else None)
-        for name, given in answers.items()
-    }
+    calibrated, metrics = SingleLabel(card).calibrate(answers)
     data = {
         **card.data,
         "name": pictures.name,
@@ -94,9 +91,7 @@ def measure_pictures(
         "group_by": settings.group_by,
         "label_from": settings.label_from,
     }
-    figures = {name: found.on_card() for name, found in metrics.items()}
-    card = replace(card, temperature=temperature, metrics=figures, data=data)
-    return Measured(card, splits, folders.root, pictures.places, answers, metrics)
+    return Measured(replace(calibrated, data=data), splits, folders.root, pictures.places, answers, metrics)
 
 
 def _answer(  # noqa: PLR0917 (what a split is answered with)

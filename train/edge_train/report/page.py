@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,6 @@ from edge_train.report.report_charts import curve_chart, reliability_chart
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import Criterion, TrainSettings
 from edge_train.several_runs.cross_validation import CrossValidation
-
-if TYPE_CHECKING:
-    pass
 
 REPORT_NAME = "report.html"
 _TITLES = {

@@ -34,7 +34,6 @@ from edge_runtime import (
     Sample,
     Silence,
     UsageError,
-    headline,
     usable_cores,
     write_json,
 )
@@ -46,9 +45,11 @@ from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.threshold import note_threshold, with_threshold
-from edge_train.run.versions import choose_device, git_revision, now, versions
+from edge_train.run.untrained import untrained_summary
+from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import Criterion
 from edge_train.several_runs.averageable import check_runs, find_images_again, settings_of
+from edge_train.targets.single_label import SingleLabel
 
 STRATEGY = "average"
 BATCH_SIZE = 64
@@ -274,16 +275,10 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
     best = load_checkpoint(steps[0].run.best).card
     parts = (("val", judge.splits.val), ("test", judge.splits.test))
     answers = {name: judge.answers(samples, f"measuring {name}") for name, samples in parts if samples}
-    temperature = answers["val"].fit_temperature()
-    metrics = {
-        name: found.measure(best.labels, temperature, judged=found.cross_fitted() if name == "val" else None)
-        for name, found in answers.items()
-    }
+    calibrated, metrics = SingleLabel(best).calibrate(answers)
     card = replace(
-        best,
+        calibrated,
         strategy=STRATEGY,
-        temperature=temperature,
-        metrics={name: m.on_card() for name, m in metrics.items()},
         data={**best.data, "averaged": " + ".join(step.run.name for step in steps if step.kept)},
         versions=versions(),
         created=now(),
@@ -298,20 +293,7 @@ def _summary(
 ) -> dict[str, Any]:
     """What a trained run's summary.json says, nothing having been trained, and the steps of the average."""
     return {
-        "run": run.name,
-        "strategy": card.strategy,
-        "backbone": card.backbone,
-        "best_epoch": 0,
-        "best_by": steps[0].alone.criterion,
-        "epochs": 0,
-        "temperature": card.temperature,
-        "headline": headline(metrics),
-        "metrics": {name: found.to_json() for name, found in metrics.items()},
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "parameters_trained": 0,
-        "training_seconds": 0.0,
-        "git_revision": git_revision(),
-        "diagnosis": [],
+        **untrained_summary(run, card, metrics, network, best_by=steps[0].alone.criterion),
         "averaged": [str(step.run.path) for step in steps if step.kept],
         "steps": [step.to_json() for step in steps],
     }

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge_runtime import ModelCard, Sample
+from edge_runtime import Metrics, ModelCard, Sample
 from edge_train.run.criterion import choose_criterion
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.settings import BestBy, Criterion, TrainSettings
 from edge_train.strategy.loss import Distillation, Objective
-from edge_train.targets.target_kind import Answers, Measured, TargetKind, balance
+from edge_train.targets.target_kind import Answers, TargetKind, balance
 
 
 class SingleLabel(TargetKind):
@@ -53,7 +53,7 @@ class SingleLabel(TargetKind):
         """Accuracy, balanced where classes differ much in size, unless another is asked for."""
         return choose_criterion(asked, training, validation)
 
-    def calibrate(self, answers: Mapping[str, Answers]) -> tuple[ModelCard, Mapping[str, Measured]]:
+    def calibrate(self, answers: Mapping[str, Answers]) -> tuple[ModelCard, dict[str, Metrics]]:
         """The card with the temperature that validation comes to, and cross-fitted figures of calibration."""
         given = {name: found for name, found in answers.items() if isinstance(found, SplitAnswers)}
         temperature = given["val"].fit_temperature()
