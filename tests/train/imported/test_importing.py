@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,101 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from edge_data import draw_shapes
-from edge_runtime import EdgeError, UsageError, WeightsError
-from edge_train import ImportResult, ImportSettings, TrainSettings, build, find_backbone, import_checkpoint, train
+from edge_runtime import EdgeError, UsageError
+from edge_train import TrainSettings, build, find_backbone, train
 from edge_train.network.checkpoint import load_checkpoint
-from edge_train.network.network import Network
 from edge_train.several_runs.averaging import average
+from imported_nets import (
+    LABELS,
+    OPTIMIZER,
+    TINY,
+    State,
+    answers,
+    before,
+    body_and_head,
+    by_number,
+    expected,
+    noise,
+    take,
+    tiny,
+)
 from quick_training import Ear, quick_settings
-
-State = dict[str, Tensor]
-LABELS = ("circle", "square", "triangle")
-# A few layers, whose names are a ResNet's.
-CODE = """
-from collections import OrderedDict
-from torch import nn
-
-def net(classes):
-    made = nn.Sequential(OrderedDict(
-        conv1=nn.Conv2d(3, 8, 3, stride=2, bias=False),
-        bn1=nn.BatchNorm2d(8),
-        relu=nn.ReLU(),
-        layer1=nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
-        avgpool=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        fc=nn.Linear(16, classes),
-    ))
-    made.edge = {"image_size": 32, "resize": 32}
-    return made
-"""
-OPTIMIZER = {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What names the small network; its folder is where marks of code that was named are kept."""
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "own.py").write_text(CODE, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EDGE_CACHE", str(folder / "cache"))
-        TINY.append(f"{folder / 'own.py'}:net")
-        yield TINY[-1]
-    TINY.clear()
-
-
-TINY: list[str] = []
-
-
-def tiny(classes: int = 3) -> nn.Module:
-    """The network with statistics of its own."""
-    torch.manual_seed(0)
-    model = build(find_backbone(TINY[-1]), classes=classes).train()
-    with torch.no_grad():
-        model(torch.randn(16, 3, 32, 32))
-    return model.eval()
-
-
-def settings(out: Path, **others: Any) -> ImportSettings:
-    return ImportSettings(**{"backbone": TINY[-1], "labels": LABELS, "out": out, "threads": 1, **others})
-
-
-def take(path: Path, out: Path, ear: Ear | None = None, **others: Any) -> ImportResult:
-    return import_checkpoint(path, settings(out, **others), progress=ear)
-
-
-def pictures(size_px: int = 32) -> Tensor:
-    return torch.randint(0, 256, (4, size_px, size_px, 3), generator=torch.Generator().manual_seed(0)).byte()
-
-
-def answers(result: ImportResult) -> Tensor:
-    with torch.no_grad():
-        return load_checkpoint(result.run.best).build()(pictures())
-
-
-def expected(model: nn.Module, result: ImportResult) -> Tensor:
-    """What the network itself answers, its pictures normalised as the run's are."""
-    mean, std = result.card.normalization["mean"], result.card.normalization["std"]
-    with torch.no_grad():
-        return Network(model, mean, std).eval()(pictures())
-
-
-def before(state: State, prefix: str) -> State:
-    return {f"{prefix}{key}": tensor for key, tensor in state.items()}
-
-
-def by_number(state: State, model: nn.Module) -> State:
-    children = [name for name, _ in model.named_children()]
-    return {f"{children.index(key.split('.')[0])}.{key.split('.', 1)[1]}": t for key, t in state.items()}
-
-
-def body_and_head(state: State) -> tuple[State, State]:
-    body = {key: t for key, t in state.items() if not key.startswith("fc.")}
-    return body, {key.removeprefix("fc."): t for key, t in state.items() if key.startswith("fc.")}
-
-
-def noise(state: State) -> State:
-    return {key: torch.rand(tensor.shape) for key, tensor in state.items()}
-
 
 TIMM = argparse.Namespace(model="x", img_size=None, mean=None, std=None, crop_pct=None, interpolation="")
 TORCHVISION = argparse.Namespace(model="x", val_crop_size=64, val_resize_size=72, interpolation="bicubic")
@@ -322,90 +246,6 @@ def test_networks_of_the_table_and_of_timm_are_imported(tmp_path: Path) -> None:
         torch.save({"state_dict": before(model.state_dict(), "model.")}, tmp_path / "x.ckpt")
         result = take(tmp_path / "x.ckpt", tmp_path / "runs", backbone=name, image_size=32)
         assert torch.equal(answers(result), expected(model, result))
-
-
-def refusal(path: Path, out: Path, **others: Any) -> EdgeError:
-    with pytest.raises(EdgeError) as caught:
-        take(path, out, **others)
-    assert "\n" not in str(caught.value)
-    assert not out.exists()
-    return caught.value
-
-
-def test_another_network_is_refused_with_its_name_and_nothing_is_left(tmp_path: Path) -> None:
-    out = tmp_path / "runs"
-    torch.save(
-        {"state_dict": before(build(find_backbone("squeezenet1_1"), classes=3).state_dict(), "net.")},
-        tmp_path / "x.pth",
-    )
-    error = refusal(tmp_path / "x.pth", out)
-    assert "does not fit own.py:net: " in error.message and " missing (" in error.message
-    assert error.hint == "these look like the weights of squeezenet1_1: use `backbone` squeezenet1_1"
-    error = refusal(tmp_path / "x.pth", out, backbone=None)
-    assert (error.exit_code, "does not say of which network" in error.message) == (2, True)
-    assert "squeezenet1_1" in error.hint
-
-
-def changed(state: State, key: str, value: Tensor | None) -> State:
-    return {name: (value if name == key else t) for name, t in state.items() if name != key or value is not None}  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "said"),
-    [
-        ("layer1.0.weight", None, "1 missing (layer1.0.weight)"),
-        ("layer1.0.weight", torch.zeros(2, 2), "layer1.0.weight [2, 2] instead of [16, 8, 3, 3]"),
-        ("layer1.0.weight", torch.zeros(16, 8, 3, 3).to(torch.int8), "[16, 8, 3, 3] int8 instead of"),
-        ("layer1.0.weight", torch.full((16, 8, 3, 3), float("nan")), "NaN or infinite values in layer1.0.weight"),
-        ("fc.weight", torch.zeros(1, 16), "answers with one number"),
-        ("fc.weight", torch.zeros(3, 7), "fc.weight [3, 7] instead of [3, 16]"),
-        ("fc.weight", None, "has no head that fits"),
-        ("layer1.9.weight", torch.zeros(3), "1 unexpected (layer1.9.weight)"),
-    ],
-)
-def test_what_does_not_fit_is_named(key: str, value: Tensor | None, said: str, tmp_path: Path) -> None:
-    state = dict(tiny().state_dict())
-    state.setdefault(key, torch.zeros(1))
-    torch.save(changed(state, key, value), tmp_path / "x.pth")
-    assert said in refusal(tmp_path / "x.pth", tmp_path / "runs").message
-
-
-def test_a_head_of_other_layers_is_refused_with_what_it_has(tmp_path: Path) -> None:
-    body, _ = body_and_head(tiny().state_dict())
-    head = {"fc.0.weight": torch.zeros(8, 16), "fc.0.bias": torch.zeros(8), "fc.3.weight": torch.zeros(3, 8)}
-    torch.save({**body, **head, "fc.3.bias": torch.zeros(3)}, tmp_path / "x.pth")
-    error = refusal(tmp_path / "x.pth", tmp_path / "runs")
-    assert "it has 4 tensors (fc.0.weight [8, 16], fc.0.bias [8], fc.3.weight [3, 8], …)" in error.message
-    assert "FILE.py:FUNCTION" in error.hint
-
-
-@pytest.mark.parametrize(
-    ("others", "said"),
-    [
-        ({"labels": None}, "answers 3 classes, which nothing names"),
-        ({"labels": "a,b"}, "answers 3 classes, but `labels` has 2"),
-        ({"labels": "a,b,b"}, "'b' twice"),
-        ({"labels": "a,,b"}, "without a name"),
-        ({"labels": "gone.txt"}, "gone.txt cannot be read"),
-        ({"labels": "imagenet"}, "answers 3 classes, but `labels` has 1000"),
-        ({"mean": (1.0, 2.0)}, "`mean` 1.0,2.0 is no value"),
-        ({"std": (1.0, 2.0, 0.0)}, "`std` 1.0,2.0,0.0 is no value"),
-        ({"image_size": 64, "resize": 32}, "`resize` 32 is less than the input of 64 pixels"),
-        ({"image_size": 2}, "cannot take 2×2 pixels"),
-        ({"data": "gone"}, "gone"),
-        ({"prefix": "nothing."}, "no tensor of x.pth has the prefix nothing."),
-    ],
-)
-def test_settings_that_do_not_go_with_the_checkpoint_are_refused(
-    others: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.save(tiny().state_dict(), tmp_path / "x.pth")
-    with pytest.raises(EdgeError) as caught:
-        take(Path("x.pth"), Path("runs"), **others)
-    assert said in caught.value.message
-    assert isinstance(caught.value, UsageError if "prefix" not in others else WeightsError)
-    assert not Path("runs").exists()
 
 
 def test_labels_of_a_file_and_those_of_imagenet(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Checkpoints and settings that do not go together: named in one line, and nothing is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from edge_runtime import EdgeError, UsageError, WeightsError
+from edge_train import build, find_backbone
+from imported_nets import (
+    State,
+    before,
+    body_and_head,
+    take,
+    tiny,
+)
+
+
+def refusal(path: Path, out: Path, **others: Any) -> EdgeError:
+    with pytest.raises(EdgeError) as caught:
+        take(path, out, **others)
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+    return caught.value
+
+
+def test_another_network_is_refused_with_its_name_and_nothing_is_left(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    torch.save(
+        {"state_dict": before(build(find_backbone("squeezenet1_1"), classes=3).state_dict(), "net.")},
+        tmp_path / "x.pth",
+    )
+    error = refusal(tmp_path / "x.pth", out)
+    assert "does not fit own.py:net: " in error.message and " missing (" in error.message
+    assert error.hint == "these look like the weights of squeezenet1_1: use `backbone` squeezenet1_1"
+    error = refusal(tmp_path / "x.pth", out, backbone=None)
+    assert (error.exit_code, "does not say of which network" in error.message) == (2, True)
+    assert "squeezenet1_1" in error.hint
+
+
+def changed(state: State, key: str, value: Tensor | None) -> State:
+    return {name: (value if name == key else t) for name, t in state.items() if name != key or value is not None}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("layer1.0.weight", None, "1 missing (layer1.0.weight)"),
+        ("layer1.0.weight", torch.zeros(2, 2), "layer1.0.weight [2, 2] instead of [16, 8, 3, 3]"),
+        ("layer1.0.weight", torch.zeros(16, 8, 3, 3).to(torch.int8), "[16, 8, 3, 3] int8 instead of"),
+        ("layer1.0.weight", torch.full((16, 8, 3, 3), float("nan")), "NaN or infinite values in layer1.0.weight"),
+        ("fc.weight", torch.zeros(1, 16), "answers with one number"),
+        ("fc.weight", torch.zeros(3, 7), "fc.weight [3, 7] instead of [3, 16]"),
+        ("fc.weight", None, "has no head that fits"),
+        ("layer1.9.weight", torch.zeros(3), "1 unexpected (layer1.9.weight)"),
+    ],
+)
+def test_what_does_not_fit_is_named(key: str, value: Tensor | None, said: str, tmp_path: Path) -> None:
+    state = dict(tiny().state_dict())
+    state.setdefault(key, torch.zeros(1))
+    torch.save(changed(state, key, value), tmp_path / "x.pth")
+    assert said in refusal(tmp_path / "x.pth", tmp_path / "runs").message
+
+
+def test_a_head_of_other_layers_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    body, _ = body_and_head(tiny().state_dict())
+    head = {"fc.0.weight": torch.zeros(8, 16), "fc.0.bias": torch.zeros(8), "fc.3.weight": torch.zeros(3, 8)}
+    torch.save({**body, **head, "fc.3.bias": torch.zeros(3)}, tmp_path / "x.pth")
+    error = refusal(tmp_path / "x.pth", tmp_path / "runs")
+    assert "it has 4 tensors (fc.0.weight [8, 16], fc.0.bias [8], fc.3.weight [3, 8], …)" in error.message
+    assert "FILE.py:FUNCTION" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ({"labels": None}, "answers 3 classes, which nothing names"),
+        ({"labels": "a,b"}, "answers 3 classes, but `labels` has 2"),
+        ({"labels": "a,b,b"}, "'b' twice"),
+        ({"labels": "a,,b"}, "without a name"),
+        ({"labels": "gone.txt"}, "gone.txt cannot be read"),
+        ({"labels": "imagenet"}, "answers 3 classes, but `labels` has 1000"),
+        ({"mean": (1.0, 2.0)}, "`mean` 1.0,2.0 is no value"),
+        ({"std": (1.0, 2.0, 0.0)}, "`std` 1.0,2.0,0.0 is no value"),
+        ({"image_size": 64, "resize": 32}, "`resize` 32 is less than the input of 64 pixels"),
+        ({"image_size": 2}, "cannot take 2×2 pixels"),
+        ({"data": "gone"}, "gone"),
+        ({"prefix": "nothing."}, "no tensor of x.pth has the prefix nothing."),
+    ],
+)
+def test_settings_that_do_not_go_with_the_checkpoint_are_refused(
+    others: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    with pytest.raises(EdgeError) as caught:
+        take(Path("x.pth"), Path("runs"), **others)
+    assert said in caught.value.message
+    assert isinstance(caught.value, UsageError if "prefix" not in others else WeightsError)
+    assert not Path("runs").exists()
