@@ -80,8 +80,8 @@ def read_public_key(path: str | os.PathLike[str]) -> PublicKey:
     load = serialization.load_ssh_public_key if data.startswith(b"ssh-") else serialization.load_pem_public_key
     try:
         key = load(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise UsageError(f"{path} is no public key: {one_line(str(error))}", "edge sign --new-key makes one") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(f"{path} is no public key", "edge sign --new-key makes one") from None
     if not isinstance(key, Ed25519PublicKey):
         raise UsageError(f"{path} is no Ed25519 key", "edge sign --new-key makes one")
     return PublicKey(raw_bytes(key), path)

@@ -151,5 +151,5 @@ def _load(data: bytes, path: Path, passphrase: Callable[[], bytes | None]) -> ob
         return load(data, given)
     except UnsupportedAlgorithm as error:
         raise UsageError(f"{path} cannot be read: {one_line(str(error))}", _NO_KEY) from None
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{path} is no private key, or the passphrase is wrong: {one_line(str(error))}") from None
+    except (ValueError, TypeError):
+        raise UsageError(f"{path} is no private key, or the passphrase is wrong", _NO_KEY) from None
