@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, Preprocessing, Task
 
-__all__ = ["write_multi_label_model", "write_multi_task_model", "write_tiny_model"]
+__all__ = ["write_heavy_model", "write_multi_label_model", "write_multi_task_model", "write_tiny_model"]
 
 OPSET = 18
 IR_VERSION = 10
@@ -45,6 +45,19 @@ def write_tiny_model(
         helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], axis=-1),
     ]
     return _write(path, card, nodes, {OUTPUT_NAME: len(labels)}, {"weights": weights}, size=size, batch=batch)
+
+
+def write_heavy_model(path: Path, size: int = 8, width: int = 3000) -> Path:
+    """Write an edge model for `size` × `size` pixels whose answer costs `width`² multiplications, more than reading."""
+    nodes = [
+        helper.make_node("MatMul", ["colour", "wide"], ["first"]),
+        helper.make_node("MatMul", ["first", "square"], ["second"]),
+        helper.make_node("MatMul", ["second", "narrow"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], axis=-1),
+    ]
+    constants = {"wide": np.ones((3, width)), "square": np.eye(width), "narrow": np.zeros((width, 3))}
+    weights = {name: value.astype(np.float32) for name, value in constants.items()}
+    return _write(path, _card(("a", "b", "c"), size), nodes, {OUTPUT_NAME: 3}, weights, size=size)
 
 
 def write_multi_label_model(
