@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-servers test-lean lint types bench fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-servers test-lean lint types bench fuzz pi docs docs-serve docs-pictures format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -60,6 +60,23 @@ fuzz: $(VENV)/.installed
 pi: $(VENV)/.installed
 	PYTHON=$(BIN)/python tests/arm64/run.sh "$(PHOTOS)" $(MODELS)
 
+# The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.
+DOCS ?= .venv-docs
+SITE ?= cli/edge_cli/site
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --site-dir $(abspath $(SITE))
+	rm -rf $(SITE)/assets/javascripts/lunr $(SITE)/sitemap.xml* $(SITE)/search/search_index.json
+	find $(SITE) -name '*.map' -delete
+	@echo "$(SITE)/index.html"
+
+# The same in the browser, built anew whenever a page changes.
+docs-serve: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --open
+
+# Draws the pictures in the pages anew, by the project's own commands.
+docs-pictures: $(VENV)/.installed
+	$(BIN)/python docs/draw_pictures.py
+
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -83,5 +100,11 @@ $(LEAN)/.installed: pyproject.toml
 	$(LEAN)/bin/python -m pip install --quiet . --group lean-test
 	touch $@
 
+$(DOCS)/.installed: pyproject.toml
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(DOCS)/bin/python -m pip install --quiet --group docs
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(LEAN) $(KSERVE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LEAN) $(KSERVE) $(DOCS) $(SITE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -38,6 +38,7 @@ COMMANDS = {
     "info": "info",
     "sign": "sign",
     "doctor": "doctor",
+    "docs": "docs",
     "demo": "demo",
 }
 
