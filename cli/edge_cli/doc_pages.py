@@ -51,7 +51,7 @@ class DocPage:
 
 
 def find_doc_page(topic: str = "", *, site: Path = SITE, source: Path = SOURCE) -> DocPage:
-    """The page of a command, of its own name, or with a section of troubleshooting's; the first page of all for "".
+    """The page of a command, the section of troubleshooting, or the page of that name; the first page for "".
 
     It is HTML where the site was built, Markdown in a clone where it was not.
 
@@ -69,11 +69,12 @@ def find_doc_page(topic: str = "", *, site: Path = SITE, source: Path = SOURCE) 
         return DocPage(pages["index"])
     if topic in PAGES:
         return DocPage(folder / Path(PAGES[topic]).with_suffix(pages["index"].suffix))
-    if topic in pages:
-        return DocPage(pages[topic])
+    # Before the pages: of what edge train said of a run, calibration is the name of a page, too.
     sections = _sections(pages["troubleshooting"])
     if topic in sections:
         return DocPage(pages["troubleshooting"], topic)
+    if topic in pages:
+        return DocPage(pages[topic])
     close = difflib.get_close_matches(topic, [*PAGES, *pages, *sections], n=1)
     raise UsageError(
         f"there is no page for {topic!r}",
