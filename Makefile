@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-servers test-lean lint types bench fuzz pi docs docs-serve docs-pictures format clean
+.PHONY: demo test test-fast test-trackers test-servers test-docs test-lean lint types bench fuzz pi docs docs-serve docs-pictures format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -29,6 +29,10 @@ test-servers: $(VENV)/.tools
 	$(KSERVE)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(KSERVE)/bin/python -m pip install --quiet --group kserve-test
 	EDGE_TEST_KSERVE=$(abspath $(KSERVE))/bin/python $(BIN)/pytest tests/serve/api/test_kserve_server.py
+
+# The built site, and the tutorials run as they stand.
+test-docs: docs $(VENV)/.tools
+	EDGE_TEST_SITE=$(abspath $(SITE)) EDGE_TEST_TUTORIALS=1 $(BIN)/pytest tests/cli/test_site.py tests/end_to_end/test_tutorials.py
 
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
 LEAN ?= .venv-lean
