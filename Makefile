@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-servers test-docs test-lean lint types bench fuzz pi docs docs-serve docs-pictures format clean
+.PHONY: demo test test-fast test-trackers test-servers test-docs test-lean lint types bench fuzz pi docs docs-serve docs-pictures release-check format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -34,12 +34,13 @@ test-servers: $(VENV)/.tools
 test-docs: docs $(VENV)/.tools
 	EDGE_TEST_SITE=$(abspath $(SITE)) EDGE_TEST_TUTORIALS=1 $(BIN)/pytest tests/cli/test_site.py tests/end_to_end/test_tutorials.py
 
-# What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
+# What a Raspberry Pi gets: the base install alone, and the tests that need no torch. PACKAGE is what is installed.
 LEAN ?= .venv-lean
+PACKAGE ?= .
 test-lean: $(LEAN)/.installed
 	$(LEAN)/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None, 'torch is here'"
 	$(LEAN)/bin/pytest tests/runtime tests/data tests/benchmarks tests/cli tests/python tests/house tests/lean tests/end_to_end/test_predict*.py tests/end_to_end/test_watch.py
-	$(LEAN)/bin/python -m pip install --quiet '.[serve]'
+	$(LEAN)/bin/python -m pip install --quiet '$(PACKAGE)[serve]'
 	$(LEAN)/bin/pytest tests/serve tests/end_to_end/test_serve.py -m "not slow"
 
 lint: $(VENV)/.tools
@@ -81,6 +82,23 @@ docs-serve: $(DOCS)/.installed
 docs-pictures: $(VENV)/.installed
 	$(BIN)/python docs/draw_pictures.py
 
+# What is released, in dist/: wheel and sdist, checked, with a list of what a bare install of it brings (CycloneDX); then the
+# lean tests on that wheel, in an environment of their own.
+RELEASE ?= .venv-release
+release-check: docs
+	rm -rf dist $(RELEASE)
+	$(PYTHON) -m venv $(RELEASE)/tools
+	$(RELEASE)/tools/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(RELEASE)/tools/bin/python -m pip install --quiet --group release
+	$(RELEASE)/tools/bin/python -m build --outdir dist .
+	$(RELEASE)/tools/bin/twine check --strict dist/*
+	$(PYTHON) -m venv $(RELEASE)/bare
+	$(RELEASE)/bare/bin/python -m pip install --quiet dist/*.whl
+	cd $(RELEASE) && bare/bin/edge --version && bare/bin/edge docs --print train && bare/bin/edge doctor
+	$(RELEASE)/tools/bin/cyclonedx-py environment $(RELEASE)/bare/bin/python --pyproject pyproject.toml --output-reproducible \
+	    --of JSON --outfile dist/edge-vision.cdx.json
+	$(MAKE) test-lean LEAN=$(RELEASE)/lean PACKAGE="$$(echo $(CURDIR)/dist/*.whl)"
+
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -101,7 +119,7 @@ $(VENV)/.tools: $(VENV)/.installed
 $(LEAN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(LEAN)
 	$(LEAN)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(LEAN)/bin/python -m pip install --quiet . --group lean-test
+	$(LEAN)/bin/python -m pip install --quiet '$(PACKAGE)' --group lean-test
 	touch $@
 
 $(DOCS)/.installed: pyproject.toml
@@ -111,4 +129,4 @@ $(DOCS)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LEAN) $(KSERVE) $(DOCS) $(SITE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LEAN) $(KSERVE) $(DOCS) $(SITE) $(RELEASE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

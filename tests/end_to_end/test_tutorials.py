@@ -1,4 +1,4 @@
-"""The tutorials, their commands run in order as they stand, on real photos: `make test-docs`, which takes two minutes.
+"""The tutorials, their commands run in order as they stand, on real photos: `make test-docs`, three minutes.
 
 Left out are pages that wait for a person (`edge label`, `edge serve`), and what a tutorial offers beyond its way.
 """
