@@ -1,4 +1,4 @@
-"""`edge data check` of pictures of several labels, or of several tasks: counted and contradicted question by question."""
+"""`edge data check` of pictures of several labels, or of several tasks: counted and contradicted by question."""
 
 from __future__ import annotations
 
