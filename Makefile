@@ -96,7 +96,7 @@ release-check: docs
 	$(RELEASE)/bare/bin/python -m pip install --quiet dist/*.whl
 	cd $(RELEASE) && bare/bin/edge --version && bare/bin/edge docs --print train && bare/bin/edge doctor
 	$(RELEASE)/tools/bin/cyclonedx-py environment $(RELEASE)/bare/bin/python --pyproject pyproject.toml --output-reproducible \
-	    --of JSON --outfile dist/edge-vision.cdx.json
+	    --of JSON --output-file dist/edge-vision.cdx.json
 	$(MAKE) test-lean LEAN=$(RELEASE)/lean PACKAGE="$$(echo $(CURDIR)/dist/*.whl)"
 
 format: $(VENV)/.tools
