@@ -70,7 +70,7 @@ def find_doc_page(topic: str = "", *, site: Path = SITE, source: Path = SOURCE) 
     if topic in PAGES:
         return DocPage(folder / Path(PAGES[topic]).with_suffix(pages["index"].suffix))
     # Before the pages: of what edge train said of a run, calibration is the name of a page, too.
-    sections = _sections(pages["troubleshooting"])
+    sections = _sections(pages["troubleshooting"]) if "troubleshooting" in pages else frozenset()
     if topic in sections:
         return DocPage(pages["troubleshooting"], topic)
     if topic in pages:
