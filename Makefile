@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-servers test-docs test-lean lint types bench fuzz pi docs docs-serve docs-pictures release-check format clean
+.PHONY: demo test test-fast test-trackers test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -55,6 +55,10 @@ bench: $(VENV)/.installed
 	$(BIN)/edge bench --backbones mobilenet_v3_small,mobilenet_v2,resnet18
 	$(BIN)/python benchmarks/self_checks/cold_start.py
 
+# The figures that users share (edge bench --share), as the table in docs/benchmarks.md.
+benchmarks-table: $(VENV)/.installed
+	$(BIN)/python -m edge_benchmarks.report.machines_table docs/machines docs/benchmarks.md
+
 # Damaged pictures through the runtime; the test suite takes the first 20,000.
 FILES ?= 1000000
 fuzz: $(VENV)/.installed
@@ -65,6 +69,7 @@ fuzz: $(VENV)/.installed
 pi: $(VENV)/.installed
 	PYTHON=$(BIN)/python tests/arm64/run.sh "$(PHOTOS)" $(MODELS)
 
+.PHONY: docs docs-serve docs-pictures test-docs release-check
 # The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.
 DOCS ?= .venv-docs
 SITE ?= cli/edge_cli/site
