@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -70,6 +70,19 @@ class Graph:
         return replace(self, session=open_session(self.path, threads=1, exact=self.exact, verified=verified))
 
 
+@dataclass(frozen=True)
+class _Keeping(Graph):
+    """A graph that keeps the embedding of what it runs on, beside what it is asked for."""
+
+    kept: list[NDArray[np.float32]] = field(default_factory=list, kw_only=True)
+
+    def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """What the graph gives; its embedding is kept."""
+        *found, embedding = super().run([*outputs, EMBEDDING_NAME], pixels)
+        self.kept.append(embedding)
+        return found
+
+
 class Predictor(ImageClassifier):
     """An `ImageClassifier` over an open graph; `file` is what `identify_file` said before it was opened.
 
@@ -99,6 +112,20 @@ class Predictor(ImageClassifier):
 
     def predict_input(self, pixels: NDArray[np.uint8], name: str) -> Prediction:
         return self._answers([name], pixels[np.newaxis], self._graph)[0]
+
+    def predict_inputs(
+        self, pixels: NDArray[np.uint8], names: Sequence[str], *, with_embedding: bool = False
+    ) -> tuple[list[Prediction], NDArray[np.float32] | None]:
+        """The answers for inputs uint8 `[N, height, width, 3]` of the pictures `names`, in one run of the model.
+
+        With `with_embedding` also what they rest on, float32 `[N, embedding_size]`. Raises what `embeddings` does.
+        """
+        if not with_embedding:
+            return self._answers(list(names), pixels, self._graph), None
+        self._needs_embedding()
+        graph = _Keeping(**{field.name: getattr(self._graph, field.name) for field in fields(Graph)})
+        answers = self._answers(list(names), pixels, graph)
+        return answers, graph.kept[0]
 
     def _answers(self, names: list[str], pixels: NDArray[np.uint8], graph: Graph) -> list[Prediction]:
         """The answers for the model's inputs of the pictures `names`."""

@@ -1,0 +1,173 @@
+"""A Ray cluster for as long as a batch takes: one of this machine's own, or one that runs; quiet either way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from edge_runtime import EdgeError, UsageError, require_extra, usable_cores
+
+CONNECT_S = 10
+# Blocks are paths one way and answers the other: little is ever in the store but the model.
+STORE_BYTES = 256_000_000
+
+
+@contextmanager
+def quiet_ray(log: Path) -> Iterator[None]:
+    """Ray is imported and used within: what it and the libraries below it print goes to `log`.
+
+    Raises MissingExtraError where it is not installed.
+    """
+    require_extra("ray")
+    # Read when Ray is imported. It reports its use by default, and starts a page to watch it by.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    handler = logging.FileHandler(log)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    with warnings.catch_warnings(), log.open("ab", buffering=0) as file, _redirected(file.fileno()), _logged(handler):
+        warnings.simplefilter("ignore")
+        # Ray turns its own warnings on again.
+        warnings.showwarning = lambda message, *_, **__: logging.getLogger("ray").warning("%s", message)
+        import ray.data
+
+        _hand_over(handler)
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        yield
+
+
+@contextmanager
+def _logged(handler: logging.Handler) -> Iterator[None]:
+    """What no other handler takes goes to `handler`; at the end those of Ray's loggers are gone."""
+    before, logging.lastResort = logging.lastResort, handler
+    try:
+        yield
+    finally:
+        logging.lastResort = before
+        _hand_over(logging.NullHandler())
+        handler.close()
+
+
+def _hand_over(handler: logging.Handler) -> None:
+    for name in ("ray", "ray.data"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+
+@contextmanager
+def _redirected(log: int) -> Iterator[None]:
+    """What C++ and child processes print on stderr goes to `log`; sys.stderr goes where it went."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # the caller closed it
+        yield
+        return
+    before = sys.stderr
+    ours = None
+    try:
+        if _is_fd_2(before):
+            ours = open(os.dup(kept), "w", encoding=before.encoding, errors="backslashreplace", buffering=1)  # noqa: PTH123, SIM115
+            sys.stderr = ours
+        os.dup2(log, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        sys.stderr = before
+        if ours is not None:
+            ours.close()
+
+
+def _is_fd_2(stream: Any) -> bool:
+    with suppress(OSError, ValueError, AttributeError):
+        return bool(stream.fileno() == 2)
+    return False
+
+
+@contextmanager
+def cluster(address: str | None, workers: int | None) -> Iterator[int]:
+    """The cluster at `address`, or without one a cluster of this machine alone; gives how many workers it holds.
+
+    Raises UsageError where there is none at `address`, EdgeError where one cannot be started.
+    """
+    import ray
+
+    folder = None
+    try:
+        if address is None:
+            cores = workers or usable_cores()
+            # The path of a socket in it may have a hundred characters.
+            folder = tempfile.mkdtemp(prefix="edge-ray-", dir=None if len(tempfile.gettempdir()) < 40 else "/tmp")
+            _start(cores, folder)
+            yield cores
+        else:
+            _join(address)
+            yield workers or _cores_of(ray.nodes())
+    finally:
+        ray.shutdown()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(cores: int, folder: str) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cores,
+            num_gpus=0,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            object_store_memory=STORE_BYTES,
+            _temp_dir=folder,
+        )
+    except Exception as error:
+        raise EdgeError(f"Ray does not start here: {first_line(error)}", "the log has more of it") from error
+
+
+def _join(address: str) -> None:
+    import ray
+
+    hint = "start one with ray start --head, or leave `address` out to use this machine alone"
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), CONNECT_S).close()
+        except (OSError, ValueError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"`address` {address}: no Ray cluster answers there ({reason})", hint) from None
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except ConnectionError:
+        raise UsageError(f"`address` {address}: no Ray cluster runs here", hint) from None
+    except Exception as error:
+        raise UsageError(f"`address` {address}: the cluster cannot be joined: {first_line(error)}", hint) from error
+
+
+def _cores_of(nodes: list[dict[str, Any]]) -> int:
+    """How many workers of one core each the machines hold."""
+    cores = sum(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
+    if cores < 1:
+        raise UsageError("the cluster has no cores", "start its machines with ray start --num-cpus N")
+    return cores
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, without colours and without end."""
+    text = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().partition("\n")[0]
+    return (text or type(error).__name__)[:200]
