@@ -83,10 +83,9 @@ def predict_batch(
         folder.begin(listing)
         follower.look(before=True)
         before = follower.pictures
-        todo = np.ones(0, np.bool_) if folder.is_done else folder.count(len(listing.paths)) == 0
-        if todo.any():
+        if not folder.is_done and _todo(folder, listing).any():
             work = Work(data, sha256, settings, columns, listing.locations, folder.ready)
-            workers, times = _answer(work, folder, todo, follower)
+            workers, times = _answer(work, folder, listing, follower)
         follower.look()
         if not folder.is_done:
             _check(folder, len(listing.paths))
@@ -115,17 +114,25 @@ def _open(model: Path, settings: BatchSettings) -> AnswerColumns:
     )
 
 
-def _answer(
-    work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], follower: Follower
-) -> tuple[int, tuple[float, float]]:
-    """Answer what is `todo`; gives how many workers did, and the seconds that starting and answering took."""
+def _todo(folder: AnswersFolder, listing: Listing) -> NDArray[np.bool_]:
+    """Which pictures have no answer, bool `[pictures]`."""
+    return np.equal(folder.count(len(listing.paths)), 0)
+
+
+def _answer(work: Work, folder: AnswersFolder, listing: Listing, follower: Follower) -> tuple[int, tuple[float, float]]:
+    """Answer what has no answer; gives how many workers did, and the seconds that starting and answering took."""
     begun = time.time()
     settings = work.settings
     folder.ready.unlink(missing_ok=True)
     with quiet_ray(folder.log), _in_our_words(folder), cluster(settings.address, settings.workers) as workers:
+        # Only now: processes of a driver that was killed may have ended what they were writing.
+        todo = _todo(folder, listing)
         with follower.following():
-            _run(work, folder, todo, workers)
+            if todo.any():
+                _run(work, folder, todo, workers)
         ended = time.time()
+    if not folder.ready.exists():
+        return 0, (ended - begun, 0.0)
     up = sorted(map(float, folder.ready.read_text(encoding="ascii").split()))[:workers]
     # The clocks of two machines may differ.
     start_s = min(max(up[-1] - begun, 0.0), ended - begun)

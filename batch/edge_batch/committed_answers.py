@@ -56,8 +56,8 @@ class Follower:
 
         def follow() -> None:
             while not ended.wait(LOOK_S):
-                # A folder on a network may be away for a moment; what counts is looked at in the end.
-                with suppress(OSError):
+                # A folder on a network may be away for a moment, a file written once more; what counts is the end.
+                with suppress(Exception):
                     self.look()
 
         thread = Thread(target=follow, name="edge-follower", daemon=True)

@@ -97,7 +97,9 @@ def _of_bucket(uri: str, locations: Locations) -> Iterator[Stored]:
     elif glob.has_magic(shown):
         base = re.split(r"[*?\[]", shown, maxsplit=1)[0].rpartition("/")[0]
         fits = _pattern(shown)
-        fitting = [file for file in locations.walk(base) if fits.match(file.path) and is_image(file.path)]
+        fitting = [
+            file for file in locations.walk(base) if fits.match(file.path) and _is_picture(file.path[len(base) + 1 :])
+        ]
         yield from sorted(fitting, key=_order)
     else:
         found = list(locations.walk(uri))

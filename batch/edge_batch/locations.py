@@ -13,6 +13,7 @@ MAX_FILE_BYTES = 500_000_000
 _HINT = "check the address, and that this machine may read there"
 _OPTIONS = re.compile(r"\?(?=\w+=)")
 _LONGEST_REASON = 200
+_RETRY_S = 20
 
 
 class Stored(NamedTuple):
@@ -116,6 +117,9 @@ def _open(root: str, place: str) -> tuple[Any, str]:
     """The file system of `root`, and what stands before the keys in its paths."""
     from pyarrow.fs import FileSystem
 
+    if root.startswith(("gs://", "gcs://")) and "retry_limit_seconds=" not in root:
+        # Google's client tries for a quarter of an hour.
+        root += f"{'&' if '?' in root else '?'}retry_limit_seconds={_RETRY_S}"
     try:
         filesystem, base = FileSystem.from_uri(root)
     except ValueError:

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from edge_runtime import EdgeError, UsageError, require_extra, usable_cores
 
@@ -68,27 +68,36 @@ def _hand_over(handler: logging.Handler) -> None:
 
 @contextmanager
 def _redirected(log: int) -> Iterator[None]:
-    """What C++ and child processes print on stderr goes to `log`; sys.stderr goes where it went."""
-    sys.stderr.flush()
+    """What is printed goes to `log`, by C++ and by child processes too; but sys.stderr goes where it went."""
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        stream.flush()
+    kept = {fd: copy for fd in (1, 2) if (copy := _copy(fd)) is not None}
+    ours: list[TextIO] = []
     try:
-        kept = os.dup(2)
-    except OSError:  # the caller closed it
-        yield
-        return
-    before = sys.stderr
-    ours = None
-    try:
-        if _is_fd_2(before):
-            ours = open(os.dup(kept), "w", encoding=before.encoding, errors="backslashreplace", buffering=1)  # noqa: PTH123, SIM115
-            sys.stderr = ours
-        os.dup2(log, 2)
+        # Ray prints on stdout that a worker died.
+        ours.append(open(os.dup(log), "w", encoding="utf-8", errors="backslashreplace", buffering=1))  # noqa: PTH123, SIM115
+        sys.stdout = ours[0]
+        if 2 in kept and _is_fd_2(before[1]):
+            encoding = before[1].encoding
+            ours.append(open(os.dup(kept[2]), "w", encoding=encoding, errors="backslashreplace", buffering=1))  # noqa: PTH123, SIM115
+            sys.stderr = ours[1]
+        for fd in kept:
+            os.dup2(log, fd)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        sys.stderr = before
-        if ours is not None:
-            ours.close()
+        for fd, copy in kept.items():
+            os.dup2(copy, fd)
+            os.close(copy)
+        sys.stdout, sys.stderr = before
+        for stream in ours:
+            stream.close()
+
+
+def _copy(fd: int) -> int | None:
+    with suppress(OSError):  # the caller closed it
+        return os.dup(fd)
+    return None
 
 
 def _is_fd_2(stream: Any) -> bool:
