@@ -7,6 +7,7 @@ dies and keeps which files of answers are whole, so that the same call goes on a
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -79,7 +80,7 @@ def predict_batch(
     folder = AnswersFolder(out.absolute(), _promise(model, sha256, listing, settings))
     follower = Follower(folder, on_answers)
     times, workers = (0.0, 0.0), 0
-    with folder.alone():
+    with folder.alone(), _in_our_words(folder):
         folder.begin(listing)
         follower.look(before=True)
         before = follower.pictures
@@ -124,7 +125,7 @@ def _answer(work: Work, folder: AnswersFolder, listing: Listing, follower: Follo
     begun = time.time()
     settings = work.settings
     folder.ready.unlink(missing_ok=True)
-    with quiet_ray(folder.log), _in_our_words(folder), cluster(settings.address, settings.workers) as workers:
+    with quiet_ray(folder.log), cluster(settings.address, settings.workers) as workers:
         # Only now: processes of a driver that was killed may have ended what they were writing.
         todo = _todo(folder, listing)
         with follower.following():
@@ -209,7 +210,7 @@ def _in_our_words(folder: AnswersFolder) -> Iterator[None]:
                 raise type(cause)(*cause.args) from None
         if full := next((cause for cause in causes if isinstance(cause, OSError) and cause.errno), None):
             hint = "make room, then the same command goes on"
-            raise OutputError(f"cannot write {folder.path}: {full.strerror or full}", hint) from None
+            raise OutputError(f"cannot write {folder.path}: {os.strerror(full.errno or 0)}", hint) from None
         told = "its workers died again and again" if "Died" in repr(causes) else first_line(causes[-1])
         raise EdgeError(
             f"the batch ended early: {told}", f"{folder.log} has Ray's words; the same command goes on"

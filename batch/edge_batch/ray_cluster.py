@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
@@ -33,9 +34,11 @@ def quiet_ray(log: Path) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    handler = logging.FileHandler(log)
+    file = _Log(log, "ab")
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)
+    handler = logging.StreamHandler(text)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    with warnings.catch_warnings(), log.open("ab", buffering=0) as file, _redirected(file.fileno()), _logged(handler):
+    with warnings.catch_warnings(), text, _redirected(text), _logged(handler):
         warnings.simplefilter("ignore")
         # Ray turns its own warnings on again.
         warnings.showwarning = lambda message, *_, **__: logging.getLogger("ray").warning("%s", message)
@@ -55,7 +58,6 @@ def _logged(handler: logging.Handler) -> Iterator[None]:
     finally:
         logging.lastResort = before
         _hand_over(logging.NullHandler())
-        handler.close()
 
 
 def _hand_over(handler: logging.Handler) -> None:
@@ -66,8 +68,18 @@ def _hand_over(handler: logging.Handler) -> None:
         logger.propagate = False
 
 
+class _Log(io.FileIO):
+    """A log whose disk may be full: what does not fit is lost, and nobody hears of it."""
+
+    def write(self, data: Any, /) -> int:
+        """Write what can be written, and say that it was all."""
+        with suppress(OSError):
+            super().write(data)
+        return len(data)
+
+
 @contextmanager
-def _redirected(log: int) -> Iterator[None]:
+def _redirected(log: TextIO) -> Iterator[None]:
     """What is printed goes to `log`, by C++ and by child processes too; but sys.stderr goes where it went."""
     before = sys.stdout, sys.stderr
     for stream in before:
@@ -76,14 +88,13 @@ def _redirected(log: int) -> Iterator[None]:
     ours: list[TextIO] = []
     try:
         # Ray prints on stdout that a worker died.
-        ours.append(open(os.dup(log), "w", encoding="utf-8", errors="backslashreplace", buffering=1))  # noqa: PTH123, SIM115
-        sys.stdout = ours[0]
+        sys.stdout = log
         if 2 in kept and _is_fd_2(before[1]):
             encoding = before[1].encoding
             ours.append(open(os.dup(kept[2]), "w", encoding=encoding, errors="backslashreplace", buffering=1))  # noqa: PTH123, SIM115
-            sys.stderr = ours[1]
+            sys.stderr = ours[0]
         for fd in kept:
-            os.dup2(log, fd)
+            os.dup2(log.fileno(), fd)
         yield
     finally:
         for fd, copy in kept.items():

@@ -36,6 +36,8 @@ def main() -> int:
 
     def measure(folder: Path) -> bool:
         require_extra("ray")
+        # By default Ray's workers give way to whatever else runs, which predict_many does not.
+        os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
         model = given.model or default_model(folder)
         listing = list_all([str(given.data)])
         listing = replace(listing, paths=listing.paths[: given.images], sizes=listing.sizes[: given.images])
