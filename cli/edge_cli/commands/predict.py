@@ -137,7 +137,8 @@ def predict(
     if engine == "ray":
         local_alone = files_from, watch, move_to, state, interval, drift, mjpeg, every, latest, explain, labels
         _refuse_beside_ray(names, *local_alone, preprocess, save_input, jsonl, csv_)
-        from edge_cli.predict.ray_batch import RayOptions, run_engine
+        from edge_cli.predict.ray_batch import run_engine
+        from edge_cli.predict.ray_options import RayOptions
 
         chosen = RayOptions(
             data or [],

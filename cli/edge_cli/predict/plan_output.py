@@ -14,7 +14,7 @@ from edge_runtime import Classifier, UsageError, usable_cores
 if TYPE_CHECKING:
     from edge_batch import Cost
     from edge_cli.console import Console
-    from edge_cli.predict.ray_batch import RayOptions
+    from edge_cli.predict.ray_options import RayOptions
 
 A_MILLION = 1_000_000
 OTHER_CORES = (16, 64, 256)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_batch import BatchSettings, list_all, predict_batch
+from edge_batch import list_all, predict_batch
 from edge_cli.console import print_json
 from edge_cli.predict.classify import say_problem
-from edge_cli.quantities import parse_share
+from edge_cli.predict.ray_options import RayOptions
 from edge_runtime import EdgeError, UsageError, require_extra
 
 if TYPE_CHECKING:
@@ -42,37 +41,6 @@ class _Said:
                 say_problem(EdgeError(error))
             elif self._errors == ERRORS_SHOWN + 1:
                 self._console.say("more could not be read: the column error has them all")
-
-
-@dataclass(frozen=True, slots=True)
-class RayOptions:
-    """What was typed, beside the model; `workers` are --threads."""
-
-    data: Sequence[str]
-    out: Path | None
-    address: str | None
-    top: int
-    min_confidence: float
-    reject_unlike: str | None
-    embedding: bool = False
-    workers: int | None = None
-    keys: tuple[Path, ...] = ()
-    plan: bool = False
-    cores: str | None = None
-    bench: Path | None = None
-
-    def settings(self) -> BatchSettings:
-        """The batch's settings. Raises UsageError."""
-        share = self.reject_unlike
-        return BatchSettings(
-            top=self.top,
-            min_confidence=self.min_confidence,
-            reject_unlike=None if share is None else parse_share("--reject-unlike", share),
-            embedding=self.embedding,
-            address=self.address,
-            workers=self.workers,
-            keys=self.keys,
-        )
 
 
 def run_engine(options: RayOptions, choose: Callable[[], Path], console: Console, *, json_: bool) -> int:
