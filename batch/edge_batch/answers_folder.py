@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_batch.answer_columns import INDEX
-from edge_batch.listing import Listing
+from edge_batch.picture_listing import Listing
 from edge_runtime import OutputError, UsageError, atomic_path, lock_file, write_json
 
 FORMAT = 1

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from edge_batch.batch_prediction import block_rows
-from edge_batch.listing import Listing
+from edge_batch.picture_listing import Listing
 from edge_runtime import Classifier, ImageError, UsageError
 
 # From nothing to the first block: a cluster of this machine's own, 2 cores.

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from edge_batch.answers_folder import AnswersFolder
-from edge_batch.listing import Listing
 from edge_batch.locations import Locations
+from edge_batch.picture_listing import Listing
 from edge_runtime import UsageError
 
 LISTING = Listing(("photos",), ("/a.png", "/b.png", "/c.png"), (1, 2, 3), Locations([]))
