@@ -235,13 +235,15 @@ def _open(
     reject_unlike: str | None,
     require_signature: tuple[Path, ...],
     console: Console,
+    *,
+    with_distance: bool = False,
 ) -> ImageClassifier:
     if labels is None and preprocess is None:
         from edge_runtime import Classifier
 
         path = choose_model(model, run, console)[0]
         if reject_unlike is None:
-            return Classifier(path, threads=threads, require_signature=require_signature)
+            return Classifier(path, threads=threads, require_signature=require_signature, with_distance=with_distance)
         from edge_cli.predict.reject import open_rejecting
 
         return open_rejecting(path, threads, reject_unlike, require_signature, console)
