@@ -8,16 +8,15 @@ import os
 import signal
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from edge_runtime import DriftRecord, UsageError
+from edge_runtime import UsageError
 from edge_serve.app import build_app
 from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix, shown_address
 from edge_serve.http.running import INTERRUPTED, Running, notify
 from edge_serve.http.tls import tls_context
-from edge_serve.model.engine import Engine
-from edge_serve.model.loaded_model import load_model
 from edge_serve.model.reload import Reloader
+from edge_serve.model.served_model import ServedModel, open_models
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
@@ -40,29 +39,16 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     inherited = inherited_socket()
     listening = inherited or _listen(settings)
     try:
-        model = load_model(settings)
-        metrics = Metrics()
+        metrics = Metrics(tuple(settings.models) if settings.several else ())
         log = RequestLog(quiet=not settings.log_requests)
-        engine = Engine(settings, model, metrics)
-        drift = None if settings.drift is None else DriftRecord(settings.drift, model.wide.card, say)
-        if drift is not None:
-            engine.record(drift)
-            metrics.show_drift(drift.figures)
-        metrics.show_model(settings.model_name, model.wide.card)
         try:
-            on = "on" if model.choice.on else "off"
-            # What is here stays; what comes and goes in a request is collected before it is much.
-            gc.freeze()
-            gc.set_threshold(_COLLECT_EVERY)
-            say(f"batching {on}: {model.choice.reason}")
-            with log.libraries():
-                return asyncio.run(
-                    _serve(settings, listening, say, engine=engine, metrics=metrics, log=log, tls=tls, drift=drift)
-                )
+            with open_models(settings, metrics, say) as models, log.libraries():
+                # What is here stays; what comes and goes in a request is collected before it is much.
+                gc.freeze()
+                gc.set_threshold(_COLLECT_EVERY)
+                return asyncio.run(_serve(settings, listening, say, models=models, metrics=metrics, log=log, tls=tls))
         finally:
             log.close()
-            if drift is not None:
-                drift.close()
     finally:
         listening.close()
         if settings.unix is not None and inherited is None:
@@ -78,26 +64,31 @@ async def _serve(
     listening: socket.socket,
     say: Callable[[str], None],
     *,
-    engine: Engine,
+    models: Mapping[str, ServedModel],
     metrics: Metrics,
     log: RequestLog,
     tls: ssl.SSLContext | None,
-    drift: DriftRecord | None,
 ) -> int:
     """Serve until a signal, then drain; the exit code."""
-    gate = build_app(settings, engine, metrics, log)
+    gate = build_app(settings, models, metrics, log)
 
     def report(status: int, kind: str, reason: str) -> None:
-        metrics.errors.labels(kind).inc()
+        metrics.failed(kind)
         log.event("refused", status=status, kind=kind, error=reason)
 
     running = Running(gate, settings.limits, log, report, tls)
-    metrics.connections.set_function(lambda: len(running.connections.open))
-    metrics.in_flight.set_function(lambda: gate.in_flight)
-    reloader = Reloader(settings, engine, metrics, log, drift)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: running.spawn(reloader.reload()))
+    metrics.watch(metrics.connections, lambda: len(running.connections.open))
+    metrics.watch(metrics.in_flight, lambda: gate.in_flight)
+    reloaders = [Reloader(served, log) for served in models.values()]
+
+    def reload() -> None:
+        for each in reloaders:
+            running.spawn(each.reload())
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     if settings.reload:
-        running.spawn(reloader.watch())
+        for each in reloaders:
+            running.spawn(each.watch())
 
     def ready() -> None:
         if listening.family == socket.AF_UNIX:
@@ -105,7 +96,8 @@ async def _serve(
         else:
             scheme = "http" if tls is None else "https"
             where = shown_address(settings.host, listening.getsockname()[1], scheme=scheme)
-        say(f"serving {settings.model} at {where}; Ctrl-C ends it")
+        what = ", ".join(settings.models) if settings.several else settings.path
+        say(f"serving {what} at {where}; Ctrl-C ends it")
         notify("READY=1")
 
     ended_by, left = await running.run(listening, ready)
@@ -113,6 +105,7 @@ async def _serve(
         log.event("stopped", level="error", cut_off=left)
         # What is stuck would hold up the end of the process.
         return 1
-    engine.close()
+    for served in models.values():
+        served.engine.close()
     log.event("stopped")
     return INTERRUPTED if ended_by is signal.SIGINT else 0

@@ -29,6 +29,16 @@ def served(rgb_model: Path) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
+def served_two(rgb_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two models on one server, with the limits of `served`; `lights` sees 16 pixels and says `bright` of red."""
+    folder = tmp_path_factory.mktemp("two")
+    lights = write_tiny_model(folder / "lights.onnx", ("bright", "middling", "dim"), size=16)
+    flags = ("--max-body", "0.1", "--max-pixels", "0.2", "--max-files", "4", "--timeout", "1")
+    with serving({"colours": rgb_model, "lights": lights}, *flags) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def served_labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A model that gives a picture any number of labels."""
     with serving(write_multi_label_model(tmp_path_factory.mktemp("labels") / "labels.onnx")) as server:
