@@ -25,7 +25,7 @@ from edge_serve.settings import ServeSettings
 
 def build_app(settings: ServeSettings, models: Mapping[str, ServedModel], metrics: Metrics, log: RequestLog) -> Gate:
     """The ASGI application that serves `models`, by name, as `settings` say."""
-    budget = BodyBudget(settings.limits)
+    budget = BodyBudget(settings.limits, settings.workers)
     names = tuple(models) if settings.several else ()
     predicting = {name: Predicting(each, budget, names) for name, each in models.items()}
     inference = OpenInference(models, settings.limits, budget)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from edge_runtime import Setting, Threads, UsageError, check_settings
+from edge_runtime import Setting, Threads, UsageError, check_settings, usable_cores
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
 
@@ -53,6 +53,10 @@ class ServeSettings:
     name: Annotated[str, Setting("The model's name in /v2 and /models.", "NAME", shown_default="the file's")] = ""
     limits: ServeLimits = field(default_factory=ServeLimits)
     threads: Threads = None
+    workers: Annotated[
+        int,
+        Setting("Processes that answer at one port; they share --threads.", "N", at_least=1, at_most=256),
+    ] = 1
     batching: Annotated[Batching, Setting("Run the model on several requests' pictures at once.")] = "auto"
     batch_size: Annotated[int, Setting("With batching: most at once.", "N", at_least=2, at_most=256)] = 8
     batch_wait_s: Annotated[
@@ -119,6 +123,11 @@ class ServeSettings:
         return HostCheck((*self.allow_hosts, *(() if is_address(self.host) else (self.host,))), self.cors)
 
     @property
+    def worker_threads(self) -> int:
+        """Threads that each of the workers has: its share of `threads`, and one at least."""
+        return max(1, (self.threads or usable_cores()) // self.workers)
+
+    @property
     def models(self) -> Mapping[str, Path]:
         """The model files by the names that they are served under."""
         return self.model if isinstance(self.model, Mapping) else {_name_of(self.name, self.model): self.model}
@@ -137,6 +146,10 @@ class ServeSettings:
     def path(self) -> Path:
         """The file of the one model, or of the first."""
         return self.models[self.model_name]
+
+    def of_worker(self) -> ServeSettings:
+        """The settings of each of the workers."""
+        return replace(self, threads=self.worker_threads)
 
     def alone(self, name: str) -> ServeSettings:
         """The settings of one of the models, as if it were served alone."""

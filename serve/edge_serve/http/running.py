@@ -18,9 +18,9 @@ import uvicorn
 from edge_serve.http.connections import Connections, GuardedProtocol
 from edge_serve.http.gate import Gate
 from edge_serve.http.limits import ServeLimits
+from edge_serve.http.notify import INTERRUPTED, notify
 from edge_serve.observability.request_log import RequestLog
 
-INTERRUPTED = 130
 _KEEP_ALIVE_S = 5
 # Clients that are about to send on a connection they keep are told, rather than cut off in the middle.
 _LEAST_DRAIN_S = 0.5
@@ -95,21 +95,16 @@ class Running:
             await asyncio.sleep(0.02)
         return gate.in_flight
 
+    def stop(self) -> None:
+        """Drain and end, as at SIGTERM."""
+        self._stop(signal.SIGTERM)
+
     def _stop(self, number: signal.Signals) -> None:
         if self._stopped.is_set() and number is signal.SIGINT:
             os._exit(INTERRUPTED)
         if not self._stopped.is_set():
             self._signal = number
         self._stopped.set()
-
-
-def notify(state: str) -> None:
-    """Tell systemd, where it started us with Type=notify (sd_notify)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.sendto(state.encode(), f"\0{address[1:]}" if address.startswith("@") else address)
 
 
 class _Server(uvicorn.Server):

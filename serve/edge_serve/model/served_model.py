@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from edge_runtime import DriftRecord, UsageError, identify_file
+from edge_runtime import ModelCard, UsageError, identify_file
+from edge_serve.model.batching import BatchChoice
 from edge_serve.model.engine import AnswerRecord, Engine
 from edge_serve.model.loaded_model import LoadedModel, load_model
 from edge_serve.model.worker_pool import WorkerPool
+from edge_serve.observability.drift_file import open_record
 from edge_serve.observability.prometheus import Metrics, ModelMetrics
 from edge_serve.settings import ServeSettings
 
@@ -31,9 +33,17 @@ class ServedModel:
 
 @contextmanager
 def open_models(
-    settings: ServeSettings, metrics: Metrics, say: Callable[[str], None]
+    settings: ServeSettings,
+    metrics: Metrics,
+    say: Callable[[str], None],
+    *,
+    known: Mapping[str, BatchChoice] | None = None,
+    record_of: Callable[[str, ModelCard], AnswerRecord] | None = None,
 ) -> Iterator[Mapping[str, ServedModel]]:
     """The models by name, open and tried; `say` is told how each is run.
+
+    How they are run best is measured, unless it is `known`. Answers are recorded as the settings say, unless
+    `record_of` gives another record of a model.
 
     Raises UsageError or ModelError where a file cannot serve; nothing is opened where one is missing.
     """
@@ -44,7 +54,7 @@ def open_models(
     own = {name: settings.alone(name) for name in settings.models}
     loaded: dict[str, LoadedModel] = {}
     for name, alone in own.items():
-        loaded[name] = load_model(alone)
+        loaded[name] = load_model(alone, known=(known or {}).get(name))
         choice = loaded[name].choice
         say(f"{name}: " * settings.several + f"batching {'on' if choice.on else 'off'}: {choice.reason}")
     batching = settings.batching == "on" or any(each.choice.on for each in loaded.values())
@@ -54,24 +64,14 @@ def open_models(
         served = {}
         for name, alone in own.items():
             model, counted = loaded[name], metrics.of(name)
-            record = _open_record(alone, model, say, several=settings.several)
-            if record is not None:
-                records.enter_context(record)
-                counted.show_drift(record.figures)
-            counted.show_model(model.wide.card)
+            card = model.wide.card
+            record: AnswerRecord | None = None
+            if record_of is not None:
+                record = record_of(name, card)
+            elif (own_record := open_record(settings, name, card, say)) is not None:
+                record = records.enter_context(own_record)
+                counted.show_drift(own_record.figures)
+            counted.show_model(card)
             engine = Engine(alone, model, counted, pool, record)
             served[name] = ServedModel(name, alone, engine, counted, record, name if settings.several else "")
         yield served
-
-
-def _open_record(
-    settings: ServeSettings, model: LoadedModel, say: Callable[[str], None], *, several: bool
-) -> DriftRecord | None:
-    """The record of drift, where one is asked for; raises as it does, but among several models is only said of one."""
-    if settings.drift is None:
-        return None
-    card = model.wide.card
-    if several and card.kind != "single-label":
-        say(f"note: no record of drift for {settings.model_name}: it is a {card.kind} model")
-        return None
-    return DriftRecord(settings.drift, card, say)

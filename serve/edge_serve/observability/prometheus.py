@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from edge_runtime import ModelCard
+from edge_serve.observability.process_figures import ProcessFigures
 
 # From a nano model on a desktop to a large one on a Raspberry Pi.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -30,29 +33,34 @@ class Metrics:
     """The metrics of one server, in a registry of their own.
 
     `models` are the names where there are several: each figure then says in the label `model` which of them it is of.
+    `shared` is the folder that they have in common with the other workers', where `share_metrics` has been called.
     """
 
-    def __init__(self, models: Sequence[str] = ()) -> None:
+    def __init__(self, models: Sequence[str] = (), shared: Path | None = None) -> None:
         self.registry = CollectorRegistry()
+        self.shared = shared
         self._by_model = bool(models)
-        ProcessCollector(registry=self.registry)
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
+        self._process = None if shared is None else ProcessFigures(self)
+        if shared is None:
+            ProcessCollector(registry=self.registry)
         of = self._of_model()
-        self._requests = self._counter("edge_requests", "Requests answered", "method", "route", "status", *of)
-        self._errors = self._counter("edge_errors", "Requests not answered as asked, by kind", "kind", *of)
+        self._requests = self.counter("edge_requests", "Requests answered", "method", "route", "status", *of)
+        self._errors = self.counter("edge_errors", "Requests not answered as asked, by kind", "kind", *of)
         self._request_seconds = self._seconds(
             "edge_request_seconds", "From a request's head to its answer", "route", *of
         )
-        self.connections = self._gauge("edge_connections", "Clients connected")
-        self.in_flight = self._gauge("edge_requests_in_flight", "Requests accepted and not answered")
-        self.images = self._counter("edge_images", "Pictures classified", *of)
-        self.queue_images = self._gauge("edge_queue_images", "Pictures waiting or in work", *of)
+        self.connections = self.gauge("edge_connections", "Clients connected")
+        self.in_flight = self.gauge("edge_requests_in_flight", "Requests accepted and not answered")
+        self.images = self.counter("edge_images", "Pictures classified", *of)
+        self.queue_images = self.gauge("edge_queue_images", "Pictures waiting or in work", *of)
         self.queue_seconds = self._seconds("edge_queue_seconds", "From accepted to begun", *of)
         self.decode_seconds = self._seconds("edge_decode_seconds", "Decoding and resizing a picture", *of)
         self.inference_seconds = self._seconds("edge_inference_seconds", "Running the model once", *of)
         self.batch_images = Histogram(
             "edge_batch_images", "Pictures in one run of the model", of, buckets=_SIZES, registry=self.registry
         )
-        self.reloads = self._counter("edge_model_reloads", "Model files looked at after the first", "result", *of)
+        self.reloads = self.counter("edge_model_reloads", "Model files looked at after the first", "result", *of)
         self._served = _ServedModels(by_model=self._by_model)
         self.registry.register(self._served)
 
@@ -61,8 +69,18 @@ class Metrics:
         return ModelMetrics(self, model, self._served, (model,) if self._by_model else ())
 
     def watch(self, gauge: Gauge, figure: Callable[[], float]) -> None:
-        """Have the gauge show what `figure` gives when somebody looks."""
-        gauge.set_function(figure)
+        """Have the gauge show what `figure` gives when somebody looks, or, of several workers, lately gave."""
+        if self.shared is None:
+            gauge.set_function(figure)
+        else:
+            self._watched.append((gauge, figure))
+
+    def refresh(self) -> None:
+        """Have the other workers see what is watched as it is now."""
+        for gauge, figure in self._watched:
+            gauge.set(figure())
+        if self._process is not None:
+            self._process.refresh()
 
     def answered(self, method: str, route: str, status: int, seconds: float, model: str) -> None:
         """Count a request; `model` is that which it was for, "" where it was for none."""
@@ -75,17 +93,25 @@ class Metrics:
         self._errors.labels(kind, *self._of_model(model)).inc()
 
     def exposition(self) -> bytes:
-        """All of them, in text format 0.0.4."""
-        return generate_latest(self.registry)
+        """All of them, in text format 0.0.4; of several workers those of all together."""
+        if self.shared is None:
+            return generate_latest(self.registry)
+        self.refresh()
+        together = CollectorRegistry()
+        MultiProcessCollector(together, str(self.shared))  # type: ignore[no-untyped-call]
+        together.register(self._served)
+        return generate_latest(together)
+
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
+        """A counter among these."""
+        return Counter(name, text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        """A gauge among these; of several workers it is the sum of those that live."""
+        return Gauge(name, text, labels, registry=self.registry, multiprocess_mode="livesum")
 
     def _of_model(self, value: str = "model") -> tuple[str, ...]:
         return (value,) if self._by_model else ()
-
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
 
     def _seconds(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=_SECONDS, registry=self.registry)
