@@ -17,6 +17,7 @@ import uvicorn
 
 from edge_serve.http.connections import Connections, GuardedProtocol
 from edge_serve.http.gate import Gate
+from edge_serve.http.handshake import Handshake, shaking_hands
 from edge_serve.http.limits import ServeLimits
 from edge_serve.http.notify import INTERRUPTED, notify
 from edge_serve.observability.request_log import RequestLog
@@ -69,6 +70,10 @@ class Running:
         left = await self._drain()
         for listener in server.servers:
             listener.close()
+        for each in list(self.connections.open):
+            if isinstance(each, Handshake):
+                # It has nothing to say that could be answered.
+                each.abort()
         # Who connected just before may have sent a request that has not been read yet: it is answered, too.
         await asyncio.sleep(_LAST_CALL_S)
         server.should_exit = True
@@ -116,9 +121,11 @@ class _Server(uvicorn.Server):
 
 
 def _config(gate: Gate, connections: Connections, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    # With a context of its own uvicorn would hear of a client only once it has shaken hands.
+    http = partial(GuardedProtocol, connections) if tls is None else partial(shaking_hands, connections, tls)
     config = uvicorn.Config(
         gate,
-        http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]
+        http=http,  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -131,7 +138,5 @@ def _config(gate: Gate, connections: Connections, tls: ssl.SSLContext | None) ->
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
-    # From files uvicorn would make it anew, and we have looked whether they fit.
     config.load()
-    config.ssl = tls
     return config
