@@ -51,6 +51,9 @@ def systemd_unit(
         stop_s=settings.limits.grace_s + 5,
         who="DynamicUser=yes\n" if user is None else f"User={user}\n",
         token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
+        # The folder of the workers' figures is the only one that it writes to.
+        shared="RuntimeDirectory=edge-serve\nEnvironment=TMPDIR=/run/edge-serve\n" if settings.workers > 1 else "",
+        tasks=max(128, 48 * settings.workers),
         files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
         home="read-only" if homes else "yes",

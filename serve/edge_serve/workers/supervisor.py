@@ -200,8 +200,9 @@ class Supervisor:
         self._listening.close()
         self._send(self._signal)
         serving = [each for each in self._workers.values() if each.takes_clients]
-        for worker in self._workers.values():
-            if worker not in serving:
-                worker.kill()
+        others = [each for each in self._workers.values() if each not in serving]
+        for each in others:
+            each.kill()
         left_s = self._settings.limits.grace_s + _TO_END_S
-        return list(await asyncio.gather(*(each.end_within(left_s) for each in serving)))
+        codes = await asyncio.gather(*(each.end_within(left_s) for each in (*serving, *others)))
+        return list(codes[: len(serving)])
