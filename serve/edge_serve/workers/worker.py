@@ -32,6 +32,7 @@ class Worker:
         self._process = process
         self._channel = channel
         self._heard = heard
+        self._serves = False
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().add_reader(channel.fileno(), self._read)
 
@@ -67,7 +68,7 @@ class Worker:
     @property
     def takes_clients(self) -> bool:
         """Whether it has been ready and lives."""
-        return self._process.returncode is None and self._ready.done() and self._ready.exception() is None
+        return self._process.returncode is None and self._serves
 
     async def ready(self) -> None:
         """Wait until it takes clients. Raises what it could not start for; it is killed where nobody waits any more."""
@@ -109,6 +110,7 @@ class Worker:
             return
         if isinstance(message, Ready):
             self.batching = message.batching
+            self._serves = True
             self._settle(None)
         elif isinstance(message, Failed):
             kind = UsageError if message.exit_code == UsageError.exit_code else EdgeError

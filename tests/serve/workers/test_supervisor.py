@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from edge_serve import ServeSettings
 from edge_serve.workers.messages import Failed, Opened, Ready, Task
+from edge_serve.workers.worker import Worker
 from serving import Served, picture, replace_file, serving
 from tiny_model import write_tiny_model
 
@@ -133,6 +135,24 @@ def hired(model: Path, shared: Path) -> tuple[subprocess.Popen[bytes], Connectio
     channel = Connection(ours.detach())
     channel.send(Task(3, ServeSettings(model, batching="off", log_requests=False), shared))
     return process, channel, port
+
+
+def test_one_that_is_not_waited_for_any_more_is_gone(rgb_model: Path, tmp_path: Path) -> None:
+    """As where the server is told to end while it starts."""
+
+    async def give_up() -> int:
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            worker = await Worker.start(Task(0, ServeSettings(rgb_model), tmp_path), listening, lambda _: None)
+            waiting = asyncio.create_task(worker.ready())
+            await asyncio.sleep(0)
+            assert waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert not worker.takes_clients
+            return await worker.end_within(10)
+
+    assert asyncio.run(give_up()) == -signal.SIGKILL
 
 
 def test_a_worker_whose_supervisor_has_gone_drains_and_ends(rgb_model: Path, tmp_path: Path) -> None:
