@@ -12,8 +12,8 @@ load together: on a machine that does other work meanwhile it still says what se
 
 With --check it ends with 1 where the server reaches less than 85 % of `predict_many`, its 99th percentile is more than
 three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --workers N compares one
-process with N at one port, by turns and on the same --threads, and what memory they take. --soak sends so many requests
-and prints the server's memory as it goes.
+process with N at one port, by turns and on the same --threads: what they reach, what processor time an answer takes, and
+their memory. --soak sends so many requests and prints the server's memory as it goes.
 """
 
 from __future__ import annotations
@@ -237,6 +237,7 @@ def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namesp
     """Print what one process and several reach under load and what memory they take; says nothing of enough."""
     found: dict[int, list[LoadResult]] = {1: [], given.workers: []}
     sizes: dict[int, list[float]] = {1: [], given.workers: []}
+    cpu_s: dict[int, list[float]] = {1: [], given.workers: []}
     for _ in range(given.rounds):
         for workers, results in found.items():
             one = _edge(model, given.threads, "off")
@@ -244,8 +245,11 @@ def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namesp
             requests = [server.request(image) for image in images]
             with running(server) as (port, pid):
                 put_load(port, requests, clients=4, seconds=0.5)
+                processes = (pid, *_children(pid))
+                before_s = sum(map(_cpu_s, processes))
                 results.append(put_load(port, requests, clients=given.clients, seconds=given.seconds))
-                sizes[workers].append(sum(map(_resident_bytes, (pid, *_children(pid)))))
+                cpu_s[workers].append((sum(map(_cpu_s, processes)) - before_s) / len(results[-1].latencies_s))
+                sizes[workers].append(sum(map(_resident_bytes, processes)))
     rows = []
     for workers, results in found.items():
         rates = [result.rate for result in results]
@@ -253,8 +257,9 @@ def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namesp
         n = sum(len(result.latencies_s) for result in results)
         figures = (f"{statistics.median(rates):.1f}", f"{min(rates):.1f}", f"{max(rates):.1f}")
         memory = f"{statistics.median(sizes[workers]) / 1e6:.0f}"
-        rows.append((str(workers), *figures, f"{p50:.1f}", f"{p99:.1f}", str(n), memory))
-    columns = ("workers", "images/s", "min", "max", "p50 ms", "p99 ms", "n", "memory MB")
+        cpu = f"{statistics.median(cpu_s[workers]) * 1e3:.1f}"
+        rows.append((str(workers), *figures, f"{p50:.1f}", f"{p99:.1f}", str(n), cpu, memory))
+    columns = ("workers", "images/s", "min", "max", "p50 ms", "p99 ms", "n", "cpu ms", "memory MB")
     say(Table(columns, tuple(rows), left=1).text())
     return True
 
