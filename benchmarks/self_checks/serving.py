@@ -12,7 +12,7 @@ load together: on a machine that does other work meanwhile it still says what se
 
 With --check it ends with 1 where the server reaches less than 85 % of `predict_many`, its 99th percentile is more than
 three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --workers N compares one
-process with N at one port, by turns and on the same --threads: what they reach, what processor time an answer takes, and
+process with N at one port, by turns and on the same --threads: what they reach, an answer's processor time, and
 their memory. --soak sends so many requests and prints the server's memory as it goes.
 """
 
@@ -31,6 +31,7 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import cycle, takewhile
 from pathlib import Path
+from urllib.request import urlopen
 
 from edge_benchmarks import Table
 from edge_benchmarks.machine.environment import read_environment
@@ -92,6 +93,8 @@ def main() -> int:
     parser.add_argument("--workers", type=at_least_1, metavar="N", help="compare one process with N, nothing else")
     parser.add_argument("--soak", type=at_least_1, metavar="N", help="send N requests; 1 where the memory grows")
     given = parser.parse_args()
+    if given.workers == 1:
+        parser.error("--workers 1 would be compared with itself: 2 or more")
     given.check |= given.soak is not None
 
     def measure(folder: Path) -> bool:
@@ -244,6 +247,7 @@ def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namesp
             server = replace(one, command=[*one.command[:-1], "--workers", str(workers), "--port"])
             requests = [server.request(image) for image in images]
             with running(server) as (port, pid):
+                _wait_for(workers, port)
                 put_load(port, requests, clients=4, seconds=0.5)
                 processes = (pid, *_children(pid))
                 before_s = sum(map(_cpu_s, processes))
@@ -262,6 +266,17 @@ def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namesp
     columns = ("workers", "images/s", "min", "max", "p50 ms", "p99 ms", "n", "cpu ms", "memory MB")
     say(Table(columns, tuple(rows), left=1).text())
     return True
+
+
+def _wait_for(workers: int, port: int) -> None:
+    """Return once so many workers answer; the first does while the others start."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+            if workers == 1 or f"edge_workers {workers}.0\n" in response.read().decode():
+                return
+        time.sleep(0.1)
+    raise EdgeError(f"no {workers} workers answer", "see above")
 
 
 def _resident_bytes(pid: int) -> int:

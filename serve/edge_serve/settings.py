@@ -149,7 +149,7 @@ class ServeSettings:
 
     def of_worker(self) -> ServeSettings:
         """The settings of each of the workers."""
-        return replace(self, threads=self.worker_threads)
+        return replace(self, model=dict(self.models), name="", threads=self.worker_threads)
 
     def alone(self, name: str) -> ServeSettings:
         """The settings of one of the models, as if it were served alone."""
