@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,4 +31,5 @@ def named_models(words: Sequence[str]) -> Path | Mapping[str, Path]:
 def _split(word: str) -> tuple[str | None, str]:
     """Name and file; None where there is no name. A file whose own name has an equals sign is a file."""
     name, mark, file = word.partition("=")
-    return (None, word) if not mark or "/" in name or Path(word).exists() else (name, file)
+    # Unlike a Path's, it knows of no file where the name is longer than any may be.
+    return (None, word) if not mark or "/" in name or os.path.lexists(word) else (name, file)

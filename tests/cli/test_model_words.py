@@ -30,6 +30,7 @@ def test_several_have_their_names_or_their_files() -> None:
         (["cats=a.onnx", "cats=b.onnx"], "cats is there twice: a.onnx and b.onnx"),
         (["1/model.onnx", "2/model.onnx"], "model is there twice"),
         (["=a.onnx"], "lacks a name"),
+        ([f"cats={'x' * 5000}", "cats=b.onnx"], "cats is there twice"),
         (["cats=", "b.onnx"], "lacks a file"),
     ],
 )
