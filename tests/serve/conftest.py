@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certificates import Certificate, make_certificate
 from serving import Served, serving
 from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
@@ -26,6 +27,11 @@ def served(rgb_model: Path) -> Iterator[Served]:
     flags = ("--max-body", "0.1", "--max-pixels", "0.2", "--max-files", "4", "--timeout", "1")
     with serving(rgb_model, *flags) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="session")
