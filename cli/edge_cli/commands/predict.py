@@ -163,22 +163,12 @@ def predict(
     if out is not None and explain is None:
         _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
-        if (
-            names
-            or files_from
-            or watch
-            or mjpeg
-            or labels
-            or preprocess
-            or save_input
-            or reject_unlike
-            or require_signature
-        ):
+        if names or files_from or watch or mjpeg or labels or preprocess or save_input or reject_unlike:
             raise UsageError(
-                "--explain takes one picture, no other, no --reject-unlike and no --require-signature",
-                "edge predict --explain x.png",
+                "--explain takes one picture, no other, and no --reject-unlike", "edge predict --explain x.png"
             )
-        return _explain(explain, *choose_model(model, run, console), out, threads, output, console)
+        keys = tuple(require_signature or ())
+        return _explain(explain, *choose_model(model, run, console), out, threads, keys, output, console)
     if watch is not None:
         if names or files_from or mjpeg or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
@@ -253,13 +243,14 @@ def _explain(
     found: Run | None,
     out: Path | None,
     threads: int | None,
+    keys: tuple[Path, ...],
     output: Callable[[Path], Output],
     console: Console,
 ) -> int:
     """Print the answer to one picture and draw what it comes from; the exit code."""
     from edge_cli.predict.explain import explain_picture
 
-    answer, target = explain_picture(image, path, found, out, threads)
+    answer, target = explain_picture(image, path, found, out, threads, keys)
     printed = output(path)
     printed.write(answer)
     printed.end()
@@ -295,13 +286,15 @@ def _open(
     reject_unlike: str | None,
     require_signature: tuple[Path, ...],
     console: Console,
+    *,
+    with_distance: bool = False,
 ) -> ImageClassifier:
     if labels is None and preprocess is None:
         from edge_runtime import Classifier
 
         path = choose_model(model, run, console)[0]
         if reject_unlike is None:
-            return Classifier(path, threads=threads, require_signature=require_signature)
+            return Classifier(path, threads=threads, require_signature=require_signature, with_distance=with_distance)
         from edge_cli.predict.reject import open_rejecting
 
         return open_rejecting(path, threads, reject_unlike, require_signature, console)

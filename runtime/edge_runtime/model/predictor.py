@@ -87,11 +87,18 @@ class Predictor(ImageClassifier):
     """An `ImageClassifier` over an open graph; `file` is what `identify_file` said before it was opened.
 
     Of known pictures at most the share `reject_unlike` is answered `unknown` for being unlike training, if it is given.
-    Raises UsageError where the file cannot tell that.
+    With `with_distance` every answer says how far its picture lies from training, where the file tells it.
+    Raises UsageError where the file cannot tell what is to be rejected.
     """
 
     def __init__(
-        self, graph: Graph, threads: int | None, file: tuple[int, ...] | None, reject_unlike: float | None = None
+        self,
+        graph: Graph,
+        threads: int | None,
+        file: tuple[int, ...] | None,
+        reject_unlike: float | None = None,
+        *,
+        with_distance: bool = False,
     ) -> None:
         self.path, self.card, self.embedding_size = graph.path, graph.card, graph.embedding_size
         self.labels, self.preprocessing = graph.card.labels, graph.card.preprocessing
@@ -101,6 +108,7 @@ class Predictor(ImageClassifier):
         self._prediction = answers_of(graph.card)
         self._file = file
         self._too_far = None if reject_unlike is None else _scale(graph).threshold(reject_unlike)
+        self._with_distance = self._too_far is not None or (with_distance and graph.card.unlike is not None)
         self._alone: Graph | None = None
         self._lock = Lock()
 
@@ -130,18 +138,37 @@ class Predictor(ImageClassifier):
     def _answers(self, names: list[str], pixels: NDArray[np.uint8], graph: Graph) -> list[Prediction]:
         """The answers for the model's inputs of the pictures `names`."""
         point = self.card.operating_point
-        if self._too_far is None:
+        if not self._with_distance:
             rows = self._rows(pixels, graph)
             return [self._prediction(name, row) for name, row in zip(names, rows, strict=True)]
-        found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
-        rows, scale = self._checked(found, len(pixels)), _scale(graph)
+        rows, found = self._rows_and_distances(pixels, graph)
+        distances = list(map(float, found))
+        if self._too_far is None:
+            each: list[tuple[float | None, bool]] = [(None, False)] * len(names)
+        else:
+            scale, too_far = _scale(graph), self._too_far
+            each = [(scale.unlikeness(distance), distance > too_far) for distance in distances]
         return [
-            Prediction(name, self.labels, row, point, scale.unlikeness(distance), distance > self._too_far)
-            for name, row, distance in zip(names, rows, map(float, distances), strict=True)
+            Prediction(name, self.labels, row, point, unlikeness, unlike, distance)
+            for name, row, (unlikeness, unlike), distance in zip(names, rows, each, distances, strict=True)
         ]
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._rows(pixels, self._graph)
+
+    def probabilities_and_distances(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What `probabilities` gives, `[N, classes]`, and how far each picture lies from training's, `[N]` in 0..2.
+
+        Raises as that does, and UsageError where the file does not tell distances.
+        """
+        _scale(self._graph)
+        return self._rows_and_distances(pixels, self._graph)
+
+    def _rows_and_distances(
+        self, pixels: NDArray[np.uint8], graph: Graph
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
+        return self._checked(found, len(pixels)), distances
 
     def _rows(self, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
         found = self._run(self._outputs, pixels, graph)
