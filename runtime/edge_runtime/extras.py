@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "hf": (*_TRAIN, "huggingface_hub", "safetensors"),
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "bench": ("matplotlib",),
+    "ray": ("ray", "pyarrow", "fsspec"),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
     "sign": ("cryptography",),
