@@ -79,7 +79,7 @@ pi: $(VENV)/.installed
 DOCS ?= .venv-docs
 SITE ?= cli/edge_cli/site
 docs: $(DOCS)/.installed
-	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet --site-dir $(abspath $(SITE))
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --site-dir $(abspath $(SITE))
 	rm -rf $(SITE)/assets/javascripts/lunr $(SITE)/sitemap.xml* $(SITE)/search/search_index.json
 	find $(SITE) -name '*.map' -delete
 	@echo "$(SITE)/index.html"

@@ -21,6 +21,7 @@ VERBS = ("backbones", "data", "docs", "evaluate", "info", "predict", "sign")
 ELSEWHERE = {
     "--watch": "waits for pictures",
     "--explain": "needs torch",
+    "--engine": "needs Ray",
     "--reject-unlike": "needs a model with distances",
     "--exact": "needs an int8 model",
     "suspects": "needs a cross-validated run",
