@@ -17,6 +17,7 @@ from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
 from edge_train.run.run_folder import create_run
 from edge_train.run.sweep_part import WHOLE, SweepPart
+from edge_train.run.torchrun_job import find_begun, job_id
 from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
 from edge_train.several_runs.cross_validating import cross_validate, cross_validate_again
@@ -35,7 +36,8 @@ def train(
 
     With `folds` that is the run which trained on everything, the folds' being inside its folder. `progress` draws what
     takes time, `callbacks` hear how the run goes and may stop it. `part` is for a run that is one of several.
-    Under torchrun each process calls it; they train together, and the first one writes. Torch's threads and random
+    Under torchrun each process calls it; they train together, and the first one writes. Where torchrun starts them
+    again, they go on with the run that they had begun, if the job has a name (`--rdzv-id`). Torch's threads and random
     numbers are the caller's again when it returns; `edge_runtime.prepare_process` makes it as fast as the command.
 
     Raises:
@@ -52,11 +54,14 @@ def train(
     progress = progress or Silence()
     if settings.folds is not None:
         return cross_validate(settings, progress, callbacks, started)
+    if (begun := find_begun(settings)) is not None:
+        return resume(begun, progress, callbacks=callbacks, part=part)
     job = prepare(settings, progress, part=part)
     listen(job, callbacks)
     made = None
     if job.world.leads:
-        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places)
+        more = {"torchrun": name} if (name := job_id()) else None
+        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     run = job.world.tell(made)
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
