@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-servers test-lean lint types bench fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-ray test-servers test-lean lint types bench fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -21,6 +21,11 @@ test-fast: $(VENV)/.tools
 test-trackers: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
 	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
+
+# Ray, whose packages no other test needs, and the nodes of torchrun: what takes several machines, on this one.
+test-ray: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group ray-test
+	EDGE_TEST_NODES=1 $(BIN)/pytest tests/benchmarks/tuning/test_ray_engine.py tests/train/run/test_torchrun_job.py
 
 # KServe's own server, in an environment of its own, asked beside edge serve.
 KSERVE ?= .venv-kserve
