@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-ray test-servers test-lean lint types bench fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-ray test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -54,6 +54,10 @@ types: $(VENV)/.tools
 bench: $(VENV)/.installed
 	$(BIN)/edge bench --backbones mobilenet_v3_small,mobilenet_v2,resnet18
 	$(BIN)/python benchmarks/self_checks/cold_start.py
+
+# The figures that users share (edge bench --share), as the table in docs/benchmarks.md.
+benchmarks-table: $(VENV)/.installed
+	$(BIN)/python -m edge_benchmarks.report.machines_table docs/machines docs/benchmarks.md
 
 # Damaged pictures through the runtime; the test suite takes the first 20,000.
 FILES ?= 1000000

@@ -9,7 +9,7 @@ from edge_cli.console import Console, print_json
 from edge_cli.metrics_table import print_metrics
 from edge_cli.several_scores import print_labels, several_figures, several_line
 from edge_data import EvaluationData, write_several_mistakes
-from edge_runtime import Classifier, TaskMetrics, evaluate_several, map_interval
+from edge_runtime import Classifier, Drift, TaskMetrics, evaluate_several, map_interval
 
 if TYPE_CHECKING:
     from edge_runtime import SeveralEvaluation
@@ -27,13 +27,26 @@ def score_several(
     return result
 
 
-def print_several_evaluation(head: dict[str, Any], result: SeveralEvaluation, *, as_json: bool) -> None:
-    """Print what was found; `head` is what comes first in the JSON, and names the split."""
+def drift_of_several(classifier: Classifier, result: SeveralEvaluation, root: Path, console: Console) -> Drift:
+    """The same images in exact arithmetic, held against the answers of this machine's kernels."""
+    console.begin("evaluating in exact arithmetic", len(result.samples))
+    graph = Classifier(classifier.path, threads=classifier.threads, exact=True)
+    exactly = evaluate_several(graph, root, result.samples, on_image=console.advance).probabilities
+    console.end()
+    if classifier.card.tasks:
+        return Drift.of_tasks(classifier.card.tasks, result.task_truth, result.probabilities, exactly)
+    return Drift.of_labels(classifier.card.thresholds, result.label_truth, result.probabilities, exactly)
+
+
+def print_several_evaluation(
+    head: dict[str, Any], result: SeveralEvaluation, *, as_json: bool, more: dict[str, Any]
+) -> None:
+    """Print what was found; `head` is what comes first in the JSON, and names the split, `more` what comes last."""
     figures = result.metrics.to_json()
     if not isinstance(result.metrics, TaskMetrics):
         figures["map_interval_95"] = list(map_interval(result.label_truth, result.probabilities))
     if as_json:
-        print_json({**head, **figures})
+        print_json({**head, **figures, **more})
         return
     print(several_line(head["split"], figures))
     if isinstance(result.metrics, TaskMetrics):

@@ -117,12 +117,10 @@ def require_one_label(card: ModelCard, settings: ExportSettings, *, members: int
         "min_sensitivity": settings.min_sensitivity is not None,
         "with_unlike": settings.with_unlike,
         "tta": settings.tta != "none",
-        "precision": settings.precision in ("int8", "auto"),
     }
     for name, given in refused.items():
         if given:
-            value = f" {settings.precision}" if name == "precision" else ""
-            raise UsageError(f"`{name}`{value} is for models of one label a picture, not for {card.kind}", "drop it")
+            raise UsageError(f"`{name}` is for models of one label a picture, not for {card.kind}", "drop it")
 
 
 def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:

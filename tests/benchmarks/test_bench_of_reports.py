@@ -100,3 +100,22 @@ def test_an_engine_that_answers_otherwise_is_named(
     done = edge_bench("--from", "x.json")
     assert done.returncode == 0
     assert ("a.onnx run by torch answers otherwise" in done.stderr) == said
+
+
+def test_figures_for_others_are_made_of_an_earlier_report_and_replace_nothing(
+    edge_bench: Bench, tmp_path: Path
+) -> None:
+    report = make_report([make_row("a.onnx", backbone="resnet18"), make_row("b.onnx", backbone="foreign")])
+    (tmp_path / "bench.json").write_text(json_text(report.to_json()), encoding="utf-8")
+    done = edge_bench("--from", "bench.json", "--share", "mine.json")
+    assert done.returncode == 0 and "no public name: b.onnx" in done.stderr
+    assert [row["backbone"] for row in json.loads((tmp_path / "mine.json").read_text())["rows"]] == ["resnet18"]
+    before = (tmp_path / "mine.json").read_bytes()
+    for target, said in (
+        ("mine.json", "is there already"),
+        ("mine.txt", "not named .json"),
+        ("no/x.json", "no is not"),
+    ):
+        done = edge_bench("--from", "bench.json", "--share", target)
+        assert (done.returncode, done.stdout) == (1 if target.startswith("no/") else 2, "") and said in done.stderr
+    assert (tmp_path / "mine.json").read_bytes() == before

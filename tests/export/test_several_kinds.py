@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,11 +83,41 @@ def test_half_precision_and_an_embedding_can_be_had(run: Run, tmp_path: Path) ->
     assert names == [*done.card.outputs, "embedding"]
 
 
+def test_int8_answers_with_its_own_outputs_and_as_its_graph_does(run: Run, edge: Any, tmp_path: Path) -> None:
+    settings = ExportSettings(precision="int8", max_drop_points=30)
+    (done,) = export(run, out=tmp_path / "m.onnx", settings=settings)
+    card = done.card
+    assert (card.precision, card.kind) == ("int8", load_checkpoint(run.best).card.kind)
+    graph = onnx.load(done.path).graph
+    nodes = graph.node
+    made = {output: node.op_type for node in nodes for output in node.output}
+    weighted = [node for node in nodes if node.op_type in ("Conv", "Gemm")]
+    assert len(weighted) == 4 and all(made[node.input[1]] == "DequantizeLinear" for node in weighted)
+    # Logits in 256 steps are coarse: they, their shares of a task, and the probabilities are floats.
+    read = {name for node in nodes for name in node.input}
+    assert {tensor.name for tensor in graph.initializer} <= read, "onnxruntime warns of what nothing reads"
+    logits = next(node.output[0] for node in nodes if node.op_type == "Gemm")
+    assert {node.op_type for node in nodes if logits in node.input} <= {"Div", "Slice", "Split"}
+    assert all(made[output] in ("Sigmoid", "Softmax") for output in card.outputs)
+    session = onnxruntime.InferenceSession(done.path)
+    assert tuple(node.name for node in session.get_outputs()) == card.outputs
+    _, pixels = validation(run)
+    with torch.inference_mode():
+        found = deploy(load_checkpoint(run.best).build(), card)(pixels)
+    expected = np.concatenate([each.numpy() for each in (found if isinstance(found, tuple) else (found,))], axis=1)
+    answers = np.concatenate(session.run(None, {"image": pixels.numpy()}), axis=1)
+    assert np.abs(answers - expected).mean() < 0.05 and not np.array_equal(answers, expected)
+    stated = card.quantization["arithmetic"]["exact"]
+    assert stated["n"] == len(pixels) and stated["max_difference"] <= 0.02
+    told = edge("evaluate", "--model", done.path, "--run", run.path, "--split", "val", "--exact", "--json")
+    exact = json.loads(told.stdout)["exact"]
+    assert exact.pop("holds") is True and exact == pytest.approx(stated, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"precision": "int8"}, "`precision` int8 is for models of one label"),
-        ({"precision": "auto"}, "`precision` auto is for models of one label"),
+        ({"tta": "flip"}, "`tta` is for models of one label"),
         ({"with_unlike": True}, "`with_unlike` is for models of one label"),
         ({"positive": "circle"}, "`positive` is for models of one label"),
     ],

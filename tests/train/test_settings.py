@@ -57,7 +57,7 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"folds": 5, "teacher": "run"}, "`folds` measure on every image, and the `teacher`"),
         ({"multi_label": True, "tasks": ("a", "b")}, "`multi_label` and `tasks` read the labels in two ways"),
         ({"multi_label": True, "positive": "a"}, "`positive` is for pictures of one label, not for `multi_label`"),
-        ({"multi_label": True, "mixup": 0.2}, "`mixup` is for pictures of one label"),
+        ({"tasks": "a,b", "mixup": 0.2}, "`mixup` is for pictures of one label, not for `tasks`"),
         ({"multi_label": True, "class_balance": "sampler"}, "`class_balance` sampler is for pictures of one label"),
         ({"multi_label": True, "task_weights": "learned"}, "`task_weights` weighs the `tasks`"),
         ({"multi_label": True, "best_by": "accuracy"}, "`best_by` accuracy is for pictures of one label"),

@@ -293,8 +293,9 @@ class TrainSettings:
             "positive": self.positive is not None,
             "folds": self.folds is not None,
             "teacher": self.teacher is not None,
-            "mixup": self.mixup > 0,
-            "cutmix": self.cutmix > 0,
+            # Several labels of two pictures blend as one label does; where a task has none, there is nothing to blend.
+            "mixup": self.mixup > 0 and not self.multi_label,
+            "cutmix": self.cutmix > 0 and not self.multi_label,
             "class_balance": self.class_balance == "sampler",
         }
         check_targets(self.multi_label, self.tasks, self.task_weights, self.best_by, one_label_alone)

@@ -14,6 +14,9 @@ from typing import Any
 from edge_benchmarks.models.engines import random_feed
 from edge_runtime import METADATA_KEY, Classifier, ModelCard, count_parameters, open_session
 
+# What the nodes in front of the first convolution are called where an int8 export has rearranged the graph.
+REARRANGED = "edge_front"
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
@@ -91,7 +94,7 @@ def _classes(inputs: Sequence[Any], outputs: Sequence[Any]) -> int | None:
 
 
 def _count_multiply_adds(path: Path, feed: Mapping[str, Any]) -> int | None:
-    """What the graph computes as it is written, from the shapes that onnxruntime's profiler notes while it runs."""
+    """What the network computes, from the shapes that onnxruntime's profiler notes while the graph runs as written."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -110,21 +113,27 @@ def _count_multiply_adds(path: Path, feed: Mapping[str, Any]) -> int | None:
             # A graph that needs its optimisation to run at all, or other inputs: there is no figure then.
             return None
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    nodes = [event["args"] for event in events if event["name"].endswith("_kernel_time")]
+    ran = [event for event in events if event["name"].endswith("_kernel_time")]
+    rearranged = any(event["name"].startswith(REARRANGED) for event in ran)
     try:
-        return sum(_multiply_adds(node) for node in nodes)
+        return sum(_multiply_adds(event["args"], rearranged=rearranged) for event in ran)
     except LookupError:
         # A kernel of this processor's that notes less than the others do.
         return None
 
 
-def _multiply_adds(node: Mapping[str, Any]) -> int:
-    """Multiplications, each with its addition, of one node the profiler saw; 0 for what is not a product."""
+def _multiply_adds(node: Mapping[str, Any], *, rearranged: bool = False) -> int:
+    """Multiplications, each with its addition, of one node the profiler saw; 0 for what is not a product.
+
+    A `rearranged` graph may have a stem that takes four pixels at a time for int8 kernels' sake: most of its weights
+    are zeros that the network has not. Such a stem has a square kernel over three channels.
+    """
     operator = node["op_name"]
     inputs: list[list[int]] = [shape for entry in node["input_type_shape"] for shape in entry.values()]
     outputs: list[list[int]] = [shape for entry in node["output_type_shape"] for shape in entry.values()]
     if operator in ("Conv", "ConvInteger"):
-        return math.prod(outputs[0]) * math.prod(inputs[1][1:])
+        taps = 3 * inputs[1][2] ** 2 if rearranged and _is_by_fours(inputs, outputs) else math.prod(inputs[1][1:])
+        return math.prod(outputs[0]) * taps
     if operator == "QLinearConv":
         return math.prod(outputs[0]) * math.prod(inputs[3][1:])
     if operator == "ConvTranspose":
@@ -135,3 +144,9 @@ def _multiply_adds(node: Mapping[str, Any]) -> int:
     if operator in ("MatMul", "MatMulInteger", "QLinearMatMul"):
         return math.prod(outputs[0]) * inputs[0][-1]
     return 0
+
+
+def _is_by_fours(inputs: Sequence[Sequence[int]], outputs: Sequence[Sequence[int]]) -> bool:
+    """Whether a convolution reads the three channels of four neighbours as twelve, and halves the rows alone."""
+    (_, channels, rows, columns), (_, _, rows_out, columns_out) = inputs[0], outputs[0]
+    return channels == inputs[1][1] == 12 and columns_out == columns and rows_out * 2 == rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
+from edge_runtime import OutputError, UsageError, write_text
 
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, Recommendation, Report, Table
@@ -59,6 +61,30 @@ def write_report(report: Report, folder: Path, console: Console) -> None:
     if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
         console.say(f"no {TRADEOFF_FILE}: {missing}")
     console.say(f"written to {folder}: {', '.join(sorted(path.name for path in folder.glob('*.*')))}")
+
+
+def check_shared(target: Path) -> None:
+    """Raise, before anything is measured, where figures for others should or could not be written to `target`.
+
+    UsageError: it is there already, or is not named .json. OutputError: its folder is not there.
+    """
+    if target.suffix.lower() != ".json":
+        raise UsageError(f"--share {target} is not named .json", "name it so")
+    if os.path.lexists(target):
+        raise UsageError(f"--share {target} is there already", "remove it, or name another file")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: {target.parent} is not a folder", "make it first, or choose another")
+
+
+def write_shared(report: Report, target: Path, console: Console) -> None:
+    """Write what of a report is of use to others. Raises UsageError where there is nothing, OutputError."""
+    from edge_benchmarks import is_public, json_text, share_report
+
+    write_text(target, json_text(share_report(report).to_json()))
+    left = [row.name for row in report.rows if not is_public(row)]
+    if left:
+        console.say(f"not in {target}, for their networks have no public name: {'; '.join(left)}")
+    console.say(f"{target}: for docs/machines of edge's repository; read it before you send it")
 
 
 def compare_files(old: Path, new: Path, console: Console, *, limit: float | None, as_json: bool) -> int:

@@ -53,6 +53,10 @@ def command(
     out: Annotated[
         Path | None, flag("--out", "Write bench.json, bench.csv, bench.md and two pictures there.", "DIR", panel=RESULT)
     ] = None,
+    share: Annotated[
+        Path | None,
+        flag("--share", "Write a file for others, with nothing of you or your pictures.", "FILE.json", panel=RESULT),
+    ] = None,
     from_: Annotated[
         Path | None, flag("--from", "Show an earlier report instead of measuring.", "FILE", panel=INSTEAD)
     ] = None,
@@ -82,21 +86,21 @@ def command(
     if train:
         from edge_cli.bench.training_benchmarks import bench_training
 
-        if asks or given & (MEASURED | {"compare", "from_", "out", "csv_"}):
+        if asks or given & (MEASURED | {"compare", "from_", "out", "share", "csv_"}):
             raise UsageError("--train measures training, and nothing of a model", "edge bench --train --help")
         return bench_training(names, data=options.typed["data"], threads=options.typed["threads"], as_json=json_)
     console = Console(quiet=quiet, still=True)
     if compare is not None:
         from edge_cli.bench.results import compare_files
 
-        if names or asks or given & (MEASURED | {"from_", "data", "out", "csv_"}):
+        if names or asks or given & (MEASURED | {"from_", "data", "out", "share", "csv_"}):
             raise UsageError(
                 "--compare takes two reports and measures nothing", "edge bench --compare old.json new.json"
             )
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
     from edge_benchmarks import Limits, make_folder, read_report
-    from edge_cli.bench.results import show_report, write_report
+    from edge_cli.bench.results import check_shared, show_report, write_report, write_shared
 
     limits = Limits(
         None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
@@ -108,6 +112,8 @@ def command(
     settings = options.make(BenchSettings)
     if out is not None:
         require_extra("bench")
+    if share is not None:
+        check_shared(share)
     with console:
         report = _measure(choice, settings, out, console) if from_ is None else read_report(from_)
     if out is not None:
@@ -115,6 +121,8 @@ def command(
     code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_)
     if out is not None:
         write_report(report, out, console)
+    if share is not None:
+        write_shared(report, share, console)
     return code
 
 

@@ -43,6 +43,13 @@ def check(
         flag("--model", "Also tell pictures of no class, by the embedding of this export --with-embedding.", "FILE"),
     ] = None,
     label_from: LabelFromOption = "top",
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="The list's cells have any number of labels, such as cat|dog.")
+    ] = False,
+    tasks: Annotated[
+        str,
+        flag("--tasks", "Columns of the list that are labels, each of another question.", "NAME,…", default="label"),
+    ] = "",
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -52,7 +59,16 @@ def check(
 
     with Console(quiet=quiet) as console:
         places = find_data(data).places
-        found = check_data(places, console, label_from=label_from, sheet=out, model=model, threads=threads)
+        found = check_data(
+            places,
+            console,
+            label_from=label_from,
+            multi_label=multi_label,
+            tasks=[name.strip() for name in tasks.split(",") if name.strip()],
+            sheet=out,
+            model=model,
+            threads=threads,
+        )
     if json_:
         print_json(found.to_json())
     else:
@@ -63,7 +79,7 @@ def check(
 def _print_report(found: DataReport) -> None:
     """The classes, then the findings by kind, then the verdict."""
     splits = list(found.counts)
-    total = ("all classes", *(f"{sum(found.counts[split].values()):,}" for split in splits))
+    total = ("all classes", *(f"{found.sizes[split]:,}" for split in splits))
     rows = [(label, *(f"{found.counts[split][label]:,}" for split in splits)) for label in found.labels]
     print_table(("class", *splits), [*rows, total])
     for kind, findings in found.by_kind.items():

@@ -64,7 +64,7 @@ def evaluate_(
 ) -> int:
     """Evaluate and print."""
     from edge_data import check_new_list, choose_evaluation, find_data, write_mistakes
-    from edge_runtime import Classifier, int8_arithmetic, int8_origin, measure_at
+    from edge_runtime import Classifier, measure_at
 
     with Console(quiet=quiet) as console:
         if mistakes is not None:
@@ -72,15 +72,14 @@ def evaluate_(
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
         kind = classifier.card.kind
-        if kind != "single-label" and (exact or tta != "none"):
-            option = "--exact" if exact else "--tta"
-            raise UsageError(f"{option} is for models of one label a picture, and {path} is {kind}", "leave it out")
+        if kind != "single-label" and tta != "none":
+            raise UsageError(f"--tta is for models of one label a picture, and {path} is {kind}", "leave it out")
         places = find_data(data).places if data else None
         chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         if kind != "single-label":
-            return _evaluate_several(classifier, chosen, console, mistakes=mistakes, as_json=json_)
+            return _evaluate_several(classifier, chosen, console, mistakes=mistakes, as_json=json_, exact=exact)
         result, seen = _evaluated(classifier, chosen, None if tta == "none" else tta, console, exact=exact)
         drift = _drift(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
@@ -99,7 +98,7 @@ def evaluate_(
                 **result.metrics.to_json(),
                 **more,
                 **{name: views.to_json() for name, views in seen.items()},
-                **({} if drift is None else {"exact": {**drift.to_json(), "holds": drift.holds}}),
+                **_exact_json(drift),
             }
         )
     else:
@@ -111,6 +110,39 @@ def evaluate_(
             print(f"  {chosen.split}: {at_threshold_line(at_threshold.to_json())}")
         if drift is not None:
             print(drift)
+    return _end(path, drift, console, unreadable=len(result.unreadable))
+
+
+def _evaluate_several(
+    classifier: Classifier,
+    chosen: EvaluationData,
+    console: Console,
+    *,
+    mistakes: Path | None,
+    as_json: bool,
+    exact: bool,
+) -> int:
+    """The same of a model of several labels, or of several tasks; the exit code."""
+    from edge_cli.scored_several import drift_of_several, print_several_evaluation, score_several
+
+    result = score_several(classifier, chosen, console, mistakes=mistakes)
+    drift = drift_of_several(classifier, result, chosen.root, console) if exact else None
+    _say_notes(chosen, result.unreadable, classifier.card, console)
+    head = _head(classifier.path, chosen, result.unreadable)
+    print_several_evaluation(head, result, as_json=as_json, more=_exact_json(drift))
+    if drift is not None and not as_json:
+        print(drift)
+    return _end(classifier.path, drift, console, unreadable=len(result.unreadable))
+
+
+def _exact_json(drift: Drift | None) -> dict[str, Any]:
+    return {} if drift is None else {"exact": {**drift.to_json(), "holds": drift.holds}}
+
+
+def _end(path: Path, drift: Drift | None, console: Console, *, unreadable: int) -> int:
+    """Say where an int8 file's figures were measured, and fail where they do not hold here; the exit code."""
+    from edge_runtime import int8_arithmetic, int8_origin
+
     if drift is not None:
         origin = int8_origin(path)
         console.say(f"{path}: {'no int8 weights' if origin is None else origin.describe()}")
@@ -120,19 +152,7 @@ def evaluate_(
             "export it again with edge export: its int8 weights have 7 bits then, which every processor computes alike",
             1,
         )
-    return 1 if result.unreadable else 0
-
-
-def _evaluate_several(
-    classifier: Classifier, chosen: EvaluationData, console: Console, *, mistakes: Path | None, as_json: bool
-) -> int:
-    """The same of a model of several labels, or of several tasks; the exit code."""
-    from edge_cli.scored_several import print_several_evaluation, score_several
-
-    result = score_several(classifier, chosen, console, mistakes=mistakes)
-    _say_notes(chosen, result.unreadable, classifier.card, console)
-    print_several_evaluation(_head(classifier.path, chosen, result.unreadable), result, as_json=as_json)
-    return 1 if result.unreadable else 0
+    return 1 if unreadable else 0
 
 
 def _head(path: Path, chosen: EvaluationData, unreadable: Sequence[ImageError]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _offenders(findings: Sequence[Finding]) -> Iterator[_Cell]:
 def _samples(places: Mapping[str, Place]) -> Iterator[_Cell]:
     classes: dict[str, list[str]] = defaultdict(list)
     for path, place in places.items():
-        classes[place.label].append(path)
+        classes[place.shown].append(path)
     for label, paths in list(classes.items())[:_CLASSES]:
         for path in sorted(random.Random(0).sample(paths, min(_COLUMNS, len(paths)))):
             yield _Cell(path, label, _PLAIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from edge_data.check.inspection import Inspection, inspect
 from edge_runtime import (
     HEAD_BYTES,
     READABLE_FORMATS,
+    ClassFolders,
     LabelFrom,
     ModelError,
     Progress,
@@ -27,6 +28,7 @@ from edge_runtime import (
     format_of,
     is_image,
     is_manifest,
+    joint_label,
     scan,
     usable_cores,
     walk_folder,
@@ -40,18 +42,22 @@ _AT_ONCE = 2048
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """What `check_data` found; `counts` maps split, then label, to images, `sheet` is the contact sheet it drew."""
+    """What `check_data` found; `counts` maps split, then label, to images, `sheet` is the contact sheet it drew.
+
+    `sizes` are the splits' images, which are as many as their labels where each has one.
+    """
 
     root: Path
     labels: tuple[str, ...]
     counts: dict[str, dict[str, int]]
+    sizes: dict[str, int]
     findings: tuple[Finding, ...]
     sheet: Path | None = None
 
     @property
     def images(self) -> int:
         """Images looked at."""
-        return sum(sum(labels.values()) for labels in self.counts.values())
+        return sum(self.sizes.values())
 
     @property
     def harmful(self) -> bool:
@@ -94,13 +100,16 @@ def check_data(
     progress: Progress | None = None,
     *,
     label_from: LabelFrom = "top",
+    multi_label: bool = False,
+    tasks: Sequence[str] = (),
     sheet: Path | None = None,
     model: Path | None = None,
     threads: int | None = None,
 ) -> DataReport:
     """Look at every file below the folder `data`, or that a manifest names, or several of both as one set.
 
-    Says what would harm training and what is odd; nothing is changed. `label_from` is as in training.
+    Says what would harm training and what is odd; nothing is changed. `label_from`, `multi_label` and `tasks` are as in
+    training.
 
     With `sheet` a contact sheet of what was found, or of every class when nothing was, is drawn to that PNG.
     With `model`, a file with an embedding, pictures unlike all others by that are told, too.
@@ -109,41 +118,64 @@ def check_data(
 
     Raises:
         DataError: the folder is not laid out as training needs it, or the manifest has faults.
-        UsageError: `sheet` is not named .png or lies in the data folder, `threads` is below 1, or no such `model`.
+        UsageError: `sheet` is not named .png or lies in the data folder, `threads` is below 1, no such `model`, or
+            both `multi_label` and `tasks`.
         ModelError: `model` is damaged, none of edge's or gives no embedding.
         OutputError: `sheet` cannot be written.
     """
     places = [Path(data)] if isinstance(data, str | Path) else [Path(place) for place in data]
     own_folders = [place for place in places if not is_manifest(place)]
     progress = progress or Silence()
+    if multi_label and tasks:
+        raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
     if sheet is not None:
         check_target(sheet, own_folders)
     classifier = None if model is None else _open_embedding(model)
     # A training class without images is something to report, not to stop at.
-    folders = scan(places, label_from=label_from, empty_classes=True)
+    folders = scan(places, label_from=label_from, empty_classes=True, multi_label=multi_label, tasks=tasks)
     root = folders.root
-    where = {
-        sample.path: Place(split, folders.labels[sample.label])
-        for split, samples in folders.splits.items()
-        for sample in samples
-    }
+    where = _places(folders, tasks)
     counts = {split: dict.fromkeys(folders.labels, 0) for split in folders.splits}
     for place in where.values():
-        counts[place.split][place.label] += 1
+        for label in place.labels:
+            counts[place.split][label] += 1
     images = _inspect_all(root, list(where), progress, threads or usable_cores(), classifier)
     findings = [
         *about_files(images),
         *about_copies(images, where),
-        *about_classes(counts, images, where),
+        *chain.from_iterable(about_classes(each, images, where) for each in _by_task(counts, tasks)),
         *_not_listed(root, own_folders),
         # Classes without images are findings of their own.
         *(Finding("note", note.text, (), False) for note in folders.notes if note.kind != "no-images"),
     ]
     if sheet is not None:
         draw_contact_sheet(sheet, root, findings, where, progress)
-    return DataReport(root, folders.labels, counts, tuple(findings), sheet)
+    sizes = {split: len(samples) for split, samples in folders.splits.items()}
+    return DataReport(root, folders.labels, counts, sizes, tuple(findings), sheet)
+
+
+def _places(folders: ClassFolders, tasks: Sequence[str]) -> dict[str, Place]:
+    return {
+        sample.path: Place.of(split, [folders.labels[place] for place in folders.true_places(sample)], tasks)
+        for split, samples in folders.splits.items()
+        for sample in samples
+    }
+
+
+def _by_task(
+    counts: Mapping[str, Mapping[str, int]], tasks: Sequence[str]
+) -> Iterator[Mapping[str, Mapping[str, int]]]:
+    """The counts, or those of each task's labels: a rare one is rare beside those of its own task."""
+    if not tasks:
+        yield counts
+    for task in tasks:
+        own = joint_label(task, "")
+        yield {
+            split: {label: count for label, count in labels.items() if label.startswith(own)}
+            for split, labels in counts.items()
+        }
 
 
 def _open_embedding(model: Path) -> ImageClassifier:

@@ -14,7 +14,7 @@ from edge_data.check.duplicates import exact_groups, near_groups
 from edge_data.check.inspection import Inspection
 from edge_data.check.poor_pictures import poor_pictures
 from edge_data.check.strangers import strangers
-from edge_runtime import FORMAT_OF_SUFFIX
+from edge_runtime import FORMAT_OF_SUFFIX, SEPARATOR, joint_label
 
 MEANINGS = {
     "unreadable": "cannot be decoded: training stops at them or leaves them out",
@@ -63,6 +63,7 @@ _FEW_IMAGES = 20
 _IMBALANCE = 10
 _NAMES_SHOWN = 5
 _STRAY_SHARE = 0.01
+NO_LABEL = "no label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,27 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an image stands: its split ("all" in flat class folders) and its class."""
+    """Where an image stands: its split ("all" in flat class folders), and its labels: one, any number, or of tasks.
+
+    `answers` maps each question asked of a picture to what is said of it; "" is the question where there is but one.
+    """
 
     split: str
-    label: str
+    labels: tuple[str, ...]
+    answers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, split: str, labels: Sequence[str], tasks: Sequence[str] = ()) -> Place:
+        """The place of an image with these of the set's labels; those of `tasks` begin with their task's name."""
+        if not tasks:
+            return cls(split, tuple(labels), {"": SEPARATOR.join(labels)})
+        said = {task: label for task in tasks for label in labels if label.startswith(joint_label(task, ""))}
+        return cls(split, tuple(labels), said)
+
+    @property
+    def shown(self) -> str:
+        """All that is said of the image."""
+        return ", ".join(self.answers.values()) or NO_LABEL
 
 
 def about_files(images: Sequence[Inspection]) -> Iterator[Finding]:
@@ -166,7 +184,7 @@ def about_copies(images: Sequence[Inspection], places: Mapping[str, Place]) -> I
 
 
 def _copies(paths: Sequence[str], places: Mapping[str, Place], *, near: bool) -> Finding:
-    labels = sorted({places[path].label for path in paths})
+    labels = sorted(_contradictions([places[path] for path in paths]))
     splits = sorted({places[path].split for path in paths})
     names, prefix = _names(paths), "near-" if near else ""
     picture = "one picture, saved differently," if near else "one picture"
@@ -177,6 +195,15 @@ def _copies(paths: Sequence[str], places: Mapping[str, Place], *, near: bool) ->
         return Finding(f"{prefix}two-splits", f"{picture} in {' and '.join(splits)}: {names}", tuple(paths), True)
     text = f"one picture saved differently: {names}" if near else f"exact copies: {names}"
     return Finding(f"{prefix}copies", text, tuple(paths), False)
+
+
+def _contradictions(places: Sequence[Place]) -> set[str]:
+    """What is said of one picture to a question that is answered in two ways; what is missing contradicts nothing."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for place in places:
+        for question, answer in place.answers.items():
+            said[question].add(answer or NO_LABEL)
+    return {answer for answers in said.values() if len(answers) > 1 for answer in answers}
 
 
 def about_classes(
@@ -195,7 +222,8 @@ def about_classes(
     usable: dict[str, set[bytes]] = {label: set() for label in counts[trained]}
     for image in images:
         if not image.refusal and places[image.path].split == trained:
-            usable[places[image.path].label].add(image.digest)
+            for label in usable.keys() & set(places[image.path].labels):
+                usable[label].add(image.digest)
     # Where there is no val yet, one image has to be set aside for it.
     least = 1 if "val" in counts else 2
     few = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_export.precision.count_right import LabelledImages
 from edge_export.precision.int8_scales import WEIGHT_BITS
+from edge_export.proof.decision import decision_of
 from edge_runtime import Classifier, Drift, ParityError, Progress, int8_arithmetic
 
 
@@ -28,7 +29,8 @@ def measure_drift(
         truth.append(labels)
         progress.advance(len(pixels))
     progress.end()
-    return Drift.between(np.concatenate(truth), np.concatenate(found), np.concatenate(exactly))
+    decision = decision_of(kernels.card)
+    return decision.drift(np.concatenate(truth), np.concatenate(found), np.concatenate(exactly))
 
 
 def require_exact(drift: Drift, what: str) -> None:

@@ -15,7 +15,8 @@ from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.exactness import arithmetic_json, measure_drift, require_exact
 from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
-from edge_runtime import Accuracy, Drift, ModelError, ParityError, Progress, Silence
+from edge_export.proof.decision import decision_of
+from edge_runtime import Accuracy, Classifier, Drift, ModelError, ParityError, Progress, Silence
 
 # With more than this in float the file is neither small nor fast, and int8 only a name.
 MOST_IN_FLOAT = 0.5
@@ -103,6 +104,7 @@ def fit_budget(
 ) -> Int8Result:
     """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
 
+    Of a model of several labels, or of several tasks, an image counts as right where all its answers are.
     The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
     first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
     the same images where it is known already. The file's answers are those of its graph in exact arithmetic.
@@ -234,10 +236,12 @@ class _Search:
 
     def _refusal(self, ranked: Sequence[LayerHarm], most: int) -> ParityError:
         best = max(self.tried, key=lambda trial: trial.accuracy.correct)
+        decision = decision_of(Classifier(self.quantizer.fp32_path).card)
+        lost = f"{self._drop(best):.1f} points of {decision.right_name}"
         worst = ", ".join(f"{harm.layer} ({harm.harm_points:.1f})" for harm in ranked[:3])
         return ParityError(
-            f"{self.precision} loses {self._drop(best):.1f} points of top-1 at best, {self.max_drop_points:g} are "
-            f"allowed: fp32 {self.fp32}, {self.precision} {best.accuracy} with {best.kept_float} layers in float "
+            f"{self.precision} loses {lost} at best, {self.max_drop_points:g} are allowed: fp32 {self.fp32}, "
+            f"{self.precision} {best.accuracy} with {best.kept_float} layers in float "
             f"(at most {most}); layers that hurt most: {worst}",
             "allow more with `max_drop_points`, calibrate on more images with `calibration_images`, "
             "or `precision` fp32",

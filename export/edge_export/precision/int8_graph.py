@@ -32,6 +32,8 @@ _PLACELESS_OPS = frozenset({"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid
 
 # What comes between logits and probabilities.
 _LOGIT_OPS = frozenset({"Div", "Mul", "Softmax"})
+# The same where a network has several answers: each task takes its share of the logits.
+_SHARING_OPS = frozenset({"Slice", "Split"})
 
 
 def prepare_graph(source: Path, target: Path) -> None:
@@ -233,17 +235,35 @@ def keep_logits(graph: onnx.GraphProto) -> None:
         found = readers.get(name, [])
         return found[0] if len(found) == 1 and found[0].op_type == op else None
 
+    answering = answering_nodes(graph)
     for node in [each for each in graph.node if each.op_type == "Gemm"]:
         steps = only(node.output[0], "QuantizeLinear")
         back = None if steps is None else only(steps.output[0], "DequantizeLinear")
         if steps is None or back is None:
             continue
         after = readers.get(back.output[0], [])
-        if after and all(each.op_type in _LOGIT_OPS for each in after):
+        if after and all(each.op_type in _LOGIT_OPS or each.name in answering for each in after):
             for each in after:
                 each.input[:] = [node.output[0] if name == back.output[0] else name for name in each.input]
             graph.node.remove(steps)
             graph.node.remove(back)
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
+        graph.initializer.remove(tensor)
+
+
+def answering_nodes(graph: onnx.GraphProto) -> frozenset[str]:
+    """The names of the nodes between the logits and the probabilities of each output, softmax or sigmoid included."""
+    makers = {output: node for node in graph.node for output in node.output}
+    ends = [makers[output.name] for output in graph.output if output.name in makers]
+    waiting = [node for node in ends if node.op_type in {"Softmax", "Sigmoid"}]
+    found: set[str] = set()
+    while waiting:
+        node = waiting.pop()
+        found.add(node.name)
+        before = [makers[name] for name in node.input if name in makers]
+        waiting += [each for each in before if each.op_type in {"Div", *_SHARING_OPS} and each.name not in found]
+    return frozenset(found)
 
 
 def _drop_dead(graph: onnx.GraphProto) -> None:

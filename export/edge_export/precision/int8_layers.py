@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from edge_export.precision.int8_graph import FRONT
+from edge_export.precision.int8_graph import FRONT, answering_nodes
 from edge_runtime import INPUT_NAME
 
 WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -34,7 +34,7 @@ class Layer:
 class Layers:
     """Layers in the order of the graph, and the nodes that `int8-mixed` spares.
 
-    The image's scaling before the first layer and everything from the softmax on are in no layer. `delicate` holds
+    The image's scaling before the first layer and everything from the logits on are in no layer. `delicate` holds
     the last layer, sigmoids, hard sigmoids and hard swishes with what they multiply, and squeeze-excite.
     """
 
@@ -52,14 +52,15 @@ def read_layers(prepared: Path) -> Layers:
     graph = onnx.load_model(str(prepared)).graph
     constants = {tensor.name for tensor in graph.initializer}
     homes: dict[str, int] = {}
-    after_softmax: set[str] = set()
+    after_logits: set[str] = set()
     pooled: dict[str, bool] = {}
     weighted: list[onnx.NodeProto] = []
     members: list[list[str]] = []
+    answering = answering_nodes(graph)
     for node in graph.node:
         inputs = [name for name in node.input if name and name not in constants]
         upstream = [homes[name] for name in inputs if name in homes]
-        finished = node.op_type == "Softmax" or any(name in after_softmax for name in inputs)
+        finished = node.op_type == "Softmax" or node.name in answering or any(name in after_logits for name in inputs)
         home = max(upstream, default=None)
         # A MatMul of two activations is no layer of its own.
         if node.op_type in WEIGHTED_OPS and not finished and any(name in constants for name in node.input):
@@ -67,7 +68,7 @@ def read_layers(prepared: Path) -> Layers:
             weighted.append(node)
             members.append([])
         if finished:
-            after_softmax.update(node.output)
+            after_logits.update(node.output)
         if finished or home is None:
             continue
         members[home].append(node.name)

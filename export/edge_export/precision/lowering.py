@@ -18,6 +18,7 @@ from edge_export.precision.fp16 import to_fp16
 from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import fit_budget
 from edge_export.proof.answers import onnx_model
+from edge_export.proof.decision import Decision
 from edge_export.proof.prove import Proof, prove
 from edge_export.proof.sample_images import spread
 from edge_runtime import ParityError, Preprocessing, Sample, UsageError, read_batches
@@ -68,7 +69,7 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
     if settings.precision not in ("int8", "auto"):
         raise UsageError(f"`precision` {settings.precision} has no conversion", "choose fp32, fp16, int8 or auto")
     calibration = _calibration_pixels(job)
-    images = _Labelled(job.card.preprocessing, job.root, job.split.samples)
+    images = _Labelled(job.card.preprocessing, job.root, job.split.samples, job.split.decision)
     if settings.precision == "int8":
         made = folder / "int8.onnx"
         with Quantizer(source, calibration) as quantizer:
@@ -105,17 +106,18 @@ def _calibration_pixels(job: ExportJob) -> list[NDArray[np.uint8]]:
 
 
 class _Labelled:
-    """The validation split as batches of pixels and labels, anew at each call; what fits is decoded once."""
+    """The validation split as batches of pixels and what is true of them, anew at each call; what fits is kept."""
 
-    def __init__(self, preprocessing: Preprocessing, root: Path, samples: Sequence[Sample]) -> None:
+    def __init__(self, preprocessing: Preprocessing, root: Path, samples: Sequence[Sample], decision: Decision) -> None:
+        self.decision = decision
         self.preprocessing = preprocessing
         self.root = root
         self.samples = tuple(samples)
         picture_bytes = preprocessing.height_px * preprocessing.width_px * 3
         self._keeps = len(self.samples) * picture_bytes <= KEPT_BYTES
-        self._kept: list[tuple[NDArray[np.uint8], NDArray[np.int64]]] | None = None
+        self._kept: list[tuple[NDArray[np.uint8], NDArray[Any]]] | None = None
 
-    def __call__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+    def __call__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[Any]]]:
         if self._kept is not None:
             yield from self._kept
             return
@@ -123,7 +125,7 @@ class _Labelled:
         for batch in read_batches(self.preprocessing, self.root, self.samples):
             if not len(batch.samples):
                 continue
-            pair = batch.pixels, batch.truth
+            pair = batch.pixels, self.decision.truth(batch.samples)
             if self._keeps:
                 seen.append(pair)
             yield pair

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge_runtime import (
     MISSING,
     Accuracy,
+    Drift,
     Metrics,
     ModelCard,
     MultiLabelMetrics,
@@ -30,7 +31,14 @@ SplitMetrics: TypeAlias = Metrics | MultiLabelMetrics | TaskMetrics
 
 
 class Decision:
-    """The most probable label is the answer."""
+    """The most probable label is the answer.
+
+    What is true of N images is int64 `[N]`; of pictures of several labels bool `[N, labels]`, of tasks int64
+    `[N, tasks]` with MISSING.
+    """
+
+    # What the share of images that are answered rightly is called.
+    right_name = "top-1"
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
@@ -44,18 +52,32 @@ class Decision:
         heat = self.card.temperature
         return undo_temperature(probabilities, heat) if heat > 1 else None
 
+    def truth(self, samples: Sequence[Sample]) -> NDArray[Any]:
+        """What is true of `samples`."""
+        return np.array([sample.label for sample in samples], np.int64)
+
+    def hits(self, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether each image is answered rightly, `[N]`, with all that is known of it."""
+        hits: NDArray[np.bool_] = probabilities.argmax(axis=1) == truth
+        return hits
+
     def right(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> Accuracy:
         """How many of `samples` are answered rightly, with all that is known of them."""
-        return Accuracy.of(np.array([sample.label for sample in samples], np.int64), probabilities)
+        return Accuracy(int(self.hits(self.truth(samples), probabilities).sum()), len(samples))
+
+    def drift(self, truth: NDArray[Any], found: NDArray[np.float32], exact: NDArray[np.float32]) -> Drift:
+        """How far the answers of kernels, `found`, are from those of their graph in exact arithmetic."""
+        return Drift.between(truth, found, exact)
 
     def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """All figures on `samples`."""
-        truth = np.array([sample.label for sample in samples], np.int64)
-        return measure(self.card.labels, truth, probabilities)
+        return measure(self.card.labels, self.truth(samples), probabilities)
 
 
 class LabelDecision(Decision):
     """Each label is given that reaches its threshold."""
+
+    right_name = "exact match"
 
     def same(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether all labels are given alike; one within 1e-4 of its threshold is a tie."""
@@ -73,21 +95,28 @@ class LabelDecision(Decision):
         sharp: NDArray[np.float64] = yes / (yes + no)
         return sharp
 
-    def right(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> Accuracy:
-        """How many have exactly the labels that are given."""
-        given = probabilities >= np.array(self.card.thresholds)
-        return Accuracy(int((given == self._truth(samples)).all(axis=1).sum()), len(samples))
+    def truth(self, samples: Sequence[Sample]) -> NDArray[Any]:
+        """Which labels each has."""
+        return label_matrix((sample.targets for sample in samples), len(self.card.labels))
+
+    def hits(self, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether each has exactly the labels that are given."""
+        hits: NDArray[np.bool_] = ((probabilities >= np.array(self.card.thresholds)) == truth).all(axis=1)
+        return hits
+
+    def drift(self, truth: NDArray[Any], found: NDArray[np.float32], exact: NDArray[np.float32]) -> Drift:
+        """The same with all labels of an image."""
+        return Drift.of_labels(self.card.thresholds, truth, found, exact)
 
     def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """mAP, and the figures of each label."""
-        return measure_labels(self.card.labels, self.card.thresholds, self._truth(samples), probabilities)
-
-    def _truth(self, samples: Sequence[Sample]) -> NDArray[np.bool_]:
-        return label_matrix((sample.targets for sample in samples), len(self.card.labels))
+        return measure_labels(self.card.labels, self.card.thresholds, self.truth(samples), probabilities)
 
 
 class TaskDecision(Decision):
     """The most probable label of each task is its answer."""
+
+    right_name = "images with all tasks right"
 
     def same(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether every task is answered alike."""
@@ -105,18 +134,23 @@ class TaskDecision(Decision):
         ]
         return np.concatenate(parts, axis=1)
 
-    def right(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> Accuracy:
-        """How many have every task right that they have a label for."""
-        truth = self._truth(samples)
+    def truth(self, samples: Sequence[Sample]) -> NDArray[Any]:
+        """The label of each task, or MISSING."""
+        return np.array([sample.targets for sample in samples], np.int64)
+
+    def hits(self, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether each has every task right that it has a label for."""
         said = np.stack([probabilities[:, own].argmax(axis=1) for _, own in task_slices(self.card.tasks)], axis=1)
-        return Accuracy(int(((said == truth) | (truth == MISSING)).all(axis=1).sum()), len(samples))
+        hits: NDArray[np.bool_] = ((said == truth) | (truth == MISSING)).all(axis=1)
+        return hits
+
+    def drift(self, truth: NDArray[Any], found: NDArray[np.float32], exact: NDArray[np.float32]) -> Drift:
+        """The same with all tasks of an image."""
+        return Drift.of_tasks(self.card.tasks, truth, found, exact)
 
     def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """The figures of each task, and their mean accuracy."""
-        return measure_tasks(self.card.tasks, self._truth(samples), probabilities)
-
-    def _truth(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
-        return np.array([sample.targets for sample in samples], np.int64)
+        return measure_tasks(self.card.tasks, self.truth(samples), probabilities)
 
 
 def decision_of(card: ModelCard) -> Decision:

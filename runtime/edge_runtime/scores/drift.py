@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.files.labelling import MISSING
+from edge_runtime.model.task import Task, task_slices
+
 MAX_DRIFT = 0.02
 MIN_AGREEMENT = 0.99
 
@@ -33,15 +36,52 @@ class Drift:
         cls, truth: Sequence[int] | NDArray[np.int64], found: NDArray[np.float32], exact: NDArray[np.float32]
     ) -> Drift:
         """Of two answers to the same images, float32 `[N, classes]`, N 1 or more, with their right labels `[N]`."""
-        difference = np.abs(found.astype(np.float64) - exact).max(axis=1)
         labels, own, other = np.asarray(truth), found.argmax(axis=1), exact.argmax(axis=1)
+        return cls._judged(found, exact, alike=own == other, right=own == labels, exactly_right=other == labels)
+
+    @classmethod
+    def of_labels(
+        cls,
+        thresholds: Sequence[float],
+        truth: NDArray[np.bool_],
+        found: NDArray[np.float32],
+        exact: NDArray[np.float32],
+    ) -> Drift:
+        """The same of pictures of several labels, `truth` `[N, labels]`: an image counts with all of its labels."""
+        own, other = (probabilities >= np.array(thresholds) for probabilities in (found, exact))
+        right, exactly = ((labels == truth).all(axis=1) for labels in (own, other))
+        return cls._judged(found, exact, alike=(own == other).all(axis=1), right=right, exactly_right=exactly)
+
+    @classmethod
+    def of_tasks(
+        cls, tasks: Sequence[Task], truth: NDArray[np.int64], found: NDArray[np.float32], exact: NDArray[np.float32]
+    ) -> Drift:
+        """The same of several tasks, `truth` `[N, tasks]` or MISSING: an image counts with all of its tasks."""
+        own, other = (
+            np.stack([probabilities[:, place].argmax(axis=1) for _, place in task_slices(tasks)], axis=1)
+            for probabilities in (found, exact)
+        )
+        right, exactly = (((labels == truth) | (truth == MISSING)).all(axis=1) for labels in (own, other))
+        return cls._judged(found, exact, alike=(own == other).all(axis=1), right=right, exactly_right=exactly)
+
+    @classmethod
+    def _judged(
+        cls,
+        found: NDArray[np.float32],
+        exact: NDArray[np.float32],
+        *,
+        alike: NDArray[np.bool_],
+        right: NDArray[np.bool_],
+        exactly_right: NDArray[np.bool_],
+    ) -> Drift:
+        difference = np.abs(found.astype(np.float64) - exact).max(axis=1)
         return cls(
             len(found),
             float(difference.max()),
             float(difference.mean()),
-            float((own == other).mean()),
-            float((own == labels).mean()),
-            float((other == labels).mean()),
+            float(alike.mean()),
+            float(right.mean()),
+            float(exactly_right.mean()),
         )
 
     @property

@@ -85,3 +85,16 @@ def test_nothing_is_left_of_the_profile(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     inspect_model(model)
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+
+
+def test_an_int8_files_rearranged_stem_counts_as_the_one_it_stands_for(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from edge_export.precision.int8 import to_int8
+    from quantized_nets import colours, point, write_net
+
+    weight = np.random.default_rng(0).normal(0, 0.1, size=(8, 3, 7, 7)).astype(np.float32)
+    net = write_net(tmp_path / "net.onnx", [weight, point(np.eye(8))], strides=2, pads=[3, 3, 3, 3])
+    to_int8(net, tmp_path / "int8.onnx", [colours(3)[0]], threads=1)
+    shapes = [tuple(tensor.dims) for tensor in onnx.load(tmp_path / "int8.onnx").graph.initializer]
+    assert (16, 12, 7, 3) in shapes, "the stem was not rearranged"
+    assert inspect_model(tmp_path / "int8.onnx").multiply_adds == inspect_model(net).multiply_adds

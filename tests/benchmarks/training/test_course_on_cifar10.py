@@ -93,7 +93,7 @@ def test_the_table_is_made_once_and_read_again(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups")
 def test_a_killed_benchmark_goes_on_without_repeating_what_is_finished(folder: Path) -> None:
-    words = ("--recipes", recipes(folder / "recipes.json", epochs=25), "--strategies", "scratch", "--seeds", "0,1")
+    words = ("--recipes", recipes(folder / "recipes.json", epochs=10), "--strategies", "scratch", "--seeds", "0,1")
     out = folder / "out"
     process = subprocess.Popen(
         command(folder, *words),
@@ -127,7 +127,7 @@ def test_a_killed_benchmark_goes_on_without_repeating_what_is_finished(folder: P
     assert second["seconds"] is None
     assert row["minutes"] == pytest.approx(first["seconds"] / 60)
     epochs = (last[0].parent / "metrics.csv").read_text(encoding="utf-8").splitlines()
-    assert len(epochs) == 1 + 25
+    assert len(epochs) == 1 + 10
 
 
 def test_a_run_that_fails_does_not_keep_the_others_and_is_told(folder: Path) -> None:

@@ -54,6 +54,18 @@ def test_mixup_blends_pixels_as_it_blends_labels(seed: int) -> None:
         assert image.unique().numel() == 1 and abs(float(image[0, 0, 0]) - float(level)) <= 0.51
 
 
+def test_several_labels_are_blended_by_the_same_share() -> None:
+    images, _ = batch()
+    labels = torch.tensor([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]], dtype=torch.float32)
+    torch.manual_seed(0)
+    mixed, targets = Mixing(mixup=1.0, cutmix=0.0, classes=3)(images, labels)
+    # Each is blended with the one before it: what lies between two greys tells the share.
+    other = labels.roll(1, 0)
+    greys, before = images[:, 0, 0, 0].float(), images[:, 0, 0, 0].float().roll(1, 0)
+    share = ((mixed[:, 0, 0, 0].float() - before) / (greys - before)).unsqueeze(1)
+    torch.testing.assert_close(targets, share * labels + (1 - share) * other, atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_the_seed_decides(way: dict[str, float]) -> None:
     one, same, other = mix(1, **way), mix(1, **way), mix(2, **way)

@@ -129,10 +129,14 @@ def test_the_figures_are_those_of_the_network_on_its_validation_images(labels_ru
     assert card.metrics["val"]["f1_micro"] == pytest.approx(f1)
 
 
-@pytest.mark.parametrize("strategy", ["feature-extraction", "fine-tune"])
-def test_pretrained_weights_are_learned_on_from(strategy: str, shufflenet_weights: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "more"), [("feature-extraction", {}), ("fine-tune", {"mixup": 0.4, "cutmix": 1.0})]
+)
+def test_pretrained_weights_are_learned_on_from(
+    strategy: str, more: dict[str, float], shufflenet_weights: Path, tmp_path: Path
+) -> None:
     listed = draw_labels(tmp_path / "pictures", 40)
-    given = {"multi_label": True, "weights": str(shufflenet_weights), "epochs": 1, "strategy": strategy}
+    given = {"multi_label": True, "weights": str(shufflenet_weights), "epochs": 1, "strategy": strategy, **more}
     result = train(TrainSettings(**{**QUICK, "data": str(listed), "out": tmp_path / "runs", **given}))
     assert 0 <= result.summary["metrics"]["val"]["map"] <= 1
     assert result.summary["parameters_trained"] == (

@@ -51,6 +51,9 @@ def fold_frozen(network: Network) -> Network:
     Gradients reach the convolutions' weights and batch norm's scales as they would unfolded; what an optimiser
     changes in `network` changes here. The network itself where no batch norm can be folded.
     """
+    # Tracing takes longer than looking, and from scratch every batch norm learns.
+    if not any(_is_plain_norm(module) and not module.training for module in network.backbone.modules()):
+        return network
     frozen = [names for names in _pairs(network.backbone) if not _modules(network.backbone, names)[1].training]
     if not frozen:
         return network

@@ -23,7 +23,10 @@ class Mixing:
         ]
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 `[N, H, W, 3]` and int64 `[N]` to the mixed images, as uint8, and float32 targets `[N, classes]`."""
+        """uint8 `[N, H, W, 3]` and labels to the mixed images, as uint8, and float32 targets `[N, classes]`.
+
+        Labels are int64 `[N]`, or float32 `[N, classes]` where an image has several.
+        """
         way = self._ways[int(torch.randint(len(self._ways), ()))]
         mixed, targets = way(images.permute(0, 3, 1, 2).float(), labels)
         return mixed.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1), targets
