@@ -9,8 +9,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-import numpy as np
-
 from edge_data import AugmentationName
 from edge_runtime import Setting, UsageError, check_settings
 from edge_train import STRATEGIES, Strategy, TrainSettings, find_backbone
@@ -130,6 +128,9 @@ def draw_trials(space: TuneSettings, base: TrainSettings) -> tuple[Trial, ...]:
     Raises:
         UsageError: a backbone is unknown or too large for a size, weights that not all of them can have.
     """
+    # Here, since --help, which makes flags of the settings, must not pay for it.
+    import numpy as np
+
     _check(space, base)
     combinations = list(product(space.backbones, space.strategies, space.image_sizes, space.augments))
     fixed = space.lr_scale_low == space.lr_scale_high
