@@ -22,10 +22,10 @@ test-trackers: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
 	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
 
-# What runs on Ray, with its processes and two-node clusters; in the whole suite it is skipped.
+# What runs on Ray, with its processes and two-node clusters, and the nodes of torchrun; in the whole suite it is skipped.
 test-ray: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group ray-test
-	$(BIN)/pytest tests/batch
+	EDGE_TEST_NODES=1 $(BIN)/pytest tests/batch tests/benchmarks/tuning/test_ray_engine.py tests/train/run/test_torchrun_job.py
 
 # KServe's own server, in an environment of its own, asked beside edge serve.
 KSERVE ?= .venv-kserve

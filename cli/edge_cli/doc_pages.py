@@ -18,6 +18,7 @@ KINDS = ("html", "md")
 PAGES = {
     "train": "training.md",
     "compare": "tutorials/three-strategies.md",
+    "tune": "tune.md",
     "average": "training.md",
     "import": "import.md",
     "export": "tutorials/first-model.md",

@@ -17,6 +17,7 @@ from tiny_model import write_tiny_model
 VERBS = [
     "train",
     "compare",
+    "tune",
     "average",
     "import",
     "export",
@@ -249,6 +250,7 @@ def test_output_survives_a_terminal_that_is_not_utf8(edge: Any, model: Path, red
     [
         ("train", "train"),
         ("compare", "train"),
+        ("tune", "export"),
         ("average", "train"),
         ("import", "train"),
         ("weights list", "train"),
