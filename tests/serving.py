@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from io import BytesIO
@@ -20,7 +21,7 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["Reply", "Served", "form", "picture", "serving"]
+__all__ = ["Reply", "Served", "form", "picture", "replace_file", "serving"]
 
 START_S = 60
 
@@ -122,9 +123,11 @@ class Served:
 
 
 @contextmanager
-def serving(model: Path, *flags: str, **environment: str) -> Iterator[Served]:
+def serving(model: Path | Mapping[str, Path], *flags: str, **environment: str) -> Iterator[Served]:
     """`edge serve --model MODEL`, ready; warnings are errors there, too. It is killed where it does not end itself."""
-    command = [sys.executable, "-W", "error", "-m", "edge_cli", "serve", "--model", str(model)]
+    models = [f"{name}={path}" for name, path in model.items()] if isinstance(model, Mapping) else [str(model)]
+    command = [sys.executable, "-W", "error", "-m", "edge_cli", "serve"]
+    command += [word for each in models for word in ("--model", each)]
     command += [] if "--unix" in flags else ["--port", "0"]
     if "--batching" not in flags:
         # Measuring takes a second and a half of each test.
@@ -173,6 +176,12 @@ def picture(colour: str = "red", size: tuple[int, int] = (48, 40), kind: str = "
     file = BytesIO()
     Image.new("RGB", size, colour).save(file, kind)
     return file.getvalue()
+
+
+def replace_file(path: Path, new: Path) -> None:
+    """As a careful program does: the new file appears whole."""
+    shutil.copy(new, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
 
 
 def form(*parts: tuple[str, str | None, bytes], boundary: str = "xYzZY") -> tuple[bytes, dict[str, str]]:

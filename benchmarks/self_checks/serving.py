@@ -1,6 +1,7 @@
 """Serving: `edge serve` under load against `predict_many` in one process, and an endpoint as tutorials write it.
 
     python benchmarks/self_checks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--check]
+    python benchmarks/self_checks/serving.py --workers 2
     python benchmarks/self_checks/serving.py --soak 50000
 
 In each round, by turns: `predict_many` over the pictures, then each server with --clients clients, each of which sends
@@ -10,8 +11,9 @@ costs is the servers' loss. `cpu` is the processor time of an image in `predict_
 load together: on a machine that does other work meanwhile it still says what serving adds.
 
 With --check it ends with 1 where the server reaches less than 85 % of `predict_many`, its 99th percentile is more than
-three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --soak sends so many
-requests and prints the server's memory as it goes.
+three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --workers N compares one
+process with N at one port, by turns and on the same --threads: what they reach, an answer's processor time, and
+their memory. --soak sends so many requests and prints the server's memory as it goes.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import cycle, takewhile
 from pathlib import Path
+from urllib.request import urlopen
 
 from edge_benchmarks import Table
 from edge_benchmarks.machine.environment import read_environment
@@ -87,8 +90,11 @@ def main() -> int:
     parser.add_argument("--rounds", type=at_least_1, default=3, help="(default: %(default)s)")
     parser.add_argument("--clients", type=at_least_1, default=32, help="at once (default: %(default)s)")
     parser.add_argument("--plain", default="mobilenet_v2", metavar="BACKBONE", help="of the plain endpoint, or none")
+    parser.add_argument("--workers", type=at_least_1, metavar="N", help="compare one process with N, nothing else")
     parser.add_argument("--soak", type=at_least_1, metavar="N", help="send N requests; 1 where the memory grows")
     given = parser.parse_args()
+    if given.workers == 1:
+        parser.error("--workers 1 would be compared with itself: 2 or more")
     given.check |= given.soak is not None
 
     def measure(folder: Path) -> bool:
@@ -96,6 +102,8 @@ def main() -> int:
         images = _images(given.images, folder)
         size_kb = sum(map(len, images)) / len(images) / 1e3
         say(f"{read_environment(threads=given.threads)}\n{model}, {len(images)} pictures of {size_kb:.0f} kB")
+        if given.workers:
+            return compare_workers(model, images, given)
         return soak(model, images, given.soak, given.threads) if given.soak else compare(model, images, given)
 
     return check(given, measure)
@@ -228,6 +236,57 @@ def running(server: Server) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
+def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namespace) -> bool:
+    """Print what one process and several reach under load and what memory they take; says nothing of enough."""
+    found: dict[int, list[LoadResult]] = {1: [], given.workers: []}
+    sizes: dict[int, list[float]] = {1: [], given.workers: []}
+    cpu_s: dict[int, list[float]] = {1: [], given.workers: []}
+    for _ in range(given.rounds):
+        for workers, results in found.items():
+            one = _edge(model, given.threads, "off")
+            server = replace(one, command=[*one.command[:-1], "--workers", str(workers), "--port"])
+            requests = [server.request(image) for image in images]
+            with running(server) as (port, pid):
+                _wait_for(workers, port)
+                put_load(port, requests, clients=4, seconds=0.5)
+                processes = (pid, *_children(pid))
+                before_s = sum(map(_cpu_s, processes))
+                results.append(put_load(port, requests, clients=given.clients, seconds=given.seconds))
+                cpu_s[workers].append((sum(map(_cpu_s, processes)) - before_s) / len(results[-1].latencies_s))
+                sizes[workers].append(sum(map(_resident_bytes, processes)))
+    rows = []
+    for workers, results in found.items():
+        rates = [result.rate for result in results]
+        p50, p99 = (statistics.median(result.percentile_ms(percent) for result in results) for percent in (50, 99))
+        n = sum(len(result.latencies_s) for result in results)
+        figures = (f"{statistics.median(rates):.1f}", f"{min(rates):.1f}", f"{max(rates):.1f}")
+        memory = f"{statistics.median(sizes[workers]) / 1e6:.0f}"
+        cpu = f"{statistics.median(cpu_s[workers]) * 1e3:.1f}"
+        rows.append((str(workers), *figures, f"{p50:.1f}", f"{p99:.1f}", str(n), cpu, memory))
+    columns = ("workers", "images/s", "min", "max", "p50 ms", "p99 ms", "n", "cpu ms", "memory MB")
+    say(Table(columns, tuple(rows), left=1).text())
+    return True
+
+
+def _wait_for(workers: int, port: int) -> None:
+    """Return once so many workers answer; the first does while the others start."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        with urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+            if workers == 1 or f"edge_workers {workers}.0\n" in response.read().decode():
+                return
+        time.sleep(0.1)
+    raise EdgeError(f"no {workers} workers answer", "see above")
+
+
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
 def soak(model: Path, images: Sequence[bytes], count: int, threads: int) -> bool:
     """Send `count` requests in ten parts and print the memory after each; whether it stays after the second."""
     server = _edge(model, threads, "auto")
@@ -237,8 +296,7 @@ def soak(model: Path, images: Sequence[bytes], count: int, threads: int) -> bool
             result = put_load(
                 port, [server.request(image) for image in images], clients=SOAK_CLIENTS, count=count // SOAK_STEPS
             )
-            statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
-            sizes.append(int(statm.split()[1]) * 4096)
+            sizes.append(_resident_bytes(pid))
             say(
                 f"{(step + 1) * count // SOAK_STEPS:8} requests  {result.rate:7.1f} a second  {sizes[-1] / 1e6:7.1f} MB"
             )

@@ -39,6 +39,7 @@ COMMANDS = {
     "info": "info",
     "sign": "sign",
     "doctor": "doctor",
+    "docs": "docs",
     "demo": "demo",
 }
 

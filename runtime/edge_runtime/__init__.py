@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
     from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label, tasks_of
     from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
-    from edge_runtime.files.manifest import OtherColumns, find_labels, read_other_columns
+    from edge_runtime.files.manifest import OtherColumns, find_labels, listed_pictures, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
     from edge_runtime.files.mjpeg import read_frames
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names

@@ -15,6 +15,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "export": (*_TRAIN, "onnx", "onnxscript"),
     "tune": (*_TRAIN, "onnx", "onnxscript", "ray", "pyarrow", "pandas", "fsspec", "requests"),
     "bench": ("matplotlib",),
+    "ray": ("ray", "pyarrow", "fsspec"),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
     "sign": ("cryptography",),

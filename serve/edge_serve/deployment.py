@@ -6,7 +6,7 @@ import getpass
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from importlib.resources import files
@@ -30,20 +30,17 @@ def systemd_unit(
     `say` is told where its user cannot read what lies in root's home. Raises UsageError for a Unix socket.
     """
     executable = Path(sys.executable).absolute().with_name("edge")
-    model = settings.model.absolute()
+    models = {name: path.absolute() for name, path in settings.models.items()}
     settings = replace(settings, require_signature=tuple(key.absolute() for key in settings.require_signature))
-    homes = [
-        path
-        for path in (executable, model, *settings.require_signature)
-        if any(path.is_relative_to(home) for home in _HOMES)
-    ]
+    read = (*models.values(), *settings.require_signature)
+    homes = [path for path in (executable, *read) if any(path.is_relative_to(home) for home in _HOMES)]
     user = _user(homes) if homes else None
     if homes and user is None:
         say(
             f"note: nothing should serve as root: the unit has a user of its own, who must be able to read {homes[0]}; "
             "/opt and /srv are places for edge and the model"
         )
-    words = [str(executable), "serve", "--model", str(model), *_flags(settings)]
+    words = [str(executable), "serve", *_model_words(settings, models), *_flags(settings)]
     if token_file is not None:
         words += ["--token-file", "%d/token"]
     low_port = 0 < settings.port < 1024
@@ -54,12 +51,13 @@ def systemd_unit(
         stop_s=settings.limits.grace_s + 5,
         who="DynamicUser=yes\n" if user is None else f"User={user}\n",
         token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
+        # The folder of the workers' figures is the only one that it writes to.
+        shared="RuntimeDirectory=edge-serve\nEnvironment=TMPDIR=/run/edge-serve\n" if settings.workers > 1 else "",
+        tasks=max(128, 48 * settings.workers),
         files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
         home="read-only" if homes else "yes",
-        private_tmp="no"
-        if any(path.is_relative_to("/tmp") for path in (model, *settings.require_signature))
-        else "yes",
+        private_tmp="no" if any(path.is_relative_to("/tmp") for path in read) else "yes",
     )
 
 
@@ -72,12 +70,14 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
     if settings.unix is not None or settings.tls_cert is not None:
         raise UsageError("in a container it listens on a port and does not encrypt", "let the proxy in front do that")
     port = settings.port or 8000
-    names = [settings.model.name, *(key.name for key in settings.require_signature)]
+    models = {name: Path("/model", path.name) for name, path in settings.models.items()}
+    copied = [path.name for path in settings.models.values()]
+    names = [*copied, *(key.name for key in settings.require_signature)]
     if len(set(names)) < len(names):
         raise UsageError(f"in the container {max(names, key=names.count)} would be two files", "rename one")
-    keys = names[1:]
+    keys = names[len(copied) :]
     settings = replace(settings, require_signature=tuple(Path("/model", key) for key in keys))
-    words = ["/opt/edge/bin/edge", "serve", "--model", f"/model/{settings.model.name}", "--host", "0.0.0.0"]
+    words = ["/opt/edge/bin/edge", "serve", *_model_words(settings, models), "--host", "0.0.0.0"]
     flags = _flags(settings, of_container=True)
     words += ["--port", str(port), *flags]
     words += ["--no-auth"] if settings.no_auth else ["--token-file", _SECRET]
@@ -86,9 +86,8 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
     return _template("Containerfile").format(
         words=shlex.join(flags),
         version=version("edge-vision"),
-        model=settings.model.name,
         files=" and ".join(names),
-        keys="".join(f"COPY {key} /model/{key}\n" for key in keys),
+        copies="".join(f"COPY {name} /model/{name}\n" for name in names),
         extras="serve,sign" if keys else "serve",
         port=port,
         published=f"{settings.host}:{port}:{port}" if is_loopback(settings.host) else f"{port}:{port}",
@@ -112,6 +111,13 @@ def _user(homes: Iterable[Path]) -> str | None:
     except (OSError, KeyError):
         return None
     return None if "root" in owners else owners.pop()
+
+
+def _model_words(settings: ServeSettings, models: Mapping[str, Path]) -> list[str]:
+    """The flags that name the model files, which lie at `models` there."""
+    if not isinstance(settings.model, Mapping):
+        return ["--model", str(models[settings.model_name])]
+    return [word for name, path in models.items() for word in ("--model", f"{name}={path}")]
 
 
 def _flags(settings: ServeSettings, *, of_container: bool = False) -> list[str]:

@@ -1,28 +1,15 @@
-"""Serving from start to end: open, listen, answer, drain."""
+"""Serving from start to end: open the socket, answer at it, be it in one process or several."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import os
-import signal
 import socket
-import ssl
 from collections.abc import Callable
 
-from edge_runtime import DriftRecord, UsageError
-from edge_serve.app import build_app
-from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix, shown_address
-from edge_serve.http.running import INTERRUPTED, Running, notify
+from edge_runtime import UsageError, require_extra
+from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix
 from edge_serve.http.tls import tls_context
-from edge_serve.model.engine import Engine
-from edge_serve.model.loaded_model import load_model
-from edge_serve.model.reload import Reloader
-from edge_serve.observability.prometheus import Metrics
-from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
-
-_COLLECT_EVERY = 2_000
 
 
 def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
@@ -30,7 +17,8 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
 
     `say` is told in words what was chosen. SIGHUP looks at the model file again; a second Ctrl-C ends at once.
 
-    Raises UsageError or EdgeError where the port cannot be had or the model file is none.
+    Raises UsageError or EdgeError where the port cannot be had or a model file is none, and EdgeError where all workers
+    have died and none can be started again.
     """
     if os.name == "nt":
         raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
@@ -40,29 +28,15 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     inherited = inherited_socket()
     listening = inherited or _listen(settings)
     try:
-        model = load_model(settings)
-        metrics = Metrics()
-        log = RequestLog(quiet=not settings.log_requests)
-        engine = Engine(settings, model, metrics)
-        drift = None if settings.drift is None else DriftRecord(settings.drift, model.wide.card, say)
-        if drift is not None:
-            engine.record(drift)
-            metrics.show_drift(drift.figures)
-        metrics.show_model(settings.model_name, model.wide.card)
-        try:
-            on = "on" if model.choice.on else "off"
-            # What is here stays; what comes and goes in a request is collected before it is much.
-            gc.freeze()
-            gc.set_threshold(_COLLECT_EVERY)
-            say(f"batching {on}: {model.choice.reason}")
-            with log.libraries():
-                return asyncio.run(
-                    _serve(settings, listening, say, engine=engine, metrics=metrics, log=log, tls=tls, drift=drift)
-                )
-        finally:
-            log.close()
-            if drift is not None:
-                drift.close()
+        if settings.workers > 1:
+            require_extra("serve")
+            from edge_serve.workers.supervisor import supervise
+
+            return supervise(settings, listening, say)
+        # What answers is not loaded where workers do.
+        from edge_serve.answering import answer_alone
+
+        return answer_alone(settings, listening, tls, say)
     finally:
         listening.close()
         if settings.unix is not None and inherited is None:
@@ -71,48 +45,3 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
 
 def _listen(settings: ServeSettings) -> socket.socket:
     return listen(settings.host, settings.port) if settings.unix is None else listen_unix(settings.unix)
-
-
-async def _serve(
-    settings: ServeSettings,
-    listening: socket.socket,
-    say: Callable[[str], None],
-    *,
-    engine: Engine,
-    metrics: Metrics,
-    log: RequestLog,
-    tls: ssl.SSLContext | None,
-    drift: DriftRecord | None,
-) -> int:
-    """Serve until a signal, then drain; the exit code."""
-    gate = build_app(settings, engine, metrics, log)
-
-    def report(status: int, kind: str, reason: str) -> None:
-        metrics.errors.labels(kind).inc()
-        log.event("refused", status=status, kind=kind, error=reason)
-
-    running = Running(gate, settings.limits, log, report, tls)
-    metrics.connections.set_function(lambda: len(running.connections.open))
-    metrics.in_flight.set_function(lambda: gate.in_flight)
-    reloader = Reloader(settings, engine, metrics, log, drift)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: running.spawn(reloader.reload()))
-    if settings.reload:
-        running.spawn(reloader.watch())
-
-    def ready() -> None:
-        if listening.family == socket.AF_UNIX:
-            where = listening.getsockname()
-        else:
-            scheme = "http" if tls is None else "https"
-            where = shown_address(settings.host, listening.getsockname()[1], scheme=scheme)
-        say(f"serving {settings.model} at {where}; Ctrl-C ends it")
-        notify("READY=1")
-
-    ended_by, left = await running.run(listening, ready)
-    if left:
-        log.event("stopped", level="error", cut_off=left)
-        # What is stuck would hold up the end of the process.
-        return 1
-    engine.close()
-    log.event("stopped")
-    return INTERRUPTED if ended_by is signal.SIGINT else 0

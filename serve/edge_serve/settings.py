@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from edge_runtime import Setting, Threads, UsageError, check_settings
+from edge_runtime import Setting, Threads, UsageError, check_settings, usable_cores
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
 
 Batching: TypeAlias = Literal["auto", "on", "off"]
 _PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OF_MODEL = "{model}"
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
     """What to serve, where, to whom and within which limits.
 
-    `reload` looks for a new model file every second; SIGHUP asks for one look at any time.
+    `model` is a file, or several by the names that they are served under. `{model}` in `drift` stands for the model's
+    name; several models need it. `reload` looks for a new model file every second; SIGHUP asks for one look at any
+    time.
 
     Raises UsageError where a value makes no sense, or a stranger could use the server and it was not said that he may.
     """
 
-    model: Path
+    model: Path | Mapping[str, Path]
     host: Annotated[str, Setting("Address to listen on; 0.0.0.0 for all.", "ADDRESS")] = "127.0.0.1"
     port: Annotated[int, Setting("Port to listen on; 0 for any free one.", "N", at_least=0, at_most=65_535)] = 8000
     unix: Annotated[
@@ -46,9 +50,13 @@ class ServeSettings:
     allow_hosts: Annotated[
         tuple[str, ...], Setting("Another name the server goes by; may be repeated.", "NAME", flag="--allow-host")
     ] = ()
-    name: Annotated[str, Setting("The model's name in /v2.", "NAME", shown_default="the file's")] = ""
+    name: Annotated[str, Setting("The model's name in /v2 and /models.", "NAME", shown_default="the file's")] = ""
     limits: ServeLimits = field(default_factory=ServeLimits)
     threads: Threads = None
+    workers: Annotated[
+        int,
+        Setting("Processes that answer at one port; they share --threads.", "N", at_least=1, at_most=256),
+    ] = 1
     batching: Annotated[Batching, Setting("Run the model on several requests' pictures at once.")] = "auto"
     batch_size: Annotated[int, Setting("With batching: most at once.", "N", at_least=2, at_most=256)] = 8
     batch_wait_s: Annotated[
@@ -61,14 +69,17 @@ class ServeSettings:
     ] = ()
     drift: Annotated[
         Path | None,
-        Setting("Append how sure the answers are, and which, every 100 pictures; also in /metrics.", "FILE"),
+        Setting(
+            "Append how sure the answers are, and which, every 100 pictures; also in /metrics. "
+            "{model} in it is the model's name.",
+            "FILE",
+        ),
     ] = None
     log_requests: bool = True
 
     def __post_init__(self) -> None:
         check_settings(self)
-        if self.name and not _MODEL_NAME.fullmatch(self.name):
-            raise UsageError(f"`name` {self.name!r} does not fit into an address", "letters, digits and . _ - alone")
+        self._check_models()
         self.host_check()
         if self.path_prefix and not _PATH_PREFIX.fullmatch(self.path_prefix):
             raise UsageError(
@@ -87,11 +98,64 @@ class ServeSettings:
         if self.token is not None and self.no_auth:
             raise UsageError("`no_auth` and a token exclude each other", "give one")
 
+    def _check_models(self) -> None:
+        if self.name and not _MODEL_NAME.fullmatch(self.name):
+            raise UsageError(f"`name` {self.name!r} does not fit into an address", "letters, digits and . _ - alone")
+        if not isinstance(self.model, Mapping):
+            return
+        if not self.model:
+            raise UsageError("no `model` is named", "give at least one file")
+        for name in self.model:
+            if not _MODEL_NAME.fullmatch(name):
+                raise UsageError(
+                    f"`model` {name!r} does not fit into an address", "a name of letters, digits and . _ - alone"
+                )
+        if self.name:
+            raise UsageError("`name` is for one file, and `model` names its own", "leave `name` out")
+        if self.several and self.drift is not None and _OF_MODEL not in str(self.drift):
+            raise UsageError(
+                f"`drift` {self.drift} would be one record of several models",
+                f"put {_OF_MODEL} into the file's name, as in drift-{_OF_MODEL}.jsonl",
+            )
+
     def host_check(self) -> HostCheck:
         """The check of the names that the server goes by: those allowed, and `host` where it is one."""
         return HostCheck((*self.allow_hosts, *(() if is_address(self.host) else (self.host,))), self.cors)
 
     @property
+    def worker_threads(self) -> int:
+        """Threads that each of the workers has: its share of `threads`, and one at least."""
+        return max(1, (self.threads or usable_cores()) // self.workers)
+
+    @property
+    def models(self) -> Mapping[str, Path]:
+        """The model files by the names that they are served under."""
+        return self.model if isinstance(self.model, Mapping) else {_name_of(self.name, self.model): self.model}
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one model is served, so that each has paths and figures of its own."""
+        return len(self.models) > 1
+
+    @property
     def model_name(self) -> str:
-        """`name`, or the file's name without its suffix, with what does not fit into an address replaced."""
-        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", self.model.stem).lstrip(".-_")[:64] or "model"
+        """Of one model `name`, or the file's without its suffix, with what does not fit into an address replaced."""
+        return next(iter(self.models))
+
+    @property
+    def path(self) -> Path:
+        """The file of the one model, or of the first."""
+        return self.models[self.model_name]
+
+    def of_worker(self) -> ServeSettings:
+        """The settings of each of the workers."""
+        return replace(self, model=dict(self.models), name="", threads=self.worker_threads)
+
+    def alone(self, name: str) -> ServeSettings:
+        """The settings of one of the models, as if it were served alone."""
+        drift = None if self.drift is None else Path(str(self.drift).replace(_OF_MODEL, name))
+        return replace(self, model={name: self.models[name]}, name="", drift=drift)
+
+
+def _name_of(name: str, file: Path) -> str:
+    return name or re.sub(r"[^A-Za-z0-9._-]", "-", file.stem).lstrip(".-_")[:64] or "model"

@@ -32,6 +32,7 @@ VERBS = [
     "info",
     "sign",
     "doctor",
+    "docs",
     "demo",
 ]
 
@@ -103,6 +104,7 @@ def test_a_damaged_model_is_1(edge: Any, model: Path, red: Path) -> None:
         (["data", "check", "red.png"], "red.png"),
         (["data", "suspects"], "edge train --folds 5"),
         (["data", "suspects", "--out", "red.png"], "is no .csv"),
+        (["docs", "tarin"], "docs"),
     ],
 )
 @pytest.mark.usefixtures("model")

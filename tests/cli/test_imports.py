@@ -58,6 +58,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         "backbones",
         "weights",
         "doctor",
+        "docs",
         "info",
         "evaluate",
     ],

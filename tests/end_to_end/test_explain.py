@@ -50,6 +50,7 @@ def test_an_explanation_lies_beside_the_picture(edge: Any, tmp_path: Path) -> No
     assert json.loads(done.stdout) == plain
     with Image.open(tmp_path / "x.explained.png") as picture:
         assert np.asarray(picture).std() > 1
+    _only_of_the_signed_model(tmp_path)
     # Its own picture is drawn anew, another's is not.
     assert edge("predict", "--explain", "x.png").returncode == 0
     Image.new("RGB", (8, 8)).save(tmp_path / "mine.png")
@@ -58,3 +59,31 @@ def test_an_explanation_lies_beside_the_picture(edge: Any, tmp_path: Path) -> No
     next(tmp_path.glob("runs/*/best.pt")).unlink()
     missing = edge("predict", "--explain", "x.png", "--model", next(tmp_path.glob("runs/*/model.onnx")))
     assert missing.returncode == 2 and "best.pt" in missing.stderr and "Traceback" not in missing.stderr
+
+
+def _only_of_the_signed_model(folder: Path) -> None:
+    """The answer is the signed file's, and the checkpoint, which nobody signs, has to give it, too."""
+    pytest.importorskip("cryptography")
+    from edge_cli.predict.explain import explain_picture
+    from edge_runtime import Classifier, ModelError, Run, SigningKey, new_key, sign_model
+
+    public, _ = new_key(folder / "fleet.pem")
+    (model,), (best,) = folder.glob("runs/*/model.onnx"), folder.glob("runs/*/best.pt")
+
+    def explain() -> str:
+        answer, _ = explain_picture(folder / "x.png", model, Run(best.parent), folder / "signed.png", 1, [public])
+        return answer.label
+
+    with pytest.raises(ModelError, match="is not signed"):
+        explain()
+    sign_model(model, SigningKey(folder / "fleet.pem"))
+    assert explain() == Classifier(model).predict(folder / "x.png").label
+    kept, found = best.read_bytes(), torch.load(best, weights_only=True)
+    (folder / "signed.png").unlink()
+    for tensor in found["network"].values():
+        tensor.neg_()
+    torch.save(found, best)
+    with pytest.raises(ModelError, match="it would explain another network"):
+        explain()
+    assert not (folder / "signed.png").exists()
+    best.write_bytes(kept)

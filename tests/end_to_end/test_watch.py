@@ -14,6 +14,7 @@ from PIL import Image
 
 from edge_runtime import ModelCard, OperatingPoint, Preprocessing
 from tiny_model import write_tiny_model
+from unlike_model import write_unlike_model
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_watching_answers_what_lands_once_also_after_a_restart(
     first.send_signal(number)
     stdout, stderr = first.communicate(timeout=30)
     assert (first.returncode, stdout) == (code, "") and "Traceback" not in stderr
+    write_unlike_model(model)
     second = start(model.parent, "--drift", "drift.jsonl")
     land(landing, ["3.png"], "lime")
     assert second.stdout is not None
@@ -62,6 +64,7 @@ def test_watching_answers_what_lands_once_also_after_a_restart(
     assert second.communicate(timeout=30)[0] == ""
     drift = json.loads((tmp_path / "drift.jsonl").read_text())
     assert (drift["images"], drift["labels"]) == (1, {"green": 1.0})
+    assert (drift["distance"], drift["unlikeness"]) == (85, 0.84)
 
 
 def test_a_half_written_picture_is_waited_for(model: Path, tmp_path: Path) -> None:

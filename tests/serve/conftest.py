@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from certificates import Certificate, make_certificate
 from serving import Served, serving
 from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
@@ -25,6 +26,21 @@ def served(rgb_model: Path) -> Iterator[Served]:
     """At most 100 kB, 0.2 megapixels and 4 files a request, and one second for each step of it."""
     flags = ("--max-body", "0.1", "--max-pixels", "0.2", "--max-files", "4", "--timeout", "1")
     with serving(rgb_model, *flags) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def served_two(rgb_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two models on one server, with the limits of `served`; `lights` sees 16 pixels and says `bright` of red."""
+    folder = tmp_path_factory.mktemp("two")
+    lights = write_tiny_model(folder / "lights.onnx", ("bright", "middling", "dim"), size=16)
+    flags = ("--max-body", "0.1", "--max-pixels", "0.2", "--max-files", "4", "--timeout", "1")
+    with serving({"colours": rgb_model, "lights": lights}, *flags) as server:
         yield server
 
 

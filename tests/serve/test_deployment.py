@@ -56,18 +56,26 @@ def test_without_need_it_has_no_rights_and_no_home(monkeypatch: pytest.MonkeyPat
     assert "DynamicUser" not in at_home
 
 
+def test_workers_have_a_folder_for_what_they_share() -> None:
+    unit = systemd_unit(settings(Path("/srv/model.onnx"), workers=4))
+    assert line(unit, "RuntimeDirectory=") == "edge-serve" and "TMPDIR=/run/edge-serve" in unit
+    assert line(unit, "ExecStart=").endswith("--workers 4") and line(unit, "TasksMax=") == "192"
+    assert "TMPDIR" not in systemd_unit(settings(Path("/srv/model.onnx")))
+
+
 def test_words_that_systemd_would_read_are_spelled_out() -> None:
     unit = systemd_unit(settings(Path('/srv/50 % of $HOME "x".onnx'), name="m"))
     assert '--model "/srv/50 %% of $$HOME \\"x\\".onnx" --name m' in line(unit, "ExecStart=")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-@pytest.mark.parametrize("port", [80, 8000])
-def test_systemd_takes_it_and_calls_it_safe(tmp_path: Path, rgb_model: Path, port: int) -> None:
+@pytest.mark.parametrize(("port", "workers"), [(80, 2), (8000, 1)])
+def test_systemd_takes_it_and_calls_it_safe(tmp_path: Path, rgb_model: Path, port: int, workers: int) -> None:
     token = tmp_path / "token"
     token.write_text(TOKEN)
     unit = tmp_path / "edge-serve.service"
-    unit.write_text(systemd_unit(settings(rgb_model, host="0.0.0.0", port=port, token=TOKEN), token))
+    asked = settings(rgb_model, host="0.0.0.0", port=port, token=TOKEN, workers=workers)
+    unit.write_text(systemd_unit(asked, token))
     verified = subprocess.run(
         ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import Served, picture, serving
+from serving import Served, picture, replace_file, serving
 from tiny_model import write_tiny_model
+from unlike_model import write_unlike_model
 
 
 class Crowd:
@@ -136,12 +136,6 @@ def test_a_second_ctrl_c_is_not_waited_for(rgb_model: Path) -> None:
         assert served.end(signal.SIGINT) == 130
 
 
-def replace_file(path: Path, new: Path) -> None:
-    """As a careful program does: the new file appears whole."""
-    shutil.copy(new, path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)
-
-
 @pytest.mark.parametrize("how", ["sighup", "--reload"])
 def test_a_new_model_is_picked_up_without_a_failed_request(tmp_path: Path, how: str) -> None:
     model = write_tiny_model(tmp_path / "model.onnx", labels=("old", "b", "c"))
@@ -224,6 +218,26 @@ def test_drift_is_recorded_and_shown(tmp_path: Path) -> None:
         (line,) = [json.loads(text) for text in record.read_text().splitlines()]
         assert line["images"] == 4 and line["labels"] == {"red": 0.75, "blue": 0.25}
         served.check_log()
+
+
+@pytest.mark.parametrize("batching", ["off", "on"])
+def test_a_shift_away_from_training_is_recorded_and_shown(tmp_path: Path, batching: str) -> None:
+    """Distances are brightness there, and validation's lie from 1 to 99."""
+    model = write_unlike_model(tmp_path / "model.onnx")
+    record = tmp_path / "drift.jsonl"
+    with serving(model, "--drift", str(record), "--batching", batching) as served:
+        for colour in ("#320000", "#00c800", "#000064"):
+            served.predict(picture(colour))
+        assert served.metric("edge_drift_distance") == pytest.approx((50 + 200 + 100) / 9)
+        assert served.metric("edge_drift_distance_expected") == pytest.approx(50)
+        assert served.metric("edge_drift_unlikeness") < 0.5
+        for _ in range(3):
+            white = served.predict(picture("white")).json()["predictions"][0]
+        assert white.keys() == {"image", "label", "probability", "top"} and len(white["top"]) == 3
+        assert served.metric("edge_drift_distance") > 127 and served.metric("edge_drift_unlikeness") > 0.6
+        served.end()
+        (line,) = [json.loads(text) for text in record.read_text().splitlines()]
+        assert line["images"] == 6 and line["distance"] > 127
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(rgb_model: Path, tmp_path: Path) -> None:

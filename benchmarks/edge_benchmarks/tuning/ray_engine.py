@@ -35,7 +35,7 @@ def run_with_ray(trials: Sequence[Trial], space: TuneSettings, folder: Path, pro
     with cluster(space.address, folder / LOG):
         import ray
 
-        has: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        has: Mapping[str, float] = ray.cluster_resources()
         cores = int(has.get("CPU", 1))
         threads = min(trials[0].settings.threads or 1, cores)
         gpus = 1 if has.get("GPU") and trials[0].settings.device in ("auto", "cuda") else 0
@@ -153,7 +153,7 @@ def _listener(trials: Sequence[Trial], progress: Progress) -> Any:
     """What tells a person how the trials go."""
     from ray.tune import Callback
 
-    class Listener(Callback):
+    class Listener(Callback):  # type: ignore[misc]
         def __init__(self) -> None:
             self.errors: dict[int, str] = {}
 

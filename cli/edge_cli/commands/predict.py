@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 TOP = 5
+RAY = "Many pictures, on many cores (--engine ray)"
 INTERVAL_S, SHORTEST_S, LONGEST_S = 1.0, 0.05, 86_400
 
 
@@ -99,6 +100,29 @@ def predict(
     preprocess: Annotated[str | None, flag("--preprocess", "For such a file, how it is fed: imagenet.", "NAME")] = None,
     save_input: Annotated[Path | None, flag("--save-input", "Save what the model sees of one picture.", "FILE")] = None,
     require_signature: SignatureOption = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        flag("--engine", "With ray: Parquet files in --out, by processes of this machine or a cluster.", panel=RAY),
+    ] = "local",
+    data: Annotated[
+        list[str] | None,
+        flag("--data", "Folder, pattern, list of pictures or s3://BUCKET/PATH; may be repeated.", "DATA", panel=RAY),
+    ] = None,
+    address: Annotated[
+        str | None,
+        flag("--address", "Join the cluster there, auto for this machine's.", "auto|HOST:PORT", panel=RAY),
+    ] = None,
+    embedding: Annotated[bool, flag("--embedding", "Write each picture's embedding, too.", panel=RAY)] = False,
+    plan: Annotated[
+        bool, flag("--plan", "Classify nothing: say what it takes on some numbers of cores.", panel=RAY)
+    ] = False,
+    cores: Annotated[
+        str | None, flag("--cores", "With --plan: how many.", "N,…", panel=RAY, default="this machine's,16,64,256")
+    ] = None,
+    bench: Annotated[
+        Path | None,
+        flag("--bench", "With --plan: what edge bench --threads 1 --json measured.", "FILE", panel=RAY),
+    ] = None,
     threads: ThreadsOption = None,
     quiet: QuietFlag = False,
 ) -> int:
@@ -110,25 +134,41 @@ def predict(
         _open, model, run, labels, preprocess, threads, reject_unlike, tuple(require_signature or ()), console
     )
     output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
+    if engine == "ray":
+        local_alone = files_from, watch, move_to, state, interval, drift, mjpeg, every, latest, explain, labels
+        _refuse_beside_ray(names, *local_alone, preprocess, save_input, jsonl, csv_)
+        from edge_cli.predict.ray_batch import run_engine
+        from edge_cli.predict.ray_options import RayOptions
+
+        chosen = RayOptions(
+            data or [],
+            out,
+            address,
+            top or TOP,
+            min_confidence,
+            reject_unlike,
+            embedding=embedding,
+            workers=threads,
+            keys=tuple(require_signature or ()),
+            plan=plan,
+            cores=cores,
+            bench=bench,
+        )
+        return run_engine(chosen, lambda: choose_model(model, run, console)[0], console, json_=json_)
+    _refuse_alone(
+        "--data, --address, --embedding, --plan, --cores and --bench go with --engine ray",
+        "edge predict --engine ray --data DIR --out answers",
+        *(data, address, embedding or None, plan or None, cores, bench),
+    )
     if out is not None and explain is None:
         _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
-        if (
-            names
-            or files_from
-            or watch
-            or mjpeg
-            or labels
-            or preprocess
-            or save_input
-            or reject_unlike
-            or require_signature
-        ):
+        if names or files_from or watch or mjpeg or labels or preprocess or save_input or reject_unlike:
             raise UsageError(
-                "--explain takes one picture, no other, no --reject-unlike and no --require-signature",
-                "edge predict --explain x.png",
+                "--explain takes one picture, no other, and no --reject-unlike", "edge predict --explain x.png"
             )
-        return _explain(explain, *choose_model(model, run, console), out, threads, output, console)
+        keys = tuple(require_signature or ())
+        return _explain(explain, *choose_model(model, run, console), out, threads, keys, output, console)
     if watch is not None:
         if names or files_from or mjpeg or json_ or csv_ or save_input:
             raise UsageError("--watch takes no other pictures, --json, --csv or --save-input", "use --jsonl")
@@ -180,6 +220,16 @@ def predict(
     return classify(classifier, pictures, output(classifier.path, classifier.card), console, save_input=save_input)
 
 
+def _refuse_beside_ray(*given: object) -> None:
+    """Raise UsageError where an option is there that a batch on Ray has no use for."""
+    if any(given):
+        raise UsageError(
+            "--engine ray takes its pictures from --data and writes Parquet: no IMAGE, --files-from, --watch, --mjpeg, "
+            "--explain, --labels, --preprocess, --save-input, --jsonl or --csv",
+            "edge predict --engine ray --data DIR --out answers",
+        )
+
+
 def _check_form(forms: int, min_confidence: float) -> None:
     if forms > 1:
         raise UsageError("--json, --jsonl and --csv exclude each other", "choose one")
@@ -193,13 +243,14 @@ def _explain(
     found: Run | None,
     out: Path | None,
     threads: int | None,
+    keys: tuple[Path, ...],
     output: Callable[[Path], Output],
     console: Console,
 ) -> int:
     """Print the answer to one picture and draw what it comes from; the exit code."""
     from edge_cli.predict.explain import explain_picture
 
-    answer, target = explain_picture(image, path, found, out, threads)
+    answer, target = explain_picture(image, path, found, out, threads, keys)
     printed = output(path)
     printed.write(answer)
     printed.end()
@@ -235,13 +286,15 @@ def _open(
     reject_unlike: str | None,
     require_signature: tuple[Path, ...],
     console: Console,
+    *,
+    with_distance: bool = False,
 ) -> ImageClassifier:
     if labels is None and preprocess is None:
         from edge_runtime import Classifier
 
         path = choose_model(model, run, console)[0]
         if reject_unlike is None:
-            return Classifier(path, threads=threads, require_signature=require_signature)
+            return Classifier(path, threads=threads, require_signature=require_signature, with_distance=with_distance)
         from edge_cli.predict.reject import open_rejecting
 
         return open_rejecting(path, threads, reject_unlike, require_signature, console)

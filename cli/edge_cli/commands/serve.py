@@ -11,7 +11,8 @@ import typer
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
 from edge_cli.flags import Options, flag, settings_command
-from edge_cli.options import ModelOption, QuietFlag, RunOption
+from edge_cli.model_words import named_models
+from edge_cli.options import QuietFlag, RunOption
 from edge_runtime import UsageError
 from edge_serve import ServeLimits, ServeSettings
 
@@ -28,7 +29,15 @@ app = typer.Typer(add_completion=False)
 )
 def serve(
     *,
-    model: ModelOption = None,
+    model: Annotated[
+        list[str] | None,
+        flag(
+            "--model",
+            "Model file; may be repeated, each with a name of its own: cats=a.onnx.",
+            "[NAME=]FILE",
+            default="the newest run's model.onnx",
+        ),
+    ] = None,
     run: RunOption = None,
     options: Options,
     token_file: Annotated[
@@ -47,7 +56,7 @@ def serve(
     token = options.typed["token"]
     settings = options.make(
         ServeSettings,
-        model=choose_model(model, run, console)[0],
+        model=named_models(model) if model else choose_model(None, run, console)[0],
         token=read_token(token, token_file),
         limits=options.make(ServeLimits),
         log_requests=not quiet,
@@ -55,8 +64,9 @@ def serve(
     if systemd or container:
         if settings.token is not None and token_file is None:
             raise UsageError("a token does not belong into a unit that everyone can read", "give --token-file FILE")
-        if not settings.model.is_file():
-            raise UsageError(f"{settings.model} does not exist", "make one with edge export, or name another")
+        for path in settings.models.values():
+            if not path.is_file():
+                raise UsageError(f"{path} does not exist", "make one with edge export, or name another")
         unit = systemd_unit(settings, token_file, console.say) if systemd else containerfile(settings, token_file)
         sys.stdout.write(unit)
         return 0

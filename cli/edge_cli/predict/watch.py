@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 def watch_folder(
     folder: Path,
-    open_classifier: Callable[[], ImageClassifier],
+    open_classifier: Callable[..., ImageClassifier],
     console: Console,
     *,
     move_to: str | None,
@@ -42,7 +42,7 @@ def watch_folder(
     """
     if not folder.is_dir():
         raise UsageError(f"--watch {folder} is not a folder", "make it first, or name another")
-    classifier = open_classifier()
+    classifier = open_classifier(with_distance=drift is not None)
     if move_to is not None and (kind := classifier.card.kind) != "single-label":
         raise UsageError(f"--move-to sorts by one label, and this is a {kind} model", "watch without it, with --jsonl")
     sorter = None if move_to is None else Sorter(move_to, classifier.labels)
@@ -71,7 +71,9 @@ def watch_folder(
                 if record is not None:
                     likely = sighting.top[0]
                     unlike = sighting.label == UNKNOWN and likely.probability >= min_confidence
-                    record.add(classifier.card, likely.label, likely.probability, unlike=unlike)
+                    record.add(
+                        classifier.card, likely.label, likely.probability, unlike=unlike, distance=sighting.distance
+                    )
     return INTERRUPTED if signal.SIGINT in caught else 0
 
 
@@ -92,7 +94,7 @@ def _line(sighting: Sighting, point: OperatingPoint | None, *, jsonl: bool) -> s
 
 def _plain(sighting: Sighting) -> dict[str, Any]:
     value = asdict(sighting)
-    del value["several"]
+    del value["several"], value["distance"]
     return value
 
 

@@ -10,7 +10,7 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -162,6 +162,24 @@ def find_pictures(path: Path) -> list[Path]:
     found = [_find_file(row, base, faults) for row in open_manifest(path, faults, labelled=False).rows]
     faults.check()
     return [Path(place) for place, _ in filter(None, found)]
+
+
+def listed_pictures(path: Path, apart: Callable[[str], bool]) -> list[str]:
+    """As `find_pictures`, but where `apart` is true of a name, such as a URI, that is given and nothing is looked for.
+
+    Raises what `find_manifest` raises.
+    """
+    faults = Faults(path)
+    base = os.path.abspath(path.parent)  # noqa: PTH100
+    found: list[str] = []
+    for row in open_manifest(path, faults, labelled=False).rows:
+        name = plain_text(row.path.strip())
+        if name and apart(name):
+            found.append(name)
+        elif (file := _find_file(row, base, faults)) is not None:
+            found.append(file[0])
+    faults.check()
+    return found
 
 
 def find_labels(path: Path) -> Mapping[str, str]:

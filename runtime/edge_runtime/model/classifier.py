@@ -56,6 +56,8 @@ class Classifier(Predictor):
             what `edge evaluate --exact` holds the kernels against.
         reject_unlike: answer `unknown` to pictures unlike all training, so many that of known pictures at most this
             share, in 0..1, is refused, too; None, the default, rejects nothing and costs nothing.
+        with_distance: say in each answer how far its picture lies from training's, where the file tells it
+            (`edge export --with-unlike`); costs nothing measurable.
         require_signature: files of public keys; the model must be signed by one of them (`edge sign`).
 
     `signed_by` is the fingerprint of the key that signed it, "" where no signature was required.
@@ -74,6 +76,7 @@ class Classifier(Predictor):
         threads: int | None = None,
         exact: bool = False,
         reject_unlike: float | None = None,
+        with_distance: bool = False,
         require_signature: Sequence[str | os.PathLike[str]] = (),
     ) -> None:
         path = Path(model)
@@ -81,8 +84,9 @@ class Classifier(Predictor):
         keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
         session = open_session(path, threads=threads, exact=exact, verified=verified)
         graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact, keys=keys)
-        super().__init__(graph, threads, file, reject_unlike)
+        super().__init__(graph, threads, file, reject_unlike, with_distance=with_distance)
         self._given_threads, self._exact, self._reject_unlike = threads, exact, reject_unlike
+        self._asked_distance = with_distance
         self._keys = tuple(str(key.path.absolute()) for key in keys)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -92,6 +96,7 @@ class Classifier(Predictor):
             threads=self._given_threads,
             exact=self._exact,
             reject_unlike=self._reject_unlike,
+            with_distance=self._asked_distance,
             require_signature=self._keys,
         )
         return opened, (str(self.path.absolute()),)

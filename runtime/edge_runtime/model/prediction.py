@@ -30,7 +30,8 @@ class Prediction:
 
     Of two labels an `operating_point` may decide, where the model has one. A classifier that was asked to reject what
     is unlike training says in `unlikeness` which share of known pictures is less unlike it, in 0..1, and in `unlike`
-    whether the picture is rejected: then `label` is `unknown`, while `probability` and `top` stay as they are.
+    whether the picture is rejected: then `label` is `unknown`, while `probability` and `top` stay as they are. One that
+    was asked for distances says in `distance` how far from training's pictures this one lies, 0..2.
 
     A model that gives several labels answers with a `MultiLabelPrediction`, one of several tasks with a
     `MultiTaskPrediction`.
@@ -42,6 +43,7 @@ class Prediction:
     operating_point: OperatingPoint | None = None
     unlikeness: float | None = None
     unlike: bool = False
+    distance: float | None = None
 
     @property
     def label(self) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -70,15 +70,35 @@ class Graph:
         return replace(self, session=open_session(self.path, threads=1, exact=self.exact, verified=verified))
 
 
+@dataclass(frozen=True)
+class _Keeping(Graph):
+    """A graph that keeps the embedding of what it runs on, beside what it is asked for."""
+
+    kept: list[NDArray[np.float32]] = field(default_factory=list, kw_only=True)
+
+    def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """What the graph gives; its embedding is kept."""
+        *found, embedding = super().run([*outputs, EMBEDDING_NAME], pixels)
+        self.kept.append(embedding)
+        return found
+
+
 class Predictor(ImageClassifier):
     """An `ImageClassifier` over an open graph; `file` is what `identify_file` said before it was opened.
 
     Of known pictures at most the share `reject_unlike` is answered `unknown` for being unlike training, if it is given.
-    Raises UsageError where the file cannot tell that.
+    With `with_distance` every answer says how far its picture lies from training, where the file tells it.
+    Raises UsageError where the file cannot tell what is to be rejected.
     """
 
     def __init__(
-        self, graph: Graph, threads: int | None, file: tuple[int, ...] | None, reject_unlike: float | None = None
+        self,
+        graph: Graph,
+        threads: int | None,
+        file: tuple[int, ...] | None,
+        reject_unlike: float | None = None,
+        *,
+        with_distance: bool = False,
     ) -> None:
         self.path, self.card, self.embedding_size = graph.path, graph.card, graph.embedding_size
         self.labels, self.preprocessing = graph.card.labels, graph.card.preprocessing
@@ -88,6 +108,7 @@ class Predictor(ImageClassifier):
         self._prediction = answers_of(graph.card)
         self._file = file
         self._too_far = None if reject_unlike is None else _scale(graph).threshold(reject_unlike)
+        self._with_distance = self._too_far is not None or (with_distance and graph.card.unlike is not None)
         self._alone: Graph | None = None
         self._lock = Lock()
 
@@ -100,21 +121,54 @@ class Predictor(ImageClassifier):
     def predict_input(self, pixels: NDArray[np.uint8], name: str) -> Prediction:
         return self._answers([name], pixels[np.newaxis], self._graph)[0]
 
+    def predict_inputs(
+        self, pixels: NDArray[np.uint8], names: Sequence[str], *, with_embedding: bool = False
+    ) -> tuple[list[Prediction], NDArray[np.float32] | None]:
+        """The answers for inputs uint8 `[N, height, width, 3]` of the pictures `names`, in one run of the model.
+
+        With `with_embedding` also what they rest on, float32 `[N, embedding_size]`. Raises what `embeddings` does.
+        """
+        if not with_embedding:
+            return self._answers(list(names), pixels, self._graph), None
+        self._needs_embedding()
+        graph = _Keeping(**{field.name: getattr(self._graph, field.name) for field in fields(Graph)})
+        answers = self._answers(list(names), pixels, graph)
+        return answers, graph.kept[0]
+
     def _answers(self, names: list[str], pixels: NDArray[np.uint8], graph: Graph) -> list[Prediction]:
         """The answers for the model's inputs of the pictures `names`."""
         point = self.card.operating_point
-        if self._too_far is None:
+        if not self._with_distance:
             rows = self._rows(pixels, graph)
             return [self._prediction(name, row) for name, row in zip(names, rows, strict=True)]
-        found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
-        rows, scale = self._checked(found, len(pixels)), _scale(graph)
+        rows, found = self._rows_and_distances(pixels, graph)
+        distances = list(map(float, found))
+        if self._too_far is None:
+            each: list[tuple[float | None, bool]] = [(None, False)] * len(names)
+        else:
+            scale, too_far = _scale(graph), self._too_far
+            each = [(scale.unlikeness(distance), distance > too_far) for distance in distances]
         return [
-            Prediction(name, self.labels, row, point, scale.unlikeness(distance), distance > self._too_far)
-            for name, row, distance in zip(names, rows, map(float, distances), strict=True)
+            Prediction(name, self.labels, row, point, unlikeness, unlike, distance)
+            for name, row, (unlikeness, unlike), distance in zip(names, rows, each, distances, strict=True)
         ]
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self._rows(pixels, self._graph)
+
+    def probabilities_and_distances(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What `probabilities` gives, `[N, classes]`, and how far each picture lies from training's, `[N]` in 0..2.
+
+        Raises as that does, and UsageError where the file does not tell distances.
+        """
+        _scale(self._graph)
+        return self._rows_and_distances(pixels, self._graph)
+
+    def _rows_and_distances(
+        self, pixels: NDArray[np.uint8], graph: Graph
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
+        return self._checked(found, len(pixels)), distances
 
     def _rows(self, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
         found = self._run(self._outputs, pixels, graph)

@@ -3,7 +3,8 @@
 Nobody says on a device which answers are right. But a calibrated model is as sure on average as it is right (Guo et al.
 2017), so mean confidence below validation's accuracy says that it is right less often by about as much (average
 confidence, Guillory et al. 2021, section 3), as long as what it sees is not wholly new; and labels in other shares than
-in validation say that other things come, or other things are taken for them.
+in validation say that other things come, or other things are taken for them. A model that knows how far a picture lies
+from training's says it before any label changes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from edge_runtime.model.card import CROSS_VALIDATED, ModelCard
 
 WINDOW = 1_000
 _LABELS_SHOWN = 20
+_DISTANCES = ("distance", "distance_expected", "unlikeness")
 
 
 class _Seen(NamedTuple):
     label: str
     probability: float
     unlike: bool
+    distance: float | None
 
 
 class AnswerWindow:
@@ -42,12 +45,16 @@ class AnswerWindow:
         accuracy = figures.get("accuracy")
         self._accuracy = float(accuracy) if isinstance(accuracy, int | float) else None
         self._shares = _validation_shares(figures)
+        self._scale = card.unlike
         self._seen: deque[_Seen] = deque(maxlen=size)
         self.images = 0
 
-    def add(self, label: str, probability: float, *, unlike: bool = False) -> None:
-        """One more answer: the most probable label, its probability, and whether it was refused as unlike training."""
-        self._seen.append(_Seen(label, probability, unlike))
+    def add(self, label: str, probability: float, *, unlike: bool = False, distance: float | None = None) -> None:
+        """One more answer: the most probable label, its probability, and whether it was refused as unlike training.
+
+        `distance` is how far the picture lies from training's, as the file's output of that name says.
+        """
+        self._seen.append(_Seen(label, probability, unlike, distance))
         self.images += 1
 
     def figures(self) -> dict[str, Any]:
@@ -56,7 +63,9 @@ class AnswerWindow:
         `confidence` is the mean probability of the answers, `confidence_p10` that below which a tenth of them lie,
         `expected` validation's accuracy, `labels` the shares of the labels, the commonest 20 of them,
         `labels_distance` their total variation distance from validation's (0..1), `unlike` the share that was refused.
-        What is not known is None.
+        `distance` is the mean distance from training's pictures, `distance_expected` that of validation's pictures, and
+        `unlikeness` the mean share of validation's pictures that lie nearer than those of the window, 0.5 where the
+        window's are like them. What is not known is None.
         """
         seen = self._seen
         if not seen:
@@ -73,7 +82,17 @@ class AnswerWindow:
             "labels": dict(list(shares.items())[:_LABELS_SHOWN]),
             "labels_distance": self._distance(shares),
             "unlike": sum(each.unlike for each in seen) / len(seen),
+            **self._distances(),
         }
+
+    def _distances(self) -> dict[str, float | None]:
+        far = [each.distance for each in self._seen if each.distance is not None]
+        scale = self._scale
+        if scale is None:
+            return dict.fromkeys(_DISTANCES)
+        unlike = [scale.unlikeness(each) for each in far]
+        found = (np.mean(far) if far else None, np.mean(scale.distances), np.mean(unlike) if far else None)
+        return {name: None if each is None else float(each) for name, each in zip(_DISTANCES, found, strict=True)}
 
     def _distance(self, shares: Mapping[str, float]) -> float | None:
         if not self._shares:

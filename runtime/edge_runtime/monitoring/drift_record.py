@@ -60,12 +60,20 @@ class DriftRecord:
         with self._lock:
             return self._window.figures()
 
-    def add(self, card: ModelCard, label: str, probability: float, *, unlike: bool = False) -> None:
+    def add(
+        self,
+        card: ModelCard,
+        label: str,
+        probability: float,
+        *,
+        unlike: bool = False,
+        distance: float | None = None,
+    ) -> None:
         """One more answer; that of another model than the window's, one that was replaced meanwhile, is passed over."""
         with self._lock:
             if card is not self._card:
                 return
-            self._window.add(label, probability, unlike=unlike)
+            self._window.add(label, probability, unlike=unlike, distance=distance)
             if self._window.images - self._written >= self._every:
                 self._write()
 

@@ -28,6 +28,7 @@ class Sighting:
 
     `again` is true for the one answer that a killed process may have given before this one. Of a model that gives
     several labels, or one for each of several tasks, `top` are those given, and `several` is the answer's JSON.
+    `distance` is how far it lies from training's pictures, where the classifier was asked for that.
     """
 
     image: str
@@ -37,6 +38,7 @@ class Sighting:
     moved_to: str | None = None
     again: bool = False
     several: Mapping[str, Any] = field(default_factory=dict)
+    distance: float | None = None
 
 
 def watch(
@@ -128,6 +130,8 @@ def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, 
     label = None if answer.unlike or answer.probability < min_confidence else answer.label
     target = None if sorter is None else str(free_name(sorter.folder(label), landed.path.name))
     told = {"label": label or UNKNOWN, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
+    if answer.distance is not None:
+        told["distance"] = answer.distance
     if answer.kind != "single-label":
         told = _told_of_several(answer, top, min_confidence)
     return Entry(landed.name, landed.size_bytes, landed.changed_ns, digest, told, target)
@@ -164,6 +168,7 @@ def _sighting(entry: Entry, folder: Path, *, again: bool = False) -> Sighting:
         moved_to=entry.move_to,
         again=again,
         several=entry.answer.get("several", {}),
+        distance=entry.answer.get("distance"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -21,10 +22,11 @@ from edge_serve.api.open_inference_tensors import (
     write_response,
 )
 from edge_serve.http.body import BodyBudget, read_whole
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.refusal import Refusal
 from edge_serve.model.engine import Engine
 from edge_serve.model.loaded_model import LoadedModel
-from edge_serve.settings import ServeSettings
+from edge_serve.model.served_model import ServedModel
 
 VERSION = "1"
 _SMALL_JSON_BYTES = 65_536
@@ -34,8 +36,8 @@ _SMALL_JSON_BYTES = 65_536
 class OpenInference:
     """The endpoints below /v2."""
 
-    settings: ServeSettings
-    engine: Engine
+    models: Mapping[str, ServedModel]
+    limits: ServeLimits
     budget: BodyBudget
     # Lists take up to twenty times the memory of the JSON they were written in: one such text is read at a time.
     json_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -57,14 +59,14 @@ class OpenInference:
 
     async def model_ready(self, request: Request) -> Response:
         """Whether the model takes requests."""
-        self._check_model(request)
+        served = self._asked(request)
         ready = not request.scope["edge"].draining
-        return JSONResponse({"name": self.settings.model_name, "ready": ready}, status_code=200 if ready else 503)
+        return JSONResponse({"name": served.name, "ready": ready}, status_code=200 if ready else 503)
 
     async def model(self, request: Request) -> Response:
         """The model's inputs and outputs."""
-        self._check_model(request)
-        classifier = self.engine.model.wide
+        served = self._asked(request)
+        classifier = served.engine.model.wide
         steps = classifier.preprocessing
         outputs: list[dict[str, Any]] = [
             {"name": name, "datatype": "FP32", "shape": [-1, len(labels)]}
@@ -75,7 +77,7 @@ class OpenInference:
         image = {"name": INPUT_NAME, "datatype": "UINT8", "shape": [-1, steps.height_px, steps.width_px, 3]}
         return JSONResponse(
             {
-                "name": self.settings.model_name,
+                "name": served.name,
                 "versions": [VERSION],
                 "platform": "onnxruntime_onnx",
                 "inputs": [image],
@@ -85,15 +87,17 @@ class OpenInference:
 
     async def infer(self, request: Request) -> Response:
         """Run the model on a batch of pictures, resized and cropped as /model says."""
-        self._check_model(request)
-        self.engine.check_room()
-        model = self.engine.model
+        served = self._asked(request)
+        served.engine.check_room()
+        model = served.engine.model
         with self.budget.share() as share:
-            body = await read_whole(request.receive, request.headers, share, self.settings.limits)
-            given = await self._parse(body, request.headers.get("inference-header-content-length"), model)
-            outputs = await self._outputs(given, model)
+            body = await read_whole(request.receive, request.headers, share, self.limits)
+            given = await self._parse(
+                body, request.headers.get("inference-header-content-length"), served.engine, model
+            )
+            outputs = await self._outputs(given, served.engine, model)
             request.scope["edge"].figures["images"] = len(given.pixels)
-        head: dict[str, Any] = {"model_name": self.settings.model_name, "model_version": VERSION}
+        head: dict[str, Any] = {"model_name": served.name, "model_version": VERSION}
         if given.id:
             head["id"] = given.id
         content, header_length = write_response(head, outputs)
@@ -102,7 +106,7 @@ class OpenInference:
         headers = {"inference-header-content-length": str(header_length)}
         return Response(content, headers=headers, media_type="application/octet-stream")
 
-    async def _parse(self, body: bytes, header_length: str | None, model: LoadedModel) -> InferRequest:
+    async def _parse(self, body: bytes, header_length: str | None, engine: Engine, model: LoadedModel) -> InferRequest:
         steps = model.wide.preprocessing
         parse = partial(
             parse_request,
@@ -110,7 +114,7 @@ class OpenInference:
             header_length,
             input_name=INPUT_NAME,
             shape=(steps.height_px, steps.width_px, 3),
-            most_rows=self.settings.limits.files,
+            most_rows=self.limits.files,
         )
         if header_length is not None or len(body) < _SMALL_JSON_BYTES:
             return parse()
@@ -119,9 +123,9 @@ class OpenInference:
             with self.json_lock:
                 return parse()
 
-        return await self.engine.apart(parse_alone)
+        return await engine.apart(parse_alone)
 
-    async def _outputs(self, given: InferRequest, model: LoadedModel) -> list[OutputTensor]:
+    async def _outputs(self, given: InferRequest, engine: Engine, model: LoadedModel) -> list[OutputTensor]:
         asked, parts = given.outputs, _parts(model.wide.card)
         known = [*parts, *([EMBEDDING_NAME] if model.wide.embedding_size else [])]
         if asked[0].name == "" and len(asked) == 1:
@@ -133,11 +137,11 @@ class OpenInference:
                 )
         probabilities = np.empty(0, np.float32)
         if any(output.name in parts for output in asked):
-            probabilities, _ = await self.engine.probabilities(model, given.pixels)
+            probabilities, _ = await engine.probabilities(model, given.pixels)
         found = []
         for output in asked:
             if output.name == EMBEDDING_NAME:
-                values = await self.engine.apart(partial(model.narrow.embeddings, given.pixels))
+                values = await engine.apart(partial(model.narrow.embeddings, given.pixels))
                 found.append(OutputTensor(output.name, "FP32", values, output.binary))
                 continue
             labels, own = parts[output.name]
@@ -148,10 +152,15 @@ class OpenInference:
                 found.append(OutputTensor(output.name, "FP32", probabilities[:, own], output.binary))
         return found
 
-    def _check_model(self, request: Request) -> None:
+    def _asked(self, request: Request) -> ServedModel:
+        """The model that the path names. Raises Refusal (404)."""
         given = request.path_params
-        if given["model"] != self.settings.model_name or given.get("version", VERSION) != VERSION:
-            raise Refusal(404, "path", "there is no such model or version", "GET /model tells its name")
+        served = self.models.get(given["model"])
+        if served is None or given.get("version", VERSION) != VERSION:
+            where = "GET /models" if len(self.models) > 1 else "GET /model"
+            raise Refusal(404, "path", "there is no such model or version", f"{where} tells its name")
+        request.scope["edge"].model = served.tag
+        return served
 
 
 def _parts(card: ModelCard) -> dict[str, tuple[tuple[str, ...], slice]]:

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse, Response
 
 from edge_runtime import ImageError
 from edge_serve.http.body import BodyBudget, read_chunks, read_whole
+from edge_serve.http.limits import ServeLimits
 from edge_serve.http.multipart import FILE_NAME_HINT, no_file_name, read_form
 from edge_serve.http.refusal import Refusal, short
 from edge_serve.model.engine import Answer, Engine
-from edge_serve.settings import ServeSettings
+from edge_serve.model.served_model import ServedModel
 
 DEFAULT_TOP = 5
 _MOST_TOP = 10_000
@@ -38,20 +39,32 @@ class _Options:
 class Predicting:
     """The endpoints of edge's own interface."""
 
-    settings: ServeSettings
-    engine: Engine
+    served: ServedModel
     budget: BodyBudget
+    # The names of all models where there are several.
+    names: tuple[str, ...] = ()
+
+    @property
+    def engine(self) -> Engine:
+        """What answers."""
+        return self.served.engine
+
+    @property
+    def limits(self) -> ServeLimits:
+        """What a client may ask for."""
+        return self.served.settings.limits
 
     async def predict(self, request: Request) -> Response:
         """Classify the picture that is the body, or the files of a form."""
+        request.scope["edge"].model = self.served.tag
         options = _options(dict(request.query_params))
         # Before megabytes are read for nothing.
         self.engine.check_room()
         with self.budget.share() as share:
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind == "multipart/form-data":
-                chunks = read_chunks(request.receive, request.headers, share, self.settings.limits)
-                form = await read_form(chunks, request.headers["content-type"], self.settings.limits)
+                chunks = read_chunks(request.receive, request.headers, share, self.limits)
+                form = await read_form(chunks, request.headers["content-type"], self.limits)
                 for name in form.fields:
                     if name not in _OPTIONS:
                         raise Refusal(422, "option", f"{no_file_name(name)} and is no option", FILE_NAME_HINT)
@@ -60,7 +73,7 @@ class Predicting:
                 if not images:
                     raise Refusal(422, "empty", "the form has no file", "curl -F file=@photo.jpg")
             elif not kind or kind.startswith("image/") or kind == "application/octet-stream":
-                body = await read_whole(request.receive, request.headers, share, self.settings.limits)
+                body = await read_whole(request.receive, request.headers, share, self.limits)
                 if not body:
                     raise Refusal(422, "empty", "the body is empty", "curl --data-binary @photo.jpg")
                 images = [("picture", body)]
@@ -74,18 +87,20 @@ class Predicting:
             answers = await self.engine.classify(images, show=options.input)
         return self._respond(request, [name for name, _ in images], answers, options)
 
-    async def model(self, _: Request) -> Response:
+    async def model(self, request: Request) -> Response:
         """The model card, the limits, and how the model is run."""
+        request.scope["edge"].model = self.served.tag
         model = self.engine.model
         shown = ("body_bytes", "pixels", "files", "queue", "timeout_s")
         return JSONResponse(
             {
-                "name": self.settings.model_name,
+                "name": self.served.name,
                 "loaded": model.loaded,
                 "card": card_json(model.wide.card.to_json()),
-                "limits": {name: getattr(self.settings.limits, name) for name in shown},
+                "limits": {name: getattr(self.limits, name) for name in shown},
                 "batching": {"on": model.choice.on, "reason": model.choice.reason},
                 "signed_by": model.signed_by or None,
+                **({"models": list(self.names)} if self.names else {}),
             }
         )
 
@@ -108,7 +123,7 @@ class Predicting:
             for name, answer in zip(names, answers, strict=True)
         ]
         return JSONResponse(
-            {"model": self.settings.model_name, "predictions": results, "timing_ms": timings},
+            {"model": self.served.name, "predictions": results, "timing_ms": timings},
             status_code=200 if good else 422,
         )
 

@@ -1,4 +1,4 @@
-"""The page at / and what it is made of: files of this package, read once, served from memory."""
+"""The pages and what they are made of: files of this package, read once, served from memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class Page:
 
     async def __call__(self, request: Request) -> Response:
         """The file at the request's path; 304 where the browser has it."""
-        content, headers = self._files[request.url.path]
+        return self.answer(request, request.url.path)
+
+    def answer(self, request: Request, path: str) -> Response:
+        """The file at `path`, one of `paths`; 304 where the browser has it."""
+        content, headers = self._files[path]
         if request.headers.get("if-none-match") == headers["etag"]:
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers)

@@ -20,11 +20,11 @@ class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
 
 
 class BodyBudget:
-    """Memory for the bodies of all requests together."""
+    """Memory for the bodies of all requests together; each of several `workers` has its share of it."""
 
-    def __init__(self, limits: ServeLimits) -> None:
+    def __init__(self, limits: ServeLimits, workers: int = 1) -> None:
         self._limits = limits
-        self._left_bytes = limits.all_bodies_bytes
+        self._left_bytes = max(2 * limits.body_bytes, limits.all_bodies_bytes // workers)
 
     @contextmanager
     def share(self) -> Iterator[Share]:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,8 +19,27 @@ _LINGER_S = 2.0
 _LOOK_EVERY_S = 0.25
 
 
+class Counted(Protocol):
+    """A client that is connected; `since` is when it was last our turn to wait for it, by `time.monotonic`."""
+
+    since: float
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn."""
+
+    def look(self, now: float) -> None:
+        """Cut it off if it has kept us waiting for too long."""
+
+    def cut_off(self, status: int, kind: str, reason: str, *, at_once: bool = False) -> None:
+        """Close, with a word where there is a way to say it."""
+
+    def abort(self) -> None:
+        """Close without a word."""
+
+
 class Connections:
-    """All connections of a server.
+    """All connections of a server, those that still shake hands over TLS among them.
 
     `report` is told of each client that was refused or cut off before its request could be handled: a status and why.
     """
@@ -28,11 +47,11 @@ class Connections:
     def __init__(self, limits: ServeLimits, report: Callable[[int, str, str], None]) -> None:
         self.limits = limits
         self.report = report
-        self.open: set[GuardedProtocol] = set()
+        self.open: set[Counted] = set()
         # Those that were told to go and have not gone yet. They count for nothing but the files they hold.
         self.leaving: set[GuardedProtocol] = set()
 
-    def made(self, connection: GuardedProtocol) -> None:
+    def made(self, connection: Counted) -> None:
         """Count one more; where there are too many, the one that has been waiting for its client longest goes.
 
         So a crowd that connects and says nothing shuts nobody out.
@@ -52,7 +71,7 @@ class Connections:
         self.leaving.add(connection)
         return True
 
-    def lost(self, connection: GuardedProtocol) -> None:
+    def lost(self, connection: Counted) -> None:
         """The connection is gone."""
         self.open.discard(connection)
         self.leaving.discard(connection)
@@ -79,6 +98,8 @@ class GuardedProtocol(H11Protocol):
         limits = connections.limits
         self.conn: StrictConnection = StrictConnection(limits.header_bytes, limits.headers)
         self.transport: Any
+        # Through which the client came, where there is TLS.
+        self.handshake: Counted | None = None
         self._timeout_s = limits.timeout_s
         self.since = time.monotonic()
         self._unread_since: float | None = None
@@ -91,6 +112,10 @@ class GuardedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_PatientTransport(transport, self))  # type: ignore[arg-type]
+        if self.handshake is not None:
+            # One client is counted once; and the two hold each other.
+            self._all.lost(self.handshake)
+            self.handshake = None
         self._all.made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -146,6 +171,10 @@ class GuardedProtocol(H11Protocol):
         response = h11.Response(status_code=status, headers=list(headers.items()), reason=phrase)
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
+
+    def abort(self) -> None:
+        """Close without a word."""
+        self.transport.abort()
 
     def linger(self) -> None:
         """Say that no more will come, and go on reading for a while: closing at once would lose what was just said."""

@@ -6,7 +6,7 @@ import json
 import random
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,8 @@ class Exchange:
     method: str
     path: str
     route: str = "other"
+    # Which of several models it is for.
+    model: str = ""
     client: str = ""
     draining: bool = False
     status: int = 0
@@ -64,7 +66,8 @@ class Gate:
     """The outermost application.
 
     It checks name, origin and token before a body is read, adds the headers every answer has, turns each exception into
-    an answer without path or traceback, and counts and logs it. While `draining` nothing new is let in.
+    an answer without path or traceback, and counts and logs it. Paths that `is_open` need no token. While `draining`
+    nothing new is let in.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Gate:
         *,
         hosts: HostCheck,
         token: TokenCheck | None,
-        open_paths: frozenset[str],
+        is_open: Callable[[str], bool],
         metrics: Metrics,
         log: RequestLog,
         prefix: str = "",
@@ -82,7 +85,7 @@ class Gate:
         self._prefix = prefix
         self._hosts = hosts
         self._token = token
-        self._open_paths = OPEN_PATHS | open_paths
+        self._is_open = is_open
         self._metrics = metrics
         self._log = log
         self.draining = False
@@ -167,7 +170,7 @@ class Gate:
                 "ask again when it is back",
                 {"retry-after": str(_RETRY_WHILE_DRAINING_S), "connection": "close"},
             )
-        if self._token is None or scope["path"] in self._open_paths:
+        if self._token is None or scope["path"] in OPEN_PATHS or self._is_open(scope["path"]):
             return
         if not self._token(headers.get(b"authorization", b"")):
             raise Refusal(
@@ -184,10 +187,10 @@ class Gate:
             exchange.kind = "gone"
         # Anyone may invent methods; each new one would be a new time series.
         known = exchange.method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-        self._metrics.requests.labels(exchange.method if known else "other", exchange.route, str(status)).inc()
-        self._metrics.request_seconds.labels(exchange.route).observe(seconds)
+        method = exchange.method if known else "other"
+        self._metrics.answered(method, exchange.route, status, seconds, exchange.model)
         if exchange.kind:
-            self._metrics.errors.labels(exchange.kind).inc()
+            self._metrics.failed(exchange.kind, exchange.model)
         self._log.event(
             "request",
             level="error" if status == 500 else "info",
@@ -195,6 +198,7 @@ class Gate:
             client=exchange.client,
             method=exchange.method,
             path=exchange.path[:200],
+            model=exchange.model or None,
             status=status,
             ms=round(seconds * 1e3, 3),
             bytes_in=exchange.bytes_in,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_runtime import EdgeError, UsageError
 from edge_serve.http.hosts import is_address
+from edge_serve.settings import ServeSettings
 
 _BACKLOG = 256
 _FIRST_INHERITED = 3
@@ -123,6 +124,15 @@ def shown_address(host: str, port: int, *, scheme: str = "http") -> str:
     if is_address(host) and ":" in host:
         host = f"[{host}]"
     return f"{scheme}://{host}:{port}/"
+
+
+def serving_where(settings: ServeSettings, listening: socket.socket) -> str:
+    """Which models are served, and where, as one is told at the start."""
+    what = ", ".join(settings.models) if settings.several else settings.path
+    if listening.family == socket.AF_UNIX:
+        return f"{what} at {listening.getsockname()}"
+    scheme = "http" if settings.tls_cert is None else "https"
+    return f"{what} at {shown_address(settings.host, listening.getsockname()[1], scheme=scheme)}"
 
 
 def _explained(error: OSError, host: str, port: int) -> EdgeError:

@@ -17,10 +17,11 @@ import uvicorn
 
 from edge_serve.http.connections import Connections, GuardedProtocol
 from edge_serve.http.gate import Gate
+from edge_serve.http.handshake import Handshake, shaking_hands
 from edge_serve.http.limits import ServeLimits
+from edge_serve.http.notify import INTERRUPTED, notify
 from edge_serve.observability.request_log import RequestLog
 
-INTERRUPTED = 130
 _KEEP_ALIVE_S = 5
 # Clients that are about to send on a connection they keep are told, rather than cut off in the middle.
 _LEAST_DRAIN_S = 0.5
@@ -69,6 +70,10 @@ class Running:
         left = await self._drain()
         for listener in server.servers:
             listener.close()
+        for each in list(self.connections.open):
+            if isinstance(each, Handshake):
+                # It has nothing to say that could be answered.
+                each.abort()
         # Who connected just before may have sent a request that has not been read yet: it is answered, too.
         await asyncio.sleep(_LAST_CALL_S)
         server.should_exit = True
@@ -95,21 +100,16 @@ class Running:
             await asyncio.sleep(0.02)
         return gate.in_flight
 
+    def stop(self) -> None:
+        """Drain and end, as at SIGTERM."""
+        self._stop(signal.SIGTERM)
+
     def _stop(self, number: signal.Signals) -> None:
         if self._stopped.is_set() and number is signal.SIGINT:
             os._exit(INTERRUPTED)
         if not self._stopped.is_set():
             self._signal = number
         self._stopped.set()
-
-
-def notify(state: str) -> None:
-    """Tell systemd, where it started us with Type=notify (sd_notify)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.sendto(state.encode(), f"\0{address[1:]}" if address.startswith("@") else address)
 
 
 class _Server(uvicorn.Server):
@@ -121,9 +121,11 @@ class _Server(uvicorn.Server):
 
 
 def _config(gate: Gate, connections: Connections, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    # With a context of its own uvicorn would hear of a client only once it has shaken hands.
+    http = partial(GuardedProtocol, connections) if tls is None else partial(shaking_hands, connections, tls)
     config = uvicorn.Config(
         gate,
-        http=partial(GuardedProtocol, connections),  # type: ignore[arg-type]
+        http=http,  # type: ignore[arg-type]
         loop="asyncio",
         ws="none",
         lifespan="off",
@@ -136,7 +138,5 @@ def _config(gate: Gate, connections: Connections, tls: ssl.SSLContext | None) ->
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
-    # From files uvicorn would make it anew, and we have looked whether they fit.
     config.load()
-    config.ssl = tls
     return config

@@ -65,7 +65,7 @@ def build_label_app(
         routed(routes, "the page is at /"),
         hosts=hosts,
         token=TokenCheck(token),
-        open_paths=static.paths,
+        is_open=static.paths.__contains__,
         metrics=Metrics(),
         log=log,
     )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime import ImageClassifier
+from edge_serve.model.distances import Runs
 from edge_serve.settings import ServeSettings
 
 _LEAST_S = 0.25
@@ -69,7 +70,7 @@ def _rate(way: Callable[[], object]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    classifier: ImageClassifier
+    classifier: Runs
     pixels: NDArray[np.uint8]
     done: Future[tuple[NDArray[np.float32], float]]
 
@@ -78,21 +79,28 @@ class Batcher:
     """Collects pictures on a thread of its own and runs the model on up to `size` of them at once.
 
     It waits up to `wait_s` for more, and only while `more_to_come` says that others are being decoded. `ran` is told of
-    each run: its seconds, and how many pictures shared it.
+    each run: its seconds, and how many pictures shared it. It runs the model while it holds `turn`, where other models'
+    batches would want the same cores.
     """
 
     def __init__(
-        self, size: int, wait_s: float, more_to_come: Callable[[], bool], ran: Callable[[float, int], None]
+        self,
+        size: int,
+        wait_s: float,
+        more_to_come: Callable[[], bool],
+        ran: Callable[[float, int], None],
+        turn: threading.Lock | None = None,
     ) -> None:
         self._size = size
         self._wait_s = wait_s
         self._more_to_come = more_to_come
         self._ran = ran
+        self._turn = turn or threading.Lock()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="edge-batcher", daemon=True)
         self._thread.start()
 
-    def run(self, classifier: ImageClassifier, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
+    def run(self, classifier: Runs, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities of one picture `[height, width, 3]`, and the seconds that the run took."""
         waiting = _Waiting(classifier, pixels, Future())
         self._queue.put(waiting)
@@ -129,14 +137,15 @@ class Batcher:
         return batch, None
 
     def _answer(self, batch: list[_Waiting]) -> None:
-        start = time.perf_counter()
         try:
-            rows = batch[0].classifier.probabilities(np.stack([each.pixels for each in batch]))
+            with self._turn:
+                start = time.perf_counter()
+                rows = batch[0].classifier.probabilities(np.stack([each.pixels for each in batch]))
+                seconds = time.perf_counter() - start
         except Exception as error:
             for each in batch:
                 each.done.set_exception(error)
             return
-        seconds = time.perf_counter() - start
         self._ran(seconds, len(batch))
         for each, row in zip(batch, rows, strict=True):
             each.done.set_result((row, seconds))

@@ -23,6 +23,7 @@ from edge_runtime import (
     usable_cores,
 )
 from edge_serve.model.batching import BatchChoice, choose_batching
+from edge_serve.model.distances import Runs, WithDistance
 from edge_serve.settings import ServeSettings
 
 
@@ -32,12 +33,15 @@ class LoadedModel:
 
     `wide` answers one picture with all threads, as soon as possible; with `narrow` each of several threads answers a
     picture of its own, which gives more pictures a second. Of a large file there is one copy, and both are the same.
+    `run_wide` and `run_narrow` are they, or, where drift is recorded, they with each picture's distance.
     `answer` makes the answer for a picture of a name and its row of probabilities.
     `signed_by` is the fingerprint of the key that signed the file, "" where no signature was required.
     """
 
     wide: ImageClassifier
     narrow: ImageClassifier
+    run_wide: Runs
+    run_narrow: Runs
     threads: int
     choice: BatchChoice
     answer: Callable[[str, NDArray[np.float32]], Prediction]
@@ -51,7 +55,7 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
 
     Raises UsageError or ModelError where the file cannot serve, also when it changes meanwhile.
     """
-    path = settings.model
+    path = settings.path
     before = identify_file(path)
     threads, keys = settings.threads or usable_cores(), settings.require_signature
     wide = Classifier(path, threads=threads, require_signature=keys)
@@ -65,8 +69,11 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     if before is None or identify_file(path) != before:
         raise ModelError(f"{path} changed while it was read", "replace it by renaming the new file over it")
     choice = known or choose_batching(settings, wide, narrow, threads)
-    loaded = datetime.now(UTC).isoformat(timespec="seconds")
-    return LoadedModel(wide, narrow, threads, choice, answers_of(wide.card), before, loaded, wide.signed_by)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    far = settings.drift is not None and wide.card.unlike is not None
+    run_wide, run_narrow = (WithDistance(each) if far else each for each in (wide, narrow))
+    answer = answers_of(wide.card)
+    return LoadedModel(wide, narrow, run_wide, run_narrow, threads, choice, answer, before, now, wide.signed_by)
 
 
 def _check_probabilities(path: Path, card: ModelCard, row: NDArray[np.float32]) -> None:

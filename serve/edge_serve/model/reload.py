@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from edge_runtime import DriftRecord, EdgeError, identify_file
-from edge_serve.model.engine import Engine
+from edge_runtime import EdgeError, identify_file
 from edge_serve.model.loaded_model import load_model
-from edge_serve.observability.prometheus import Metrics
+from edge_serve.model.served_model import ServedModel
 from edge_serve.observability.request_log import RequestLog
-from edge_serve.settings import ServeSettings
 
 _LOOK_EVERY_S = 1.0
 
@@ -17,44 +15,37 @@ _LOOK_EVERY_S = 1.0
 class Reloader:
     """Loads the file anew on a thread, tries it, and exchanges the engine's model; requests in work keep theirs."""
 
-    def __init__(
-        self,
-        settings: ServeSettings,
-        engine: Engine,
-        metrics: Metrics,
-        log: RequestLog,
-        drift: DriftRecord | None = None,
-    ) -> None:
-        self._drift = drift
-        self._settings = settings
-        self._engine = engine
-        self._metrics = metrics
+    def __init__(self, served: ServedModel, log: RequestLog) -> None:
+        self._served = served
+        self._path = served.settings.path
         self._log = log
         self._busy = asyncio.Lock()
-        self._seen = engine.model.file
+        self._seen = served.engine.model.file
 
     async def reload(self) -> None:
         """Look at the file now. A bad one is logged, and the old one goes on."""
         async with self._busy:
             # What lies there now has been looked at, good or bad.
-            self._seen = identify_file(self._settings.model) or self._seen
-            old = self._engine.model
+            self._seen = identify_file(self._path) or self._seen
+            served, of = self._served, self._served.tag or None
+            old = served.engine.model
             try:
                 # Measuring again under load would measure the load.
-                new = await asyncio.to_thread(load_model, self._settings, known=old.choice)
-                if self._drift is not None:
-                    self._drift.renew(new.wide.card)
+                new = await asyncio.to_thread(load_model, served.settings, known=old.choice)
+                if served.record is not None:
+                    served.record.renew(new.wide.card)
             except EdgeError as error:
-                self._metrics.reloads.labels("refused").inc()
-                self._log.event("reload refused", level="error", error=error.message, hint=error.hint)
+                served.metrics.looked("refused")
+                self._log.event("reload refused", level="error", model=of, error=error.message, hint=error.hint)
                 return
-            self._engine.model = new
+            served.engine.model = new
             self._seen = new.file
-            self._metrics.reloads.labels("loaded").inc()
-            self._metrics.show_model(self._settings.model_name, new.wide.card)
+            served.metrics.looked("loaded")
+            served.metrics.show_model(new.wide.card)
             before, card = old.wide.card, new.wide.card
             self._log.event(
                 "reloaded",
+                model=of,
                 backbone=card.backbone,
                 precision=card.precision,
                 created=card.created,
@@ -68,7 +59,7 @@ class Reloader:
         before = None
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
-            found = identify_file(self._settings.model)
+            found = identify_file(self._path)
             if found is not None and found != self._seen and found == before:
                 await self.reload()
             before = found

@@ -20,12 +20,13 @@ class RequestLog:
     """Writes lines on a thread of its own.
 
     A pipe whose reader sleeps blocks whoever writes to it: lines beyond 10,000 are dropped and counted, not waited for.
-    `quiet` leaves out what is not an error.
+    `quiet` leaves out what is not an error. Each line says which `worker` wrote it, where there are several.
     """
 
-    def __init__(self, stream: IO[str] | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, stream: IO[str] | None = None, *, quiet: bool = False, worker: int | None = None) -> None:
         self._stream = _standard_error() if stream is None else stream
         self._quiet = quiet
+        self._worker = worker
         self._lines: queue.Queue[str | None] = queue.Queue(_HELD_LINES)
         self._dropped = 0
         self._thread = threading.Thread(target=self._write, name="edge-log", daemon=True)
@@ -37,6 +38,7 @@ class RequestLog:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         value = {"time": now, "level": level, "event": event}
+        fields["worker"] = self._worker
         value.update((key, field) for key, field in fields.items() if field is not None)
         try:
             self._lines.put_nowait(json.dumps(value))

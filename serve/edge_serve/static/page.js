@@ -335,7 +335,22 @@ async function showModel() {
   }));
   $("labels").closest("details").open = labels.length <= 12;
   $("model").hidden = false;
+  showOthers(model.models ?? [], model.name);
   return true;
+}
+
+// Of several models each page lies in a folder of its name, beside those of the others.
+function showOthers(names, own) {
+  if (location.pathname.endsWith(`/models/${own}/`)) document.querySelector("aside a").href = "../../openapi.json";
+  $("models").hidden = names.length === 0;
+  $("models").replaceChildren(...names.map((name) => {
+    const link = document.createElement("a");
+    link.className = "button";
+    link.textContent = name;
+    link.href = `../${encodeURIComponent(name)}/`;
+    if (name === own) link.setAttribute("aria-current", "page");
+    return link;
+  }));
 }
 
 whenUnlocked(showModel, () => $("files").focus());

@@ -60,6 +60,18 @@ def test_every_server_is_measured_against_predict_many(given: list[str]) -> None
 
 
 @needs_serve
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
+def test_one_process_is_measured_against_two(given: list[str]) -> None:
+    done = run_script(*given, "--workers", "2", "--seconds", "0.2", "--rounds", "1", "--clients", "4")
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^([12]) +" + r"([\d.]+) +" * 7 + r"([\d.]+)$", done.stdout, re.M)
+    assert [row[0] for row in rows] == ["1", "2"]
+    # The second process has a model, and a supervisor.
+    assert float(rows[1][-1]) > 1.2 * float(rows[0][-1]) and all(float(row[-2]) > 0 for row in rows)
+
+
+@needs_serve
 def test_a_soak_prints_the_memory_as_it_goes(given: list[str]) -> None:
     done = run_script(*given, "--soak", "200")
     assert done.returncode == 0, done.stderr
@@ -76,6 +88,7 @@ def test_a_soak_prints_the_memory_as_it_goes(given: list[str]) -> None:
         ["--clients", "0"],
         ["--threads", "0"],
         ["--soak", "-1"],
+        ["--workers", "1"],
     ],
 )
 def test_senseless_settings_are_refused(words: list[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import ClassFolders, DataError, MissingExtraError, read_other_columns, scan
+from edge_runtime import ClassFolders, DataError, MissingExtraError, listed_pictures, read_other_columns, scan
 
 FILES = ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/ü,2.jpg")
 PLAIN = "path,label\na/1.jpg,ant\na/2.jpg,ant\nb/1.jpg,bee\n"
@@ -310,3 +310,11 @@ def test_what_is_no_manifest_by_name_is_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"folder\.csv is empty"):
         scan(tmp_path / "folder.csv")
     assert fault(tmp_path / "none.csv") == f"{tmp_path / 'none.csv'} does not exist"
+
+
+def test_what_lies_elsewhere_is_named_and_not_looked_for(tmp_path: Path) -> None:
+    listed = put(tmp_path, "path\na/1.jpg\ns3://photos/x.jpg\nb/1.jpg\n")
+    found = listed_pictures(listed, lambda name: "://" in name)
+    assert found == [f"{tmp_path}/a/1.jpg", "s3://photos/x.jpg", f"{tmp_path}/b/1.jpg"]
+    with pytest.raises(DataError, match=r"line 3: no file .s3://photos/x\.jpg"):
+        listed_pictures(listed, lambda _: False)

@@ -57,3 +57,21 @@ def test_a_file_without_it_says_how_to_get_it(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=r"plain\.onnx gives no embedding") as caught:
             ask()
         assert "`with_embedding`" in caught.value.hint
+
+
+def test_answers_and_what_they_rest_on_come_of_one_run(model: Path) -> None:
+    classifier = Classifier(model, threads=1)
+    pixels = np.stack([np.full((32, 32, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 200))])
+    answers, embeddings = classifier.predict_inputs(pixels, ["1.png", "2.png"], with_embedding=True)
+    assert [(answer.image, answer.label) for answer in answers] == [("1.png", "a"), ("2.png", "c")]
+    assert embeddings is not None and embeddings.tolist() == classifier.embeddings(pixels).tolist()
+    plain, none = classifier.predict_inputs(pixels, ["1.png", "2.png"])
+    assert none is None
+    assert [answer.probability for answer in plain] == [answer.probability for answer in answers]
+    assert plain[0].probability == classifier.predict_input(pixels[0], "1.png").probability
+
+
+def test_answers_without_what_they_rest_on_are_refused(tmp_path: Path) -> None:
+    classifier = Classifier(write_tiny_model(tmp_path / "plain.onnx"), threads=1)
+    with pytest.raises(ModelError, match="gives no embedding"):
+        classifier.predict_inputs(np.zeros((1, 32, 32, 3), np.uint8), ["1.png"], with_embedding=True)

@@ -53,6 +53,21 @@ def test_nothing_is_rejected_unless_it_is_asked_for(model: Path) -> None:
     assert "unlike" not in answer.to_json()
 
 
+def test_distances_are_told_where_they_are_asked_for(model: Path, tmp_path: Path) -> None:
+    classifier = Classifier(model, threads=1, with_distance=True)
+    known, white = classifier.predict_many([RED, WHITE])
+    assert (known.distance, white.distance) == (85, 255) and (white.label, white.unlike) == ("red", False)
+    assert white.to_json() == Classifier(model, threads=1).predict(WHITE).to_json()
+    rows, distances = classifier.probabilities_and_distances(np.stack([classifier.preprocessing(RED)] * 2))
+    assert rows.shape == (2, 3) and distances.tolist() == [85, 85]
+    assert pickle.loads(pickle.dumps(classifier)).predict(WHITE).distance == 255
+    assert Classifier(model, threads=1, reject_unlike=0.05).predict(WHITE).distance == 255
+    plain = Classifier(write_tiny_model(tmp_path / "plain.onnx"), threads=1, with_distance=True)
+    assert plain.predict(WHITE).distance is None and Classifier(model, threads=1).predict(RED).distance is None
+    with pytest.raises(UsageError, match="does not say what is unlike training"):
+        plain.probabilities_and_distances(np.zeros((1, 32, 32, 3), np.uint8))
+
+
 def test_it_pickles_with_what_it_rejects(model: Path) -> None:
     assert pickle.loads(pickle.dumps(Classifier(model, threads=1, reject_unlike=0.05))).predict(WHITE).unlike
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_runtime import Classifier, DriftRecord, ModelCard, OutputError, UsageError
+from edge_runtime import Classifier, DriftRecord, ModelCard, OutputError, UnlikeScale, UsageError
 from edge_runtime.monitoring.answer_window import AnswerWindow
 from tiny_model import write_multi_label_model, write_tiny_model
 
@@ -52,6 +52,31 @@ def test_a_planted_shift_shows_and_its_absence_does_not(tmp_path: Path, card: Mo
     assert sum(written[-1]["labels"].values()) == pytest.approx(1)
     # Seen while it happens, not only once the window is full of it.
     assert written[22]["labels_distance"] > 0.1 > written[19]["labels_distance"]
+
+
+def test_a_planted_shift_of_what_is_seen_shows_before_any_label_changes(tmp_path: Path, card: ModelCard) -> None:
+    draw = np.random.default_rng(0)
+    known = replace(card, unlike=UnlikeScale.of(draw.beta(2, 8, 500), centres=4, training_images=50))
+    with DriftRecord(tmp_path / "drift.jsonl", known, print) as record:
+        for _ in range(1000):
+            record.add(known, "day", 0.9, distance=float(draw.beta(2, 8)))
+        before = record.figures()
+        # Fog on the lens: the labels and how sure they are stay as they were.
+        for _ in range(1000):
+            record.add(known, "day", 0.9, distance=float(draw.beta(2, 8)) + 0.1)
+        after = record.figures()
+    assert before["distance"] == pytest.approx(0.2, abs=0.02) and before["unlikeness"] == pytest.approx(0.5, abs=0.05)
+    assert before["distance_expected"] == after["distance_expected"] == pytest.approx(0.2, abs=0.02)
+    assert after["distance"] == pytest.approx(0.3, abs=0.02) and after["unlikeness"] > 0.75
+    assert before["labels"] == after["labels"] and before["confidence"] == after["confidence"]
+    assert lines(tmp_path / "drift.jsonl")[-1]["distance"] == after["distance"]
+
+
+def test_a_file_that_tells_no_distance_has_none_in_its_record(tmp_path: Path, card: ModelCard) -> None:
+    with DriftRecord(tmp_path / "drift.jsonl", card, print, every=1) as record:
+        record.add(card, "day", 0.9)
+    (line,) = lines(tmp_path / "drift.jsonl")
+    assert line["distance"] is line["distance_expected"] is line["unlikeness"] is None
 
 
 def test_the_record_stays_short_and_goes_on_after_a_cut(tmp_path: Path, card: ModelCard) -> None:

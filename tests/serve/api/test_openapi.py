@@ -22,16 +22,35 @@ EXAMPLES = "25"
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("schemathesis") is None, reason="needs schemathesis")
-def test_made_up_requests_get_the_answers_that_are_described(served: Served, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("server", "paths"), [("served", "^/(predict|model)$"), ("served_two", "^/")], ids=["one model", "two models"]
+)
+def test_made_up_requests_get_the_answers_that_are_described(
+    server: str, paths: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """What one model has at other paths than these it has beside others, too."""
+    served: Served = request.getfixturevalue(server)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/openapi.json"]
     command += ["--max-examples", EXAMPLES, "--seed", "1", "--phases", "examples,coverage,fuzzing"]
     # That every body the schema allows is taken: no schema can say which bytes are a picture.
-    command += ["--exclude-checks", "positive_data_acceptance", "--no-color"]
+    command += ["--exclude-checks", "positive_data_acceptance", "--include-path-regex", paths, "--no-color"]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=400, env={**os.environ, "CI": "1"}
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert served.ask("GET", "/healthz").status == 200
+
+
+def test_of_several_models_each_path_names_its_own(served_two: Served) -> None:
+    document = served_two.ask("GET", "/openapi.json").json()
+    assert document["components"]["parameters"]["model"]["schema"]["enum"] == ["colours", "lights"]
+    paths = document["paths"]
+    assert "/predict" not in paths and "/model" not in paths
+    for path in ("/models", "/models/{model}/predict", "/models/{model}/model", "/v2/models/{model}/infer"):
+        assert path in paths
+        for method in paths[path]:
+            for name in ("colours", "lights"):
+                assert served_two.ask(method.upper(), path.replace("{model}", name), b"").status not in (404, 405)
 
 
 def test_every_path_is_described_and_every_description_is_a_path(served: Served) -> None:

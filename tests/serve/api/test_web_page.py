@@ -222,6 +222,41 @@ def test_the_page_asks_for_the_token_and_keeps_it(one_browser: Browser, rgb_mode
         assert TOKEN not in page.driver.current_url
 
 
+@pytest.fixture
+def two_models(rgb_model: Path, tmp_path: Path) -> Iterator[Served]:
+    lights = write_tiny_model(tmp_path / "lights.onnx", ("bright", "middling", "dim"), size=16)
+    with serving({"colours": rgb_model, "lights": lights}) as server:
+        yield server
+
+
+def test_of_several_models_each_has_a_page_and_leads_to_the_others(one_browser: Browser, two_models: Served) -> None:
+    page = one_browser
+    for width in (360, 1280):
+        size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width == 360}
+        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            page.open(two_models.url)
+            page.until(lambda: len(page.driver.find_elements(by.CSS_SELECTOR, "#models a")) == 2)
+            colours, lights = page.driver.find_elements(by.CSS_SELECTOR, "#models a")
+            assert colours.text.startswith("colours") and "middling" in lights.text
+            assert page.contrast("#models a h3") >= 4.5 and page.contrast("#models a p") >= 4.5
+            lights.click()
+            page.until(lambda: page.one("#model").is_displayed())
+            assert page.driver.current_url == f"{two_models.url}/models/lights/"
+            page.give("drop", "a.png", picture("red"))
+            assert page.answers(1)[0].find_element(by.CSS_SELECTOR, ".label").text == "bright"
+            links = page.driver.find_elements(by.CSS_SELECTOR, "#models a")
+            assert [link.get_attribute("aria-current") for link in links] == [None, "page"]
+            assert all(link.size["height"] >= 44 for link in links) and page.contrast("[aria-current]") >= 4.5
+            assert page.driver.execute_script("return document.documentElement.scrollWidth") <= width
+            assert page.one("aside a").get_attribute("href") == f"{two_models.url}/openapi.json"
+            links[0].click()
+            page.until(lambda: page.driver.title.startswith("colours"))
+            assert page.complaints() == []
+        finally:
+            page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_several_labels_are_marked_where_they_are_given(one_browser: Browser, served_labels: Served) -> None:
     page = one_browser
     page.open(served_labels.url)

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from edge_runtime import Classifier, ImageError
 from edge_serve.http.limits import ServeLimits
@@ -18,16 +20,18 @@ from edge_serve.http.refusal import Refusal
 from edge_serve.model.batching import BatchChoice, Batcher, choose_batching
 from edge_serve.model.engine import Engine
 from edge_serve.model.loaded_model import load_model
+from edge_serve.model.worker_pool import WorkerPool
 from edge_serve.observability.prometheus import Metrics
 from edge_serve.settings import ServeSettings
 from serving import picture
 
 Make = Callable[..., Engine]
+registries: WeakKeyDictionary[Engine, CollectorRegistry] = WeakKeyDictionary()
 
 
 @pytest.fixture
 def make(rgb_model: Path) -> Iterator[Make]:
-    engines = []
+    engines: list[Engine] = []
 
     def make_engine(*, batching: str = "off", queue: int = 4, threads: int = 2, **settings: object) -> Engine:
         asked = ServeSettings(
@@ -37,7 +41,10 @@ def make(rgb_model: Path) -> Iterator[Make]:
             limits=ServeLimits(queue=queue, files=4),
             **settings,  # type: ignore[arg-type]
         )
-        engines.append(Engine(asked, load_model(asked), Metrics()))
+        model, metrics = load_model(asked), Metrics()
+        pool = WorkerPool(asked, model.threads, batching=asked.batching == "on")
+        engines.append(Engine(asked, model, metrics.of(asked.model_name), pool))
+        registries[engines[-1]] = metrics.registry
         return engines[-1]
 
     yield make_engine
@@ -119,7 +126,7 @@ def _noting(classifier: Classifier, name: str, used: list[str]) -> Callable[[np.
 def test_batches_are_formed_of_what_waits_and_each_run_is_counted_once(make: Make) -> None:
     engine = make(batching="on", queue=64, batch_size=4)
     asyncio.run(_many(engine, 48))
-    value = engine._metrics.registry.get_sample_value
+    value = registries[engine].get_sample_value
     runs = value("edge_batch_images_count") or 0
     assert value("edge_batch_images_sum") == value("edge_images_total") == 48
     assert 48 / 4 <= runs < 48 and runs == value("edge_inference_seconds_count")

@@ -1,0 +1,131 @@
+"""What --data stands for: every way of naming pictures, each picture once, and what is said where there are none."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("fsspec")
+
+from edge_batch import list_all
+from edge_runtime import DataError, ImageError, UsageError
+
+
+def names(paths: tuple[str, ...], folder: Path) -> list[str]:
+    return [str(Path(path).relative_to(folder)) for path in paths]
+
+
+def test_a_folder_is_read_at_any_depth_and_without_what_is_hidden(photos: Path) -> None:
+    listing = list_all([str(photos)])
+    assert len(listing.paths) == 13 and listing.paths[0].endswith("far/away/0.jpg")
+    assert names(listing.paths, photos)[-1] == "near/broken.jpg"
+    assert listing.known_bytes == (sum(Path(path).stat().st_size for path in listing.paths), 13)
+    assert list_all([f"file://{photos}"]).paths == listing.paths
+
+
+def test_a_pattern_a_file_and_a_folder_name_each_picture_once(photos: Path) -> None:
+    listing = list_all([f"{photos}/near/*.png", f"{photos}/near/1.png", f"{photos}/**/*.jpg"])
+    assert names(listing.paths, photos)[:4] == ["near/1.png", "near/5.png", "near/7.png", "near/11.png"]
+    assert len(set(listing.paths)) == len(listing.paths) == 9
+
+
+def test_a_list_names_files_beside_it_and_uris(photos: Path) -> None:
+    lines = ["path,label", "near/1.png,", f"{photos}/far/away/0.jpg,x", "s3://photos/a.jpg,"]
+    (photos / "list.csv").write_text("\n".join(lines))
+    listing = list_all([str(photos / "list.csv")])
+    assert listing.paths == (f"{photos}/near/1.png", f"{photos}/far/away/0.jpg", "s3://photos/a.jpg")
+    assert listing.sizes[2] is None
+
+
+def test_a_list_may_be_parquet(photos: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"path": ["near/1.png", "near/5.png"]}), photos / "list.parquet")
+    assert names(list_all([str(photos / "list.parquet")]).paths, photos) == ["near/1.png", "near/5.png"]
+
+
+def test_a_list_that_names_a_file_that_is_not_there_is_refused_with_its_line(photos: Path) -> None:
+    (photos / "list.csv").write_text("path\nnear/1.png\nnear/none.png\n")
+    with pytest.raises(DataError, match=r"line 3: no file 'near/none.png'"):
+        list_all([str(photos / "list.csv")])
+
+
+@pytest.mark.parametrize("name", ["nowhere", "", "nowhere/*.jpg", "file:///nowhere/at/all"])
+def test_what_stands_for_no_picture_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError):
+        list_all([name])
+    with pytest.raises(UsageError, match="no pictures are named"):
+        list_all([])
+
+
+def test_a_name_that_no_table_can_hold_is_refused(photos: Path) -> None:
+    os.rename(bytes(photos / "near" / "1.png"), bytes(photos / "near") + b"/\xff.png")  # noqa: PTH104
+    with pytest.raises(DataError, match="not valid UTF-8"):
+        list_all([str(photos)])
+
+
+def test_the_hash_tells_one_listing_from_another(photos: Path) -> None:
+    before = list_all([str(photos)]).sha256
+    assert list_all([str(photos)]).sha256 == before
+    (photos / "near" / "1.png").write_bytes(b"another")
+    changed = list_all([str(photos)]).sha256
+    (photos / "near" / "1.png").unlink()
+    assert len({before, changed, list_all([str(photos)]).sha256}) == 3
+
+
+def test_a_bucket_is_read_like_a_folder(bucket: tuple[dict[str, bytes], str]) -> None:
+    files, options = bucket
+    files |= {"a/10.jpg": b"ten", "a/2.jpg": b"two", "a/b/c #?.png": b"odd", "a/.b/1.png": b"", "a/x.txt": b""}
+    files["lists/some.csv"] = b"path\n2.jpg\ns3://photos/a/10.jpg\n"
+
+    def found(place: str) -> tuple[str, ...]:
+        return list_all([f"s3://KEY:SECRET@photos/{place}?{options}"]).paths
+
+    assert found("a") == ("s3://photos/a/2.jpg", "s3://photos/a/10.jpg", "s3://photos/a/b/c #?.png")
+    assert found("a/*.jpg") == ("s3://photos/a/2.jpg", "s3://photos/a/10.jpg")
+    assert found("**/*.png") == ("s3://photos/a/b/c #?.png",)
+    assert found("a/2.jpg") == ("s3://photos/a/2.jpg",)
+    assert found("lists/some.csv") == ("s3://photos/lists/2.jpg", "s3://photos/a/10.jpg")
+
+
+def test_pictures_of_a_bucket_are_read_elsewhere_by_what_the_listing_was_given(
+    bucket: tuple[dict[str, bytes], str],
+) -> None:
+    files, options = bucket
+    files["a/c #?.png"] = b"odd"
+    listing = list_all([f"s3://KEY:SECRET@photos/a?{options}"])
+    assert listing.names == ("s3://photos/a",) and listing.sizes == (3,)
+    elsewhere = pickle.loads(pickle.dumps(listing.locations))
+    assert elsewhere.read(listing.paths[0]) == b"odd"
+    with pytest.raises(ImageError, match=r"s3://photos/a/gone.png does not exist"):
+        elsewhere.read("s3://photos/a/gone.png")
+
+
+def test_a_lost_bucket_is_one_line_without_its_secret(bucket: tuple[dict[str, bytes], str]) -> None:
+    _, options = bucket
+    with pytest.raises(DataError, match=r"^s3://lost/a does not exist") as raised:
+        list_all([f"s3://KEY:SECRET@lost/a?{options}"])
+    assert "SECRET" not in str(raised.value) and "\n" not in str(raised.value)
+    with pytest.raises(DataError, match="s3://lost/a") as raised:
+        list_all([f"s3://KEY:SECRET@lost/a?{options.replace('127.0.0.1', '127.0.0.1:1')}"])
+    with pytest.raises(DataError, match="nothing://x cannot be reached: Protocol not known"):
+        list_all(["nothing://x/y"])
+
+
+def test_other_file_systems_are_fsspecs() -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/photos/1.png": b"one", "/photos/deep/2.png": b"two"})
+    try:
+        listing = list_all(["memory://photos"])
+        assert listing.paths == ("memory://photos/1.png", "memory://photos/deep/2.png")
+        assert [listing.locations.read(path) for path in listing.paths] == [b"one", b"two"]
+    finally:
+        memory.rm("/photos", recursive=True)
