@@ -46,9 +46,10 @@ class Node:
 
     def __init__(self, port: int, words: list[str], log: Path) -> None:
         rendezvous = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "flowers"]
-        quick = "join_timeout=60,last_call_timeout=3,keep_alive_interval=1,keep_alive_max_attempt=2"
+        # Shorter signs of life than torchrun's own make the meeting stall on a busy machine.
+        waits = "join_timeout=60,last_call_timeout=5"
         launch = ["-m", "torch.distributed.run", "--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "3"]
-        command = [sys.executable, *launch, *rendezvous, "--rdzv-conf", quick, "--local-addr", "127.0.0.1"]
+        command = [sys.executable, *launch, *rendezvous, "--rdzv-conf", waits, "--local-addr", "127.0.0.1"]
         self.log = log
         with log.open("w") as file:
             self.agent = subprocess.Popen(
@@ -73,7 +74,7 @@ class Node:
 
 
 def until(found: Callable[[], Any], nodes: list[Node]) -> None:
-    for _ in range(1200):
+    for _ in range(1800):
         with suppress(OSError, ValueError):
             if found():
                 return
