@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_benchmarks.tuning.trial_cluster import cluster, last_line
 from edge_benchmarks.tuning.search_space import Trial, TuneSettings
+from edge_benchmarks.tuning.trial_cluster import cluster, last_line
 from edge_benchmarks.tuning.trial_run import end_stopped, read_record, run_trial, write_record
 from edge_runtime import EdgeError, Progress, Silence, prepare_process
 from edge_train import SweepPart
