@@ -22,10 +22,10 @@ test-trackers: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
 	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
 
-# What runs on Ray, with its processes and two-node clusters; in the whole suite it is skipped.
+# What runs on Ray, with its processes and two-node clusters, and the nodes of torchrun; in the whole suite it is skipped.
 test-ray: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group ray-test
-	$(BIN)/pytest tests/batch
+	EDGE_TEST_NODES=1 $(BIN)/pytest tests/batch tests/benchmarks/tuning/test_ray_engine.py tests/train/run/test_torchrun_job.py
 
 # KServe's own server, in an environment of its own, asked beside edge serve.
 KSERVE ?= .venv-kserve
@@ -35,12 +35,17 @@ test-servers: $(VENV)/.tools
 	$(KSERVE)/bin/python -m pip install --quiet --group kserve-test
 	EDGE_TEST_KSERVE=$(abspath $(KSERVE))/bin/python $(BIN)/pytest tests/serve/api/test_kserve_server.py
 
-# What a Raspberry Pi gets: the base install alone, and the tests that need no torch.
+# The built site, and the tutorials run as they stand.
+test-docs: docs $(VENV)/.tools
+	EDGE_TEST_SITE=$(abspath $(SITE)) EDGE_TEST_TUTORIALS=1 $(BIN)/pytest tests/cli/test_site.py tests/end_to_end/test_tutorials.py
+
+# What a Raspberry Pi gets: the base install alone, and the tests that need no torch. PACKAGE is what is installed.
 LEAN ?= .venv-lean
+PACKAGE ?= .
 test-lean: $(LEAN)/.installed
 	$(LEAN)/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None, 'torch is here'"
 	$(LEAN)/bin/pytest tests/runtime tests/data tests/benchmarks tests/cli tests/python tests/house tests/lean tests/end_to_end/test_predict*.py tests/end_to_end/test_watch.py
-	$(LEAN)/bin/python -m pip install --quiet '.[serve]'
+	$(LEAN)/bin/python -m pip install --quiet '$(PACKAGE)[serve]'
 	$(LEAN)/bin/pytest tests/serve tests/end_to_end/test_serve.py -m "not slow"
 
 lint: $(VENV)/.tools
@@ -69,6 +74,41 @@ fuzz: $(VENV)/.installed
 pi: $(VENV)/.installed
 	PYTHON=$(BIN)/python tests/arm64/run.sh "$(PHOTOS)" $(MODELS)
 
+.PHONY: docs docs-serve docs-pictures test-docs release-check
+# The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.
+DOCS ?= .venv-docs
+SITE ?= cli/edge_cli/site
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --site-dir $(abspath $(SITE))
+	rm -rf $(SITE)/assets/javascripts/lunr $(SITE)/sitemap.xml* $(SITE)/search/search_index.json
+	find $(SITE) -name '*.map' -delete
+	@echo "$(SITE)/index.html"
+
+# The same in the browser, built anew whenever a page changes.
+docs-serve: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve --open
+
+# Draws the pictures in the pages anew, by the project's own commands.
+docs-pictures: $(VENV)/.installed
+	$(BIN)/python docs/draw_pictures.py
+
+# What is released, in dist/: wheel and sdist, checked, with a list of what a bare install of it brings (CycloneDX); then the
+# lean tests on that wheel, in an environment of their own.
+RELEASE ?= .venv-release
+release-check: docs
+	rm -rf dist $(RELEASE)
+	$(PYTHON) -m venv $(RELEASE)/tools
+	$(RELEASE)/tools/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(RELEASE)/tools/bin/python -m pip install --quiet --group release
+	$(RELEASE)/tools/bin/python -m build --outdir dist .
+	$(RELEASE)/tools/bin/twine check --strict dist/*
+	$(PYTHON) -m venv $(RELEASE)/bare
+	$(RELEASE)/bare/bin/python -m pip install --quiet dist/*.whl
+	cd $(RELEASE) && bare/bin/edge --version && bare/bin/edge docs --print train && bare/bin/edge doctor
+	$(RELEASE)/tools/bin/cyclonedx-py environment $(RELEASE)/bare/bin/python --pyproject pyproject.toml --output-reproducible \
+	    --of JSON --output-file dist/edge-vision.cdx.json
+	$(MAKE) test-lean LEAN=$(RELEASE)/lean PACKAGE="$$(echo $(CURDIR)/dist/*.whl)"
+
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -89,8 +129,14 @@ $(VENV)/.tools: $(VENV)/.installed
 $(LEAN)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(LEAN)
 	$(LEAN)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(LEAN)/bin/python -m pip install --quiet . --group lean-test
+	$(LEAN)/bin/python -m pip install --quiet '$(PACKAGE)' --group lean-test
+	touch $@
+
+$(DOCS)/.installed: pyproject.toml
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(DOCS)/bin/python -m pip install --quiet --group docs
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LEAN) $(KSERVE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LEAN) $(KSERVE) $(DOCS) $(SITE) $(RELEASE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

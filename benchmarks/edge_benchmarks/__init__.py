@@ -35,5 +35,8 @@ if TYPE_CHECKING:
     from edge_benchmarks.report.text_table import Table
     from edge_benchmarks.settings import BenchSettings
     from edge_benchmarks.training.registry import TRAINING_BENCHMARKS, run_training_benchmark
+    from edge_benchmarks.tuning.search_space import DRAWN, TuneSettings
+    from edge_benchmarks.tuning.sweep import Sweep, TrialRow
+    from edge_benchmarks.tuning.sweeping import tune
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -24,6 +24,7 @@ from edge_runtime import EdgeError, UsageError, prepare_process
 COMMANDS = {
     "train": "train",
     "compare": "compare",
+    "tune": "tune",
     "average": "average",
     "import": "import_",
     "export": "export",
@@ -38,12 +39,20 @@ COMMANDS = {
     "info": "info",
     "sign": "sign",
     "doctor": "doctor",
+    "docs": "docs",
     "demo": "demo",
 }
 
 INTERRUPTED = 130
 # The verbs that are not called like their extra.
-_EXTRA_OF_VERB = {"compare": "train", "average": "train", "import": "train", "weights": "train", "label": "serve"}
+_EXTRA_OF_VERB = {
+    "compare": "train",
+    "tune": "export",
+    "average": "train",
+    "import": "train",
+    "weights": "train",
+    "label": "serve",
+}
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
         BenchSettings as BenchSettings,
         Contestant as Contestant,
         Report as Report,
+        Sweep as Sweep,
+        TrialRow as TrialRow,
+        TuneSettings as TuneSettings,
         bench as bench,
+        tune as tune,
     )
     from edge_data import (
         DataReport as DataReport,
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
         ImportSettings as ImportSettings,
         RateCurve as RateCurve,
         RateSearch as RateSearch,
+        SweepPart as SweepPart,
         TrainResult as TrainResult,
         TrainSettings as TrainSettings,
         average as average,
@@ -82,6 +87,7 @@ if TYPE_CHECKING:
         find_learning_rate as find_learning_rate,
         import_checkpoint as import_checkpoint,
         read_train_settings as read_train_settings,
+        remeasure as remeasure,
         resume as resume,
         train as train,
     )
@@ -104,12 +110,13 @@ else:
                 "compare",
                 "find_learning_rate",
                 "import_checkpoint",
+                "remeasure",
                 "resume",
                 "train",
             ),
             "train",
         ),
-        **dict.fromkeys(("Exported", "export"), "export"),
+        **dict.fromkeys(("Exported", "export", "Sweep", "TrialRow", "tune"), "export"),
         "serve": "serve",
     }
 

@@ -17,6 +17,7 @@ from tiny_model import write_tiny_model
 VERBS = [
     "train",
     "compare",
+    "tune",
     "average",
     "import",
     "export",
@@ -31,6 +32,7 @@ VERBS = [
     "info",
     "sign",
     "doctor",
+    "docs",
     "demo",
 ]
 
@@ -102,6 +104,7 @@ def test_a_damaged_model_is_1(edge: Any, model: Path, red: Path) -> None:
         (["data", "check", "red.png"], "red.png"),
         (["data", "suspects"], "edge train --folds 5"),
         (["data", "suspects", "--out", "red.png"], "is no .csv"),
+        (["docs", "tarin"], "docs"),
     ],
 )
 @pytest.mark.usefixtures("model")
@@ -247,6 +250,7 @@ def test_output_survives_a_terminal_that_is_not_utf8(edge: Any, model: Path, red
     [
         ("train", "train"),
         ("compare", "train"),
+        ("tune", "export"),
         ("average", "train"),
         ("import", "train"),
         ("weights list", "train"),

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import pytest
 import typer
 
-from edge_benchmarks import BenchSettings
+from edge_benchmarks import DRAWN, BenchSettings, TuneSettings
 from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console, fail
 from edge_cli.flags import Options, paragraphs, said_as_flags, settings_command
@@ -25,6 +25,8 @@ from edge_train import TrainSettings
 COMMANDS = [
     ("train", TrainSettings),
     ("compare", TrainSettings),
+    ("tune", TrainSettings),
+    ("tune", TuneSettings),
     ("export", ExportSettings),
     ("label", LabelSettings),
     ("serve", ServeSettings),
@@ -40,6 +42,10 @@ NO_FLAG = {
     BenchSettings: {"images_from"},
     Choice: {"models", "run"},
 }
+
+
+# What a command of several runs gives each of them itself.
+WITHOUT = {("compare", "strategy"), ("compare", "folds"), ("tune", "folds"), *(("tune", name) for name in DRAWN)}
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +77,7 @@ def test_each_field_has_a_flag_and_what_is_said_of_it_stands_in_the_help(
     described = {field.name: field for field in setting_fields(settings)}
     assert described.keys() == {field.name for field in fields(settings)} - NO_FLAG.get(settings, set())
     for name, field in described.items():
-        if (verb, name) in {("compare", "strategy"), ("compare", "folds")}:
+        if (verb, name) in WITHOUT:
             assert field.flag not in rows
             continue
         row = rows[field.flag]

@@ -12,7 +12,7 @@ import pytest
 from tiny_model import write_tiny_model
 
 HEAVY = {"torch", "torchvision", "matplotlib", "onnx", "onnxscript", "scipy", "pandas", "starlette", "uvicorn"}
-HEAVY |= {"tensorboard", "mlflow", "wandb", "comet_ml"}
+HEAVY |= {"tensorboard", "mlflow", "wandb", "comet_ml", "ray"}
 
 REPORT = """
 import json, sys
@@ -48,6 +48,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     "verb",
     [
         "train",
+        "tune",
         "import",
         "export",
         "label",
@@ -57,6 +58,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         "backbones",
         "weights",
         "doctor",
+        "docs",
         "info",
         "evaluate",
     ],

@@ -237,6 +237,10 @@ def test_json_tells_the_training_accuracy_and_the_command_that_repeats_the_run(e
     assert done.returncode == 0, done.stderr
     assert f"repeat: {summary['command']}" in done.stderr.splitlines()
     (repeated,) = (tmp_path / "second").iterdir()
+    # Six validation images are few: that is found, and where there is more of it.
+    assert "small-validation: " in done.stderr and "more: edge docs " in done.stderr
+    for told in (done.stderr, (repeated / "report.html").read_text(encoding="utf-8")):
+        assert "edge docs small-validation" in told
     for name in ("best.pt", "last.pt"):
         one, two = (torch.load(path / name, weights_only=True)["network"] for path in (run, repeated))
         assert all(torch.equal(one[key], two[key]) for key in one)

@@ -11,7 +11,8 @@ import pytest
 from parts import ROOT, packages
 
 MAP = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *(folder.parent / "README.md" for folder in packages().values())]
+READMES = [folder.parent / "README.md" for folder in packages().values()]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *READMES]
 
 
 def missing(page: Path, text: str) -> set[str]:
@@ -23,7 +24,7 @@ def missing(page: Path, text: str) -> set[str]:
     return {word for word in words if not any((folder / word).exists() for folder in (ROOT, page.parent, *inside))}
 
 
-@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *(f.parent / "README.md" for f in packages().values())])
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *READMES])
 def test_the_paths_that_the_map_and_a_part_name_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     gone = missing(page, text)
@@ -40,7 +41,7 @@ def test_the_scripts_modules_and_pages_that_a_page_names_are_there(page: Path) -
         assert find_spec(module), module
     for link in re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", text):
         assert (page.parent / link).exists(), link
-    for named in re.findall(r"(?<![\w/])docs/[\w-]+\.md", text):
+    for named in re.findall(r"(?<![\w/])docs/[\w/-]+\.md", text):
         assert (ROOT / named).is_file(), named
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge_train.network.attention import count_attention
     from edge_train.network.attention_sites import with_attention
     from edge_train.network.backbones import BACKBONES, Backbone
-    from edge_train.network.building import build, preset
+    from edge_train.network.building import build, preprocessing, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from edge_train.network.fold_batch_norm import with_folded_norms
     from edge_train.network.lookup import find_backbone
@@ -38,14 +38,17 @@ if TYPE_CHECKING:
     )
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.rate_finder import RateSearch, find_learning_rate
+    from edge_train.run.run_folder import check_out
     from edge_train.run.split_answers import SplitAnswers
     from edge_train.run.step import BatchEnd
+    from edge_train.run.sweep_part import SweepPart
     from edge_train.run.train_result import TrainResult
-    from edge_train.run.training import resume, train
-    from edge_train.settings import STRATEGIES, StrategyChoice, TrainSettings
+    from edge_train.run.training import remeasure, resume, train
+    from edge_train.settings import STRATEGIES, Strategy, StrategyChoice, TrainSettings
     from edge_train.several_runs.averaging import AverageResult, AverageStep, Score, average
     from edge_train.several_runs.comparing import compare
-    from edge_train.several_runs.comparison import Comparison, StrategyRow
+    from edge_train.several_runs.comparison import HALF_POINT, Comparison, StrategyRow
+    from edge_train.several_runs.measured_run import read_row
     from edge_train.strategy.mixed_precision import choose_precision
     from edge_train.strategy.rate_curve import RateCurve
     from edge_train.targets.deployed import deploy

@@ -54,27 +54,32 @@ def choose_precisions(choice: str) -> tuple[FreshPrecision, ...]:
     return tuple(precision for precision in known if precision in names)
 
 
-def build_fresh(backbone: Backbone, folder: Path, *, checkpoint: bool = False) -> Contestant:
-    """Build `backbone` with random weights for its own image size, and export it into `folder`.
+def build_fresh(
+    backbone: Backbone, folder: Path, *, checkpoint: bool = False, size_px: int | None = None
+) -> Contestant:
+    """Build `backbone` with random weights, and export it into `folder`.
 
-    With `checkpoint` the network lies beside it as a checkpoint, for engines that need one.
+    It is for images of `size_px`, in its name then, or else for those of its own size. With `checkpoint` the network
+    lies beside it as a checkpoint, for engines that need one.
 
     Raises:
         MissingExtraError: torch, torchvision, onnx or onnxscript is not installed.
+        UsageError: a size that the backbone cannot digest.
     """
     require_extra("export")
     from edge_export import write_onnx
     from edge_train import Checkpoint, DeployedNetwork, save_checkpoint
 
-    network, card = _make(backbone)
-    path = folder / f"{backbone.file_name}.onnx"
-    kept = folder / f"{backbone.file_name}.pt" if checkpoint else None
+    network, card = _make(backbone, size_px)
+    name = backbone.file_name if size_px is None else f"{backbone.file_name}-{size_px}px"
+    path = folder / f"{name}.onnx"
+    kept = folder / f"{name}.pt" if checkpoint else None
     if kept is not None:
         save_checkpoint(kept, Checkpoint(card, network.state_dict(), epoch=0, training={}))
     write_onnx(DeployedNetwork(network), card, path)
-    return Contestant(
-        backbone.name, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=_published(backbone)
-    )
+    title = backbone.name if size_px is None else f"{backbone.name} {size_px} px"
+    known = _published(backbone) if size_px is None else None
+    return Contestant(title, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=known)
 
 
 def _published(backbone: Backbone) -> SourcedAccuracy | None:
@@ -104,18 +109,18 @@ def build_int8(contestant: Contestant, folder: Path) -> Contestant:
     return replace(contestant, model=path, checkpoint=None, known_accuracy=None)
 
 
-def _make(backbone: Backbone) -> tuple[Network, ModelCard]:
+def _make(backbone: Backbone, size_px: int | None) -> tuple[Network, ModelCard]:
     import torch
 
-    from edge_train import Network, build, preset
+    from edge_train import Network, build, preprocessing, preset
 
-    preprocessing, mean, std = preset(backbone)
+    _, mean, std = preset(backbone)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        network = Network(build(backbone, classes=CLASSES), mean, std)
+        network = Network(build(backbone, classes=CLASSES, size_px=size_px), mean, std)
     card = ModelCard(
         labels=tuple(f"class {index}" for index in range(CLASSES)),
-        preprocessing=preprocessing,
+        preprocessing=preprocessing(backbone, size_px),
         backbone=backbone.name,
         strategy="scratch",
         normalization={"mean": list(mean), "std": list(std)},

@@ -141,6 +141,8 @@ def _print_result(result: TrainResult, console: Console, *, as_json: bool) -> No
     print_summary(result.summary)
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
+    if result.diagnosis:
+        console.say(f"more: {', '.join(f'edge docs {finding.kind}' for finding in result.diagnosis)}")
     kept = "last" if "cross_validation" in result.summary else "best"
     print(
         f"{headline_text(result.summary['metrics'])}, {kept} epoch {result.summary['best_epoch']}, "

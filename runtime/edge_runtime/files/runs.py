@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",
     """The newest run below `root` that has one of the files `needs`.
 
     Newest is by the time the run was created, which its config.json holds, so that copying or touching
-    a folder changes nothing. Of runs that were compared with each other it is the one the comparison found best.
+    a folder changes nothing. Of runs that were compared with each other, or tried in a sweep, it is the one found best.
 
     Raises:
         UsageError: there is no such run, or `root` cannot be read.
@@ -127,12 +128,13 @@ def _runs(root: Path) -> list[Run]:
 
 
 def _compared(folder: Path) -> list[tuple[str, Run]]:
-    """When a comparison was made, and the run it found best, which lies beside it; nothing where it is none."""
-    try:
-        value = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-        return [(str(value["created"]), Run(folder.parent / Path(value["best_run"]).name))]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    """When a comparison or a sweep ended, and the run it found best, which lies beside it; nothing where it is none."""
+    found = []
+    for name in ("comparison.json", "tune.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            value = json.loads((folder / name).read_text(encoding="utf-8"))
+            found.append((str(value["created"]), Run(folder.parent / Path(value["best_run"]).name)))
+    return found
 
 
 def _created(run: Run, needs: tuple[str, ...]) -> str:

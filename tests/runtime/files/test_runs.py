@@ -117,16 +117,17 @@ def test_a_missing_config_means_no_run_folder(tmp_path: Path) -> None:
         Run(tmp_path).read_config()
 
 
-def test_after_a_comparison_the_newest_run_is_the_one_it_found_best(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["comparison.json", "tune.json"])
+def test_after_a_comparison_or_a_sweep_the_newest_run_is_the_one_it_found_best(tmp_path: Path, file: str) -> None:
     best = make_run(tmp_path, "shapes-frozen", "2026-01-01T00:00:00+00:00")
     make_run(tmp_path, "shapes-scratch", "2026-01-02T00:00:00+00:00")
     folder = tmp_path / "comparison-shapes"
     folder.mkdir()
     text = json.dumps({"created": "2026-01-03T00:00:00+00:00", "best_run": f"elsewhere/{best.name}"})
-    (folder / "comparison.json").write_text(text)
+    (folder / file).write_text(text)
     assert newest_run(tmp_path) == best
     newer = make_run(tmp_path, "shapes-newer", "2026-01-04T00:00:00+00:00")
     assert newest_run(tmp_path) == newer
     for damaged in ("", "{", "[]", '{"created": 3}'):
-        (folder / "comparison.json").write_text(damaged)
+        (folder / file).write_text(damaged)
         assert newest_run(tmp_path) == newer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -53,13 +54,15 @@ class EpochEnd:
     """An epoch that is over, and kept: its number from 1, and whether it is the best so far.
 
     `learning_rate` is that of its last step, the highest of all layers'; `figures` has what metrics.csv has, by its
-    columns: losses in nats, accuracies in 0..1; what was not measured is not in it.
+    columns: losses in nats, accuracies in 0..1; what was not measured is not in it. `value` is the figure that the best
+    epoch is chosen by, greater for the better (a loss with its sign turned), -inf where nothing was measured.
     """
 
     epoch: int
     best: bool
     learning_rate: float
     figures: Mapping[str, float]
+    value: float = -math.inf
 
 
 class Callback:

@@ -67,12 +67,13 @@ class FitState:
         self.history.append(row)
         if self.answers is not None and answers is not None:
             self.answers.append(answers)
-        if best is not None and row.validated and self._rank(row) <= self._rank(best):
+        if best is not None and row.validated and self.rank(row) <= self.rank(best):
             return False
         self.best_epoch = row.epoch
         return True
 
-    def _rank(self, row: EpochRow) -> tuple[float, float]:
+    def rank(self, row: EpochRow) -> tuple[float, float]:
+        """What an epoch is chosen by, greater for the better."""
         return rank(self.criterion, row.value(self.criterion), row.val_loss)
 
 
@@ -128,7 +129,7 @@ def fit(
         if job.world.leads:
             _keep(job, run, state, learning, best=best)
         progress.say(row.describe(settings.epochs, best=best, criterion=state.criterion))
-        job.listeners.epoch(EpochEnd(state.epoch, best, learning.rate, row.figures()))
+        job.listeners.epoch(EpochEnd(state.epoch, best, learning.rate, row.figures(), state.rank(row)[0]))
         if any(job.world.collect(job.listeners.stopping)):
             break
     if state.epoch < last:

@@ -7,8 +7,9 @@ epochs then train the head alone, on vectors, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from edge_train.network.fold_batch_norm import fold_body
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch, epoch_order, evaluation_batches, view_batches
 from edge_train.run.job import Job
+from edge_train.run.kept_embeddings import body_sha256, keep
 from edge_train.run.split_answers import answer_logits
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.mixed_precision import autocast
@@ -134,10 +136,11 @@ def embed(job: Job, views: int) -> Embeddings:
     job.progress.begin("embedding images", views * len(job.splits.train) + len(job.splits.val))
     batch_size = max(64, job.settings.batch_size)
     body = fold_body(job.network, job.backbone)
-    found = []
-    for view in range(views):
+    validation = evaluation_batches(job.store, job.world.shard(job.splits.val), batch_size=batch_size)
+
+    def see(view: int) -> Iterator[Batch]:
         augment = job.augment if view else find_augmentation("none")
-        batches = view_batches(
+        return view_batches(
             job.store,
             job.splits.train,
             augment,
@@ -146,14 +149,43 @@ def embed(job: Job, views: int) -> Embeddings:
             view=view,
             world=job.world,
         )
-        found.append(_embed(job, body, batches, job.teacher))
+
+    if job.part.embeddings is not None and job.teacher is None and job.world.size == 1:
+        return _kept(job, body, views, see, validation)
+    found = [_embed(job, body, see(view), job.teacher) for view in range(views)]
     val = torch.empty(0)
     if job.splits.val:
-        validation = evaluation_batches(job.store, job.world.shard(job.splits.val), batch_size=batch_size)
         val, _ = _embed(job, body, validation, None)
     job.progress.end()
     teacher = torch.stack([logits for _, logits in found]) if job.teacher is not None else None
     return Embeddings(torch.stack([vectors for vectors, _ in found]), val, teacher)
+
+
+def _kept(
+    job: Job, body: Network, views: int, see: Callable[[int], Iterator[Batch]], validation: Iterator[Batch]
+) -> Embeddings:
+    """The same of a run that shares them with others."""
+    sha256 = body_sha256(job, body)
+    settings, train, val = job.settings, job.splits.train, job.splits.val
+
+    def embed_view(view: int) -> Tensor:
+        return _embed(job, body, see(view), None)[0]
+
+    found, made = [], 0
+    for view in range(views):
+        # The first is the image as it is, whatever the augmentation.
+        key = ["train", *((view, settings.augment, settings.seed) if view else (0,))]
+        vectors, new = keep(job, sha256, train, key, partial(embed_view, view))
+        found.append(vectors)
+        made += new
+    validated = torch.empty(0)
+    if val:
+        validated, new = keep(job, sha256, val, ["val"], lambda: _embed(job, body, validation, None)[0])
+        made += new
+    job.progress.end()
+    if not made:
+        job.progress.say("what it saw was kept by an earlier run of the sweep")
+    return Embeddings(torch.stack(found), validated)
 
 
 def _embed(job: Job, body: Network, batches: Iterable[Batch], teacher: Teacher | None) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,7 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     answers = {
         name: job.answers(samples, f"measuring {name}", network=folded)
         for name, samples in (("val", job.splits.val), ("test", job.splits.test))
-        if samples
+        if samples and not (name == "test" and job.part.spares_test)
     }
     card, metrics = kind_of(best.card).calibrate(answers)
     one_label = {name: given for name, given in answers.items() if isinstance(given, SplitAnswers)}

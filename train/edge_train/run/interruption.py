@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge_runtime import Run
+from edge_runtime import EdgeError, Run
 from edge_train.run.job import Job
 from edge_train.run.step import is_out_of_memory, out_of_memory
+from edge_train.run.sweep_part import WHOLE
+
+# What gloo and NCCL say where the other end of a connection is gone.
+_OF_OTHERS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
 
 
 @contextmanager
@@ -17,16 +21,22 @@ def interruptible(job: Job, run: Run, kept: Callable[[], bool]) -> Iterator[None
     Callbacks that heard of a run's start hear of its end, however the block is left.
 
     Raises:
-        EdgeError: memory does not suffice.
+        EdgeError: memory does not suffice, or a process that trained with this one is gone.
     """
     try:
         yield
     except KeyboardInterrupt:
         job.progress.end()
-        if kept():
+        # What is told of a sweep's run is how the sweep goes on.
+        if kept() and job.part is WHOLE:
             job.progress.say(f"{run.path} keeps its epochs; go on with edge train --resume {run.path}")
         raise
     except RuntimeError as error:
+        if job.world.size > 1 and any(word in str(error).lower() for word in _OF_OTHERS):
+            job.progress.end()
+            raise EdgeError(
+                "another process of this training is gone", "torchrun begins again where --max-restarts lets it"
+            ) from error
         if not is_out_of_memory(error):
             raise
         raise out_of_memory() from error

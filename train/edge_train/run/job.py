@@ -16,6 +16,7 @@ from edge_train.run.batches import evaluation_batches
 from edge_train.run.callbacks import SILENT, Listeners
 from edge_train.run.processes import ALONE, World
 from edge_train.run.split_answers import answer_logits
+from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.settings import Precision, Strategy, TrainSettings
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.plan import Plan
@@ -28,7 +29,7 @@ class Job:
     """A run that is ready to start: settings resolved, images read, weights loaded.
 
     `places` are the folders and manifests that name its images. One whose split has no validation
-    trains on everything. `keeps_logits` is for a fold of a cross-validation.
+    trains on everything. `keeps_logits` is for a fold of a cross-validation, `part` for a run of a sweep.
     """
 
     settings: TrainSettings
@@ -46,6 +47,7 @@ class Job:
     keeps_logits: bool = False
     places: tuple[Path, ...] = ()
     listeners: Listeners = SILENT
+    part: SweepPart = WHOLE
 
     @property
     def backbone(self) -> Backbone:

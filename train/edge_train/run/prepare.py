@@ -59,6 +59,7 @@ from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.processes import World, join_world
 from edge_train.run.run_folder import check_out, require_room
+from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
@@ -69,7 +70,7 @@ from edge_train.strategy.mixed_precision import choose_precision
 from edge_train.strategy.plan import Plan, freeze, make_plan
 
 
-def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None = None) -> Job:
+def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None = None, part: SweepPart = WHOLE) -> Job:
     """Check and load everything that can go wrong before the first epoch; `splits` are made where none are given."""
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
@@ -108,7 +109,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     progress.say(why)
     precision = _choose_precision(settings, device, plan, progress)
     teacher = _find_teacher(settings, folders, splits, device, precision)
-    store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world), threads=threads)
+    store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
@@ -153,6 +154,7 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         teacher=teacher,
         world=world,
         places=source.places,
+        part=part,
     )
 
 
@@ -264,7 +266,7 @@ def _downloading(progress: Progress) -> OnBytes:
     return on_bytes
 
 
-def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
+def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tuple[Job, Checkpoint]:
     """The job of a run that was interrupted, with its own settings and split, and the checkpoint to go on from.
 
     Raises:
@@ -281,7 +283,7 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
     plan = make_plan(settings, checkpoint.backbone, find_strategy(card.strategy))
     network = checkpoint.build(dropout=settings.dropout)
     freeze(network, plan)
-    store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world), threads=threads)
+    store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     found = read_split(run.split, card.labels)
     splits = read_images(settings, store, found, progress, world)
     precision = _choose_precision(settings, device, plan, progress)
@@ -299,11 +301,12 @@ def prepare_again(run: Run, progress: Progress) -> tuple[Job, Checkpoint]:
         teacher=_find_teacher(settings, folders, found, device, precision),
         world=world,
         places=places,
+        part=part,
     )
     return job, checkpoint
 
 
-def prepare_afresh(run: Run, progress: Progress) -> Job:
+def prepare_afresh(run: Run, progress: Progress, part: SweepPart = WHOLE) -> Job:
     """The job of a run that ended before its first epoch was kept: what `prepare` gave it then.
 
     Raises:
@@ -324,7 +327,7 @@ def prepare_afresh(run: Run, progress: Progress) -> Job:
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
     find_again(card.backbone, card.architecture)
-    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits)
+    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits, part)
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card
@@ -374,9 +377,9 @@ def _use_machine(settings: TrainSettings) -> tuple[World, torch.device, int]:
     return world, device, threads
 
 
-def _cache_bytes(plan: Plan, world: World) -> int:
+def _cache_bytes(plan: Plan, world: World, part: SweepPart) -> int:
     """The memory for decoded images: a process's share, and of that half where embeddings take the other."""
-    share = default_cache_bytes() // _processes_here(world)
+    share = default_cache_bytes() // (_processes_here(world) * part.at_once)
     return share // 2 if plan.strategy == "feature-extraction" else share
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 from edge_runtime import Progress, Run, Silence, UsageError, require_extra
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.callbacks import Callback
-from edge_train.run.epochs import fit
+from edge_train.run.epochs import FitState, fit, read_state
 from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
 from edge_train.run.run_folder import create_run
+from edge_train.run.sweep_part import WHOLE, SweepPart
+from edge_train.run.torchrun_job import find_begun, job_id
 from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
 from edge_train.several_runs.cross_validating import cross_validate, cross_validate_again
@@ -23,13 +26,18 @@ from edge_train.trackers.tracking import listen, require_trackers
 
 @borrowed_torch()
 def train(
-    settings: TrainSettings, progress: Progress | None = None, *, callbacks: Sequence[Callback] = ()
+    settings: TrainSettings,
+    progress: Progress | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    part: SweepPart = WHOLE,
 ) -> TrainResult:
     """Train as `settings` say and leave a run folder with best.pt, last.pt and their records.
 
     With `folds` that is the run which trained on everything, the folds' being inside its folder. `progress` draws what
-    takes time, `callbacks` hear how the run goes and may stop it.
-    Under torchrun each process calls it; they train together, and the first one writes. Torch's threads and random
+    takes time, `callbacks` hear how the run goes and may stop it. `part` is for a run that is one of several.
+    Under torchrun each process calls it; they train together, and the first one writes. Where torchrun starts them
+    again, they go on with the run that they had begun, if the job has a name (`--rdzv-id`). Torch's threads and random
     numbers are the caller's again when it returns; `edge_runtime.prepare_process` makes it as fast as the command.
 
     Raises:
@@ -46,18 +54,27 @@ def train(
     progress = progress or Silence()
     if settings.folds is not None:
         return cross_validate(settings, progress, callbacks, started)
-    job = prepare(settings, progress)
+    if (begun := find_begun(settings)) is not None:
+        return resume(begun, progress, callbacks=callbacks, part=part)
+    job = prepare(settings, progress, part=part)
     listen(job, callbacks)
     made = None
     if job.world.leads:
-        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places)
+        more = {"torchrun": name} if (name := job_id()) else None
+        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     run = job.world.tell(made)
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
 
 
 @borrowed_torch()
-def resume(run: Run, progress: Progress | None = None, *, callbacks: Sequence[Callback] = ()) -> TrainResult:
+def resume(
+    run: Run,
+    progress: Progress | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    part: SweepPart = WHOLE,
+) -> TrainResult:
     """Go on with a run that was interrupted or stopped, as if it never had been.
 
     On the CPU, with the same threads, the weights it ends with are bit for bit those of a run left alone. A run
@@ -79,14 +96,39 @@ def resume(run: Run, progress: Progress | None = None, *, callbacks: Sequence[Ca
         return cross_validate_again(run, progress, callbacks, started)
     # metrics.csv is written last: where it is, last.pt was there, too.
     if not run.last.is_file() and not run.metrics.is_file():
-        job = prepare_afresh(run, progress)
+        job = prepare_afresh(run, progress, part)
         listen(job, callbacks)
         job.progress.say(f"beginning {run.path} again: it ended before its first epoch was kept")
         return _run(job, run, None, started)
-    job, last = prepare_again(run, progress)
+    job, last = prepare_again(run, progress, part)
     listen(job, callbacks)
     job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
     return _run(job, run, last.training, started)
+
+
+@borrowed_torch()
+def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
+    """Calibrate, measure and report the best epoch of a run again, or for the first time; no epoch is trained.
+
+    For the run that a sweep chose, which spared the test images, and for one whose training was stopped from outside.
+
+    Raises:
+        CheckpointError: its last.pt is missing or damaged.
+        DataError: the run's images are gone or changed.
+    """
+    require_extra("train")
+    started = time.perf_counter()
+    job, last = prepare_again(run, progress or Silence(), part)
+    state = read_state(last.training)
+    return finish(job, run, state, started - _seconds(run, state))
+
+
+def _seconds(run: Run, state: FitState) -> float:
+    """What the run took until now; where it has no summary yet, its epochs alone."""
+    try:
+        return float(json.loads(run.summary.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return sum(row.train.seconds for row in state.history)
 
 
 def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from edge_data import ImageStore, default_cache_bytes
 from edge_runtime import (
     EdgeError,
-    ModelCard,
     OutputError,
     Progress,
     Sample,
@@ -30,8 +29,8 @@ from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.train_result import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
-from edge_train.settings import STRATEGIES, Criterion, Strategy, TrainSettings, find_strategy
-from edge_train.several_runs.comparison import Comparison, Figure, StrategyRow, choose_best
+from edge_train.settings import STRATEGIES, Strategy, TrainSettings, find_strategy
+from edge_train.several_runs.comparison import Comparison, StrategyRow, choose_best
 from edge_train.several_runs.comparison_pictures import (
     SHOWN,
     Answered,
@@ -40,6 +39,7 @@ from edge_train.several_runs.comparison_pictures import (
     draw_comparison,
     draw_predictions,
 )
+from edge_train.several_runs.measured_run import row_of
 
 # Enough to find four on which strategies of 98 % disagree, and read in seconds.
 LOOKED_AT: Final = 200
@@ -79,7 +79,9 @@ def compare(
             raise failures[0]
         raise UsageError(f"none of {', '.join(wanted)} can be trained: {NO_WEIGHTS}", "drop `weights` none")
     rows = tuple(
-        _row(name, results[name]) if name in results else StrategyRow(strategy=name, reason=reasons[name])
+        row_of(name, results[name].run, results[name].summary, results[name].card.kind)
+        if name in results
+        else StrategyRow(strategy=name, reason=reasons[name])
         for name in wanted
     )
     best, why = choose_best(rows)
@@ -144,52 +146,6 @@ def _require_same_split(one: TrainResult, two: TrainResult) -> None:
             f"{one.run.path} and {two.run.path} were not trained on the same split: the data changed between the runs",
             "leave the data folder alone while strategies are compared, and compare again",
         )
-
-
-def _row(strategy: Strategy, result: TrainResult) -> StrategyRow:
-    summary = result.summary
-    val, test = summary["metrics"]["val"], summary["metrics"].get("test")
-    figure = _figure(result.card)
-    one = figure == "accuracy"
-    return StrategyRow(
-        strategy=strategy,
-        run=result.run,
-        # Of yes or no to each label, which a mAP is not to stand beside.
-        train_accuracy=None if figure == "map" else summary["training_accuracy"],
-        val_accuracy=val[figure],
-        val_n=val["n"],
-        val_interval=tuple(val["accuracy_interval_95"]) if one else None,
-        test_accuracy=test[figure] if test else None,
-        test_n=test["n"] if test else None,
-        test_interval=tuple(test["accuracy_interval_95"]) if test and one else None,
-        seconds=summary["seconds"],
-        parameters_trained=summary["parameters_trained"],
-        parameters=summary["parameters"],
-        parameters_share=summary["parameters_trained"] / summary["parameters"],
-        best_epoch=summary["best_epoch"],
-        best_by=summary["best_by"],
-        val_value=_value(summary["best_by"], val),
-        figure=figure,
-    )
-
-
-def _figure(card: ModelCard) -> Figure:
-    """What a run is told by."""
-    if card.kind == "multi-label":
-        return "map"
-    return "mean_accuracy" if card.kind == "multi-task" else "accuracy"
-
-
-def _value(criterion: Criterion, figures: Mapping[str, Any]) -> float | None:
-    """The figure of a split that strategies are chosen by, greater for the better."""
-    if "tasks" in figures:
-        if criterion == "loss":
-            return -float(sum(each["log_loss"] for each in figures["tasks"].values() if each["n"]))
-        return float(figures["mean_accuracy"])
-    if criterion == "loss":
-        return -float(figures["log_loss"])
-    value: float | None = figures[criterion.replace("-", "_")]
-    return value
 
 
 def _make_folder(out: Path, data: str, backbone: str) -> Path:

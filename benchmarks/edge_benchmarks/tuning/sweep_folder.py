@@ -1,0 +1,88 @@
+"""The folder of a sweep: found again by what the sweep is, and by one process at a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge_benchmarks.tuning.search_space import TuneSettings
+from edge_runtime import OutputError, UsageError, lock_file, write_json
+from edge_train import TrainSettings
+
+STATE = "tune.json"
+PREFIX = "tune-"
+# What may change between two commands of one sweep: where it runs, how many trials, and what is recommended.
+_FREE = ("trials", "engine", "address", "grace_epochs", "reduction", "bench", "max_latency_ms", "keep_models")
+_FREE_OF_EACH = ("out", "threads", "device", "track")
+
+
+def identify(space: TuneSettings, base: TrainSettings, fingerprint: str) -> dict[str, Any]:
+    """What makes a sweep the one that it is, as plain data: what is drawn from, all other settings, and the images."""
+    drawn = {field.name: getattr(space, field.name) for field in fields(space) if field.name not in _FREE}
+    shared = {field.name: getattr(base, field.name) for field in fields(base) if field.name not in _FREE_OF_EACH}
+    plain: dict[str, Any] = json.loads(json.dumps({"drawn": drawn, "settings": shared, "images": fingerprint}))
+    return plain
+
+
+@contextmanager
+def sweep_folder(out: Path, data: str, identity: Mapping[str, Any]) -> Iterator[tuple[Path, bool]]:
+    """The newest folder in `out` of that sweep, or a new one; and whether it was there. Nobody else has it meanwhile.
+
+    Raises:
+        UsageError: another process is at it.
+        OutputError: it cannot be made.
+    """
+    known = [path for path in _folders(out) if _read(path).get("sweep") == identity]
+    folder = known[-1] if known else _make(out, data, identity)
+    with (folder / "lock").open("wb") as file:
+        if not lock_file(file.fileno()):
+            raise UsageError(f"this sweep is going on in another process, in {folder}", "wait for it, or end it")
+        yield folder, bool(known)
+
+
+def write_state(folder: Path, identity: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Keep what came out of a sweep. Raises OutputError."""
+    write_json(folder / STATE, {"created": _now(), "sweep": identity, **found})
+
+
+def _folders(out: Path) -> list[Path]:
+    try:
+        return sorted(path for path in out.iterdir() if path.name.startswith(PREFIX)) if out.is_dir() else []
+    except OSError as error:
+        raise UsageError(f"{out} cannot be read: {error.strerror}", "check its permissions") from None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        value = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _make(out: Path, data: str, identity: Mapping[str, Any]) -> Path:
+    data = re.sub(r"[^\w.+-]+", "_", data).strip("._") or "data"
+    name = f"{PREFIX}{data}-{datetime.now():%Y%m%d-%H%M%S}"
+    for number in range(1, 1000):
+        folder = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(
+                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with `out`"
+            ) from error
+        write_json(folder / STATE, {"sweep": identity})
+        return folder
+    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with `out`")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

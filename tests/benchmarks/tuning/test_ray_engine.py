@@ -1,0 +1,108 @@
+"""A sweep on Ray Tune, through the command: killed, gone on with, and the same weights as one trial after another.
+
+Ray and what it brings take a minute: `make test-ray` runs this, and the suite without Ray skips it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+pytest.importorskip("ray")
+
+from edge_benchmarks import TuneSettings
+from edge_benchmarks.tuning.search_space import draw_trials
+from edge_data import draw_shapes
+from edge_runtime import Run
+from edge_train import TrainSettings, train
+from quick_training import equal, weights, write_weights
+
+NAME = "shufflenet_v2_x0_5"
+EPOCHS, TRIALS = 4, 4
+WORDS = ["--strategies", "feature-extraction,fine-tune", "--image-sizes", "32", "--augments", "light"]
+
+
+def command(home: Path, *more: str) -> list[str]:
+    given = ["--data", str(home / "shapes"), "--out", "runs", "--backbones", NAME, "--epochs", str(EPOCHS)]
+    given += ["--trials", str(TRIALS), "--batch-size", "8", "--threads", "1", "--engine", "ray", "--grace-epochs", "2"]
+    return [sys.executable, "-m", "edge_cli", "tune", *given, *WORDS, *more]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ray")
+    draw_shapes(folder / "shapes", counts=(24, 9, 9))
+    (folder / "weights").mkdir()
+    write_weights(folder / "weights" / f"{NAME}.pth", NAME)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_goes_on_and_comes_to_the_same_runs(home: Path) -> None:
+    where: dict[str, Any] = {"cwd": home, "env": {**os.environ, "EDGE_WEIGHTS_DIR": str(home / "weights")}}
+    with subprocess.Popen(
+        command(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **where
+    ) as begun:
+        assert begun.stderr is not None
+        for line in begun.stderr:
+            if "epoch 1/" in line or "epoch 2/" in line:
+                begun.send_signal(signal.SIGKILL)
+                break
+        begun.stderr.read()
+    (folder,) = (home / "runs").glob("tune-*")
+    assert not (folder / "tune.csv").exists()
+
+    done = subprocess.run(command(home, "--json"), capture_output=True, text=True, timeout=400, check=False, **where)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["folder"] == str(folder.relative_to(home)) and len(found["trials"]) == TRIALS
+    # Ray's own words are in its log.
+    for line in done.stderr.splitlines():
+        assert line.startswith(("going on with ", "Ray: ", "trial ", "measuring trial ", "mixed precision")), line
+    assert (folder / "ray.log").is_file() and not (folder / "ray").exists()
+    # Measured on this machine: nothing else was said.
+    assert all(row["latency_ms"] > 0 for row in found["trials"]) and found["latency_from"] == "this machine"
+
+    space = TuneSettings(
+        trials=TRIALS, backbones=(NAME,), image_sizes=(32,), augments=("light",), strategies=tuple(WORDS[1].split(","))
+    )
+    base = TrainSettings(data=str(home / "shapes"), out=home / "runs", epochs=EPOCHS, batch_size=8, threads=1)
+    own = {trial.number: trial for trial in draw_trials(space, base)}
+    for row in found["trials"]:
+        summary = json.loads((home / row["run"] / "summary.json").read_text())
+        assert summary["epochs"] == row["epochs"] <= EPOCHS and row["stopped"] == (row["epochs"] < EPOCHS)
+        assert row["epochs"] >= 2 and row["lr_scale"] == own[row["trial"]].settings.lr_scale
+        assert ("test" in summary["metrics"]) == (row["trial"] == found["best"])
+    assert not all(row["stopped"] for row in found["trials"])
+    whole = next(row for row in found["trials"] if not row["stopped"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_WEIGHTS_DIR", str(home / "weights"))
+        alone = train(replace(own[whole["trial"]].settings, out=home / "alone")).run
+    assert equal(weights(Run(home / whole["run"])), weights(alone))
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_one_line(home: Path) -> None:
+    done = subprocess.run(
+        command(home, "--address", "127.0.0.1:9", "--seed", "1", "--out", "elsewhere"),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        cwd=home,
+        env={**os.environ, "EDGE_WEIGHTS_DIR": str(home / "weights")},
+    )
+    assert done.returncode == 1, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "the Ray cluster 127.0.0.1:9 cannot be reached" in said
+    assert "Traceback" not in done.stderr and not list((home / "elsewhere").glob("*/best.pt"))

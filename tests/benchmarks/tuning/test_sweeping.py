@@ -1,0 +1,207 @@
+"""A sweep: interrupted and gone on with, its runs ordinary ones, one recommended, its test images alone looked at."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+from bench_reports import make_report, make_row
+from edge_benchmarks import Sweep, TuneSettings, tune
+from edge_benchmarks.report.files import json_text
+from edge_benchmarks.tuning.sweep_folder import identify, sweep_folder
+from edge_benchmarks.tuning.target_latency import measure_latencies
+from edge_data import draw_shapes
+from edge_runtime import EdgeError, Run, Silence, UsageError, newest_run
+from edge_train import TrainSettings, train
+from quick_training import QUICK, Ear, equal, weights, write_weights
+
+NAME = "shufflenet_v2_x0_5"
+
+
+class Interrupted(Silence):
+    """A person who presses Ctrl-C when a trial has had its first epoch."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+
+    def say(self, text: str) -> None:
+        self.epochs += text.startswith("epoch 1")
+        if self.epochs == 2 and "epoch 1" in text:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Images, a folder of weights of which one file is damaged, and a report of the device."""
+    folder = tmp_path_factory.mktemp("tune")
+    draw_shapes(folder / "shapes", counts=(24, 9, 9))
+    (folder / "weights").mkdir()
+    write_weights(folder / "weights" / f"{NAME}.pth", NAME)
+    (folder / "weights" / "squeezenet1_1.pth").write_bytes(b"not weights")
+    report = make_report([make_row(backbone=NAME, median_ms=7.0), make_row("b", 3.0, backbone="other")])
+    (folder / "pi.json").write_text(json_text(report.to_json()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_WEIGHTS_DIR", str(folder / "weights"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def base(home: Path) -> TrainSettings:
+    quick = {name: value for name, value in QUICK.items() if name not in ("backbone", "strategy", "image_size")}
+    return TrainSettings(**quick, data=str(home / "shapes"), out=home / "runs", epochs=2)
+
+
+@pytest.fixture(scope="module")
+def space(home: Path) -> TuneSettings:
+    return TuneSettings(
+        trials=4,
+        backbones=(NAME, "squeezenet1_1"),
+        strategies=("feature-extraction",),
+        image_sizes=(32,),
+        augments=("light", "standard"),
+        bench=home / "pi.json",
+    )
+
+
+@pytest.fixture(scope="module")
+def heard() -> Ear:
+    return Ear()
+
+
+@pytest.fixture(scope="module")
+def swept(base: TrainSettings, space: TuneSettings, heard: Ear) -> Sweep:
+    with pytest.raises(KeyboardInterrupt):
+        tune(base, space, Interrupted())
+    assert newest_run(base.out).path.is_dir()
+    return tune(base, space, heard)
+
+
+def test_the_same_call_goes_on_and_every_run_is_an_ordinary_one(swept: Sweep, heard: Ear, base: TrainSettings) -> None:
+    assert heard.lines[0].startswith(f"going on with {swept.folder}: 1 of 4 trials have ended")
+    assert sum(line.startswith("resuming ") and "after epoch 1 of 2" in line for line in heard.lines) == 1
+    runs = [path for path in base.out.iterdir() if (path / "config.json").is_file()]
+    trained = [row for row in swept.rows if row.figures]
+    assert {row.figures.run.path for row in trained if row.figures and row.figures.run} == set(runs)
+    assert len(runs) == 2
+    for path in runs:
+        assert all((path / name).is_file() for name in ("best.pt", "last.pt", "summary.json", "report.html"))
+
+
+def test_a_failed_trial_is_a_row_with_its_reason(swept: Sweep) -> None:
+    failed = [row for row in swept.rows if row.reason]
+    assert [row.trial.settings.backbone for row in failed] == ["squeezenet1_1"] * 2
+    assert all("squeezenet1_1.pth" in str(row.reason) for row in failed)
+    assert swept.rows[-2:] == tuple(failed)
+
+
+def test_test_images_are_looked_at_for_the_recommended_run_alone(swept: Sweep) -> None:
+    for row in swept.rows:
+        if row.figures is None or row.figures.run is None:
+            continue
+        metrics = json.loads(row.figures.run.summary.read_text())["metrics"]
+        best = row is swept.best
+        assert ("test" in metrics) == best == (row.figures.test_n == 9), row.trial
+        # The images were set aside all the same.
+        assert row.figures.run.split.read_text().count("test") >= 9
+
+
+def test_export_without_a_name_takes_the_recommended_run(swept: Sweep, base: TrainSettings) -> None:
+    assert newest_run(base.out) == swept.best_run
+    state = json.loads((swept.folder / "tune.json").read_text())
+    assert state["best_run"] == str(swept.best_run.path) and len(state["trials"]) == 4
+    with (swept.folder / "tune.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == [str(row.trial.number) for row in swept.rows]
+    assert rows[0]["latency_ms"] == str(swept.rows[0].latency_ms) and abs(float(rows[0]["latency_ms"]) - 7) < 0.2
+    assert (swept.folder / "tune.png").read_bytes().startswith(b"\x89PNG")
+    assert not (swept.folder / "embeddings").exists()
+
+
+def test_what_embeddings_are_shared_changes_nothing(swept: Sweep, tmp_path: Path) -> None:
+    row = swept.rows[1]
+    assert row.figures is not None and row.figures.run is not None
+    alone = train(replace(row.trial.settings, out=tmp_path)).run
+    assert equal(weights(row.figures.run), weights(alone))
+
+
+def test_a_finished_sweep_is_shown_again_with_another_limit(
+    swept: Sweep, base: TrainSettings, space: TuneSettings
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in base.out.glob("*/last.pt")}
+    with pytest.raises(EdgeError, match="no trial answers within 1 ms: the fastest takes"):
+        tune(base, replace(space, max_latency_ms=1.0, trials=2))
+    again = tune(base, replace(space, max_latency_ms=50.0, trials=2))
+    assert again.folder == swept.folder and len(again.rows) == 2
+    assert {path: path.stat().st_mtime_ns for path in base.out.glob("*/last.pt")} == before
+
+
+def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
+    swept: Sweep, base: TrainSettings, space: TuneSettings
+) -> None:
+    data = json.loads((swept.folder / "tune.json").read_text())["sweep"]
+    same = identify(replace(space, trials=9, engine="ray"), base, data["images"])
+    assert same == data
+    for other in (
+        identify(replace(space, lr_scale_low=0.1), base, data["images"]),
+        identify(space, replace(base, seed=1), data["images"]),
+        identify(space, base, "other images"),
+    ):
+        assert other != data
+    with sweep_folder(base.out, "shapes", same) as (folder, known):
+        assert known and folder == swept.folder
+        going = pytest.raises(UsageError, match="is going on in another process")
+        with going, sweep_folder(base.out, "shapes", same):
+            pass
+
+
+def test_latency_that_was_measured_here_is_not_measured_again(home: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "latency.json"
+    kept.write_text((home / "pi.json").read_text())
+    known = measure_latencies([(NAME, 32), ("other", 32)], kept, Silence())
+    assert known.of((NAME, 32)) == pytest.approx(7, rel=0.05) and known.of(("other", 64)) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bench": Path("nothing.json")}, "nothing.json cannot be read"),
+        ({"data": "nothing"}, "nothing: no such folder"),
+        ({"backbones": ("nothing",)}, "nothing"),
+    ],
+)
+def test_what_is_wrong_for_all_trials_is_said_before_the_first(
+    home: Path, base: TrainSettings, space: TuneSettings, changes: dict[str, Any], message: str
+) -> None:
+    out = home / "none"
+    training = {name: value for name, value in changes.items() if name == "data"}
+    drawn = {name: value for name, value in changes.items() if name != "data"}
+    with pytest.raises(EdgeError, match=message) as caught:
+        tune(replace(base, out=out, **training), replace(space, **drawn))
+    assert caught.value.exit_code == 2 and not out.exists()
+
+
+def test_where_no_trial_can_be_trained_the_reason_ends_the_sweep(base: TrainSettings, space: TuneSettings) -> None:
+    with pytest.raises(EdgeError, match=r"no trial could be trained: .*squeezenet1_1\.pth") as caught:
+        tune(base, replace(space, backbones=("squeezenet1_1",), trials=1))
+    assert caught.value.exit_code == 1
+
+
+def test_a_run_without_files_is_a_row_with_a_reason(swept: Sweep, base: TrainSettings, space: TuneSettings) -> None:
+    lost = next(row.figures.run for row in swept.rows if row.figures and row is not swept.best)
+    assert isinstance(lost, Run)
+    lost.summary.rename(lost.path / "kept")
+    try:
+        again = tune(base, space)
+        (row,) = [row for row in again.rows if row.reason and "is not a finished run" in row.reason]
+        assert row.figures is None
+    finally:
+        (lost.path / "kept").rename(lost.summary)

@@ -1,0 +1,106 @@
+"""Every command that a page shows is one: its verb, its flags and their values are taken by the real command line."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from documented_commands import PAGES, code_blocks, commands_of, inline_code, shown
+from edge_cli.main import COMMANDS, app
+from parts import ROOT
+
+SHOWN = shown()
+# Shown because they are refused.
+WRONG = {("train", "--data", "photos", "--epoch", "3")}
+# Of other programs, in sentences.
+FOREIGN = {"--seconds", "--pairs", "--soak"}
+# Text that begins like a command.
+NO_COMMANDS = {"edge model signature 1"}
+
+
+@cache
+def group() -> tuple[Any, typer.Context]:
+    commands = typer.main.get_command(app)
+    return commands, typer.Context(commands, info_name="edge")
+
+
+def parse(words: list[str]) -> None:
+    """Parse as the command line does, running nothing. Raises what it would say."""
+    command, context = group()
+    if words[0] in ("--version", "--help"):
+        return
+    while isinstance(command, TyperGroup):
+        command, words = command.get_command(context, words[0]), words[1:]
+        assert command is not None, "no such command"
+    command.make_context(command.name, list(words), parent=context)
+
+
+def flags_of(command: Any) -> set[str]:
+    inner = getattr(command, "commands", {}).values()
+    own = {flag for each in command.params for flag in (*each.opts, *each.secondary_opts) if flag.startswith("--")}
+    return own.union(*map(flags_of, inner), {"--help"})
+
+
+@cache
+def all_flags() -> dict[str, set[str]]:
+    commands, context = group()
+    return {verb: flags_of(commands.get_command(context, verb)) for verb in COMMANDS}
+
+
+def test_the_pages_show_commands_of_every_verb() -> None:
+    assert len(SHOWN) > 150
+    assert not {words[0] for _, words in SHOWN} - {*COMMANDS, "--version"}
+    assert {words[0] for _, words in SHOWN} >= {*COMMANDS} - {"demo"}
+
+
+def test_what_is_a_command_in_a_block() -> None:
+    block = 'make x   # edge train --no\n$ edge data check "a b" | head\n'
+    block += "A=1 edge/bin/edge train --seed 0|1 [--folds 5] \\\n  --out x …\n"
+    assert list(commands_of("sh", block)) == [
+        ["data", "check", "a b"],
+        ["train", "--seed", "0", "--folds", "5", "--out", "x"],
+        ["train", "--seed", "1", "--folds", "5", "--out", "x"],
+    ]
+    assert list(commands_of("text", "next: edge export\n$ edge info\n")) == [["info"]]
+    assert list(commands_of("", "torchrun --nproc-per-node 2 -m edge_cli train --epochs 3\n")) == [
+        ["train", "--epochs", "3"]
+    ]
+    with pytest.raises(typer.TyperException):
+        parse(["train", "--no-such-flag"])
+    with pytest.raises(typer.TyperException):
+        parse(["train", "--strategy", "guess"])
+
+
+@pytest.mark.parametrize("page", sorted({page for page, _ in SHOWN}))
+def test_the_commands_of_a_page_parse(page: str) -> None:
+    for words in (words for other, words in SHOWN if other == page and tuple(words) not in WRONG):
+        try:
+            parse(words)
+        except typer.TyperException as error:
+            raise AssertionError(f"edge {' '.join(words)}: {error}") from None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_sentence_names_a_dead_flag(page: Any) -> None:
+    """`edge VERB --flag` has a flag of that verb between backticks, `--flag` one of any."""
+    any_flag = set().union(*all_flags().values(), {"--version"}, FOREIGN)
+    for code in (code for code in inline_code(page) if code not in NO_COMMANDS):
+        if verb := re.match(r"edge ([a-z]+)\b(?!\.)", code):
+            assert verb[1] in COMMANDS, code
+            known = all_flags()[verb[1]]
+        elif code.startswith("--"):
+            known = any_flag
+        else:
+            continue
+        for flag in re.findall(r"(?:^|(?<=[ |\[]))--[a-z][\w-]*", code.partition(" -- ")[0]):
+            assert flag in known, f"{code}: {flag}"
+
+
+def test_blocks_are_found_fenced_and_set_in() -> None:
+    languages = {language for page in PAGES for language, _ in code_blocks(page)}
+    assert {"", "sh", "text", "python", "ini"} <= languages

@@ -1,0 +1,116 @@
+"""The tutorials, their commands run in order as they stand, on real photos: `make test-docs`, three minutes.
+
+Left out are pages that wait for a person (`edge label`, `edge serve`), and what a tutorial offers beyond its way.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from conftest import unpacked
+from documented_commands import code_blocks, commands_of
+from parts import ROOT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("EDGE_TEST_TUTORIALS" not in os.environ, reason="make test-docs runs the tutorials"),
+]
+WAITING = ("label", "serve")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mobilenet_weights: Path) -> Path:
+    """An empty folder that commands run in; MobileNetV2's weights are at hand as if they had been downloaded."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "mobilenet_v2.pth").symlink_to(mobilenet_weights)
+    monkeypatch.setenv("EDGE_WEIGHTS_DIR", str(tmp_path / "weights"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def commands(tutorial: str) -> list[list[str]]:
+    blocks = code_blocks(ROOT / "docs" / "tutorials" / f"{tutorial}.md")
+    shown = [words for language, block in blocks if language == "sh" for words in commands_of(language, block)]
+    return [words for words in shown if words[0] not in WAITING]
+
+
+def run(words: Iterable[str], home: Path) -> str:
+    """What the command prints, on both streams; it must end with 0."""
+    process = [sys.executable, "-W", "error", "-m", "edge_cli", *words]
+    done = subprocess.run(process, cwd=home, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"edge {shlex.join(words)}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def copy(photos: Iterable[Path], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for photo in photos:
+        shutil.copy(photo, folder)
+
+
+def test_the_first_model_of_a_hundred_photos(home: Path, hymenoptera: Path) -> None:
+    for label in ("ants", "bees"):
+        copy(sorted((hymenoptera / "train" / label).glob("*.jpg"))[:50], home / "photos" / label)
+        copy(sorted((hymenoptera / "val" / label).glob("*.jpg"))[:15], home / "later-photos" / label)
+    copy(sorted((hymenoptera / "val" / "ants").glob("*.jpg"))[20:22], home / "new")
+    shutil.copy(next((home / "new").iterdir()), home / "new-photo.jpg")
+    said = {" ".join(words): run(words, home) for words in commands("first-model")}
+    assert len(said) == 8
+    trained = next(text for command, text in said.items() if command.startswith("train"))
+    # Another processor may answer a few of the hundred otherwise than the page's.
+    accuracy = float(trained.partition("cross-validated accuracy ")[2].partition("%")[0])
+    assert 80 <= accuracy <= 95
+    assert said["evaluate --data later-photos"].count("of 30") == 1
+
+
+def test_a_camera_trap(home: Path, hymenoptera: Path) -> None:
+    flowers = unpacked("flowers128")
+    kinds = {kind: sorted((hymenoptera / "train" / kind).glob("*.jpg"))[:60] for kind in ("ants", "bees")}
+    kinds["empty"] = sorted(flowers.glob("*/*.jpg"))[::40][:90]
+    (home / "frames").mkdir()
+    with (home / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label"))
+        for kind, photos in kinds.items():
+            for number, photo in enumerate(photos):
+                name = f"frames/cam{number % 6}_{photo.name}"
+                shutil.copy(photo, home / name)
+                rows.writerow((name, kind))
+    copy(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3], home / "incoming")
+    copy(sorted((hymenoptera / "val" / "ants").glob("*.jpg"))[:3], home / "frames2")
+    for words in commands("camera-trap"):
+        if "--watch" in words:
+            watch(words, home)
+        else:
+            run(words, home)
+        if words[0] == "export":
+            (model,) = home.glob("runs/*/model.onnx")
+            shutil.copy(model, home)
+    assert len(list((home / "sorted").rglob("*.jpg"))) == 3 and (home / "answers.csv").is_file()
+
+
+def watch(words: list[str], home: Path) -> None:
+    """Until the three pictures are sorted; SIGTERM ends it with 0."""
+    process = subprocess.Popen([sys.executable, "-W", "error", "-m", "edge_cli", *words], cwd=home)
+    deadline = time.monotonic() + 120
+    while len(list((home / "sorted").rglob("*.jpg"))) < 3:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.2)
+    process.terminate()
+    assert process.wait(timeout=60) == 0
+
+
+def test_the_three_strategies(home: Path) -> None:
+    words, *_ = commands("three-strategies")
+    said = run(words, home)
+    assert "best for export: " in said and "scratch" in said and len(list(home.glob("runs/comparison-*/*.png"))) == 2
