@@ -1,6 +1,6 @@
 """The engine: `edge predict --engine ray` against `predict_many` on the same cores, start-up counted apart.
 
-    python benchmarks/self_checks/ray_engine.py --data DIR [--model M] [--images 2000] [--workers N] [--check]
+    python benchmarks/self_checks/ray_throughput.py --data DIR [--model M] [--images 2000] [--workers N] [--check]
 
 The same pictures go through both, by turns: `predict_many` before and after each batch, whose rate is that from the
 moment that as many files of answers are there as workers: by then all processes run. With --check it ends with
