@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from edge_batch.answer_columns import INDEX, AnswerColumns
 from edge_batch.answers_folder import FORMAT, GROUP_ROWS, AnswersFolder
 from edge_batch.committed_answers import Follower, OnAnswers
+from edge_batch.joined_cluster import cluster, first_line, quiet_ray
 from edge_batch.picture_answers import Answering, Work
 from edge_batch.picture_listing import Listing
-from edge_batch.ray_cluster import cluster, first_line, quiet_ray
 from edge_batch.settings import BatchSettings
 from edge_runtime import Classifier, EdgeError, ModelError, OutputError, package_version, require_extra
 
