@@ -13,7 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "timm": (*_TRAIN, "timm"),
     "hf": (*_TRAIN, "huggingface_hub", "safetensors"),
     "export": (*_TRAIN, "onnx", "onnxscript"),
-    "tune": (*_TRAIN, "onnx", "onnxscript", "ray", "pyarrow", "pandas", "fsspec", "requests"),
+    "tune": (*_TRAIN, "onnx", "onnxscript", "ray"),
     "bench": ("matplotlib",),
     "ray": ("ray", "pyarrow", "fsspec"),
     "parquet": ("pyarrow",),
