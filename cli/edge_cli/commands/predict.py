@@ -84,7 +84,7 @@ def predict(
     ] = False,
     explain: Annotated[
         Path | None,
-        flag("--explain", "Draw where the answer comes from (Grad-CAM); needs edge-vision[train].", "IMAGE"),
+        flag("--explain", "Draw where the answer comes from (Grad-CAM); needs the extra train.", "IMAGE"),
     ] = None,
     out: Annotated[
         Path | None,

@@ -22,7 +22,7 @@ PASSPHRASE = "EDGE_SIGN_PASSPHRASE"
 
 @app.command(
     name="sign",
-    help="Sign a model file, so that predict and serve with --require-signature take it. Needs edge-vision[sign].",
+    help="Sign a model file, so that predict and serve with --require-signature take it. Needs the extra sign.",
     epilog=f"An encrypted key's passphrase is asked for, or read from {PASSPHRASE}.",
 )
 def sign(

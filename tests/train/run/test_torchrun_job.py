@@ -1,7 +1,7 @@
 """Two nodes of torchrun that lose a process, and then a whole node, come to what one process comes to.
 
 The nodes are on this machine's loopback. They start some ten processes with torch, which is why the suite leaves it to
-`make test-ray`; the search for a job's run is tried without them.
+`make test-nodes`; the search for a job's run is tried without them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMPARED: dict[str, Any] = {
     # At the usual rates so small a set makes the loss jump, and rounding grows with every jump.
     "lr_scale": 0.1,
 }
-NODES = pytest.mark.skipif("EDGE_TEST_NODES" not in os.environ, reason="make test-ray starts nodes of torchrun")
+NODES = pytest.mark.skipif("EDGE_TEST_NODES" not in os.environ, reason="make test-nodes starts nodes of torchrun")
 
 
 class Node:
