@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_benchmarks.report.tables import milliseconds
 from edge_benchmarks.tuning.search_space import Trial
 from edge_runtime import EdgeError, Run
-from edge_train import HALF_POINT, StrategyRow
+
+if TYPE_CHECKING:
+    from edge_train import StrategyRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,8 @@ def choose_trial(rows: Sequence[TrialRow], max_latency_ms: float | None) -> tupl
 
 
 def _alike(top: TrialRow, row: TrialRow) -> bool:
+    from edge_train import HALF_POINT
+
     one, two = top.figures, row.figures
     if one is None or two is None or one.best_by != "accuracy" or not (one.val_interval and two.val_interval):
         return row.value == top.value

@@ -16,7 +16,7 @@ from edge_benchmarks.tuning.target_latency import Latencies, measure_latencies, 
 from edge_benchmarks.tuning.trial_run import TrialRecord, read_record, run_trial
 from edge_data import find_data, read_split
 from edge_runtime import CheckpointError, EdgeError, Progress, Run, Silence, require_extra, scan
-from edge_train import SweepPart, TrainSettings, check_out, read_row
+from edge_train import SweepPart, TrainSettings
 
 EMBEDDINGS = "embeddings"
 
@@ -38,6 +38,8 @@ def tune(settings: TrainSettings, space: TuneSettings | None = None, progress: P
     """
     space, progress = space or TuneSettings(), progress or Silence()
     require_extra("export")
+    from edge_train import check_out
+
     if space.engine == "ray":
         require_extra("tune")
     trials = draw_trials(space, settings)
@@ -110,6 +112,8 @@ def _rows(trials: Sequence[Trial], folder: Path) -> list[TrialRow]:
 def _row(trial: Trial, record: TrialRecord) -> TrialRow:
     if not record.ended or record.run is None:
         return TrialRow(trial=trial, reason=record.error or "not trained")
+    from edge_train import read_row
+
     run = Run(trial.settings.out / record.run)
     size = run.read_config().get("card", {}).get("preprocessing", {})
     return TrialRow(
@@ -152,7 +156,7 @@ def _latency(row: TrialRow, latencies: Latencies) -> float | None:
 
 def _with_test(row: TrialRow, progress: Progress) -> TrialRow:
     """The row with its run's test figures, which are measured now where they were not before."""
-    from edge_train import remeasure
+    from edge_train import read_row, remeasure
 
     assert row.figures is not None and row.figures.run is not None
     run = row.figures.run
