@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edge_data.sets.held_out import EvaluationData, choose_evaluation
     from edge_data.sets.image_store import ImageStore, default_cache_bytes
     from edge_data.sets.leaks import find_leaks
-    from edge_data.sets.list_target import check_new_list, delimiter_of
+    from edge_data.sets.list_target import check_new_file, delimiter_of
     from edge_data.sets.looks import LookBook
     from edge_data.sets.manifest_lines import list_images
     from edge_data.sets.out_of_fold import OUT_OF_FOLD

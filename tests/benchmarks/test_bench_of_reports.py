@@ -113,7 +113,7 @@ def test_figures_for_others_are_made_of_an_earlier_report_and_replace_nothing(
     before = (tmp_path / "mine.json").read_bytes()
     for target, said in (
         ("mine.json", "is there already"),
-        ("mine.txt", "not named .json"),
+        ("mine.txt", "--share mine.txt is no .json file"),
         ("no/x.json", "no is not"),
     ):
         done = edge_bench("--from", "bench.json", "--share", target)

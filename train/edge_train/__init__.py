@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from edge_train.run.rate_finder import RateSearch, find_learning_rate
     from edge_train.run.run_folder import check_out
     from edge_train.run.split_answers import SplitAnswers
+    from edge_train.run.stamped_folder import make_stamped_folder, plain_name
     from edge_train.run.step import BatchEnd
     from edge_train.run.sweep_part import SweepPart
     from edge_train.run.train_result import TrainResult

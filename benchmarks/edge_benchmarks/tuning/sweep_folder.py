@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -67,21 +66,16 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _make(out: Path, data: str, identity: Mapping[str, Any]) -> Path:
-    data = re.sub(r"[^\w.+-]+", "_", data).strip("._") or "data"
-    name = f"{PREFIX}{data}-{datetime.now():%Y%m%d-%H%M%S}"
-    for number in range(1, 1000):
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise OutputError(
-                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with `out`"
-            ) from error
-        write_json(folder / STATE, {"sweep": identity})
-        return folder
-    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with `out`")
+    from edge_train import make_stamped_folder, plain_name
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = make_stamped_folder(out, f"{PREFIX}{plain_name(data)}")
+    except OSError as error:
+        hint = "make room or choose another folder with `out`"
+        raise OutputError(f"cannot make a folder in {out}: {error.strerror or error}", hint) from error
+    write_json(folder / STATE, {"sweep": identity})
+    return folder
 
 
 def _now() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
-from edge_runtime import OutputError, UsageError, write_text
+from edge_runtime import write_text
 
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, Recommendation, Report, Table
@@ -61,19 +60,6 @@ def write_report(report: Report, folder: Path, console: Console) -> None:
     if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
         console.say(f"no {TRADEOFF_FILE}: {missing}")
     console.say(f"written to {folder}: {', '.join(sorted(path.name for path in folder.glob('*.*')))}")
-
-
-def check_shared(target: Path) -> None:
-    """Raise, before anything is measured, where figures for others should or could not be written to `target`.
-
-    UsageError: it is there already, or is not named .json. OutputError: its folder is not there.
-    """
-    if target.suffix.lower() != ".json":
-        raise UsageError(f"--share {target} is not named .json", "name it so")
-    if os.path.lexists(target):
-        raise UsageError(f"--share {target} is there already", "remove it, or name another file")
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot write {target}: {target.parent} is not a folder", "make it first, or choose another")
 
 
 def write_shared(report: Report, target: Path, console: Console) -> None:

@@ -100,7 +100,7 @@ def command(
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
     from edge_benchmarks import Limits, make_folder, read_report
-    from edge_cli.bench.results import check_shared, show_report, write_report, write_shared
+    from edge_cli.bench.results import show_report, write_report, write_shared
 
     limits = Limits(
         None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
@@ -113,7 +113,9 @@ def command(
     if out is not None:
         require_extra("bench")
     if share is not None:
-        check_shared(share)
+        from edge_data import check_new_file
+
+        check_new_file(share, parameter="share", kinds=(".json",))
     with console:
         report = _measure(choice, settings, out, console) if from_ is None else read_report(from_)
     if out is not None:

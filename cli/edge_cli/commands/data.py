@@ -117,12 +117,12 @@ def list_(
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
-    from edge_data import check_new_list, delimiter_of, find_data, list_images, relabel
+    from edge_data import check_new_file, delimiter_of, find_data, list_images, relabel
     from edge_runtime import is_manifest, read_other_columns, scan, write_text
 
     with Console(quiet=quiet) as console:
         if out is not None:
-            check_new_list(out)
+            check_new_file(out)
         places = find_data(data).places
         folders = scan(places, label_from=label_from)
         # Of several lists, each may have others.
@@ -158,12 +158,12 @@ def suspects(
     quiet: QuietFlag = False,
 ) -> int:
     """Rank, print the first and write them all."""
-    from edge_data import OUT_OF_FOLD, check_new_list, find_suspects, write_suspects
+    from edge_data import OUT_OF_FOLD, check_new_file, find_suspects, write_suspects
     from edge_runtime import find_run, newest_run
 
     console = Console(quiet=quiet)
     if out is not None:
-        check_new_list(out)
+        check_new_file(out)
     if run is None:
         try:
             chosen = newest_run(needs=(OUT_OF_FOLD,))

@@ -63,12 +63,12 @@ def evaluate_(
     quiet: QuietFlag = False,
 ) -> int:
     """Evaluate and print."""
-    from edge_data import check_new_list, choose_evaluation, find_data, write_mistakes
+    from edge_data import check_new_file, choose_evaluation, find_data, write_mistakes
     from edge_runtime import Classifier, measure_at
 
     with Console(quiet=quiet) as console:
         if mistakes is not None:
-            check_new_list(mistakes, parameter="mistakes")
+            check_new_file(mistakes, parameter="mistakes")
         path, beside = choose_model(model, run, console)
         classifier = Classifier(path, threads=threads)
         kind = classifier.card.kind

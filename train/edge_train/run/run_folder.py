@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from edge_data import Splits, write_split
 from edge_runtime import ModelCard, OutputError, Run, UsageError, is_manifest, write_json, write_text
 from edge_train.network.backbones import as_file_name
 from edge_train.run.criterion import written
+from edge_train.run.stamped_folder import make_stamped_folder, plain_name
 from edge_train.run.step import EpochResult
 from edge_train.run.versions import git_revision
 from edge_train.settings import Criterion, TrainSettings
@@ -177,12 +176,10 @@ def create_run(
     Raises:
         OutputError: it cannot be made.
     """
-    data = re.sub(r"[^\w.+-]+", "_", str(card.data["name"])).strip("._") or "data"
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = f"{data}-{as_file_name(card.backbone)}-{card.strategy}-{stamp}"
+    name = f"{plain_name(str(card.data['name']))}-{as_file_name(card.backbone)}-{card.strategy}"
     _make_out(settings.out)
     try:
-        run = _make(settings.out, name)
+        run = Run(make_stamped_folder(settings.out, name))
     except OSError as error:
         raise _no_room(settings.out, error) from error
     begin_run(run, settings, card, splits, data_root=data_root, places=places, more=more)
@@ -232,14 +229,3 @@ def write_metrics(run: Run, history: Sequence[EpochRow]) -> None:
 def finish_run(run: Run, summary: dict[str, Any]) -> None:
     """Write summary.json, which says that the run is over."""
     write_json(run.summary, summary)
-
-
-def _make(out: Path, name: str) -> Run:
-    for number in range(1, 1000):
-        path = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return Run(path)
-    raise FileExistsError(f"{out / name} and 998 like it exist")

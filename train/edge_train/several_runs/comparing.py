@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +24,7 @@ from edge_train.network.backbones import as_file_name
 from edge_train.network.weights import parse_weights
 from edge_train.run.callbacks import Callback
 from edge_train.run.split_answers import SplitAnswers
+from edge_train.run.stamped_folder import make_stamped_folder, plain_name
 from edge_train.run.train_result import TrainResult
 from edge_train.run.training import train
 from edge_train.run.versions import now
@@ -150,20 +149,12 @@ def _require_same_split(one: TrainResult, two: TrainResult) -> None:
 
 def _make_folder(out: Path, data: str, backbone: str) -> Path:
     """A new folder in `out`, named as runs are; one that exists is never used again. Raises OutputError."""
-    data = re.sub(r"[^\w.+-]+", "_", data).strip("._") or "data"
-    name = f"comparison-{data}-{as_file_name(backbone)}-{datetime.now():%Y%m%d-%H%M%S}"
-    for number in range(1, 1000):
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise OutputError(
-                f"cannot make {folder}: {error.strerror}", "make room or choose another folder with `out`"
-            ) from error
-        return folder
-    raise OutputError(f"{out / name} and 998 like it exist", "choose another folder with `out`")
+    try:
+        return make_stamped_folder(out, f"comparison-{plain_name(data)}-{as_file_name(backbone)}")
+    except OSError as error:
+        raise OutputError(
+            f"cannot make a folder in {out}: {error.strerror or error}", "make room or choose another folder with `out`"
+        ) from error
 
 
 def _look(results: Mapping[Strategy, TrainResult], threads: int) -> Answers:
