@@ -17,7 +17,8 @@ from edge_runtime.model.card import (
     METADATA_KEY,
     ModelCard,
 )
-from edge_runtime.model.predictor import Graph, Predictor, identify_file
+from edge_runtime.model.open_graph import Graph
+from edge_runtime.model.predictor import Predictor, identify_file
 from edge_runtime.model.session import open_session
 
 if TYPE_CHECKING:

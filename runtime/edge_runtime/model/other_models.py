@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.card import METADATA_KEY, ModelCard
-from edge_runtime.model.predictor import Graph, Predictor, identify_file
+from edge_runtime.model.open_graph import Graph
+from edge_runtime.model.predictor import Predictor, identify_file
 from edge_runtime.model.session import open_session, plain_reason
 
 # What torchvision, timm and the ONNX model zoo train with: He et al. 2016's evaluation, 256 to 224 pixels.

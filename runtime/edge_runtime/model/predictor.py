@@ -7,12 +7,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +21,13 @@ from edge_runtime.errors import EdgeError, ImageError, ModelError, UsageError
 from edge_runtime.images.arrays import Colour, in_rgb
 from edge_runtime.images.decoder import ImageSource
 from edge_runtime.machine.resources import usable_cores
-from edge_runtime.model.card import AGAIN, DISTANCE_NAME, EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard
+from edge_runtime.model.card import AGAIN, DISTANCE_NAME, EMBEDDING_NAME, OUTPUT_NAME, ModelCard
 from edge_runtime.model.image_classifier import ImageClassifier
+from edge_runtime.model.open_graph import Graph, KeepingGraph
 from edge_runtime.model.prediction import Prediction
-from edge_runtime.model.session import open_session, plain_reason
+from edge_runtime.model.session import plain_reason
 
 if TYPE_CHECKING:
-    from edge_runtime.model.signature import PublicKey
     from edge_runtime.model.unlike_scale import UnlikeScale
 
 _T = TypeVar("_T")
@@ -38,49 +37,6 @@ AHEAD_PER_THREAD = 2
 # A second copy of so much is no burden, and of a larger file one image alone reads more weights than it computes with.
 SMALL_MODEL_BYTES = 64_000_000
 LARGE_MODEL_BATCH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Graph:
-    """An open model file with its card; `batch` is how many images it takes at a time, 0 for any number.
-
-    `exact` says that its session computes int8 layers in floats; it was signed by one of `keys`, where there are any.
-    """
-
-    path: Path
-    session: Any
-    card: ModelCard
-    embedding_size: int
-    batch: int
-    exact: bool
-    keys: tuple[PublicKey, ...] = field(default=(), kw_only=True)
-
-    def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The graph's `outputs` for uint8 pixels `[N, height, width, 3]`, each float32 with a row for each image."""
-        results: list[NDArray[np.float32]] = self.session.run(outputs, {INPUT_NAME: pixels})
-        return results
-
-    def alone(self) -> Self:
-        """The same file, opened once more to run on the thread that calls it. Raises UsageError or ModelError."""
-        verified = None
-        if self.keys:
-            from edge_runtime.model.signature import read_signed
-
-            verified, _ = read_signed(self.path, self.keys)
-        return replace(self, session=open_session(self.path, threads=1, exact=self.exact, verified=verified))
-
-
-@dataclass(frozen=True)
-class _Keeping(Graph):
-    """A graph that keeps the embedding of what it runs on, beside what it is asked for."""
-
-    kept: list[NDArray[np.float32]] = field(default_factory=list, kw_only=True)
-
-    def run(self, outputs: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What the graph gives; its embedding is kept."""
-        *found, embedding = super().run([*outputs, EMBEDDING_NAME], pixels)
-        self.kept.append(embedding)
-        return found
 
 
 class Predictor(ImageClassifier):
@@ -131,7 +87,7 @@ class Predictor(ImageClassifier):
         if not with_embedding:
             return self._answers(list(names), pixels, self._graph), None
         self._needs_embedding()
-        graph = _Keeping(**{field.name: getattr(self._graph, field.name) for field in fields(Graph)})
+        graph = KeepingGraph.of(self._graph)
         answers = self._answers(list(names), pixels, graph)
         return answers, graph.kept[0]
 
