@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_batch.committed_answers import FreshAnswers
     from edge_batch.cost_plan import Cost, Speed, describe_plan, measure_speed
     from edge_batch.picture_listing import Listing, list_all
+    from edge_batch.redirected_output import output_to
     from edge_batch.settings import BatchSettings
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

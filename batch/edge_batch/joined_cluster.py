@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import re
 import shutil
 import socket
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from edge_batch.redirected_output import output_to
 from edge_runtime import EdgeError, UsageError, require_extra, usable_cores
 
 CONNECT_S = 10
@@ -34,19 +33,18 @@ def quiet_ray(log: Path) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    file = _Log(log, "ab")
-    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", write_through=True)
-    handler = logging.StreamHandler(text)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    with warnings.catch_warnings(), text, _redirected(text), _logged(handler):
-        warnings.simplefilter("ignore")
-        # Ray turns its own warnings on again.
-        warnings.showwarning = lambda message, *_, **__: logging.getLogger("ray").warning("%s", message)
-        import ray.data
+    with warnings.catch_warnings(), output_to(log) as text:
+        handler = logging.StreamHandler(text)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        with _logged(handler):
+            warnings.simplefilter("ignore")
+            # Ray turns its own warnings on again.
+            warnings.showwarning = lambda message, *_, **__: logging.getLogger("ray").warning("%s", message)
+            import ray.data
 
-        _hand_over(handler)
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        yield
+            _hand_over(handler)
+            ray.data.DataContext.get_current().enable_progress_bars = False
+            yield
 
 
 @contextmanager
@@ -66,55 +64,6 @@ def _hand_over(handler: logging.Handler) -> None:
         logger.handlers[:] = [handler]
         logger.setLevel(logging.INFO)
         logger.propagate = False
-
-
-class _Log(io.FileIO):
-    """A log whose disk may be full: what does not fit is lost, and nobody hears of it."""
-
-    def write(self, data: Any, /) -> int:
-        """Write what can be written, and say that it was all."""
-        with suppress(OSError):
-            super().write(data)
-        return len(data)
-
-
-@contextmanager
-def _redirected(log: TextIO) -> Iterator[None]:
-    """What is printed goes to `log`, by C++ and by child processes too; but sys.stderr goes where it went."""
-    before = sys.stdout, sys.stderr
-    for stream in before:
-        stream.flush()
-    kept = {fd: copy for fd in (1, 2) if (copy := _copy(fd)) is not None}
-    ours: list[TextIO] = []
-    try:
-        # Ray prints on stdout that a worker died.
-        sys.stdout = log
-        if 2 in kept and _is_fd_2(before[1]):
-            encoding = before[1].encoding
-            ours.append(open(os.dup(kept[2]), "w", encoding=encoding, errors="backslashreplace", buffering=1))  # noqa: PTH123, SIM115
-            sys.stderr = ours[0]
-        for fd in kept:
-            os.dup2(log.fileno(), fd)
-        yield
-    finally:
-        for fd, copy in kept.items():
-            os.dup2(copy, fd)
-            os.close(copy)
-        sys.stdout, sys.stderr = before
-        for stream in ours:
-            stream.close()
-
-
-def _copy(fd: int) -> int | None:
-    with suppress(OSError):  # the caller closed it
-        return os.dup(fd)
-    return None
-
-
-def _is_fd_2(stream: Any) -> bool:
-    with suppress(OSError, ValueError, AttributeError):
-        return bool(stream.fileno() == 2)
-    return False
 
 
 @contextmanager

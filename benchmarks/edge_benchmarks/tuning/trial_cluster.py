@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from edge_batch import output_to
 from edge_runtime import EdgeError, is_prepared, usable_cores
 
 OBJECT_STORE_BYTES = 100 << 20
@@ -38,7 +38,7 @@ def cluster(address: str | None, log: Path) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_environment())
         if is_prepared():
-            stack.enter_context(_streams(log))
+            stack.enter_context(output_to(log))
         import ray
         import ray.tune
 
@@ -111,25 +111,6 @@ def _logging(log: Path) -> Iterator[None]:
         for logger, handlers, propagate in before:
             logger.handlers, logger.propagate = handlers, propagate
         handler.close()
-
-
-@contextmanager
-def _streams(log: Path) -> Iterator[None]:
-    """What other code writes on stdout and stderr goes to `log`; what goes through `sys.stderr` stays where it was."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    out, err, ours = os.dup(1), os.dup(2), sys.stderr
-    with log.open("ab") as file, os.fdopen(os.dup(2), "w", encoding="utf-8", errors="backslashreplace") as screen:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        sys.stderr = screen
-        try:
-            yield
-        finally:
-            sys.stderr = ours
-            for kept, place in ((out, 1), (err, 2)):
-                os.dup2(kept, place)
-                os.close(kept)
 
 
 def last_line(error: BaseException) -> str:
