@@ -23,7 +23,7 @@ class _Log(io.FileIO):
 
 @contextmanager
 def output_to(path: Path) -> Iterator[TextIO]:
-    """What is printed, by C++ and by child processes too, goes to the log at `path`, which is given; sys.stderr goes on.
+    """What is printed, by C++ and by child processes too, goes to the log at `path`, which is given; sys.stderr stays.
 
     Raises OSError where it cannot be opened.
     """
