@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.extras import EXTRAS, missing_package, package_version, require_extra
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
+    from edge_runtime.files.cache import cache_folder
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
     from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label, tasks_of
@@ -140,7 +141,18 @@ if TYPE_CHECKING:
         setting_fields,
         to_words,
     )
-    from edge_runtime.timing import Call, Plan, Timings, Turn, WarmUp, interleave, take_turns, time_calls, warm_up
+    from edge_runtime.timing import (
+        Call,
+        Plan,
+        Timings,
+        Turn,
+        WarmUp,
+        interleave,
+        is_faster,
+        take_turns,
+        time_calls,
+        warm_up,
+    )
     from edge_runtime.watched_folder.journal import Journal
     from edge_runtime.watched_folder.sorter import Sorter
     from edge_runtime.watched_folder.watcher import Sighting, watch
