@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
@@ -19,8 +20,19 @@ SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
 BUSY_SHARE = 0.1
 
 
-def show_report(report: Report, console: Console, *, limits: Limits | None, as_json: bool, as_csv: bool) -> int:
-    """Print a report as tables, JSON or CSV, and with `limits` which model to take; gives the exit code."""
+def show_report(
+    report: Report,
+    console: Console,
+    *,
+    limits: Limits | None,
+    as_json: bool,
+    as_csv: bool,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Print a report as tables, JSON with what `more` there is, or CSV, and with `limits` which model to take.
+
+    Gives the exit code.
+    """
     from edge_benchmarks import cost_table, csv_text, json_text, latency_table, recommend, sustained_table
 
     chosen = None if limits is None else recommend(report, limits)
@@ -30,7 +42,7 @@ def show_report(report: Report, console: Console, *, limits: Limits | None, as_j
         console.say(line)
     if as_json:
         extra = {} if chosen is None else {"recommendation": chosen.to_json()}
-        sys.stdout.write(json_text({**report.to_json(), **extra}))
+        sys.stdout.write(json_text({**report.to_json(), **(more or {}), **extra}))
     elif as_csv:
         sys.stdout.write(csv_text(report))
     else:
