@@ -84,10 +84,10 @@ if TYPE_CHECKING:
     from edge_runtime.model.card_kind import Kind
     from edge_runtime.model.classifier import Classifier
     from edge_runtime.model.engine_choice import EngineChoice, find_engine_choice, keep_engine_choices
+    from edge_runtime.model.engine_names import RUNTIME_ENGINES, EngineWish, RuntimeEngine
     from edge_runtime.model.image_classifier import ImageClassifier
     from edge_runtime.model.int8_file import int8_origin
     from edge_runtime.model.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
-    from edge_runtime.model.open_graph import RUNTIME_ENGINES, EngineWish, RuntimeEngine
     from edge_runtime.model.openvino_session import has_bfloat16
     from edge_runtime.model.other_models import ForeignClassifier, read_labels
     from edge_runtime.model.prediction import UNKNOWN, Prediction

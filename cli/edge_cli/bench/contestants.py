@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, require_extra
+from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, check_settings, require_extra
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant
@@ -55,6 +55,9 @@ class Choice:
         tuple[str, ...], Setting("Measure accuracy on these labelled images; several are one set.", "DIR|FILE", WHAT)
     ] = ()
     keep_models: Annotated[Path | None, Setting("Keep the exported backbones there.", "DIR", WHAT)] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @property
     def names_models(self) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge_runtime.errors import ModelError, UsageError
+from edge_runtime.errors import ModelError, OutputError, UsageError
+from edge_runtime.files.cache import cache_folder
 from edge_runtime.model.card import (
     AGAIN,
     DISTANCE_NAME,
@@ -17,7 +19,8 @@ from edge_runtime.model.card import (
     METADATA_KEY,
     ModelCard,
 )
-from edge_runtime.model.open_graph import Graph, RuntimeEngine, open_by
+from edge_runtime.model.engine_names import CHOICES_FOLDER, RuntimeEngine
+from edge_runtime.model.open_graph import Graph, open_by
 from edge_runtime.model.predictor import Predictor, identify_file
 
 if TYPE_CHECKING:
@@ -116,6 +119,10 @@ class Classifier(Predictor):
 
 
 def _chosen(path: Path, threads: int | None) -> EngineChoice | None:
+    with suppress(OutputError):
+        # Most machines have none, and their predictions are not to wait for what reads one.
+        if not (cache_folder() / CHOICES_FOLDER).is_dir():
+            return None
     from edge_runtime.model.engine_choice import find_engine_choice
 
     return find_engine_choice(path, threads)

@@ -23,7 +23,7 @@ from edge_runtime.files.atomic import write_json
 from edge_runtime.files.cache import cache_folder
 from edge_runtime.files.own_file import keep_from_others, open_own
 from edge_runtime.machine.resources import usable_cores
-from edge_runtime.model.open_graph import RUNTIME_ENGINES, RuntimeEngine
+from edge_runtime.model.engine_names import CHOICES_FOLDER, RUNTIME_ENGINES, RuntimeEngine
 from edge_runtime.model.this_machine import describe_file, describe_machine, is_file
 
 CHOICE_FORMAT = 1
@@ -101,7 +101,7 @@ def keep_engine_choices(model: Path, choices: Sequence[EngineChoice]) -> Path:
 def _note_of(model: Path) -> Path:
     """By the file's place, for its hash takes as long as loading it. Raises OutputError where there is no cache."""
     place = hashlib.sha256(os.fsencode(model.absolute())).hexdigest()
-    return cache_folder() / "engines" / f"{place[:32]}.json"
+    return cache_folder() / CHOICES_FOLDER / f"{place[:32]}.json"
 
 
 def _machine() -> dict[str, Any]:

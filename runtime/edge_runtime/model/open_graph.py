@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import UsageError
 from edge_runtime.model.card import EMBEDDING_NAME, INPUT_NAME, ModelCard
+from edge_runtime.model.engine_names import RUNTIME_ENGINES, RuntimeEngine
 from edge_runtime.model.session import open_session
 
 if TYPE_CHECKING:
     from edge_runtime.model.signature import PublicKey
-
-# What runs a model file; `openvino-bf16` is OpenVINO in bfloat16, which gives other answers.
-RuntimeEngine: TypeAlias = Literal["onnxruntime", "xnnpack", "openvino", "openvino-bf16"]
-# What may be asked for by name, and auto: what was measured to be fastest.
-EngineWish: TypeAlias = Literal["auto", "onnxruntime", "openvino", "xnnpack"]
-RUNTIME_ENGINES: tuple[RuntimeEngine, ...] = get_args(RuntimeEngine)
 
 
 def open_by(
