@@ -32,8 +32,8 @@ from edge_runtime import (
     Accuracy,
     Classifier,
     EdgeError,
-    ModelError,
     RuntimeEngine,
+    UsageError,
     has_bfloat16,
     has_xnnpack,
     missing_package,
@@ -114,11 +114,11 @@ def hold_engines(
     """Each of `engines` beside onnxruntime on `pictures`, some of the `labelled` images, and hostile ones.
 
     With `max_drop_points` an engine may answer otherwise, as long as it gets no more of the labelled images wrong.
-    Raises ModelError where onnxruntime cannot run the file, or edge did not make it.
+    Raises ModelError where onnxruntime cannot run the file, UsageError where edge did not make it.
     """
     card = contestant.card
     if card is None:
-        raise ModelError(
+        raise UsageError(
             f"{contestant.model} was not made by edge export, and other engines run what it makes", "leave it out"
         )
     known = [] if labelled is None else [labelled.root / each.path for each in spread(labelled.samples, PROOF_IMAGES)]

@@ -31,7 +31,7 @@ def add_engines(
 ) -> tuple[list[Contestant], list[HeldEngine]]:
     """The contestants, each beside itself run by the engines that answer alike; and all that were held against it.
 
-    Raises ModelError where edge made one of the files not.
+    Raises UsageError where edge did not make one of the files.
     """
     from edge_benchmarks import engines_here, hold_engines
 

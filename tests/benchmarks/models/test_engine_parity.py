@@ -110,7 +110,7 @@ def test_an_engine_that_cannot_run_it_is_refused_and_the_others_go_on(
 
 
 def test_what_edge_did_not_make_is_left_out(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="not made by edge export"):
+    with pytest.raises(UsageError, match="not made by edge export"):
         hold_engines(Contestant("foreign", write_foreign(tmp_path / "foreign.onnx")), ["openvino"])
 
 
