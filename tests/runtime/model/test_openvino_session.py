@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import Classifier, EngineChoice, ModelError, UsageError, has_bfloat16, keep_engine_choices
+from edge_runtime.model.openvino_session import open_openvino
 from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 from unlike_model import write_unlike_model
 
@@ -119,3 +120,12 @@ assert not [name for name in met if name in ("socket.connect", "socket.getaddrin
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_was_verified_is_opened_and_not_what_lies_there_by_now(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "model.onnx")
+    verified = path.read_bytes()
+    write_tiny_model(path, labels=("d", "e", "f", "g"))
+    session = open_openvino(path, verified=verified)
+    assert '"a"' in session.get_modelmeta().custom_metadata_map["edge"]
+    assert session.run(["probabilities"], {"image": PIXELS})[0].shape == (6, 3)
