@@ -61,6 +61,7 @@ class TrainSettings:
         RecipeName | None,
         Setting(
             "Settings for a field, each said with its reason; what is given beside it wins (docs/recipes/index.md).",
+            "medical|products|wildlife|documents",
             shown_default="none",
         ),
     ] = None
