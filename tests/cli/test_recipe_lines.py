@@ -61,6 +61,7 @@ def test_flag_and_file_win_over_the_recipe_and_a_flag_over_the_file(run: Any) ->
 
 
 def test_a_repeated_command_comes_to_the_same_settings(run: Any) -> None:
+    pytest.importorskip("torch")
     from edge_train.report.page import repeat_command
     from edge_train.run.run_folder import plain_settings
 
@@ -74,6 +75,7 @@ def test_comparing_and_tuning_take_what_they_leave_to_a_recipe(run: Any) -> None
     code, out, err = run("--recipe", "documents", "--print-config", app=compare_app)
     assert code == 0 and tomllib.loads(out)["augment"] == "document"
     assert "--strategy" not in err and "--epochs 12: " in err
+    pytest.importorskip("torch")
     code, _, err = run("--recipe", "medical", "--data", "nowhere", app=tune_app)
     assert code == 2 and "nowhere" in err.splitlines()[-2]
     assert "  --augments medical: the recipe's; strategies, sizes and rates are drawn as without it\n" in err

@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("EDGE_TEST_TUTORIALS" not in os.environ, reason="make test-docs runs the tutorials"),
 ]
+# Three minutes more.
+EVERY = pytest.mark.skipif(os.environ.get("EDGE_TEST_TUTORIALS") != "all", reason="EDGE_TEST_TUTORIALS=all runs it")
 WAITING = ("label", "serve")
 
 
@@ -157,6 +159,7 @@ def test_the_medical_recipe(home: Path, xrays: Path) -> None:
     assert (home / "why.png").is_file() and (home / "answers.csv").is_file()
 
 
+@EVERY
 def test_the_products_recipe(home: Path, recyclables: Path) -> None:
     for kind in ("glass", "metal", "paper", "trash"):
         copy(sorted((recyclables / kind).glob("*"))[:52], home / "things" / kind)
@@ -165,6 +168,7 @@ def test_the_products_recipe(home: Path, recyclables: Path) -> None:
     assert (home / "mistakes.csv").is_file()
 
 
+@EVERY
 def test_the_wildlife_recipe(home: Path, hymenoptera: Path) -> None:
     frames(home, hymenoptera)
     copy(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3], home / "incoming")
@@ -172,6 +176,7 @@ def test_the_wildlife_recipe(home: Path, hymenoptera: Path) -> None:
     assert len(list((home / "sorted").rglob("*.jpg"))) == 3
 
 
+@EVERY
 def test_the_documents_recipe(home: Path) -> None:
     receipts = sorted(unpacked("receipts").rglob("*.jpg"))
     drawing = [sys.executable, ROOT / "benchmarks" / "self_checks" / "drawn_documents.py"]

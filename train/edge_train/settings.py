@@ -52,7 +52,7 @@ class TrainSettings:
     data: Annotated[
         str | tuple[str, ...],
         Setting(
-            "Class folders, train/ val/ (test/), or a list of labelled images; shapes; cifar10. Several are one.",
+            "Class folders, train/ val/ (test/), or a list of images; shapes; cifar10. Several are one.",
             "DIR|FILE",
             shown_default="shapes",
         ),
@@ -60,8 +60,9 @@ class TrainSettings:
     recipe: Annotated[
         RecipeName | None,
         Setting(
-            "Settings for a field, each said with its reason; what is given beside it wins (docs/recipes/index.md).",
-            "medical|products|wildlife|documents",
+            "Settings for a field, medical, products, wildlife or documents, each said with its reason; what is given "
+            "beside it wins.",
+            "NAME",
             shown_default="none",
         ),
     ] = None
