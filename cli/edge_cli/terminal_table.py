@@ -79,7 +79,7 @@ def _parts(columns: Row, rows: Sequence[Row], left: int, width: int) -> tuple[Pa
         for place, (heading, column) in enumerate(zip(columns, cells, strict=True))
     ]
     parts = []
-    for places in _balanced(least, width):
+    for places in _balanced(least, _units(columns), width):
         spare = width - _width([least[place] for place in places])
         widths = list(least)
         for place in places:
@@ -90,22 +90,33 @@ def _parts(columns: Row, rows: Sequence[Row], left: int, width: int) -> tuple[Pa
     return tuple(parts)
 
 
-def _balanced(least: Sequence[int], width: int) -> list[list[int]]:
+def _units(columns: Row) -> list[list[int]]:
+    """The places of columns that stay side by side: one whose heading occurs twice belongs to what it stands beside."""
+    units: list[list[int]] = []
+    for place in range(1, len(columns)):
+        if units and columns.count(columns[place]) > 1:
+            units[-1].append(place)
+        else:
+            units.append([place])
+    return units
+
+
+def _balanced(least: Sequence[int], units: Sequence[Sequence[int]], width: int) -> list[list[int]]:
     """As few groups of columns as the width allows, and none of them much narrower than the others."""
-    groups = [*_groups(least, width)]
-    while width > 0 and len(narrower := [*_groups(least, width - 1)]) == len(groups):
+    groups = [*_groups(least, units, width)]
+    while width > 0 and len(narrower := [*_groups(least, units, width - 1)]) == len(groups):
         groups, width = narrower, width - 1
     return groups
 
 
-def _groups(least: Sequence[int], width: int) -> Iterator[list[int]]:
+def _groups(least: Sequence[int], units: Sequence[Sequence[int]], width: int) -> Iterator[list[int]]:
     """The places of the columns of each part, the first column in all of them."""
     group = [0]
-    for place in range(1, len(least)):
-        if len(group) > 1 and _width([least[each] for each in (*group, place)]) > width:
+    for unit in units:
+        if len(group) > 1 and _width([least[each] for each in (*group, *unit)]) > width:
             yield group
             group = [0]
-        group.append(place)
+        group.extend(unit)
     yield group
 
 

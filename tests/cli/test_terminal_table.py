@@ -53,6 +53,16 @@ def test_parts_are_about_as_wide_as_each_other() -> None:
     assert [len(part.columns) for part in parts] == [5, 5]
 
 
+def test_an_interval_stays_beside_what_it_is_of() -> None:
+    columns = ("class", "precision", "sensitivity", "95 % interval", "specificity", "95 % interval", "F1")
+    rows = [("ants", "0.838", "0.886", "0.790 to 0.941", "0.855", "0.764 to 0.915", "0.861")]
+    for width in range(45, 90):
+        _, parts = lay_out(columns, rows, left=1, width=width)
+        said = [heading for part in parts for heading in part.columns[1:]]
+        assert said == [*columns[1:]]
+        assert all(part.columns[1] != "95 % interval" for part in parts)
+
+
 def test_text_beside_the_first_column_is_folded_between_words() -> None:
     rows = [("a.jpg", "a long remark about this picture that fills a line", "1")]
     _, (part,) = lay_out(("image", "remark", "n"), rows, left=2, width=40)
