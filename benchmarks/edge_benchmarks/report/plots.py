@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ def _latency(report: Report) -> Figure:
     from matplotlib.patches import Patch
 
     rows = report.rows
-    figure = new_figure(WIDTH_PX, 255 + ROW_PX * len(rows), dpi=DPI)
+    figure = new_figure(WIDTH_PX, 285 + ROW_PX * len(rows), dpi=DPI)
     axes = figure.subplots()
     for place, row in enumerate(rows):
         _draw_distribution(axes, place, row)
@@ -76,7 +77,7 @@ def _latency(report: Report) -> Figure:
     patches = [
         Patch(fc=colour, alpha=0.55, hatch=hatch, ec=LIGHT.ink, label=name) for name, (colour, hatch, _) in looks
     ]
-    _legend(axes, patches, "upper right")
+    _legend(axes, patches)
     return figure
 
 
@@ -143,7 +144,7 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
     marks.append(Line2D([], [], color=LIGHT.ink, ls="--", label="Pareto front (filled)"))
     ring: dict[str, Any] = {"marker": "o", "markersize": math.sqrt(area(size)), "mfc": "none", "color": LIGHT.quiet}
     marks.append(Line2D([], [], ls="", **ring, label=f"file of {size / 1e6:g} MB"))
-    _legend(axes, marks, "lower right")
+    _legend(axes, marks)
     _name_points(figure, axes, rows, front, area)
     return figure
 
@@ -179,9 +180,11 @@ def _beside(axes: Axes, place: float, text: str) -> None:
 
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
-    name = lettered(short_names(rows)[row.model])
-    # The end of a path tells more than its beginning.
-    parts = [name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME:]}"]
+    names = [lettered(name) for name in short_names(rows).values()]
+    name = lettered(short_names(rows)[row.model]).removeprefix(_shared_start(names))
+    # Both ends tell more than the middle, which is a date.
+    half = LONGEST_NAME // 2
+    parts = [name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"]
     if len({each.precision for each in rows}) > 1:
         parts.append(row.precision)
     if row.engine != "onnxruntime":
@@ -189,6 +192,15 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     if len({each.threads for each in rows}) > 1:
         parts.append(f"{row.threads} {'thread' if row.threads == 1 else 'threads'}")
     return ", ".join(parts)
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a word's end, where some are too long to be drawn whole; else nothing."""
+    if max(map(len, names)) <= LONGEST_NAME or len(set(names)) == 1:
+        return ""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
+    start = "".join(letter for letter, _ in pairs)
+    return start[: max(start.rfind(mark) for mark in "-_/") + 1]
 
 
 def _name_points(
@@ -210,10 +222,12 @@ def _name_points(
         "fontsize": 8,
         "zorder": 4,
         "bbox": {"facecolor": LIGHT.panel, "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
-        "arrowprops": {"arrowstyle": "-", "color": LIGHT.quiet, "linewidth": 0.6},
+        "arrowprops": {"arrowstyle": "-", "color": LIGHT.quiet, "linewidth": 0.6, "shrinkA": 0},
     }
     taken: list[Any] = []
     for row, own in sorted(zip(rows, marks, strict=True), key=lambda pair: pair[0] not in front):
+        # The line to the name begins where the mark ends.
+        look["arrowprops"]["shrinkB"] = math.sqrt(area(row.size_bytes)) / 2
         spot, weight = (row.answer.p90_ms, _percent(row)), "bold" if row in front else "normal"
         text = axes.annotate(_label(row, rows), spot, (0, 0), weight=weight, **look)
         others = [*taken, *(mark for mark in marks if mark is not own)]
@@ -256,8 +270,9 @@ def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
     return {row.precision: LOOKS.get(row.precision, OTHER) for row in rows}
 
 
-def _legend(axes: Axes, handles: Sequence[Any], place: Any) -> None:
-    axes.legend(handles=handles, loc=place, fontsize=8, frameon=True, labelspacing=0.9, borderpad=0.9)
+def _legend(axes: Axes, handles: Sequence[Any]) -> None:
+    """Above the axes, where it covers nothing that was measured."""
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), fontsize=8, borderpad=0.2)
 
 
 def _legend_size_bytes(area: Callable[[float], float]) -> float:
@@ -273,14 +288,16 @@ def _percent(row: Row) -> float:
 
 def _title(figure: Figure, title: str, report: Report) -> None:
     """Above everything, so that it meets nothing that stands beside the axes."""
-    figure.suptitle(f"{title}\n{lettered(str(report.environment))}", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13)
+    figure.text(0.01, 1 - 56 / figure.bbox.height, lettered(str(report.environment)), fontsize=8, color=LIGHT.quiet)
 
 
 def _milliseconds(axes: Axes, what: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high > 5 * low else (1, 1.5, *range(2, 10))))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{what}, ms (logarithmic)")
