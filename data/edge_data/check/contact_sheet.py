@@ -73,7 +73,9 @@ def _offenders(findings: Sequence[Finding]) -> Iterator[_Cell]:
     order = list(MEANINGS)
     for finding in sorted(findings, key=lambda finding: (not finding.harmful, order.index(finding.kind))):
         for path in finding.files[: left[finding.kind]]:
-            yield _Cell(path, finding.kind, _HARM if finding.harmful else _NOTE)
+            # The frame's colour does not speak alone.
+            said = (f"! {finding.kind}", _HARM) if finding.harmful else (finding.kind, _NOTE)
+            yield _Cell(path, *said)
         left[finding.kind] = max(0, left[finding.kind] - len(finding.files))
 
 
@@ -103,6 +105,5 @@ def _draw(sheet: Sheet, x: int, y: int, root: Path, cell: _Cell) -> None:
         sheet.line([(x + 2, y + end), (x + end, y + 2)], cell.colour)
     folder, _, name = cell.path.rpartition("/")
     for line, text in enumerate((cell.caption, folder, name)):
-        colour = LIGHT.ink if line else cell.colour
         top = y + _PICTURE_PX + 5 + line * _LINE_PX
-        sheet.text(x + 2, top, sheet.fitted(text, 11, _PICTURE_PX), size=11, colour=colour)
+        sheet.text(x + 2, top, sheet.fitted(text, 11, _PICTURE_PX), size=11)

@@ -31,5 +31,6 @@ def draw_rates(target: Path, curve: RateCurve, now: float, *, title: str) -> Non
     axes.set_xlabel("all rates of the strategy, times")
     axes.set_ylabel("training loss (nats)")
     axes.set_title(lettered(title), color=LIGHT.ink)
-    axes.legend()
+    # It may lie over a line, which must not go through its words.
+    axes.legend(frameon=True, framealpha=0.92, edgecolor="none")
     save_png(figure, target)
