@@ -60,10 +60,7 @@ def draw_sweep(target: Path, sweep: Sweep, front: Sequence[TrialRow]) -> None:
         zorder=1,
     )
     for row in front if sweep.best in front else [*front, sweep.best]:
-        if row.latency_ms is not None:
-            said = f"trial {row.trial.number}" + (", recommended" if row is sweep.best else "")
-            at = (row.latency_ms, 100 * row.accuracy)
-            axes.annotate(said, at, (0, 11), textcoords="offset points", ha="center", va="bottom", fontsize=8, zorder=5)
+        _name_mark(axes, row, best=row is sweep.best)
     if rows:
         latencies = [row.latency_ms or 0 for row in rows]
         axes.set_xscale("log")
@@ -108,3 +105,13 @@ def _draw_mark(axes: Axes, row: TrialRow, colour: str, *, best: bool, front: boo
     axes.scatter(
         x, y, s=110 if best else 55, marker=mark, facecolor=colour if front or best else "none", **edge, zorder=3
     )
+
+
+def _name_mark(axes: Axes, row: TrialRow, *, best: bool) -> None:
+    """Write the trial's number above its mark, on a ground of its own: whiskers go through where it stands."""
+    if row.latency_ms is None:
+        return
+    said = f"trial {row.trial.number}" + (", recommended" if best else "")
+    ground: dict[str, Any] = {"facecolor": LIGHT.panel, "edgecolor": "none", "alpha": 0.9, "pad": 1}
+    look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 8, "bbox": ground, "zorder": 5}
+    axes.annotate(said, (row.latency_ms, 100 * row.accuracy), (0, 12), textcoords="offset points", **look)
