@@ -78,6 +78,17 @@ fuzz: $(VENV)/.installed
 pi: $(VENV)/.installed
 	PYTHON=$(BIN)/python tests/arm64/run.sh "$(PHOTOS)" $(MODELS)
 
+.PHONY: images test-containers
+# The images of containers/ (docs/containers.md).
+BUILDER ?= $(firstword $(foreach name,docker podman,$(if $(shell command -v $(name)),$(name))) docker)
+images:
+	$(BUILDER) build -f containers/device.Dockerfile -t edge-device .
+	$(BUILDER) build -f containers/train.Dockerfile -t edge-train .
+
+# Builds the device's image and asks it; skipped where there is neither docker nor podman that can build.
+test-containers: $(VENV)/.tools
+	EDGE_TEST_BUILDER="$(BUILDER)" $(BIN)/pytest tests/house/test_built_image.py
+
 .PHONY: docs docs-serve docs-pictures test-docs release-check
 # The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.
 DOCS ?= .venv-docs

@@ -1,15 +1,21 @@
-"""The `edge` commands that pages show, as lists of words: in code blocks, and between backticks."""
+"""The `edge` commands that pages show, as lists of words: in code blocks, between backticks; what parses them."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import typer
+from typer.core import TyperGroup
+
+from edge_cli.main import app
 from parts import ROOT
 
-__all__ = ["PAGES", "code_blocks", "commands_of", "inline_code", "shown"]
+__all__ = ["PAGES", "code_blocks", "command_line", "commands_of", "inline_code", "parse", "shown"]
 
 # The pages for users, but for what scripts make of the code itself.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -71,3 +77,21 @@ def _words(text: str) -> Iterator[list[str]]:
     longest = max((len(choice) for choice in choices), default=1)
     for turn in range(longest):
         yield [choice[turn % len(choice)] for choice in choices]
+
+
+@cache
+def command_line() -> tuple[Any, typer.Context]:
+    """The command line, and the context that its commands are looked up in."""
+    commands = typer.main.get_command(app)
+    return commands, typer.Context(commands, info_name="edge")
+
+
+def parse(words: list[str]) -> None:
+    """Parse as the command line does, running nothing. Raises what it would say."""
+    command, context = command_line()
+    if words[0] in ("--version", "--help"):
+        return
+    while isinstance(command, TyperGroup):
+        command, words = command.get_command(context, words[0]), words[1:]
+        assert command is not None, "no such command"
+    command.make_context(command.name, list(words), parent=context)
