@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         EvaluationData as EvaluationData,
         check_data as check_data,
         choose_evaluation as choose_evaluation,
+        draw_shapes as draw_shapes,
     )
     from edge_export import Exported as Exported, ExportSettings as ExportSettings, export as export
     from edge_runtime import (
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from edge_train import (
         ActiveRun as ActiveRun,
         AverageResult as AverageResult,
+        Backbone as Backbone,
         BatchEnd as BatchEnd,
         Callback as Callback,
         Comparison as Comparison,
@@ -89,6 +91,7 @@ if TYPE_CHECKING:
         compare as compare,
         draw_activations as draw_activations,
         explain_answer as explain_answer,
+        find_backbone as find_backbone,
         find_learning_rate as find_learning_rate,
         import_checkpoint as import_checkpoint,
         list_layers as list_layers,
