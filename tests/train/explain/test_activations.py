@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from edge_runtime import CheckpointError, UsageError  # noqa: E402
 from edge_train import Network, build, find_backbone  # noqa: E402
 from edge_train.explain.activations import LayerActivations, layers_in, look_at_layer  # noqa: E402
 from edge_train.explain.maps_picture import draw_maps  # noqa: E402
+from own_nets import write_nets  # noqa: E402
 from quick_training import network  # noqa: E402
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
@@ -90,6 +93,16 @@ def test_a_transformer_has_maps_in_front_of_its_vectors() -> None:
     made = Network(build(find_backbone("timm:test_vit"), classes=2), (0.5,) * 3, (0.5,) * 3).eval()
     layers = {layer.name: layer for layer in layers_in(made, 160, 160)}
     assert layers["patch_embed.proj"].has_maps and not layers["blocks.0"].has_maps
+
+
+def test_a_network_of_ones_own_is_looked_into(tmp_path: Path) -> None:
+    made = Network(build(find_backbone(f"{write_nets(tmp_path)}:wrapped"), classes=2), (0.5,) * 3, (0.5,) * 3).eval()
+    found = look(made, "backbone.2")
+    assert found.maps.shape == (8, 15, 11) and found.filters_of == "backbone.2"
+    assert found.filters is not None and found.filters.shape == (8, 3, 3)
+    with pytest.raises(UsageError, match="pool of resnet18 gives a vector") as refused:
+        look(made, "pool")
+    assert refused.value.hint == "choose another, such as backbone, backbone.0, backbone.1, backbone.2"
 
 
 def test_any_number_of_maps_of_any_size_is_drawn() -> None:
