@@ -25,7 +25,7 @@ from edge_vision import TrainSettings, check_data, draw_shapes, train
 QUICK = "--quick" in sys.argv  # as the project's tests run it
 folder = Path("drawn")
 if not folder.exists():
-    draw_shapes(folder, counts=(150, 90, 90))
+    draw_shapes(folder, counts=(30, 18, 18) if QUICK else (150, 90, 90))
 
 # %% [markdown]
 # First look at the data: unreadable files, copies, a class with few pictures, the same picture on two sides of the
@@ -53,7 +53,6 @@ settings = TrainSettings(
     augment="light",
     schedule="plateau",
     patience=2 if QUICK else 5,
-    limit=66 if QUICK else None,
 )
 result = train(settings)
 

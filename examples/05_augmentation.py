@@ -24,7 +24,7 @@ from edge_vision import TrainSettings, draw_shapes, train
 QUICK = "--quick" in sys.argv  # as the project's tests run it
 folder = Path("few-shapes")
 if not folder.exists():
-    draw_shapes(folder, counts=(90, 150, 150))
+    draw_shapes(folder, counts=(24, 9, 9) if QUICK else (90, 150, 150))
 
 settings = TrainSettings(
     data=str(folder),
@@ -33,7 +33,6 @@ settings = TrainSettings(
     image_size=64,
     batch_size=16,
     epochs=1 if QUICK else 20,
-    limit=120 if QUICK else None,
 )
 
 # %%

@@ -26,7 +26,7 @@ from edge_vision import TrainSettings, draw_activations, draw_shapes, explain_an
 QUICK = "--quick" in sys.argv  # as the project's tests run it
 folder = Path("my-shapes")
 if not folder.exists():
-    draw_shapes(folder)
+    draw_shapes(folder, counts=(24, 9, 9) if QUICK else (300, 60, 60))
 picture = folder / "test" / "triangle" / "0000.png"  # or a photo of your own
 
 # %% [markdown]
@@ -39,7 +39,6 @@ settings = TrainSettings(
     strategy="feature-extraction",
     image_size=96 if QUICK else None,
     epochs=1 if QUICK else 3,
-    limit=60 if QUICK else None,
 )
 run = train(settings).run
 for layer in list_layers(run):

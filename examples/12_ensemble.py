@@ -25,7 +25,7 @@ from edge_vision import Classifier, TrainSettings, choose_evaluation, draw_shape
 QUICK = "--quick" in sys.argv  # as the project's tests run it
 folder = Path("few-shapes")
 if not folder.exists():
-    draw_shapes(folder, counts=(90, 150, 150))
+    draw_shapes(folder, counts=(24, 9, 9) if QUICK else (90, 150, 150))
 
 settings = TrainSettings(
     data=str(folder),

@@ -84,6 +84,7 @@ def _looks_into_the_run(edge: Any, folder: Path, plain: Any) -> None:
     for words, message in (
         (["x.png", "--activations", "conv9"], "has no layer 'conv9'"),
         (["x.png", "--activations", "fc"], "gives a vector"),
+        (["x.png", "--activations", "../conv1"], "has no layer '../conv1'"),
         (["gone.png", "--activations", "conv1"], "gone.png"),
         (["x.png", "--activations", "conv1", "--out", "x.png"], "no explanation of ours"),
         (["x.png", "--activations", "conv1", "--out", "x.jpg"], "x.jpg"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,9 @@ def _draw_answer(chosen: Run, image: Path, out: Path | None, console: Console, *
 def _draw_layer(chosen: Run, image: Path, layer: str, out: Path | None, console: Console, *, json_: bool) -> int:
     from edge_train import draw_activations
 
-    target = out or image.with_name(f"{image.stem}.{layer}.png")
+    # A name that is no layer's may be no file's either.
+    plain = re.sub(r"[^\w.-]+", "-", layer)
+    target = out or image.with_name(f"{image.stem}.{plain}.png")
     found = draw_activations(chosen, image, layer, target)
     count, *size = found.maps.shape
     filters = None if found.filters is None else {"of": found.filters_of, "count": len(found.filters)}
