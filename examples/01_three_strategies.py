@@ -28,7 +28,7 @@ print(BACKBONE.advice)
 
 settings = TrainSettings(
     data="cifar10",  # downloaded once, 163 MB; or a folder with a folder for each class
-    limit=400 if QUICK else 2000,
+    limit=200 if QUICK else 2000,
     image_size=64 if QUICK else 96,
     backbone=BACKBONE.name,
     epochs=1 if QUICK else 3,

@@ -23,7 +23,7 @@ from edge_vision import TrainSettings, train
 QUICK = "--quick" in sys.argv  # as the project's tests run it
 settings = TrainSettings(
     data="cifar10",
-    limit=200 if QUICK else 1000,
+    limit=100 if QUICK else 1000,
     image_size=64,
     backbone="resnet18",
     strategy="fine-tune",
