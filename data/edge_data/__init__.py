@@ -11,6 +11,7 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_data.answers.answers_table import AnswersTable, check_answers_target
+    from edge_data.answers.further_columns import columns_of
     from edge_data.answers.mistakes import write_mistakes
     from edge_data.answers.several_mistakes import write_several_mistakes
     from edge_data.augment.names import AugmentationName

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from edge_train.several_runs.comparing import compare
     from edge_train.several_runs.comparison import HALF_POINT, Comparison, StrategyRow
     from edge_train.several_runs.measured_run import read_row
-    from edge_train.strategy.mixed_precision import choose_precision
+    from edge_train.strategy.format_speed import FormatSpeed
+    from edge_train.strategy.mixed_precision import has_bf16
     from edge_train.strategy.rate_curve import RateCurve
     from edge_train.targets.deployed import deploy
 else:

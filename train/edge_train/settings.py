@@ -220,7 +220,10 @@ class TrainSettings:
     ] = None
     precision: Annotated[
         PrecisionChoice,
-        Setting("auto: bfloat16 where it pays; weights, measurement and export are float32 always.", panel=_MACHINE),
+        Setting(
+            "auto: bfloat16 where it is faster on this machine; weights, measurement and export are float32 always.",
+            panel=_MACHINE,
+        ),
     ] = "auto"
     limit: Annotated[int | None, Setting("Use at most N images in all.", "N", shown_default="all", at_least=1)] = None
     group_by: Annotated[

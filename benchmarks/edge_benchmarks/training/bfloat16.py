@@ -20,7 +20,7 @@ import torch
 from edge_benchmarks.program import exit_code
 from edge_benchmarks.report.text_table import Table
 from edge_runtime import cpu_model, usable_cores
-from edge_train import BACKBONES, Network, build, choose_precision, find_backbone
+from edge_train import BACKBONES, FormatSpeed, Network, build, find_backbone, has_bf16
 
 TASKS, PRECISIONS = ("train", "forward"), ("fp32", "bf16")
 CPU = torch.device("cpu")
@@ -50,7 +50,7 @@ def _compare(given: argparse.Namespace) -> int:
         said = json.dumps({"cpu": cpu_model(), "threads": given.threads, "rows": rows}, indent=2)
     else:
         said = (
-            f"{cpu_model()}, {given.threads} threads; {choose_precision('auto', CPU, '', frozen=True)[1]}\n"
+            f"{cpu_model()}, {given.threads} threads; {'bfloat16' if has_bf16(CPU) else 'no bfloat16'} in hardware\n"
             f"images a second, batches of {given.batch_size}, median of {given.runs} (lowest to highest)\n"
             f"{_table(rows).text()}"
         )
@@ -61,13 +61,13 @@ def _compare(given: argparse.Namespace) -> int:
 def _table(rows: Sequence[dict[str, object]]) -> Table:
     heads = [f"{task} {what}" if what in PRECISIONS else what for task in TASKS for what in (*PRECISIONS, "ratio")]
     return Table(
-        ("backbone", "px", *heads, "edge trains in"),
+        ("backbone", "px", *heads, "faster to train in"),
         tuple(
             (
                 str(row["backbone"]),
                 str(row["image_size_px"]),
                 *(cell for task in TASKS for cell in _cells(row[task])),
-                choose_precision("auto", CPU, str(row["backbone"]), frozen=False)[0],
+                "bf16" if _speed(row["train"]).bf16_pays else "fp32",
             )
             for row in rows
         ),
@@ -106,6 +106,11 @@ def measure(name: str, image_size_px: int, batch_size: int, runs: int) -> dict[s
                     figures[precision].append(batch_size / (time.perf_counter() - started))
         row[task.__name__] = figures
     return row
+
+
+def _speed(figures: object) -> FormatSpeed:
+    assert isinstance(figures, dict)
+    return FormatSpeed(*(1 / statistics.median(figures[precision]) for precision in PRECISIONS))
 
 
 def _cells(figures: object) -> tuple[str, str, str]:

@@ -30,7 +30,7 @@ def test_both_precisions_are_measured_and_told(capsys: pytest.CaptureFixture[str
     assert all(len(row[task][precision]) == 1 for task in ("train", "forward") for precision in ("fp32", "bf16"))
     assert main(WORDS) == 0
     heads, line = capsys.readouterr().out.splitlines()[-2:]
-    assert heads.startswith("backbone") and heads.endswith("edge trains in")
+    assert heads.startswith("backbone") and heads.endswith("faster to train in")
     assert line.startswith("shufflenet_v2_x0_5") and len(line) == len(heads)
 
 

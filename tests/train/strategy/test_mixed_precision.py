@@ -17,10 +17,16 @@ from edge_runtime import UsageError, measure  # noqa: E402
 from edge_train import load_checkpoint, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
 from edge_train.run.split_answers import answer_split  # noqa: E402
+from edge_train.strategy.format_speed import FormatSpeed  # noqa: E402
 from edge_train.strategy.mixed_precision import PAYS_ON_CPU, choose_precision, has_bf16  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
+
+
+def untried() -> FormatSpeed:
+    """A measurement that nobody should ask for."""
+    raise AssertionError("measured")
 
 
 @pytest.fixture
@@ -33,7 +39,12 @@ def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("flags", "there"),
-    [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16 amx_tile", True), ("fpu avx2 avx512f avx512_bf16x", False)],
+    [
+        ("fpu avx512f avx512_bf16", True),
+        ("fpu amx_bf16 amx_tile", True),
+        ("asimd i8mm bf16", True),
+        ("fpu avx2 avx512f avx512_bf16x", False),
+    ],
 )
 def test_a_cpu_has_bf16_where_its_flags_say_so(processor: Path, flags: str, there: bool) -> None:
     processor.write_text(f"processor : 0\nmodel name : Some CPU\nflags\t\t: {flags}\n")
@@ -45,30 +56,52 @@ def test_a_machine_without_that_file_has_none(processor: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "flags", "expected"),
+    ("asked", "gained", "expected"),
     [
-        (("fp32", "resnet18", False), "amx_bf16", ("fp32", "as asked")),
-        (("bf16", "mobilenet_v2", False), "amx_bf16", ("bf16", "as asked")),
-        (("auto", "resnet18", False), "amx_bf16", ("bf16", "this cpu computes in bfloat16")),
-        (("auto", "mobilenet_v2", False), "amx_bf16", ("fp32", "bfloat16 does not train mobilenet_v2 faster on a CPU")),
-        (("auto", "mobilenet_v2", True), "amx_bf16", ("bf16", "this cpu computes in bfloat16")),
-        (("auto", "resnet18", True), "avx2", ("fp32", "this cpu does not compute in bfloat16")),
-        (("auto", "resnet18", False), "avx2", ("fp32", "this cpu does not compute in bfloat16")),
+        (("auto", "resnet18", False), (1.5, False), ("bf16", "bfloat16 is 1.5 times as fast here, as tried")),
+        (("auto", "resnet18", False), (1.05, False), ("fp32", "bfloat16 is 1.1 times as fast here, as tried")),
+        (("auto", "mobilenet_v2", False), (0.8, False), ("fp32", "bfloat16 is 0.8 times as fast here, as tried")),
+        # Too long to be tried, with what a convolution alone gains.
+        (("auto", "vgg16", False), (3.0, True), ("bf16", "bfloat16 is 3 times as fast here, as tried")),
+        (("auto", "mobilenet_v2", True), (3.0, True), ("bf16", "bfloat16 is 3 times as fast here, as tried")),
+        (("auto", "vgg16", False), (0.1, True), ("fp32", "bfloat16 is 0.1 times as fast here, as tried")),
+        (
+            ("auto", "mobilenet_v2", False),
+            (3.0, True),
+            ("fp32", "mobilenet_v2 takes too long a step to be tried in bfloat16"),
+        ),
     ],
 )
-def test_auto_takes_what_pays_and_says_why(
-    processor: Path, asked: tuple[Any, str, bool], flags: str, expected: tuple[str, str]
+def test_auto_takes_what_was_faster_and_says_so(
+    processor: Path, asked: tuple[Any, str, bool], gained: tuple[float, bool], expected: tuple[str, str]
+) -> None:
+    processor.write_text("flags : amx_bf16")
+    choice, backbone, frozen = asked
+    gain, of_layer = gained
+    found = FormatSpeed(gain, 1.0, of_layer)
+    assert "vgg16" in PAYS_ON_CPU
+    assert choose_precision(choice, CPU, backbone, frozen=frozen, measure=lambda: found) == expected
+
+
+@pytest.mark.parametrize(
+    ("choice", "flags", "expected"),
+    [
+        ("fp32", "amx_bf16", ("fp32", "as asked")),
+        ("bf16", "amx_bf16", ("bf16", "as asked")),
+        ("auto", "avx2", ("fp32", "this cpu does not compute in bfloat16")),
+    ],
+)
+def test_nothing_is_tried_where_there_is_no_choice(
+    processor: Path, choice: Any, flags: str, expected: tuple[str, str]
 ) -> None:
     processor.write_text(f"flags : {flags}")
-    choice, backbone, frozen = asked
-    assert "resnet18" in PAYS_ON_CPU
-    assert choose_precision(choice, CPU, backbone, frozen=frozen) == expected
+    assert choose_precision(choice, CPU, "resnet18", frozen=False, measure=untried) == expected
 
 
 def test_bf16_where_there_is_none_is_refused(processor: Path) -> None:
     processor.write_text("flags : avx2")
     with pytest.raises(UsageError, match="`precision` bf16: this cpu does not compute in bfloat16") as caught:
-        choose_precision("bf16", CPU, "resnet18", frozen=False)
+        choose_precision("bf16", CPU, "resnet18", frozen=False, measure=untried)
     assert caught.value.hint == "use `precision` auto"
 
 

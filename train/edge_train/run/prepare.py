@@ -57,6 +57,7 @@ from edge_train.network.weights import (
 )
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
+from edge_train.run.number_format import choose_format
 from edge_train.run.processes import World, join_world
 from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.sweep_part import WHOLE, SweepPart
@@ -66,12 +67,20 @@ from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
 from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
-from edge_train.strategy.mixed_precision import choose_precision
 from edge_train.strategy.plan import Plan, freeze, make_plan
 
 
-def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None = None, part: SweepPart = WHOLE) -> Job:
-    """Check and load everything that can go wrong before the first epoch; `splits` are made where none are given."""
+def prepare(
+    settings: TrainSettings,
+    progress: Progress,
+    splits: Splits | None = None,
+    part: SweepPart = WHOLE,
+    begun: object = None,
+) -> Job:
+    """Check and load everything that can go wrong before the first epoch; `splits` are made where none are given.
+
+    `begun` is the precision of a run that begins again.
+    """
     # As config.json keeps them, they must be found from any folder.
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
@@ -107,7 +116,8 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
     )
     plan = make_plan(settings, backbone, strategy)
     progress.say(why)
-    precision = _choose_precision(settings, device, plan, progress)
+    freeze(network, plan)
+    precision = choose_format(settings, plan, network, contract, device, world, progress, begun)
     teacher = _find_teacher(settings, folders, splits, device, precision)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
@@ -115,7 +125,6 @@ def prepare(settings: TrainSettings, progress: Progress, splits: Splits | None =
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{_count_classes(folders)} ({splits.how})"
     )
-    freeze(network, plan)
     card = ModelCard(
         labels=folders.labels,
         preprocessing=contract,
@@ -184,15 +193,6 @@ def _architecture(settings: TrainSettings) -> dict[str, Any]:
     """What of the network is not the backbone's own."""
     own = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
     return {name: value for name, value in own.items() if value not in {None, "standard", "none"}}
-
-
-def _choose_precision(settings: TrainSettings, device: torch.device, plan: Plan, progress: Progress) -> Precision:
-    # With attention the gradient goes through what is frozen.
-    frozen = plan.strategy == "feature-extraction" and plan.backbone.attention is None
-    precision, why = choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen)
-    if precision == "bf16":
-        progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
-    return precision
 
 
 def _find_teacher(
@@ -273,7 +273,8 @@ def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tupl
         CheckpointError: the run's files are missing or damaged.
         DataError: its images are gone or changed.
     """
-    settings, places = _read_settings(run, run.read_config())
+    config = run.read_config()
+    settings, places = _read_settings(run, config)
     checkpoint = load_checkpoint(run.last)
     card = checkpoint.card
     folders = scan_as_trained(places, card)
@@ -286,7 +287,8 @@ def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tupl
     store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     found = read_split(run.split, card.labels)
     splits = read_images(settings, store, found, progress, world)
-    precision = _choose_precision(settings, device, plan, progress)
+    begun = config.get("precision")
+    precision = choose_format(settings, plan, network, card.preprocessing, device, world, progress, begun)
     job = Job(
         settings,
         progress,
@@ -327,7 +329,8 @@ def prepare_afresh(run: Run, progress: Progress, part: SweepPart = WHOLE) -> Job
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
     find_again(card.backbone, card.architecture)
-    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits, part)
+    begun = config.get("precision")
+    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits, part, begun)
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card

@@ -60,7 +60,7 @@ def train(
     listen(job, callbacks)
     made = None
     if job.world.leads:
-        more = {"torchrun": name} if (name := job_id()) else None
+        more = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
         made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     run = job.world.tell(made)
     job.progress.say(f"run {run.path}")

@@ -43,7 +43,7 @@ def cross_validate(
     _require_one_process()
     job = prepare(settings, progress)
     listen(job, callbacks)
-    more = {"views": choose_views(job)}
+    more = {"views": choose_views(job), "precision": job.precision}
     run = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     progress.say(f"run {run.path}")
     return _go_on(job, run, started)
@@ -137,7 +137,7 @@ def _fold_runs(job: Job, run: Run) -> tuple[Run, ...]:
         )
         split = Splits(train, held, (), f"fold {number + 1} of {count}", groups=splits.groups)
         _make(fold.path)
-        more = {"fold": {"number": number + 1, "of": count}}
+        more = {"fold": {"number": number + 1, "of": count}, "precision": job.precision}
         card = _fold_card(job, number + 1, count)
         begin_run(fold, settings, card, split, data_root=job.store.root, places=job.places, more=more)
     return runs

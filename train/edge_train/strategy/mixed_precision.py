@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from edge_runtime import UsageError
 from edge_train.settings import Precision, PrecisionChoice
+from edge_train.strategy.format_speed import FormatSpeed
 
-# Backbones that train at least a tenth faster in bfloat16 on two cores with AMX, by `edge bench --train precision`.
-# Depthwise convolutions have no fast bfloat16 kernel backwards; a frozen backbone, which only goes forwards, gains
-# always.
+# Backbones that train at least a tenth faster in bfloat16 on two cores with AMX, by `edge bench --train precision`:
+# for where their steps are too long to be tried. Depthwise convolutions have no fast bfloat16 kernel backwards; a
+# frozen backbone, which only goes forwards, gains always.
 PAYS_ON_CPU = frozenset({"resnet18", "resnet50", "vgg16", "densenet121"})
 
 
 def choose_precision(
-    choice: PrecisionChoice, device: torch.device, backbone: str, *, frozen: bool
+    choice: PrecisionChoice,
+    device: torch.device,
+    backbone: str,
+    *,
+    frozen: bool,
+    measure: Callable[[], FormatSpeed],
 ) -> tuple[Precision, str]:
-    """The precision of a run, and why in a few words. It depends on the machine alone, not on a measurement of
-    the moment: the same seed must give the same weights again.
+    """The precision of a run, and why in a few words.
+
+    `measure` is asked where `choice` is auto and a CPU computes in bfloat16, by its own word: some do so slower.
 
     Raises:
         UsageError: bf16 asked for where the device has none.
@@ -31,9 +39,12 @@ def choose_precision(
         return choice, "as asked"
     if not there:
         return "fp32", f"this {device.type} does not compute in bfloat16"
-    if device.type == "cpu" and not frozen and backbone not in PAYS_ON_CPU:
-        return "fp32", f"bfloat16 does not train {backbone} faster on a CPU"
-    return "bf16", f"this {device.type} computes in bfloat16"
+    if device.type != "cpu":
+        return "bf16", f"this {device.type} computes in bfloat16"
+    found = measure()
+    if found.of_layer and found.bf16_pays and not frozen and backbone not in PAYS_ON_CPU:
+        return "fp32", f"{backbone} takes too long a step to be tried in bfloat16"
+    return ("bf16" if found.bf16_pays else "fp32"), f"bfloat16 is {found.gain:.2g} times as fast here, as tried"
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -46,7 +57,8 @@ def has_bf16(device: torch.device) -> bool:
         features = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
     except OSError:
         return False
-    return "avx512_bf16" in features or "amx_bf16" in features
+    # The last is what Arm's processors call it.
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(features)
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:

@@ -1,0 +1,177 @@
+"""What is measured to choose a number format by, how long that may take, and that it is remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edge_runtime import Preprocessing  # noqa: E402
+from edge_train import find_backbone  # noqa: E402
+from edge_train.run.number_format import choose_format  # noqa: E402
+from edge_train.run.processes import ALONE  # noqa: E402
+from edge_train.strategy import format_speed  # noqa: E402
+from edge_train.strategy.format_speed import BUDGET_S, FormatSpeed, measure_speed, remembered_speed  # noqa: E402
+from edge_train.strategy.mixed_precision import has_bf16  # noqa: E402
+from edge_train.strategy.plan import make_plan  # noqa: E402
+from quick_training import Ear, network, quick_settings  # noqa: E402
+
+PX = (32, 32)
+
+
+class Costs:
+    """A clock that goes on by what a step is said to cost: seconds of a convolution and, for each image, of a step."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, layer: tuple[float, float], image: tuple[float, float]) -> None:
+        self.now = 0.0
+        self.images: list[int] = []
+        monkeypatch.setattr(format_speed, "_layer_step", lambda: self._step(layer))
+        monkeypatch.setattr(format_speed, "_network_step", lambda _, __, images, **___: self._network(images, image))
+
+    def _network(self, images: int, image: tuple[float, float]) -> Callable[[str], None]:
+        self.images.append(images)
+        return self._step((image[0] * images, image[1] * images))
+
+    def _step(self, seconds: tuple[float, float]) -> Callable[[str], None]:
+        def step(precision: str) -> None:
+            self.now += dict(zip(("fp32", "bf16"), seconds, strict=True))[precision]
+
+        return step
+
+    def measure(self, batch_size: int = 32) -> FormatSpeed:
+        return measure_speed(network("shufflenet_v2_x0_5"), PX, batch_size, frozen=False, clock=lambda: self.now)
+
+
+def test_the_networks_own_steps_say_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0.012, 0.01))
+    found = costs.measure()
+    assert not found.of_layer and found.gain == pytest.approx(1.2) and found.bf16_pays
+    assert costs.now <= BUDGET_S and 2 < costs.images[-1] <= 32
+
+
+def test_a_batch_is_never_larger_than_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0.001, 0.001))
+    assert not costs.measure(batch_size=8).bf16_pays
+    assert costs.images[-1] == 8
+
+
+def test_a_processor_that_only_says_it_has_bfloat16_is_not_tried_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.02), image=(0.01, 5.0))
+    found = costs.measure()
+    assert found.of_layer and not found.bf16_pays
+    assert costs.images == [] and costs.now < BUDGET_S / 10
+
+
+def test_a_network_whose_steps_are_long_is_not_tried_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0.6, 0.3))
+    assert costs.measure() == FormatSpeed(pytest.approx(0.002), pytest.approx(0.001), of_layer=True)  # type: ignore[arg-type]
+    assert costs.images == [2] and costs.now < BUDGET_S
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_measuring_changes_nothing_of_the_run(frozen: bool) -> None:
+    net = network("shufflenet_v2_x0_5").train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    drawn, threads = torch.get_rng_state(), torch.get_num_threads()
+    found = measure_speed(net, PX, 4, frozen=frozen)
+    assert found.fp32_s > 0 and found.bf16_s > 0
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert net.training and all(parameter.grad is None for parameter in net.parameters())
+    assert torch.equal(drawn, torch.get_rng_state()) and torch.get_num_threads() == threads
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
+    """The batch sizes that were measured with, into an empty cache in `tmp_path`; each is found another speed."""
+    sizes: list[int] = []
+
+    def measure(_: object, __: object, batch_size: int, *, frozen: bool) -> FormatSpeed:
+        sizes.append(batch_size)
+        return FormatSpeed(1.0 + len(sizes), 1.0, of_layer=frozen)
+
+    monkeypatch.setattr(format_speed, "measure_speed", measure)
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
+    return sizes
+
+
+def test_what_was_measured_is_remembered(measured: list[int], tmp_path: Path) -> None:
+    net = network("shufflenet_v2_x0_5")
+    first = remembered_speed(net, PX, 8, frozen=True)
+    assert remembered_speed(net, PX, 8, frozen=True) == first == FormatSpeed(2.0, 1.0, of_layer=True)
+    assert measured == [8]
+    # Another batch, size, kind of pass or network is another measurement.
+    remembered_speed(net, PX, 16, frozen=True)
+    remembered_speed(net, (64, 64), 8, frozen=True)
+    remembered_speed(net, PX, 8, frozen=False)
+    remembered_speed(network("resnet18"), PX, 8, frozen=True)
+    assert measured == [8, 16, 8, 8, 8]
+    assert len(json.loads((tmp_path / "format-speed.json").read_text())) == 5
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"a": ', None])
+def test_a_damaged_memory_is_measured_anew(measured: list[int], tmp_path: Path, damage: str | None) -> None:
+    net, kept = network("shufflenet_v2_x0_5"), tmp_path / "format-speed.json"
+    remembered_speed(net, PX, 8, frozen=True)
+    if damage is None:
+        kept.write_text(json.dumps({name: [0.0, "fast", 1] for name in json.loads(kept.read_text())}))
+    else:
+        kept.write_text(damage)
+    again = remembered_speed(net, PX, 8, frozen=True)
+    assert measured == [8, 8] and remembered_speed(net, PX, 8, frozen=True) == again
+
+
+def test_without_a_cache_it_is_measured_every_time(
+    measured: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file"))
+    for _ in range(2):
+        remembered_speed(network("shufflenet_v2_x0_5"), PX, 8, frozen=True)
+    assert measured == [8, 8]
+
+
+def test_only_the_last_are_kept(measured: list[int], tmp_path: Path) -> None:
+    kept = tmp_path / "format-speed.json"
+    kept.write_text(json.dumps({f"machine {number}": [1.0, 1.0, False] for number in range(300)}))
+    remembered_speed(network("shufflenet_v2_x0_5"), PX, 8, frozen=True)
+    assert measured == [8]
+    names = list(json.loads(kept.read_text()))
+    assert len(names) == 200 and names[0] == "machine 101" and names[-1].endswith("batches of 8, forward")
+
+
+@pytest.mark.parametrize(
+    ("begun", "expected"),
+    [
+        ("fp32", ("fp32", [])),
+        ("bf16", ("bf16", ["mixed precision, bfloat16 (as the run began); measured and exported in float32"])),
+        (None, ("bf16", ["mixed precision, bfloat16 (bfloat16 is 2 times as fast here, as tried); measured and "])),
+    ],
+)
+def test_a_run_goes_on_in_what_it_began_in(
+    measured: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begun: str | None, expected: Any
+) -> None:
+    monkeypatch.setattr("edge_train.strategy.mixed_precision.has_bf16", lambda _: True)
+    monkeypatch.setattr("edge_train.run.number_format.has_bf16", lambda _: True)
+    settings = quick_settings(tmp_path, tmp_path, precision="auto")
+    plan = make_plan(settings, find_backbone(settings.backbone), "scratch")
+    contract, ear = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"), Ear()
+    net, cpu = network(settings.backbone), torch.device("cpu")
+    found = choose_format(settings, plan, net, contract, cpu, ALONE, ear, begun)
+    assert found == expected[0] and measured == ([] if begun else [8])
+    assert len(ear.lines) == len(expected[1])
+    assert all(line.startswith(start) for line, start in zip(ear.lines, expected[1], strict=True))
+
+
+def test_a_machine_that_has_no_bfloat16_goes_on_in_float32(measured: list[int], tmp_path: Path) -> None:
+    mps = torch.device("mps")
+    assert not has_bf16(mps)
+    settings = quick_settings(tmp_path, tmp_path, precision="auto")
+    plan = make_plan(settings, find_backbone(settings.backbone), "scratch")
+    contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+    net = network(settings.backbone)
+    assert choose_format(settings, plan, net, contract, mps, ALONE, Ear(), "bf16") == "fp32" and measured == []

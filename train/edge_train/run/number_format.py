@@ -1,0 +1,56 @@
+"""The number format that a run trains in: what was asked for, what the run began with, or what is faster here."""
+
+from __future__ import annotations
+
+import torch
+
+from edge_runtime import Preprocessing, Progress
+from edge_train.network.network import Network
+from edge_train.run.processes import World
+from edge_train.settings import Precision, TrainSettings
+from edge_train.strategy.format_speed import FormatSpeed, remembered_speed
+from edge_train.strategy.mixed_precision import choose_precision, has_bf16
+from edge_train.strategy.plan import Plan
+
+
+def choose_format(  # noqa: PLR0917 (what it is chosen by)
+    settings: TrainSettings,
+    plan: Plan,
+    network: Network,
+    contract: Preprocessing,
+    device: torch.device,
+    world: World,
+    progress: Progress,
+    begun: object = None,
+) -> Precision:
+    """The precision of a run, the same in all its processes; said where it is not float32 as everywhere.
+
+    `begun` is what a run that is resumed has been trained in until now. `network` has been frozen as `plan` says.
+
+    Raises:
+        UsageError: bf16 asked for where the device has none.
+    """
+    if settings.precision == "auto" and (begun == "fp32" or (begun == "bf16" and has_bf16(device))):
+        chosen: tuple[Precision, str] = ("fp32" if begun == "fp32" else "bf16", "as the run began")
+    else:
+        chosen = world.tell(_choose(settings, plan, network, contract, device) if world.leads else None)
+    precision, why = chosen
+    if precision == "bf16":
+        progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
+    elif "tried" in why:
+        progress.say(f"float32 ({why})")
+    return precision
+
+
+def _choose(
+    settings: TrainSettings, plan: Plan, network: Network, contract: Preprocessing, device: torch.device
+) -> tuple[Precision, str]:
+    # With attention the gradient goes through what is frozen.
+    frozen = plan.strategy == "feature-extraction" and plan.backbone.attention is None
+    size_px = (contract.height_px, contract.width_px)
+
+    def measure() -> FormatSpeed:
+        laid_out = network.to(memory_format=torch.channels_last)
+        return remembered_speed(laid_out, size_px, settings.step_images, frozen=frozen)
+
+    return choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen, measure=measure)

@@ -1,0 +1,190 @@
+"""Which number format a network trains faster in on this machine: a few steps of each, measured once and remembered."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import nn
+
+from edge_data import cache_folder
+from edge_runtime import OutputError, cpu_model, write_json
+from edge_train.network.network import Network
+
+Clock: TypeAlias = Callable[[], float]
+
+# What a measurement may take, s.
+BUDGET_S = 2.0
+# bfloat16 rounds to 8 bits: it has to be worth that.
+PAYS_FROM = 1.1
+ROUNDS = 3
+_KEPT = 200
+_FILE = "format-speed.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FormatSpeed:
+    """Processor seconds of a training step, or of a forward pass, on the same images in the two formats.
+
+    `of_layer` says that it is a convolution's alone, since the network's steps are too long to be tried.
+    """
+
+    fp32_s: float
+    bf16_s: float
+    of_layer: bool = False
+
+    @property
+    def gain(self) -> float:
+        """How many times as fast bfloat16 is."""
+        return self.fp32_s / self.bf16_s
+
+    @property
+    def bf16_pays(self) -> bool:
+        """Whether bfloat16 is faster by more than it costs in digits."""
+        return self.gain >= PAYS_FROM
+
+
+def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int, *, frozen: bool) -> FormatSpeed:
+    """What `measure_speed` found on this machine for a network like this one; measured where it has not been yet.
+
+    Kept in `format-speed.json` in the cache folder, by processor, torch, architecture, size and batch: a seed gives
+    the same weights again on the machine that it gave them on.
+    """
+    shape = "x".join(map(str, size_px))
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    capability = torch.backends.cpu.get_cpu_capability()
+    key = (
+        f"{cpu_model()}, {capability}, torch {torch.__version__}: "
+        f"{type(network.backbone).__name__} of {weights} parameters, {shape} px, batches of {batch_size}, "
+        f"{'forward' if frozen else 'training'}"
+    )
+    found = _as_speed(_read_kept().get(key))
+    if found is None:
+        found = measure_speed(network, size_px, batch_size, frozen=frozen)
+        # Read again: another process may have written meanwhile.
+        kept = _read_kept()
+        kept.pop(key, None)
+        kept[key] = [found.fp32_s, found.bf16_s, found.of_layer]
+        # Without a cache that can be written it is measured again the next time.
+        with suppress(OutputError, OSError):
+            folder = cache_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / _FILE, dict(list(kept.items())[-_KEPT:]))
+    return found
+
+
+def _read_kept() -> dict[str, object]:
+    # A damaged file is as good as none.
+    with suppress(OutputError, OSError, ValueError):
+        kept = json.loads((cache_folder() / _FILE).read_text(encoding="utf-8"))
+        return kept if isinstance(kept, dict) else {}
+    return {}
+
+
+def _as_speed(kept: object) -> FormatSpeed | None:
+    match kept:
+        case [float(fp32_s), float(bf16_s), bool(of_layer)] if fp32_s > 0 and bf16_s > 0:
+            return FormatSpeed(fp32_s, bf16_s, of_layer)
+    return None
+
+
+def measure_speed(
+    network: Network,
+    size_px: tuple[int, int],
+    batch_size: int,
+    *,
+    frozen: bool,
+    clock: Clock = time.process_time,
+) -> FormatSpeed:
+    """Take a few training steps, or with `frozen` forward passes, of a copy of `network` on the CPU, by turns.
+
+    At most BUDGET_S seconds by `clock`, on random images of `size_px`, height and width, as many at once as fit,
+    `batch_size` at most. Neither the network nor torch's random numbers are changed.
+    """
+    with torch.random.fork_rng(devices=[]), _one_thread():
+        began = clock()
+        layer = _try(_layer_step(), clock, began, of_layer=True)
+        # Where the processor has no such instructions a single step of the network may take ten seconds.
+        if layer.gain < 1:
+            return layer
+        own = copy.deepcopy(network)
+        own.train(not frozen)
+        few = _network_step(own, size_px, 2, frozen=frozen)
+        # The first chooses kernels; where it is long, so are all.
+        if _timed(few, "fp32", clock) > BUDGET_S / 4:
+            return layer
+        of_two_s = _timed(few, "fp32", clock)
+        room = (BUDGET_S - (clock() - began)) / (2 * (ROUNDS + 1))
+        images = min(batch_size, int(2 * room / max(of_two_s, 1e-6)))
+        if images < 2:
+            return layer
+        return _try(_network_step(own, size_px, images, frozen=frozen), clock, began)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Several wait for each other, spinning: beside other work their time says little of the format."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _try(step: Callable[[str], None], clock: Clock, began: float, *, of_layer: bool = False) -> FormatSpeed:
+    """The shortest time of each format; the first step of each, which chooses kernels, does not count."""
+    seconds: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    for round_ in range(ROUNDS + 1):
+        for precision, taken in seconds.items():
+            took = _timed(step, precision, clock)
+            if round_:
+                taken.append(took)
+        if round_ and clock() - began > BUDGET_S * round_ / (round_ + 1):
+            break
+    fp32_s, bf16_s = (max(min(taken), 1e-9) for taken in seconds.values())
+    return FormatSpeed(fp32_s, bf16_s, of_layer)
+
+
+def _timed(step: Callable[[str], None], precision: str, clock: Clock) -> float:
+    started = clock()
+    step(precision)
+    return clock() - started
+
+
+def _autocast(precision: str) -> AbstractContextManager[object]:
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def _layer_step() -> Callable[[str], None]:
+    """A convolution of 3x3 as ResNets are made of."""
+    layer = nn.Conv2d(64, 64, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    inputs = torch.randn(4, 64, 28, 28).to(memory_format=torch.channels_last)
+
+    def step(precision: str) -> None:
+        with torch.inference_mode(), _autocast(precision):
+            layer(inputs)
+
+    return step
+
+
+def _network_step(network: Network, size_px: tuple[int, int], images: int, *, frozen: bool) -> Callable[[str], None]:
+    pictures = torch.randint(0, 256, (images, *size_px, 3), dtype=torch.uint8)
+
+    def forward(precision: str) -> None:
+        with torch.inference_mode(), _autocast(precision):
+            network(pictures)
+
+    def train(precision: str) -> None:
+        with _autocast(precision):
+            loss = network(pictures).square().mean()
+        loss.backward()
+        network.zero_grad(set_to_none=True)
+
+    return forward if frozen else train
