@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-ray test-nodes test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-examples notebooks test-ray test-nodes test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -17,10 +17,20 @@ test: $(VENV)/.tools
 test-fast: $(VENV)/.tools
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# The trackers and the notebook, whose packages no other test needs; in the whole suite their tests are skipped.
+# The trackers, whose packages no other test needs; in the whole suite their tests are skipped.
 test-trackers: $(VENV)/.tools
-	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
-	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
+	$(BIN)/python -m pip install --quiet --group trackers-test
+	$(BIN)/pytest tests/train/trackers
+
+# The course in examples/: every script with its smallest settings, two of the notebooks; the whole suite runs one script.
+test-examples: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group notebook-test
+	EDGE_TEST_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) tests/python/test_examples.py
+
+# The notebooks in examples/, made anew of their scripts.
+notebooks: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group notebook-test
+	$(BIN)/python examples/make_notebooks.py
 
 # What runs on Ray, with its processes and two-node clusters; in the whole suite it is skipped.
 test-ray: $(VENV)/.tools

@@ -1,4 +1,4 @@
-"""The `edge` commands that pages show, as lists of words: in code blocks, between backticks; what parses them."""
+"""The `edge` commands that pages and the course's scripts show, as lists of words: in blocks, between backticks."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = ["PAGES", "code_blocks", "command_line", "commands_of", "inline_code",
 # The pages for users, but for what scripts make of the code itself.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [page for page in PAGES if page.name != "commands.md" and page != ROOT / "docs" / "reference.md"]
+PAGES += sorted((ROOT / "examples").glob("[0-9][0-9]_*.py"))
 
 # Where a command begins: a line, a prompt, what a shell puts before it, or a unit's ExecStart=.
 _STARTS = re.compile(
@@ -31,7 +32,7 @@ _ALTERNATIVES = re.compile(r"[\w.-]+(?:\|[\w.-]+)+")
 
 def code_blocks(page: Path) -> Iterator[tuple[str, str]]:
     """Language and text of each block of a page, fenced or set in by four columns, in order."""
-    text = page.read_text(encoding="utf-8")
+    text = _text(page)
     fenced = re.compile(r"(?ms)^(```+) *(\w*)[^\n]*\n(.*?)^\1 *$")
     for match in fenced.finditer(text):
         yield match[2], match[3]
@@ -51,7 +52,7 @@ def commands_of(language: str, block: str) -> Iterator[list[str]]:
 
 def inline_code(page: Path) -> Iterator[str]:
     """What stands between backticks in a page's sentences."""
-    text = re.sub(r"(?ms)^(```+).*?^\1 *$|^ {4}.*?$", "", page.read_text(encoding="utf-8"))
+    text = re.sub(r"(?ms)^(```+).*?^\1 *$|^ {4}.*?$", "", _text(page))
     yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", text))
 
 
@@ -64,6 +65,15 @@ def shown() -> list[tuple[str, list[str]]]:
         for words in commands_of(language, block)
     }
     return [(page, list(words)) for page, words in found]
+
+
+def _text(page: Path) -> str:
+    """A page, or of a script in the percent format what its cells of text say."""
+    text = page.read_text(encoding="utf-8")
+    if page.suffix != ".py":
+        return text
+    cells = re.findall(r"(?ms)^# %% \[markdown\]\n((?:#.*\n)+)", text)
+    return "\n".join(re.sub(r"(?m)^# ?", "", cell) for cell in cells)
 
 
 def _words(text: str) -> Iterator[list[str]]:

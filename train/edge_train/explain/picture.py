@@ -55,9 +55,14 @@ def write_explanation(target: Path, sheet: Sheet) -> None:
     sheet.save(target, mark=_MARK)
 
 
-def _heated(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+def heat_colours(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The colour of each value in 0..1, `[..., 3]` in 0..255: from dark and cold to light and hot."""
     steps = np.linspace(0, 1, len(_COLOURS))
-    colour = np.stack([np.interp(heat, steps, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+    return np.stack([np.interp(heat, steps, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+
+
+def _heated(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    colour = heat_colours(heat)
     # Grey below, so that no colour of the picture is taken for heat; what is cold stays readable.
     grey = picture.mean(axis=-1, keepdims=True)
     share = _STRENGTH * np.sqrt(heat)[..., None]
