@@ -141,6 +141,16 @@ if TYPE_CHECKING:
         to_words,
     )
     from edge_runtime.timing import Call, Plan, Timings, Turn, WarmUp, interleave, take_turns, time_calls, warm_up
+    from edge_runtime.visual_style import (
+        CHART_STYLE,
+        HEAT,
+        LIGHT,
+        STRATEGY_COLOURS,
+        STRATEGY_MARKS,
+        coloured,
+        page_style,
+        tint,
+    )
     from edge_runtime.watched_folder.journal import Journal
     from edge_runtime.watched_folder.sorter import Sorter
     from edge_runtime.watched_folder.watcher import Sighting, watch

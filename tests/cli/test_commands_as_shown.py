@@ -37,7 +37,9 @@ ELSEWHERE = {
     "--require-signature": "needs cryptography",
     "~/.cache/edge/shapes-0-v1/test/triangle/0000.png": "is the demo's",
 }
-COMMANDS = {tuple(words): page for page, words in shown() if words[0] in VERBS and not ELSEWHERE.keys() & set(words)}
+# Those of the course's scripts take what the script before them drew.
+SHOWN = [(page, words) for page, words in shown() if page.endswith(".md")]
+COMMANDS = {tuple(words): page for page, words in SHOWN if words[0] in VERBS and not ELSEWHERE.keys() & set(words)}
 # Of a run, whose pictures and split a trained one has.
 COMMANDS = {words: page for words, page in COMMANDS.items() if words[0] != "evaluate" or "--data" in words}
 
