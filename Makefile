@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-examples notebooks test-ray test-nodes test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-engines test-examples notebooks test-ray test-nodes test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -31,6 +31,11 @@ test-examples: $(VENV)/.tools
 notebooks: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group notebook-test
 	$(BIN)/python examples/make_notebooks.py
+
+# OpenVINO behind the Classifier; in the whole suite its tests are skipped, and others act it.
+test-engines: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet -e '.[fast]'
+	$(BIN)/pytest tests/runtime/model/test_openvino_session.py tests/runtime/model/test_open_graph.py tests/benchmarks/models/test_engine_parity.py tests/benchmarks/models/test_engines.py
 
 # What runs on Ray, with its processes and two-node clusters; in the whole suite it is skipped.
 test-ray: $(VENV)/.tools

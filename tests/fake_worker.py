@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NoReturn, Self
 
 import pytest
@@ -19,7 +20,9 @@ CALL_MS = {"preprocess": 2.0, "latency": 10.0, "end_to_end": 13.0, "throughput":
 
 
 class FakeWorker:
-    """In place of `Worker`: a call takes what `CALL_MS` says, and longer with fewer threads."""
+    """In place of `Worker`: a call takes what `CALL_MS` says, longer with fewer threads, and shorter by `speeds`."""
+
+    speeds: Mapping[str, float] = MappingProxyType({})
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -38,7 +41,7 @@ class FakeWorker:
 
     def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
         """Turns that take no time but say they did."""
-        call_ms = CALL_MS[task] / (self.setup.threads or 1)
+        call_ms = CALL_MS[task] / (self.setup.threads or 1) / self.speeds.get(self.setup.engine, 1.0)
 
         def take(turn_s: float, least_runs: int) -> Sequence[float]:
             after_turn()
@@ -61,11 +64,13 @@ def use_fake_workers(
     failing: str | None = None,
     dying: tuple[str, str] | None = None,
     kind: type[EdgeError] = ModelError,
+    speeds: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Let `bench` use them.
 
     One whose model's path has `failing` in it cannot be started, and one with the first of `dying` dies at the task
-    that is the second, both as where memory does not suffice; `kind` is the error.
+    that is the second, both as where memory does not suffice; `kind` is the error. An engine of `speeds` is so many
+    times as fast as the others.
     """
 
     def fail(setup: Setup) -> NoReturn:
@@ -76,6 +81,7 @@ def use_fake_workers(
             if failing is not None and failing in setup.path:
                 fail(setup)
             super().__init__(setup)
+            self.speeds = speeds
 
         def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
             if dying is not None and dying[0] in self.setup.path and dying[1] == task:

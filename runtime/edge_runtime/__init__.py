@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     )
     from edge_runtime.extras import EXTRAS, missing_package, package_version, require_extra
     from edge_runtime.files.atomic import atomic_path, lock_file, write_json, write_text
+    from edge_runtime.files.cache import cache_folder
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
     from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label, tasks_of
@@ -82,13 +83,16 @@ if TYPE_CHECKING:
     )
     from edge_runtime.model.card_kind import Kind
     from edge_runtime.model.classifier import Classifier
+    from edge_runtime.model.engine_choice import EngineChoice, find_engine_choice, keep_engine_choices
+    from edge_runtime.model.engine_names import RUNTIME_ENGINES, EngineWish, RuntimeEngine
     from edge_runtime.model.image_classifier import ImageClassifier
     from edge_runtime.model.int8_file import int8_origin
     from edge_runtime.model.onnx_bytes import count_parameters, graph_sha256, read_header, with_metadata
+    from edge_runtime.model.openvino_session import has_bfloat16
     from edge_runtime.model.other_models import ForeignClassifier, read_labels
     from edge_runtime.model.prediction import UNKNOWN, Prediction
     from edge_runtime.model.predictor import SMALL_MODEL_BYTES, answers_of, identify_file
-    from edge_runtime.model.session import open_quick_load, open_session
+    from edge_runtime.model.session import has_xnnpack, open_quick_load, open_session
     from edge_runtime.model.several_answers import MultiLabelPrediction, MultiTaskPrediction
     from edge_runtime.model.signature import SIGNATURE_KEY, read_public_key, read_signature, read_signed
     from edge_runtime.model.signing import SigningKey, new_key, sign_model
@@ -98,7 +102,7 @@ if TYPE_CHECKING:
     from edge_runtime.monitoring.drift_record import DriftRecord
     from edge_runtime.progress import Progress, Silence
     from edge_runtime.scores.accuracy import Accuracy
-    from edge_runtime.scores.drift import Drift
+    from edge_runtime.scores.drift import MAX_DRIFT, MIN_AGREEMENT, Drift
     from edge_runtime.scores.evaluation import Evaluation, evaluate, evaluate_batches
     from edge_runtime.scores.label_errors import LabelErrors, find_label_errors
     from edge_runtime.scores.label_metrics import (
@@ -140,7 +144,18 @@ if TYPE_CHECKING:
         setting_fields,
         to_words,
     )
-    from edge_runtime.timing import Call, Plan, Timings, Turn, WarmUp, interleave, take_turns, time_calls, warm_up
+    from edge_runtime.timing import (
+        Call,
+        Plan,
+        Timings,
+        Turn,
+        WarmUp,
+        interleave,
+        is_faster,
+        take_turns,
+        time_calls,
+        warm_up,
+    )
     from edge_runtime.visual_style import (
         CHART_STYLE,
         HEAT,

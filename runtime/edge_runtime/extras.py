@@ -18,6 +18,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray", "pyarrow", "fsspec"),
     "parquet": ("pyarrow",),
     "heic": ("pillow_heif",),
+    "fast": ("openvino",),
     "sign": ("cryptography",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),

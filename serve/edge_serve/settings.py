@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from edge_runtime import Setting, Threads, UsageError, check_settings, usable_cores
+from edge_runtime import EngineWish, Setting, Threads, UsageError, check_settings, usable_cores
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
 
@@ -52,6 +52,10 @@ class ServeSettings:
     ] = ()
     name: Annotated[str, Setting("The model's name in /v2 and /models.", "NAME", shown_default="the file's")] = ""
     limits: ServeLimits = field(default_factory=ServeLimits)
+    engine: Annotated[
+        EngineWish,
+        Setting("What runs the model; auto: onnxruntime, or what edge bench --engines --choose found faster."),
+    ] = "auto"
     threads: Threads = None
     workers: Annotated[
         int,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from edge_runtime import Plan, Timings, WarmUp, interleave, take_turns, time_calls, warm_up
+from edge_runtime import Plan, Timings, WarmUp, interleave, is_faster, take_turns, time_calls, warm_up
 from edge_runtime.timing import _is_stable
 
 SHORT = Plan(duration_s=0.05, rounds=5, least_runs=10)
@@ -153,3 +153,12 @@ def test_every_call_survives_json_in_its_turn() -> None:
 def test_what_are_no_timings_is_refused(turns: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         Timings.from_json({"turns_ms": turns})
+
+
+def test_faster_on_average_but_not_in_most_turns_is_noise() -> None:
+    steady_ms = Timings(((10.0,),) * 20)
+    moody = Timings((((5.0,),) * 11) + (((11.0,),) * 9))
+    assert moody.p50_ms < steady_ms.p50_ms
+    assert not is_faster(moody, steady_ms)
+    assert is_faster(Timings(((9.0,),) * 20), steady_ms)
+    assert not is_faster(Timings(((9.9,),) * 20), steady_ms)

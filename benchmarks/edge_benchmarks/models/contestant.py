@@ -85,5 +85,4 @@ class Contestant:
             images=tuple(map(str, images)),
             classes=None if self.card is not None else self.file.classes,
             is_classifier=self.takes_images,
-            preprocessing=None if self.card is None else self.card.preprocessing.to_json(),
         )

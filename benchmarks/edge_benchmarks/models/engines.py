@@ -19,12 +19,12 @@ import edge_export
 import edge_runtime
 from edge_benchmarks.plain_data import PlainData
 from edge_runtime import (
-    INPUT_NAME,
-    OUTPUT_NAME,
+    RUNTIME_ENGINES,
     MissingExtraError,
     ModelCard,
     ModelError,
     Preprocessing,
+    RuntimeEngine,
     Sample,
     UsageError,
     usable_cores,
@@ -33,7 +33,7 @@ from edge_runtime import (
 if TYPE_CHECKING:
     from edge_runtime import Evaluation
 
-EngineName: TypeAlias = Literal["onnxruntime", "torch", "torchscript", "openvino"]
+EngineName: TypeAlias = Literal["onnxruntime", "torch", "torchscript", "openvino", "openvino-bf16", "xnnpack"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 # What each of them imports.
 ENGINE_PACKAGES: Mapping[EngineName, str] = {
@@ -41,6 +41,8 @@ ENGINE_PACKAGES: Mapping[EngineName, str] = {
     "torch": "torch",
     "torchscript": "torch",
     "openvino": "openvino",
+    "openvino-bf16": "openvino",
+    "xnnpack": "onnxruntime",
 }
 
 
@@ -49,8 +51,7 @@ class Setup(PlainData):
     """What a worker opens: `path` with `engine`, on `threads` threads (None: the usable cores).
 
     `images` are the pictures it takes in turn; with none, its input is random. `classes` is given for a classifier
-    that edge did not make; `is_classifier` is False for a graph that is fed by its declared inputs alone. For an engine
-    that cannot read the model's card, `preprocessing` is what the card says of it.
+    that edge did not make; `is_classifier` is False for a graph that is fed by its declared inputs alone.
     """
 
     path: str
@@ -60,7 +61,6 @@ class Setup(PlainData):
     images: tuple[str, ...] = ()
     classes: int | None = None
     is_classifier: bool = True
-    preprocessing: Mapping[str, Any] | None = None
 
 
 class Engine:
@@ -89,19 +89,18 @@ def import_engine(name: EngineName) -> None:
     """Import what the engine needs and nothing else, so that what then takes time is opening the model.
 
     Raises:
-        MissingExtraError, UsageError: it is not installed.
+        MissingExtraError: it is not installed.
     """
+    openvino = ENGINE_PACKAGES[name] == "openvino"
     try:
-        if name == "openvino":
-            import_module("openvino")
-        elif name == "onnxruntime":
+        if name in RUNTIME_ENGINES:
             _ = edge_runtime.Classifier
+            if openvino:
+                import_module("openvino")
         else:
             _ = edge_export.read_torchscript
     except ModuleNotFoundError as error:
-        if name == "openvino":
-            raise UsageError("openvino is not installed", "pip install openvino") from None
-        raise MissingExtraError("export", error.name or name) from None
+        raise MissingExtraError("fast" if openvino else "export", error.name or name) from None
 
 
 def open_engine(setup: Setup) -> Engine:
@@ -110,25 +109,22 @@ def open_engine(setup: Setup) -> Engine:
     Raises:
         ModelError, CheckpointError, UsageError: it cannot be opened.
     """
-    threads = setup.threads or usable_cores()
-    if setup.engine == "onnxruntime":
-        return _OnnxRuntime(setup) if setup.is_classifier else _Graph(setup)
-    if setup.engine == "openvino":
-        return _OpenVino(setup, threads)
+    if setup.engine in RUNTIME_ENGINES:
+        return _Shipped(setup, setup.engine) if setup.is_classifier else _Graph(setup)
     read = edge_export.read_torchscript if setup.engine == "torchscript" else read_checkpoint
     network, card = read(Path(setup.path))
-    return _Torch(network, card, threads)
+    return _Torch(network, card, setup.threads or usable_cores())
 
 
-class _OnnxRuntime(Engine):
-    """`Classifier`, which is what edge ships."""
+class _Shipped(Engine):
+    """`Classifier`, which is what edge ships, by one of its engines; what edge did not make is onnxruntime's."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, engine: RuntimeEngine) -> None:
         from edge_runtime import Classifier, ForeignClassifier, ImageClassifier
 
         self.classifier: ImageClassifier
         if setup.classes is None:
-            self.classifier = Classifier(setup.path, threads=setup.threads)
+            self.classifier = Classifier(setup.path, threads=setup.threads, engine=engine)
         else:
             labels = [f"class {index}" for index in range(setup.classes)]
             self.classifier = ForeignClassifier(setup.path, labels=labels, threads=setup.threads)
@@ -191,37 +187,6 @@ class _Torch(Engine):
         parts = answers[: self._outputs] if isinstance(answers, tuple) else (answers,)
         result: NDArray[np.float32] = self._torch.cat(parts, 1).numpy() if len(parts) > 1 else parts[0].numpy()
         return result
-
-
-class _OpenVino(Engine):
-    """The ONNX file, compiled by OpenVINO for this processor."""
-
-    def __init__(self, setup: Setup, threads: int) -> None:
-        openvino = import_module("openvino")
-        # OpenVINO drops the file's metadata, and opening it a second time to read them would count as loading.
-        assert setup.preprocessing is not None
-        self.preprocessing = Preprocessing.from_json(setup.preprocessing)
-        settings = {
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
-            # Left alone, it computes in bfloat16 where the processor can: faster, and other answers.
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        try:
-            self._model = openvino.Core().compile_model(setup.path, "CPU", settings)
-        except Exception as error:  # a RuntimeError with the place in its sources, or others
-            raise ModelError(f"openvino cannot run {setup.path}: {str(error).splitlines()[-1]}") from error
-        self._request = self._model.create_infer_request()
-        # A model of several tasks has an output for each.
-        names = [name for output in self._model.outputs for name in output.get_names()]
-        chosen = [name for name in names if name == OUTPUT_NAME or name.startswith(f"{OUTPUT_NAME}_")]
-        self._outputs = [self._model.output(name) for name in chosen]
-
-    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities."""
-        found = self._request.infer({INPUT_NAME: pixels})
-        answers: NDArray[np.float32] = np.concatenate([found[output] for output in self._outputs], axis=1)
-        return answers
 
 
 def read_checkpoint(path: Path) -> tuple[Any, ModelCard]:

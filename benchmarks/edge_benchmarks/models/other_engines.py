@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import cast
 
 from edge_benchmarks.models.contestant import Contestant
-from edge_benchmarks.models.engines import ENGINE_PACKAGES, ENGINES, EngineName, read_checkpoint
+from edge_benchmarks.models.engines import ENGINE_PACKAGES, EngineName, read_checkpoint
 from edge_runtime import EdgeError, Run, UsageError
 
-RIVALS: tuple[EngineName, ...] = tuple(name for name in ENGINES if name != "onnxruntime")
+RIVALS: tuple[EngineName, ...] = ("torch", "torchscript", "openvino")
 
 
 def choose_engines(choice: str) -> tuple[EngineName, ...]:
@@ -35,8 +35,8 @@ def find_rivals(
     for engine in engines:
         package = ENGINE_PACKAGES[engine]
         if find_spec(package) is None:
-            how = "pip install openvino" if engine == "openvino" else "pip install 'edge-vision[export]'"
-            say(f"without {engine}: {package} is not installed ({how})")
+            extra = "fast" if engine == "openvino" else "export"
+            say(f"without {engine}: {package} is not installed (pip install 'edge-vision[{extra}]')")
             continue
         for contestant in contestants:
             try:

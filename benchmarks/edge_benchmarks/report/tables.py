@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_benchmarks.machine.thermal import Conditions, Series
+from edge_benchmarks.report.fastest_engine import onnxruntime_row
 from edge_benchmarks.report.regression import ModelChange, ReportComparison
 from edge_benchmarks.report.report import NOISY_SPREAD, Report, Row
 from edge_benchmarks.report.text_table import Table
@@ -31,6 +32,8 @@ def latency_table(report: Report) -> Table:
         ("n", lambda row: str(row.latency.n)),
         (f"images/s\n(batch {batch})", lambda row: f"{row.throughput.images_per_s:,.1f}"),
     ]
+    if {row.engine for row in report.rows} > {"onnxruntime"}:
+        numbers.append(("× as fast as\nonnxruntime", lambda row: _speedup(onnxruntime_row(report.rows, row), row)))
     if any(row.accuracy for row in report.rows):
         numbers.append(("accuracy", lambda row: f"{row.accuracy.value:.1%}" if row.accuracy else "–"))
     if any(row.marks for row in report.rows):
@@ -159,6 +162,11 @@ def _table(rows: Sequence[_T], text: _Columns[_T], numbers: _Columns[_T]) -> Tab
     columns = [*text, *numbers]
     cells = tuple(tuple(cell(row) for _, cell in columns) for row in rows)
     return Table(tuple(heading for heading, _ in columns), cells, left=len(text))
+
+
+def _speedup(base: Row | None, row: Row) -> str:
+    """How many times as fast as `base` a row is, by the median; a dash where it is that one, or there is none."""
+    return "–" if base is None or base is row else f"{base.latency.p50_ms / row.latency.p50_ms:.2f}"
 
 
 def _renamed(change: ModelChange, names: Mapping[str, str]) -> str:

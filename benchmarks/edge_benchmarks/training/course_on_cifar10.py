@@ -22,8 +22,16 @@ from typing import Any
 from edge_benchmarks.program import exit_code
 from edge_benchmarks.training.course_table import StrategyRow, Target, course_table, markdown_report
 from edge_benchmarks.training.resumable_run import Trial
-from edge_data import cache_folder
-from edge_runtime import EdgeError, OutputError, UsageError, cpu_model, usable_cores, write_json, write_text
+from edge_runtime import (
+    EdgeError,
+    OutputError,
+    UsageError,
+    cache_folder,
+    cpu_model,
+    usable_cores,
+    write_json,
+    write_text,
+)
 from edge_train import STRATEGIES
 
 PRETRAINED = ("feature-extraction", "fine-tune")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from edge_cli.choose_model import choose_model
 from edge_cli.console import Console
-from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, require_extra
+from edge_runtime import DataError, EdgeError, Run, Setting, UsageError, atomic_path, check_settings, require_extra
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant
@@ -33,10 +33,31 @@ class Choice:
     against: Annotated[
         str | None, Setting("Run them also by torch, torchscript, openvino, or all of them.", "A,B", WHAT)
     ] = None
+    engines: Annotated[
+        bool,
+        Setting(
+            "Run each also by OpenVINO and what else runs it here, after its answers were held against its own.",
+            panel=WHAT,
+        ),
+    ] = False
+    max_drop_points: Annotated[
+        float | None,
+        Setting(
+            "With --engines: let answers differ that cost at most so much accuracy on labelled images.",
+            "POINTS",
+            WHAT,
+            flag="--max-drop",
+            at_least=0,
+            at_most=100,
+        ),
+    ] = None
     data: Annotated[
         tuple[str, ...], Setting("Measure accuracy on these labelled images; several are one set.", "DIR|FILE", WHAT)
     ] = ()
     keep_models: Annotated[Path | None, Setting("Keep the exported backbones there.", "DIR", WHAT)] = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @property
     def names_models(self) -> bool:
@@ -106,7 +127,7 @@ def choose_pictures(
         names, found = _pictures_of(data)
         return _some(found, f"of {names}", console)
     for contestant in contestants:
-        own = _own_images(contestant)
+        own = own_images(contestant)
         if own is not None:
             paths = [own.root / sample.path for sample in own.samples]
             return _some(paths, f"of the {own.split} split of {contestant.model.parent}", console)
@@ -157,7 +178,7 @@ def _scored(contestant: Contestant, choice: Choice, console: Console) -> Contest
     return replace(contestant, images=images)
 
 
-def _own_images(contestant: Contestant) -> EvaluationData | None:
+def own_images(contestant: Contestant) -> EvaluationData | None:
     """What the model's run did not train on, None where it lies in no run folder or the data is gone."""
     from edge_data import choose_evaluation
 

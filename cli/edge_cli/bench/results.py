@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
@@ -19,8 +20,19 @@ SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
 BUSY_SHARE = 0.1
 
 
-def show_report(report: Report, console: Console, *, limits: Limits | None, as_json: bool, as_csv: bool) -> int:
-    """Print a report as tables, JSON or CSV, and with `limits` which model to take; gives the exit code."""
+def show_report(
+    report: Report,
+    console: Console,
+    *,
+    limits: Limits | None,
+    as_json: bool,
+    as_csv: bool,
+    more: Mapping[str, Any] | None = None,
+) -> int:
+    """Print a report as tables, JSON with what `more` there is, or CSV, and with `limits` which model to take.
+
+    Gives the exit code.
+    """
     from edge_benchmarks import cost_table, csv_text, json_text, latency_table, recommend, sustained_table
 
     chosen = None if limits is None else recommend(report, limits)
@@ -30,7 +42,7 @@ def show_report(report: Report, console: Console, *, limits: Limits | None, as_j
         console.say(line)
     if as_json:
         extra = {} if chosen is None else {"recommendation": chosen.to_json()}
-        sys.stdout.write(json_text({**report.to_json(), **extra}))
+        sys.stdout.write(json_text({**report.to_json(), **(more or {}), **extra}))
     elif as_csv:
         sys.stdout.write(csv_text(report))
     else:
@@ -124,12 +136,17 @@ def _conditions(report: Report) -> list[str]:
         "it is not the same network"
         for row in report.rows
         if row.max_difference is not None
-        and row.max_difference > (SAME_ANSWER if row.precision == "fp32" else SAME_ROUNDED_ANSWER)
+        and row.max_difference > (SAME_ROUNDED_ANSWER if _rounds(row.precision, row.engine) else SAME_ANSWER)
     ]
     accuracies = dict.fromkeys(row.accuracy.describe_source() for row in report.rows if row.accuracy)
     if accuracies:
         lines.append(f"accuracy: {'; '.join(accuracies)}")
     return lines
+
+
+def _rounds(precision: str, engine: str) -> bool:
+    """Whether an engine may round what it computes otherwise than onnxruntime does."""
+    return precision != "fp32" or engine == "openvino-bf16"
 
 
 def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> None:

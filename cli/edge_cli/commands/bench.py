@@ -17,13 +17,13 @@ from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
 from edge_runtime import UsageError, require_extra
 
 if TYPE_CHECKING:
-    from edge_benchmarks import Report
+    from edge_benchmarks import HeldEngine, Report
 
 app = typer.Typer(add_completion=False)
 
 RESULT, INSTEAD = "What to make of it", "Instead of measuring models"
 # The parameters whose options say what to measure.
-MEASURED = {"run", "backbones", "against", "sustained_s"}
+MEASURED = {"run", "backbones", "against", "engines", "max_drop_points", "choose", "sustained_s"}
 
 
 @settings_command(
@@ -53,6 +53,10 @@ def command(
     out: Annotated[
         Path | None, flag("--out", "Write bench.json, bench.csv, bench.md and two pictures there.", "DIR", panel=RESULT)
     ] = None,
+    choose: Annotated[
+        bool,
+        flag("--choose", "With --engines: the fastest is what --engine auto runs this model by here.", panel=RESULT),
+    ] = False,
     share: Annotated[
         Path | None,
         flag("--share", "Write a file for others, with nothing of you or your pictures.", "FILE.json", panel=RESULT),
@@ -100,6 +104,7 @@ def command(
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
     from edge_benchmarks import Limits, make_folder, read_report
+    from edge_cli.bench.engine_choices import check_choice, described_engines
     from edge_cli.bench.results import show_report, write_report, write_shared
 
     limits = Limits(
@@ -109,6 +114,7 @@ def command(
     if from_ is not None and (names or given & (MEASURED | {"data", "keep_models"})):
         raise UsageError("--from shows a report and measures nothing", "leave out what is to be measured")
     choice = options.make(Choice, models=tuple(map(Path, names)), run=run)
+    check_choice(choice, choose=choose)
     settings = options.make(BenchSettings)
     if out is not None:
         require_extra("bench")
@@ -117,10 +123,11 @@ def command(
 
         check_new_file(share, parameter="share", kinds=(".json",))
     with console:
-        report = _measure(choice, settings, out, console) if from_ is None else read_report(from_)
+        report, held = _measure(choice, settings, out, console) if from_ is None else (read_report(from_), [])
     if out is not None:
         make_folder(out)
-    code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_)
+    more = described_engines(report, held, console, choose=choose) if choice.engines else {}
+    code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_, more=more)
     if out is not None:
         write_report(report, out, console)
     if share is not None:
@@ -128,11 +135,14 @@ def command(
     return code
 
 
-def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console: Console) -> Report:
+def _measure(
+    choice: Choice, settings: BenchSettings, out: Path | None, console: Console
+) -> tuple[Report, list[HeldEngine]]:
     from dataclasses import replace
 
     from edge_benchmarks import bench, make_folder
     from edge_cli.bench.contestants import choose_contestants, choose_pictures, say_origins
+    from edge_cli.bench.engine_choices import add_engines
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)
@@ -140,7 +150,10 @@ def _measure(choice: Choice, settings: BenchSettings, out: Path | None, console:
         if not settings.random_input:
             images, origin = choose_pictures(settings.images, choice.data, contestants, console)
             settings = replace(settings, images=images, images_from=origin)
+        held: list[HeldEngine] = []
+        if choice.engines:
+            contestants, held = add_engines(contestants, settings.images, choice, console)
         if out is not None:
             # Once it is known what to measure, and before minutes go into that.
             make_folder(out)
-        return bench(contestants, settings, progress=console)
+        return bench(contestants, settings, progress=console), held

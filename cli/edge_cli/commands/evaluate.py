@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from edge_cli.choose_model import choose_model
+from edge_cli.chosen_engine import EngineOption, say_engine
 from edge_cli.console import Console, fail, print_json
 from edge_cli.flags import flag
 from edge_cli.metrics_table import print_metrics
@@ -58,6 +59,7 @@ def evaluate_(
         Path | None,
         flag("--mistakes", "List what is answered otherwise than it is labelled, the surest first.", "FILE.csv"),
     ] = None,
+    engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -70,7 +72,10 @@ def evaluate_(
         if mistakes is not None:
             check_new_file(mistakes, parameter="mistakes")
         path, beside = choose_model(model, run, console)
-        classifier = Classifier(path, threads=threads)
+        if exact and engine not in ("auto", "onnxruntime"):
+            raise UsageError("--exact is about onnxruntime's kernels", "drop --engine")
+        classifier = Classifier(path, threads=threads, engine="onnxruntime" if exact else engine)
+        say_engine(classifier, console)
         kind = classifier.card.kind
         if kind != "single-label" and tta != "none":
             raise UsageError(f"--tta is for models of one label a picture, and {path} is {kind}", "leave it out")

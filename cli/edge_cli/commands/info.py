@@ -67,6 +67,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
         METADATA_KEY,
         SIGNATURE_KEY,
         ModelCard,
+        find_engine_choice,
         int8_origin,
         open_quick_load,
         open_session,
@@ -95,6 +96,7 @@ def _describe(path: Path) -> tuple[dict[str, Any], ModelCard | None]:
         "outputs": [_node(node) for node in session.get_outputs()],
         "signature": None if signature is None else {"key": signature.key, "checked": False},
         "quick_load": None if quick is None else str(quick[0]),
+        "engine": None if (choice := find_engine_choice(path)) is None else {**choice.to_json(), "says": str(choice)},
         "int8": None if (origin := int8_origin(path)) is None else origin.to_json(),
         "card": None if card is None else card.to_json(),
     }, card
@@ -134,6 +136,8 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
         _line("signed by", f"{signature['key']} ({how})")
     if described["quick_load"]:
         _line("quick load", f"{described['quick_load']} fits this machine and is opened in its place")
+    if described["engine"]:
+        _line("engine", described["engine"]["says"])
     if described["int8"]:
         _line("int8", described["int8"]["says"])
     if card is None:

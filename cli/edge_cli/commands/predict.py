@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edge_cli.predict.output import Output
-    from edge_runtime import ImageClassifier, ModelCard, Run
+    from edge_runtime import EngineWish, ImageClassifier, ModelCard, Run
 
 app = typer.Typer(add_completion=False)
 
@@ -101,9 +101,13 @@ def predict(
     save_input: Annotated[Path | None, flag("--save-input", "Save what the model sees of one picture.", "FILE")] = None,
     require_signature: SignatureOption = None,
     engine: Annotated[
-        Literal["local", "ray"],
-        flag("--engine", "With ray: Parquet files in --out, by processes of this machine or a cluster.", panel=RAY),
-    ] = "local",
+        Literal["auto", "onnxruntime", "openvino", "xnnpack", "ray"],
+        flag(
+            "--engine",
+            "What runs the model; auto: onnxruntime, or what edge bench --engines --choose found faster. With ray: "
+            "Parquet files in --out, by processes of this machine or a cluster.",
+        ),
+    ] = "auto",
     data: Annotated[
         list[str] | None,
         flag("--data", "Folder, pattern, list of pictures or s3://BUCKET/PATH; may be repeated.", "DATA", panel=RAY),
@@ -130,9 +134,7 @@ def predict(
     _check_form(json_ + jsonl + csv_, min_confidence)
     names = [*(image or []), *(more or [])]
     console = Console(quiet=quiet)
-    open_classifier = partial(
-        _open, model, run, labels, preprocess, threads, reject_unlike, tuple(require_signature or ()), console
-    )
+    keys = tuple(require_signature or ())
     output = partial(_output, top, min_confidence, json_=json_, jsonl=jsonl, csv_=csv_)
     if engine == "ray":
         local_alone = files_from, watch, move_to, state, interval, drift, mjpeg, every, latest, explain, labels
@@ -149,12 +151,13 @@ def predict(
             reject_unlike,
             embedding=embedding,
             workers=threads,
-            keys=tuple(require_signature or ()),
+            keys=keys,
             plan=plan,
             cores=cores,
             bench=bench,
         )
         return run_engine(chosen, lambda: choose_model(model, run, console)[0], console, json_=json_)
+    open_classifier = partial(_open, model, run, labels, preprocess, threads, reject_unlike, keys, engine, console)
     _refuse_alone(
         "--data, --address, --embedding, --plan, --cores and --bench go with --engine ray",
         "edge predict --engine ray --data DIR --out answers",
@@ -167,7 +170,8 @@ def predict(
             raise UsageError(
                 "--explain takes one picture, no other, and no --reject-unlike", "edge predict --explain x.png"
             )
-        keys = tuple(require_signature or ())
+        other = None if engine in ("auto", "onnxruntime") else engine
+        _refuse_alone("--explain is drawn with torch, and answered by onnxruntime", "drop --engine", other)
         return _explain(explain, *choose_model(model, run, console), out, threads, keys, output, console)
     if watch is not None:
         if names or files_from or mjpeg or json_ or csv_ or save_input:
@@ -285,22 +289,34 @@ def _open(
     threads: int | None,
     reject_unlike: str | None,
     require_signature: tuple[Path, ...],
+    engine: EngineWish,
     console: Console,
     *,
     with_distance: bool = False,
 ) -> ImageClassifier:
     if labels is None and preprocess is None:
-        from edge_runtime import Classifier
+        from edge_cli.chosen_engine import say_engine
 
         path = choose_model(model, run, console)[0]
         if reject_unlike is None:
-            return Classifier(path, threads=threads, require_signature=require_signature, with_distance=with_distance)
-        from edge_cli.predict.reject import open_rejecting
+            from edge_runtime import Classifier
 
-        return open_rejecting(path, threads, reject_unlike, require_signature, console)
-    if reject_unlike is not None or require_signature:
-        option = "--require-signature" if require_signature else "--reject-unlike"
-        raise UsageError(f"{option} is for files of edge export", "drop it")
+            found = Classifier(
+                path, threads=threads, require_signature=require_signature, with_distance=with_distance, engine=engine
+            )
+        else:
+            from edge_cli.predict.reject import open_rejecting
+
+            found = open_rejecting(path, threads, reject_unlike, require_signature, engine, console)
+        say_engine(found, console)
+        return found
+    for option, given in (
+        ("--require-signature", require_signature),
+        ("--reject-unlike", reject_unlike is not None),
+        (f"--engine {engine}", engine not in ("auto", "onnxruntime")),
+    ):
+        if given:
+            raise UsageError(f"{option} is for files of edge export", "drop it")
     if labels is None or preprocess is None or model is None:
         raise UsageError(
             "a model not made by edge export needs --model FILE, --labels FILE and --preprocess imagenet", "give all"

@@ -12,9 +12,8 @@ from typing import Any
 
 from PIL import Image
 
-from edge_data.sets.cache import cache_folder
 from edge_data.sets.downloading import download
-from edge_runtime import DataError, OutputError
+from edge_runtime import DataError, OutputError, cache_folder
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 ARCHIVE_MD5 = "c58f30108f718f92721af3b95e74349a"

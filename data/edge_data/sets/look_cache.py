@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_data.sets.cache import cache_folder
 from edge_data.sets.look_records import RECORD_BYTES, Records
-from edge_runtime import OutputError, atomic_path
+from edge_runtime import OutputError, atomic_path, cache_folder
 
 # Raised when a record comes to mean something else.
 _VERSION = 1

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_data.sets.cache import cache_folder
-from edge_runtime import OutputError, UsageError
+from edge_runtime import OutputError, UsageError, cache_folder
 
 SHAPES = ("circle", "square", "triangle")
 CONTRAST = 64

@@ -23,6 +23,7 @@ from edge_runtime import (
     Progress,
     Silence,
     Timings,
+    is_faster,
     take_turns,
 )
 
@@ -33,10 +34,6 @@ Timer: TypeAlias = Callable[[Sequence[Call]], Sequence[Timings]]
 WARM_UP_RUNS = 5
 # However slow a board is: after so many durations it has seen enough of a twenty-fold ResNet-50.
 PLAN = Plan(duration_s=3.0, rounds=20, least_runs=60, most_durations=5)
-
-# Faster means by more than the clock's and the caches' moods, and not only on average.
-FASTER_BY = 0.03
-TURNS_WON = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +105,6 @@ def time_by_turns(calls: Sequence[Call], plan: Plan = PLAN) -> Sequence[Timings]
         for _ in range(WARM_UP_RUNS):
             call()
     return take_turns(calls, plan)
-
-
-def is_faster(one: Timings, other: Timings) -> bool:
-    """Whether one is faster than the other beyond noise: its median by 3 % and more, and in three of four turns."""
-    pairs = zip(one.turns_ms, other.turns_ms, strict=False)
-    won = [float(np.median(own)) < float(np.median(theirs)) for own, theirs in pairs]
-    return one.p50_ms <= other.p50_ms * (1 - FASTER_BY) and sum(won) >= TURNS_WON * len(won)
 
 
 def choose(

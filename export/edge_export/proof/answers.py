@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from edge_export.formats.torchscript_file import read_torchscript
 from edge_runtime import Classifier, ModelCard, Preprocessing
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Pixels: TypeAlias = "NDArray[np.uint8]"
 
@@ -36,6 +36,7 @@ class Model:
 
 def torch_model(network: nn.Module, card: ModelCard) -> Model:
     """The checkpoint's network: it gives probabilities, those of each task, and maybe embeddings."""
+    import torch
 
     def answer(pixels: Pixels) -> Answers:
         with torch.inference_mode():
@@ -51,6 +52,8 @@ def torch_model(network: nn.Module, card: ModelCard) -> Model:
 
 def torchscript_model(path: Path) -> Model:
     """The TorchScript file at `path`. Raises ModelError where it is none of edge's."""
+    from edge_export.formats.torchscript_file import read_torchscript
+
     return torch_model(*read_torchscript(path))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from edge_runtime.errors import ModelError, UsageError
+from edge_runtime.errors import ModelError, OutputError, UsageError
+from edge_runtime.files.cache import cache_folder
 from edge_runtime.model.card import (
     AGAIN,
     DISTANCE_NAME,
@@ -17,11 +19,12 @@ from edge_runtime.model.card import (
     METADATA_KEY,
     ModelCard,
 )
-from edge_runtime.model.open_graph import Graph
+from edge_runtime.model.engine_names import CHOICES_FOLDER, RuntimeEngine
+from edge_runtime.model.open_graph import Graph, open_by
 from edge_runtime.model.predictor import Predictor, identify_file
-from edge_runtime.model.session import open_session
 
 if TYPE_CHECKING:
+    from edge_runtime.model.engine_choice import EngineChoice
     from edge_runtime.model.signature import PublicKey
 
 
@@ -60,12 +63,17 @@ class Classifier(Predictor):
         with_distance: say in each answer how far its picture lies from training's, where the file tells it
             (`edge export --with-unlike`); costs nothing measurable.
         require_signature: files of public keys; the model must be signed by one of them (`edge sign`).
+        engine: what runs the file. "openvino" (the extra `fast`) and "xnnpack" (where onnxruntime has it) give the same
+            answers but for rounding (int8 layers are rounded otherwise); "openvino-bf16" others, which nobody has held
+            against these. "auto" is what `edge bench --engines --choose` found fastest for this file on this machine
+            and so many threads, and found to answer alike; "onnxruntime" where nothing was measured.
 
-    `signed_by` is the fingerprint of the key that signed it, "" where no signature was required.
+    `signed_by` is the fingerprint of the key that signed it, "" where no signature was required. `engine` is what runs
+    it, and `engine_choice` what "auto" rests on, None where that is nothing.
 
     Raises:
-        UsageError: no such file, `threads` below 1, `reject_unlike` of a file that cannot tell such a share, or no
-            public key in a file of `require_signature`.
+        UsageError: no such file, `threads` below 1, `reject_unlike` of a file that cannot tell such a share, no
+            public key in a file of `require_signature`, or an `engine` that is unknown or not here.
         ModelError: the file is damaged, not made by `edge export`, of a newer format, or not signed by any of
             `require_signature`; also later, when the graph fails on its input or gives what is no number.
     """
@@ -79,12 +87,18 @@ class Classifier(Predictor):
         reject_unlike: float | None = None,
         with_distance: bool = False,
         require_signature: Sequence[str | os.PathLike[str]] = (),
+        engine: RuntimeEngine | Literal["auto"] = "onnxruntime",
     ) -> None:
         path = Path(model)
         file = identify_file(path)
         keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
-        session = open_session(path, threads=threads, exact=exact, verified=verified)
-        graph = Graph(path, session, _read_card(session, path), _embedding_size(session), 0, exact, keys=keys)
+        self.engine_choice = _chosen(path, threads) if engine == "auto" else None
+        if engine == "auto":
+            engine = "onnxruntime" if self.engine_choice is None else self.engine_choice.engine
+        self.engine: RuntimeEngine = engine
+        session = open_by(engine, path, threads=threads, exact=exact, verified=verified)
+        card, embedding_size = _read_card(session, path), _embedding_size(session)
+        graph = Graph(path, session, card, embedding_size, 0, exact, keys=keys, engine=engine)
         super().__init__(graph, threads, file, reject_unlike, with_distance=with_distance)
         self._given_threads, self._exact, self._reject_unlike = threads, exact, reject_unlike
         self._asked_distance = with_distance
@@ -99,8 +113,19 @@ class Classifier(Predictor):
             reject_unlike=self._reject_unlike,
             with_distance=self._asked_distance,
             require_signature=self._keys,
+            engine=self.engine,
         )
         return opened, (str(self.path.absolute()),)
+
+
+def _chosen(path: Path, threads: int | None) -> EngineChoice | None:
+    with suppress(OutputError):
+        # Most machines have none, and their predictions are not to wait for what reads one.
+        if not (cache_folder() / CHOICES_FOLDER).is_dir():
+            return None
+    from edge_runtime.model.engine_choice import find_engine_choice
+
+    return find_engine_choice(path, threads)
 
 
 def _verified(

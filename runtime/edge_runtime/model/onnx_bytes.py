@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -66,13 +67,18 @@ def read_header(path: Path) -> ModelHeader:
         return ModelHeader(ir_version, opsets)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """The metadata of the ONNX file at `path`, where the model card is. Raises as `read_header` does."""
+def read_metadata(path: Path, data: bytes | None = None) -> dict[str, str]:
+    """The metadata of the ONNX file at `path`, where the model card is; `data` are its bytes where they are known.
+
+    Raises as `read_header` does.
+    """
     entries = {}
-    with _mapped(path) as data:
-        for field in _walk(data, path):
+    with _mapped(path) if data is None else nullcontext(data) as held:
+        if not held:
+            raise _empty(path)
+        for field in _walk(held, path):
             if field.tag == _METADATA:
-                texts = {part.tag: _read_text(data, part) for part in _walk(data, path, field.value, field.stop)}
+                texts = {part.tag: _read_text(held, part) for part in _walk(held, path, field.value, field.stop)}
                 entries[texts.get(_KEY, "")] = texts.get(_VALUE, "")
     return entries
 
@@ -256,7 +262,7 @@ def _mapped(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError:
-        raise ModelError(f"{path} is empty", "export it again with edge export") from None
+        raise _empty(path) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from None
 
@@ -307,6 +313,10 @@ def _varint(number: int) -> bytes:
 def _text(tag: int, text: str) -> bytes:
     encoded = text.encode("utf-8")
     return _varint(tag << 3 | _LENGTH) + _varint(len(encoded)) + encoded
+
+
+def _empty(path: Path) -> ModelError:
+    return ModelError(f"{path} is empty", "export it again with edge export")
 
 
 def _broken(path: Path) -> ModelError:

@@ -22,6 +22,7 @@ MOST_THREADS = 1024
 # and starve a second process beside (two at once reached 0.95 of one, so 1.5 of it; MobileNetV2 in int8, two cores).
 # onnxruntime before 1.27 has no such time and passes over it.
 _SPINNING = {"session.force_spinning_stop": "1", "session.intra_op.spin_duration_us": "100"}
+XNNPACK = "XnnpackExecutionProvider"
 _FATAL_ONLY = 4
 _LONGEST_REASON = 200
 _UNKNOWN_OPERATOR = re.compile(
@@ -36,6 +37,7 @@ def open_session(
     threads: int | None = None,
     exact: bool = False,
     verified: bytes | None = None,
+    xnnpack: bool = False,
 ) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU over the file at `path`.
 
@@ -43,24 +45,39 @@ def open_session(
     the file's optimised form for this machine lies beside it, that is opened instead: it gives the same answers, and
     says of itself what the file says. With `exact` every node runs as it stands in the file, so that int8 layers are
     computed in floats from what their numbers stand for: what int8 kernels are held against, and several times slower.
-    `verified` are the bytes to open in place of what lies at `path`, and of any optimised form.
+    `verified` are the bytes to open in place of what lies at `path`, and of any optimised form. With `xnnpack` the
+    layers that XNNPACK can do are its own.
 
     Raises:
-        UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024.
+        UsageError: no such file, one that may not be read, or `threads` below 1 or above 1024, or this onnxruntime has
+            no XNNPACK.
         ModelError: the file is empty, truncated, not ONNX, or needs a newer onnxruntime.
     """
     path = Path(path)
+    check_opening(path, threads)
+    if xnnpack and not has_xnnpack():
+        raise UsageError("this onnxruntime was built without XNNPACK", "leave `engine` out, or install one that has it")
+    plain = not exact and not xnnpack and verified is None
+    if plain and (quick := open_quick_load(path, threads=threads)) is not None:
+        return quick[1]
+    try:
+        return _open(path, threads, as_it_stands=exact, data=verified, xnnpack=xnnpack)
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise ModelError(*_explain(path, error)) from error
+
+
+def has_xnnpack() -> bool:
+    """Whether this onnxruntime was built with XNNPACK, as some for Arm are."""
+    return XNNPACK in onnxruntime.get_available_providers()
+
+
+def check_opening(path: Path, threads: int | None) -> None:
+    """Raise UsageError where there is no file at `path`, or so many threads make no sense."""
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     if threads is not None and threads > MOST_THREADS:
         raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
     _check_file(path)
-    if not exact and verified is None and (quick := open_quick_load(path, threads=threads)) is not None:
-        return quick[1]
-    try:
-        return _open(path, threads, as_it_stands=exact, data=verified)
-    except Exception as error:  # onnxruntime's own exceptions share no base class
-        raise ModelError(*_explain(path, error)) from error
 
 
 def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, Any] | None:
@@ -76,9 +93,16 @@ def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, An
     return None
 
 
-def _open(path: Path, threads: int | None, *, as_it_stands: bool = False, data: bytes | None = None) -> Any:
+def _open(
+    path: Path, threads: int | None, *, as_it_stands: bool = False, data: bytes | None = None, xnnpack: bool = False
+) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or usable_cores()
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if xnnpack:
+        # Its layers have threads of their own; both kinds at once would fight for the cores (onnxruntime's page on it).
+        providers.insert(0, (XNNPACK, {"intra_op_num_threads": str(options.intra_op_num_threads)}))
+        options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # Errors come as exceptions, and are said once, in our words.
     options.log_severity_level = _FATAL_ONLY
@@ -88,7 +112,7 @@ def _open(path: Path, threads: int | None, *, as_it_stands: bool = False, data: 
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # The fallback would print on stdout, and try the same provider again.
     session = onnxruntime.InferenceSession(
-        _source(path) if data is None else data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        _source(path) if data is None else data, options, providers=providers, enable_fallback=0
     )
     # Every text a caller may want: one that damage left undecodable shows only when it is read.
     meta = session.get_modelmeta()

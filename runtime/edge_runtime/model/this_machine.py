@@ -12,16 +12,15 @@ import hashlib
 import json
 import os
 import platform
-import stat
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.files.atomic import write_json
+from edge_runtime.files.own_file import keep_from_others, open_own
 from edge_runtime.machine.resources import cpu_model, instruction_sets
 
 NOTE_FORMAT = 1
-_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def quick_load_paths(model: Path) -> tuple[Path, Path]:
@@ -38,12 +37,14 @@ def find_quick_load(model: Path, onnxruntime_version: str) -> Path | None:
     """
     quick, note = quick_load_paths(model)
     try:
-        with model.open("rb") as portable, _open_own(note, portable) as file:
-            said = json.load(file)
+        with model.open("rb") as portable:
+            owners = (os.fstat(portable.fileno()).st_uid,)
+            with open_own(note, owners=owners) as file:
+                said = json.load(file)
             if said["note_format"] != NOTE_FORMAT or said["machine"] != describe_machine(onnxruntime_version):
                 return None
-            with _open_own(quick, portable) as optimized:
-                return quick if _is(portable, said["portable"]) and _is(optimized, said["optimized"]) else None
+            with open_own(quick, owners=owners) as optimized:
+                return quick if is_file(portable, said["portable"]) and is_file(optimized, said["optimized"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -56,7 +57,7 @@ def write_quick_load_note(model: Path, onnxruntime_version: str) -> None:
         OutputError: the note cannot be written.
     """
     quick, note = quick_load_paths(model)
-    _keep_from_others(quick)
+    keep_from_others(quick)
     value = {
         "note_format": NOTE_FORMAT,
         "machine": describe_machine(onnxruntime_version),
@@ -64,7 +65,7 @@ def write_quick_load_note(model: Path, onnxruntime_version: str) -> None:
         "optimized": describe_file(quick),
     }
     write_json(note, value)
-    _keep_from_others(note)
+    keep_from_others(note)
 
 
 def describe_machine(onnxruntime_version: str) -> dict[str, Any]:
@@ -92,32 +93,7 @@ def remove_quick_load(model: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _open_own(path: Path, portable: BufferedReader) -> BufferedReader:
-    """The file, open; of what is open the owner is asked. Raises OSError where others have a say in what it holds."""
-    file = open(path, "rb", opener=_open_no_link)  # noqa: SIM115
-    status = os.fstat(file.fileno())
-    own = not hasattr(os, "geteuid") or (
-        status.st_uid in (os.geteuid(), 0, os.fstat(portable.fileno()).st_uid)
-        and not status.st_mode & _OTHERS_MAY_WRITE
-        and stat.S_ISREG(status.st_mode)
-    )
-    if not own:
-        file.close()
-        raise PermissionError(f"{path} is not this user's alone")
-    return file
-
-
-def _open_no_link(path: str, flags: int) -> int:
-    # A pipe would wait for its writer.
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-
-
-def _keep_from_others(path: Path) -> None:
-    # Where the umask lets a group write, the file would be left alone.
-    path.chmod(path.stat().st_mode & ~_OTHERS_MAY_WRITE)
-
-
-def _is(file: BufferedReader, said: dict[str, Any]) -> bool:
+def is_file(file: BufferedReader, said: dict[str, Any]) -> bool:
     """Whether the file is the one described; hashing it would cost what loading quickly gains, so only if touched."""
     status = os.fstat(file.fileno())
     if status.st_size != said["size_bytes"]:

@@ -17,6 +17,7 @@ from edge_runtime import (
     ModelCard,
     ModelError,
     Prediction,
+    RuntimeEngine,
     answers_of,
     identify_file,
     task_slices,
@@ -36,6 +37,7 @@ class LoadedModel:
     `run_wide` and `run_narrow` are they, or, where drift is recorded, they with each picture's distance.
     `answer` makes the answer for a picture of a name and its row of probabilities.
     `signed_by` is the fingerprint of the key that signed the file, "" where no signature was required.
+    `engine` is what runs it.
     """
 
     wide: ImageClassifier
@@ -48,6 +50,7 @@ class LoadedModel:
     file: tuple[int, ...]
     loaded: str
     signed_by: str = ""
+    engine: RuntimeEngine = "onnxruntime"
 
 
 def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> LoadedModel:
@@ -58,9 +61,12 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     path = settings.path
     before = identify_file(path)
     threads, keys = settings.threads or usable_cores(), settings.require_signature
-    wide = Classifier(path, threads=threads, require_signature=keys)
+    wide = Classifier(path, threads=threads, require_signature=keys, engine=settings.engine)
     small = before is None or before[0] <= SMALL_MODEL_BYTES
-    narrow = Classifier(path, threads=1, require_signature=keys) if small and threads > 1 else wide
+    narrow = wide
+    if small and threads > 1:
+        # The same as the wide one's: one file is not to give two answers.
+        narrow = Classifier(path, threads=1, require_signature=keys, engine=wide.engine)
     contract = wide.preprocessing
     grey = np.full((1, contract.height_px, contract.width_px, 3), 127, np.uint8)
     for classifier in (wide, narrow) if narrow is not wide else (wide,):
@@ -73,7 +79,9 @@ def load_model(settings: ServeSettings, *, known: BatchChoice | None = None) -> 
     far = settings.drift is not None and wide.card.unlike is not None
     run_wide, run_narrow = (WithDistance(each) if far else each for each in (wide, narrow))
     answer = answers_of(wide.card)
-    return LoadedModel(wide, narrow, run_wide, run_narrow, threads, choice, answer, before, now, wide.signed_by)
+    return LoadedModel(
+        wide, narrow, run_wide, run_narrow, threads, choice, answer, before, now, wide.signed_by, wide.engine
+    )
 
 
 def _check_probabilities(path: Path, card: ModelCard, row: NDArray[np.float32]) -> None:

@@ -50,6 +50,7 @@ class Reloader:
                 precision=card.precision,
                 created=card.created,
                 signed_by=new.signed_by or None,
+                engine=new.engine,
                 labels_changed=before.labels != card.labels,
                 input_changed=before.preprocessing != card.preprocessing,
             )

@@ -56,6 +56,8 @@ def open_models(
     for name, alone in own.items():
         loaded[name] = load_model(alone, known=(known or {}).get(name))
         choice = loaded[name].choice
+        if loaded[name].engine != "onnxruntime":
+            say(f"{name}: " * settings.several + f"run by {loaded[name].engine}")
         say(f"{name}: " * settings.several + f"batching {'on' if choice.on else 'off'}: {choice.reason}")
     batching = settings.batching == "on" or any(each.choice.on for each in loaded.values())
     threads = next(iter(loaded.values())).threads

@@ -37,7 +37,7 @@ def test_what_is_not_installed_is_left_out_and_said(tmp_path: Path, monkeypatch:
     contestant = Contestant("tiny", write_tiny_model(tmp_path / "tiny.onnx"))
     assert find_rivals([contestant], choose_engines("all"), tmp_path, said.append) == []
     assert len(said) == 3
-    assert "edge-vision[export]" in said[0] and "pip install openvino" in said[2]
+    assert "edge-vision[export]" in said[0] and "edge-vision[fast]" in said[2]
 
 
 @pytest.mark.usefixtures("everything_installed")

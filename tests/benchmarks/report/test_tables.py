@@ -29,6 +29,23 @@ def test_columns_that_say_the_same_everywhere_are_left_out() -> None:
     assert full.columns[: full.left] == ("model", "precision", "engine", "threads", "backbone", "input px")
 
 
+def test_another_engine_is_told_by_how_many_times_as_fast_it_is() -> None:
+    rows = [
+        make_row("a", latency=Timings(((6.0,) * 10,) * 5)),
+        make_row("a", engine="openvino", latency=Timings(((4.0,) * 10,) * 5)),
+        make_row("a", engine="openvino", threads=2, latency=Timings(((2.0,) * 10,) * 5)),
+    ]
+    table = latency_table(make_report(rows))
+    at, engine = table.columns.index("× as fast as\nonnxruntime"), table.columns.index("engine")
+    # The one on two threads has nothing beside it.
+    assert [(row[engine], row[at]) for row in table.rows] == [
+        ("openvino", "–"),
+        ("openvino", "1.50"),
+        ("onnxruntime", "–"),
+    ]
+    assert "× as fast as\nonnxruntime" not in latency_table(make_report(rows[:1])).columns
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     report = make_report([make_row("a", preprocess=None, end_to_end=None, gflops=None, latency=Timings.of([1.0]))])
     columns, (cells,) = cost_table(report).columns, cost_table(report).rows

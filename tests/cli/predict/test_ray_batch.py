@@ -52,7 +52,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         (["--engine", "ray", "--data", "photos", "--plan", "--out", "answers"], "--plan classifies nothing"),
         (["--engine", "ray", "--plan"], "--plan needs pictures"),
         (["--engine", "ray", "--plan", "--data", "photos", "--cores", "0"], "--cores 0"),
-        (["--engine", "spark"], "'spark' is not one of 'local', 'ray'"),
+        (["--engine", "spark"], "'spark' is not one of 'auto', 'onnxruntime', 'openvino', 'xnnpack', 'ray'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(

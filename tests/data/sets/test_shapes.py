@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_data.sets.cache import cache_folder
 from edge_data.sets.shapes import CONTRAST, SHAPES, draw, draw_shapes, shapes_folder
 from edge_data.sets.splits import split
-from edge_runtime import OutputError, UsageError, scan
+from edge_runtime import OutputError, UsageError, cache_folder, scan
 
 
 def files(folder: Path) -> dict[str, bytes]:

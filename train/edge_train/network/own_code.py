@@ -15,8 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
-from edge_data import cache_folder
-from edge_runtime import UsageError
+from edge_runtime import UsageError, cache_folder
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 

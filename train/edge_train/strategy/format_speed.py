@@ -13,8 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from edge_data import cache_folder
-from edge_runtime import OutputError, cpu_model, write_json
+from edge_runtime import OutputError, cache_folder, cpu_model, write_json
 from edge_train.network.network import Network
 
 Clock: TypeAlias = Callable[[], float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge_runtime import OutputError
+from edge_runtime.errors import OutputError
 
 
 def cache_folder() -> Path:

@@ -1,0 +1,195 @@
+"""The engines that a model file can be run by here, each held against onnxruntime's answers before it is timed.
+
+The rule is `edge export`'s: a file of floats is answered within 1e-4 and with the same labels, int8 layers within what
+their kernels may differ from exact arithmetic. Beyond that, as for a file of lower precision, labelled images must show
+that no more accuracy is lost than was allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_benchmarks.models.contestant import Contestant
+from edge_data import EvaluationData
+from edge_export import (
+    MAX_DIFFERENCE,
+    Answers,
+    Model,
+    Parity,
+    Picture,
+    check_parity,
+    decision_of,
+    expect,
+    hostile_pictures,
+    spread,
+)
+from edge_runtime import (
+    MAX_DRIFT,
+    MIN_AGREEMENT,
+    Accuracy,
+    Classifier,
+    EdgeError,
+    RuntimeEngine,
+    UsageError,
+    has_bfloat16,
+    has_xnnpack,
+    missing_package,
+    read_batches,
+)
+
+# As many as an export is proven on, and as its accuracy is compared on with the checkpoint's.
+PROOF_IMAGES, ACCURACY_IMAGES = 64, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HeldEngine:
+    """What an engine's answers to a file were like beside onnxruntime's.
+
+    `max_difference` and `agreement` are of `images` pictures and `made` ones. `accuracy` and `onnxruntime_accuracy` are
+    of labelled images, None where they were not asked. `refused` says why it is not timed, "" where it is.
+    """
+
+    model: str
+    engine: RuntimeEngine
+    images: int = 0
+    made: int = 0
+    max_difference: float | None = None
+    agreement: float | None = None
+    accuracy: Accuracy | None = None
+    onnxruntime_accuracy: Accuracy | None = None
+    refused: str = ""
+
+    def __str__(self) -> str:
+        beside = (
+            ""
+            if self.max_difference is None or self.agreement is None
+            else f"max |Δp| {self.max_difference:.2g}, {self.agreement:.1%} of the labels the same on {self.images} "
+            f"pictures and {self.made} made ones"
+        )
+        if self.accuracy is not None and self.onnxruntime_accuracy is not None:
+            beside += f"; {self.accuracy} right, by onnxruntime {self.onnxruntime_accuracy}"
+        if self.refused:
+            return f"{self.model} by {self.engine} is refused: {self.refused}{f' ({beside})' if beside else ''}"
+        return f"{self.model} by {self.engine}: {beside}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As `edge bench --engines --json` carries it."""
+        accuracies = {
+            name: None if value is None else value.to_json()
+            for name, value in (("accuracy", self.accuracy), ("onnxruntime_accuracy", self.onnxruntime_accuracy))
+        }
+        return {**asdict(self), **accuracies, "refused": self.refused or None}
+
+
+def engines_here() -> tuple[tuple[RuntimeEngine, ...], tuple[str, ...]]:
+    """The engines beside onnxruntime's own that can be had here, and of the others why not."""
+    found: list[RuntimeEngine] = []
+    missing = []
+    if missing_package("fast"):
+        missing.append("without openvino: it is not installed (pip install 'edge-vision[fast]')")
+    else:
+        found.append("openvino")
+        if has_bfloat16():
+            found.append("openvino-bf16")
+        else:
+            missing.append("without openvino-bf16: this processor has no bfloat16 arithmetic")
+    if has_xnnpack():
+        found.append("xnnpack")
+    else:
+        missing.append("without xnnpack: this onnxruntime was built without it")
+    return tuple(found), tuple(missing)
+
+
+def hold_engines(
+    contestant: Contestant,
+    engines: Sequence[RuntimeEngine],
+    *,
+    pictures: Sequence[Path] = (),
+    labelled: EvaluationData | None = None,
+    max_drop_points: float | None = None,
+) -> list[HeldEngine]:
+    """Each of `engines` beside onnxruntime on `pictures`, some of the `labelled` images, and hostile ones.
+
+    With `max_drop_points` an engine may answer otherwise, as long as it gets no more of the labelled images wrong.
+    Raises ModelError where onnxruntime cannot run the file, UsageError where edge did not make it.
+    """
+    card = contestant.card
+    if card is None:
+        raise UsageError(
+            f"{contestant.model} was not made by edge export, and other engines run what it makes", "leave it out"
+        )
+    known = [] if labelled is None else [labelled.root / each.path for each in spread(labelled.samples, PROOF_IMAGES)]
+    shown = [Picture(path.name, path) for path in dict.fromkeys([*pictures, *known])]
+    plain = Classifier(contestant.model)
+    expected = expect(_side(plain), [*shown, *hostile_pictures(card.preprocessing)])
+    held = []
+    for engine in engines:
+        found = HeldEngine(contestant.name, engine)
+        try:
+            other = Classifier(contestant.model, engine=engine)
+            parity = check_parity(
+                expected, _side(other), what=engine, tolerance=None, decision=decision_of(card), temperature=1.0
+            )
+        except EdgeError as error:
+            held.append(replace(found, refused=error.message))
+            continue
+        found = replace(
+            found,
+            images=parity.images,
+            made=parity.hostile_images,
+            max_difference=max(parity.max_difference, parity.embedding_difference or 0.0),
+            agreement=parity.top1_agreement,
+        )
+        if _is_equal(parity, card.precision):
+            held.append(found)
+        elif max_drop_points is None or labelled is None:
+            held.append(replace(found, refused=_why(card.precision, asked=max_drop_points is not None)))
+        else:
+            held.append(_by_accuracy(found, plain, other, labelled, max_drop_points))
+    return held
+
+
+def _is_equal(parity: Parity, precision: str) -> bool:
+    if precision.startswith("int8"):
+        return parity.max_difference <= MAX_DRIFT and parity.top1_agreement >= MIN_AGREEMENT
+    return replace(parity, tolerance=MAX_DIFFERENCE).holds
+
+
+def _why(precision: str, *, asked: bool) -> str:
+    allowed = f"{MAX_DRIFT:g}" if precision.startswith("int8") else f"{MAX_DIFFERENCE:g}"
+    more = "and no labelled images are there to weigh them by" if asked else "`max_drop_points` may allow them"
+    return f"its answers differ by more than {allowed}; {more}"
+
+
+def _by_accuracy(
+    found: HeldEngine, plain: Classifier, other: Classifier, labelled: EvaluationData, max_drop_points: float
+) -> HeldEngine:
+    """The engine with its accuracy, refused where too much is lost."""
+    decision, samples = decision_of(plain.card), spread(labelled.samples, ACCURACY_IMAGES)
+    before = after = n = 0
+    for batch in read_batches(plain.preprocessing, labelled.root, samples):
+        if len(batch.samples):
+            truth = decision.truth(batch.samples)
+            before += int(decision.hits(truth, plain.probabilities(batch.pixels)).sum())
+            after += int(decision.hits(truth, other.probabilities(batch.pixels)).sum())
+            n += len(batch.samples)
+    if not n:
+        return replace(found, refused=f"none of the labelled images in {labelled.root} can be read")
+    lost = 100 * (before - after) / n
+    found = replace(found, accuracy=Accuracy(after, n), onnxruntime_accuracy=Accuracy(before, n))
+    if lost <= max_drop_points + 1e-9:
+        return found
+    return replace(found, refused=f"it loses {lost:.1f} points of accuracy, `max_drop_points` {max_drop_points:g}")
+
+
+def _side(classifier: Classifier) -> Model:
+    """One side of the comparison."""
+
+    def answer(pixels: Any) -> Answers:
+        embeddings = classifier.embeddings(pixels) if classifier.embedding_size else None
+        return Answers(classifier.probabilities(pixels), embeddings)
+
+    return Model(classifier.labels, classifier.preprocessing, answer)

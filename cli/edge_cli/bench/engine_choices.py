@@ -1,0 +1,92 @@
+"""edge bench --engines: a model by each engine that runs it here, and the fastest kept for this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_cli.bench.contestants import Choice, own_images
+from edge_cli.console import Console
+from edge_cli.flags import said_as_flags
+from edge_runtime import UsageError
+
+if TYPE_CHECKING:
+    from edge_benchmarks import Contestant, HeldEngine, Report
+    from edge_data import EvaluationData
+
+
+def check_choice(choice: Choice, *, choose: bool) -> None:
+    """Raise UsageError where options of --engines are there without it, or beside what it does not go with."""
+    if not choice.engines:
+        if choose or choice.max_drop_points is not None:
+            raise UsageError("--choose and --max-drop go with --engines", "edge bench --engines --choose")
+    elif choice.against is not None:
+        raise UsageError("--engines and --against exclude each other", "--engines measures what edge can run a file by")
+
+
+def add_engines(
+    contestants: Sequence[Contestant], images: Sequence[Path], choice: Choice, console: Console
+) -> tuple[list[Contestant], list[HeldEngine]]:
+    """The contestants, each beside itself run by the engines that answer alike; and all that were held against it.
+
+    Raises UsageError where edge did not make one of the files.
+    """
+    from edge_benchmarks import engines_here, hold_engines
+
+    engines, missing = engines_here()
+    for line in missing:
+        console.say(line)
+    found: list[Contestant] = []
+    held: list[HeldEngine] = []
+    for contestant in contestants:
+        labelled = contestant.images or own_images(contestant)
+        answers = hold_engines(
+            contestant, engines, pictures=images, labelled=labelled, max_drop_points=choice.max_drop_points
+        )
+        found.append(contestant)
+        for each in answers:
+            each = replace(each, refused=said_as_flags(each.refused))  # noqa: PLW2901
+            console.say(str(each))
+            held.append(each)
+            if not each.refused:
+                found.append(_run_by(contestant, each, labelled))
+    return found, held
+
+
+def _run_by(contestant: Contestant, held: HeldEngine, labelled: EvaluationData | None) -> Contestant:
+    """The same file by that engine; what its export recorded is not the accuracy of other answers."""
+    from edge_benchmarks import SourcedAccuracy
+
+    other = contestant.run_by(held.engine, contestant.model)
+    if held.accuracy is None or labelled is None:
+        return other
+    where = f"{labelled.root.resolve().name}, {labelled.split}"
+    return replace(other, known_accuracy=SourcedAccuracy(held.accuracy.share, held.accuracy.n, "measured", where))
+
+
+def described_engines(
+    report: Report, held: Sequence[HeldEngine], console: Console, *, choose: bool
+) -> dict[str, dict[str, Any]]:
+    """What the JSON document carries of the engines; with `choose` the fastest of each model is noted, and said.
+
+    Raises OutputError where that cannot be noted.
+    """
+    chosen = _keep_fastest(report, held, console) if choose else []
+    return {"engines": {"held": [each.to_json() for each in held], "chosen": chosen}}
+
+
+def _keep_fastest(report: Report, held: Sequence[HeldEngine], console: Console) -> list[dict[str, Any]]:
+    """Note for each model which engine is to run it here, and say so; as the JSON document carries it."""
+    from edge_benchmarks import fastest_engines
+    from edge_runtime import keep_engine_choices
+
+    chosen = []
+    for path, choice in fastest_engines(report, held):
+        note = keep_engine_choices(path, [choice])
+        console.say(f"{path}: {choice}; noted for --engine auto in {note}")
+        chosen.append({"model": str(path), "note": str(note), **choice.to_json()})
+    if not chosen:
+        console.say("nothing is noted: the measured files are gone")
+    return chosen

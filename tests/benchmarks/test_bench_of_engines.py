@@ -1,0 +1,86 @@
+"""edge bench --engines: what is timed, what is refused, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench_command import Bench
+from edge_benchmarks.models import engine_parity
+from edge_runtime import Classifier, find_engine_choice
+from fake_worker import use_fake_workers
+from tiny_model import write_tiny_model
+
+FAST = ("--duration", "50ms", "--runs", "20", "--threads", "2", "--cold-starts", "1")
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A model that OpenVINO answers alike, twice as fast, and in bfloat16 otherwise, as files and workers act it."""
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    path, unsure = write_tiny_model(tmp_path / "model.onnx"), write_tiny_model(tmp_path / "unsure.onnx", sharpness=4.0)
+
+    def opened(model: Path, *, engine: str = "onnxruntime") -> Classifier:
+        return Classifier(unsure if engine == "openvino-bf16" else model)
+
+    monkeypatch.setattr(engine_parity, "Classifier", opened)
+    monkeypatch.setattr(engine_parity, "missing_package", lambda _: None)
+    monkeypatch.setattr(engine_parity, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(engine_parity, "has_xnnpack", lambda: False)
+    use_fake_workers(monkeypatch, speeds={"openvino": 2.0, "openvino-bf16": 4.0})
+    return path
+
+
+def test_what_answers_alike_is_timed_and_the_rest_is_refused(edge_bench: Bench, model: Path) -> None:
+    done = edge_bench("model.onnx", "--engines", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "model.onnx by openvino: max |Δp| 0" in done.stderr
+    assert "by openvino-bf16 is refused: its answers differ by more than 0.0001; --max-drop" in done.stderr
+    assert "without xnnpack" in done.stderr
+    assert "× as fast as" in done.stdout and "2.00" in done.stdout and "bf16" not in done.stdout
+    assert find_engine_choice(model, 2) is None
+
+
+def test_the_fastest_is_kept_and_said_in_json(edge_bench: Bench, model: Path) -> None:
+    done = edge_bench("model.onnx", "--engines", "--choose", "--json", *FAST)
+    said = json.loads(done.stdout)["engines"]
+    assert [(each["engine"], bool(each["refused"])) for each in said["held"]] == [
+        ("openvino", False),
+        ("openvino-bf16", True),
+    ]
+    (chosen,) = said["chosen"]
+    choice = find_engine_choice(model, 2)
+    assert choice is not None and (choice.engine, choice.speedup) == ("openvino", pytest.approx(2.0))
+    assert chosen["engine"] == "openvino" and Path(chosen["note"]).is_file()
+    assert "2.00 times as fast as onnxruntime" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--choose",), "go with --engines"),
+        (("--max-drop", "1"), "go with --engines"),
+        (("--engines", "--against", "openvino"), "exclude each other"),
+        (("--engines", "--max-drop", "101"), "--max-drop 101"),
+        (("--engines", "--from", "bench.json"), "--from shows a report"),
+        (("--engines", "--compare", "a.json", "b.json"), "--compare takes two reports"),
+        (("--train", "--engines"), "--train measures training"),
+    ],
+)
+def test_options_that_do_not_go_together(edge_bench: Bench, model: Path, words: tuple[str, ...], said: str) -> None:
+    done = edge_bench(
+        *(() if "--from" in words or "--compare" in words or "--train" in words else (model.name,)), *words
+    )
+    assert done.returncode == 2 and said in done.stderr
+    assert not done.stdout
+
+
+def test_a_choice_that_cannot_be_kept_is_an_error_in_one_line(
+    edge_bench: Bench, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file"))
+    done = edge_bench(model.name, "--engines", "--choose", *FAST)
+    assert done.returncode == 1 and "cannot write" in done.stderr and "EDGE_CACHE" in done.stderr
