@@ -84,7 +84,7 @@ def _looks_into_the_run(edge: Any, folder: Path, plain: Any) -> None:
     assert " no maps" in edge("explain", "--activations", "list").stdout
     done = edge("explain", "x.png", "--activations", "conv1")
     assert done.returncode == 0 and done.stdout.startswith("conv1: 24 maps of 32×32, and 24 filters of conv1.0; ")
-    with Image.open(folder / "x.conv1.png") as picture:
+    with Image.open(folder / "x.conv1.explained.png") as picture:
         assert np.asarray(picture).std() > 1
 
 
