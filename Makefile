@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast test-trackers test-engines test-ray test-nodes test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
+.PHONY: demo test test-fast test-trackers test-engines test-examples notebooks test-ray test-nodes test-servers test-lean lint types bench benchmarks-table fuzz pi format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edge demo
@@ -17,10 +17,20 @@ test: $(VENV)/.tools
 test-fast: $(VENV)/.tools
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# The trackers and the notebook, whose packages no other test needs; in the whole suite their tests are skipped.
+# The trackers, whose packages no other test needs; in the whole suite their tests are skipped.
 test-trackers: $(VENV)/.tools
-	$(BIN)/python -m pip install --quiet --group trackers-test --group notebook-test
-	$(BIN)/pytest tests/train/trackers tests/python/test_notebook.py
+	$(BIN)/python -m pip install --quiet --group trackers-test
+	$(BIN)/pytest tests/train/trackers
+
+# The course in examples/: every script with its smallest settings, two of the notebooks; the whole suite runs one script.
+test-examples: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group notebook-test
+	EDGE_TEST_EXAMPLES=1 $(BIN)/pytest -n $(WORKERS) tests/python/test_examples.py
+
+# The notebooks in examples/, made anew of their scripts.
+notebooks: $(VENV)/.tools
+	$(BIN)/python -m pip install --quiet --group notebook-test
+	$(BIN)/python examples/make_notebooks.py
 
 # OpenVINO behind the Classifier; in the whole suite its tests are skipped, and others act it.
 test-engines: $(VENV)/.tools
@@ -82,6 +92,17 @@ fuzz: $(VENV)/.installed
 #   make pi PHOTOS=photos/val MODELS="runs/NAME/model.onnx runs/NAME/model-int8.onnx"
 pi: $(VENV)/.installed
 	PYTHON=$(BIN)/python tests/arm64/run.sh "$(PHOTOS)" $(MODELS)
+
+.PHONY: images test-containers
+# The images of containers/ (docs/containers.md).
+BUILDER ?= $(firstword $(foreach name,docker podman,$(if $(shell command -v $(name)),$(name))) docker)
+images:
+	$(BUILDER) build -f containers/device.Dockerfile -t edge-device .
+	$(BUILDER) build -f containers/train.Dockerfile -t edge-train .
+
+# Builds the device's image and asks it; skipped where there is neither docker nor podman that can build.
+test-containers: $(VENV)/.tools
+	EDGE_TEST_BUILDER="$(BUILDER)" $(BIN)/pytest tests/house/test_built_image.py
 
 .PHONY: docs docs-serve docs-pictures test-docs release-check
 # The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.

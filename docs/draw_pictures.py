@@ -36,6 +36,7 @@ def draw(into: Path) -> None:
         edge("data preview --data shapes --out augmentation.png")
         keep(work / "augmentation.png", into)
         draw_comparison(edge, work, into)
+        draw_layer(edge, work, into)
         edge("train --data shapes --backbone mobilenet_v2 --strategy fine-tune --find-lr --out rates")
         keep(next((work / "rates").glob("rates-*.png")), into / "learning-rates.png")
 
@@ -48,6 +49,15 @@ def draw_comparison(edge: Edge, work: Path, into: Path) -> None:
     keep(compared / "predictions.png", into / "predictions.png")
     (scratch,) = (work / "runs").glob("*-scratch-*")
     photograph(scratch / "report.html", into / "report.png")
+
+
+def draw_layer(edge: Edge, work: Path, into: Path) -> None:
+    """What the first layer of a pretrained backbone makes of a triangle."""
+    edge("data shapes --out drawn")
+    edge("train --data drawn --backbone mobilenet_v2 --strategy feature-extraction --epochs 1 --out layer")
+    (run,) = (work / "layer").iterdir()
+    edge(f"explain drawn/test/triangle/0000.png --run {run} --activations features.0 --out activations.png")
+    keep(work / "activations.png", into)
 
 
 def photograph(page: Path, into: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 # Importing them takes 3 to 6 s of a processor, and nothing that is computed is begun by it.
 LOADED = ("torch", "torchvision", "torch._dynamo", "torch.export", "torch.onnx._internal.exporter._core", "onnxscript")
-VERBS = ("average", "compare", "export", "import", "train", "weights")
+VERBS = ("average", "compare", "explain", "export", "import", "train", "weights")
 
 
 def is_warm(verb: str) -> bool:

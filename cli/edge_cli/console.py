@@ -37,22 +37,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1) -> None:
-    """Print a table on stdout; the first `left` columns are text, the others numbers set to the right."""
-    from rich import box
-    from rich.console import Console as RichConsole
-    from rich.table import Table
-    from rich.text import Text
+    """Print a table on stdout; the first `left` columns are text, the others numbers set to the right.
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        # What a person copies from the first column must not be broken.
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold", no_wrap=index == 0)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = RichConsole(highlight=False)
-    if not console.is_terminal:
-        # A pipe has no width: a table must not be folded to a terminal's 80 columns there.
-        console.width = console.measure(table, options=console.options.update(max_width=10_000)).maximum
+    A pipe has no width: there it is as wide as it is. Where a terminal is too narrow it comes in parts.
+    """
+    from rich.console import Console as RichConsole
+
+    from edge_cli.terminal_table import lay_out, print_fitted, rich_table
+
+    console, rows = RichConsole(highlight=False), [*rows]
+    if console.is_terminal:
+        print_fitted(console, columns, rows, title=title, left=left)
+        return
+    _, (whole,) = lay_out(columns, rows, left=left, width=10_000)
+    table = rich_table(whole, title=title)
+    console.width = console.measure(table, options=console.options.update(max_width=10_000)).maximum
     console.print(table)
 
 

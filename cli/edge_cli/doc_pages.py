@@ -24,6 +24,7 @@ PAGES = {
     "export": "tutorials/first-model.md",
     "evaluate": "explanation/intervals.md",
     "predict": "predict.md",
+    "explain": "predict.md",
     "label": "labelling.md",
     "serve": "serve.md",
     "bench": "benchmarks.md",

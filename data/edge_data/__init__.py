@@ -11,6 +11,7 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_data.answers.answers_table import AnswersTable, check_answers_target
+    from edge_data.answers.further_columns import columns_of
     from edge_data.answers.mistakes import write_mistakes
     from edge_data.answers.several_mistakes import write_several_mistakes
     from edge_data.augment.names import AugmentationName
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
     from edge_data.check.data_report import DataReport, check_data
     from edge_data.check.suspects import Suspects, find_suspects, write_suspects
     from edge_data.drawing.charts import as_svg, chart_style, lettered, new_figure, save_png
-    from edge_data.drawing.colours import (
-        BLUE,
-        GREEN,
-        GREY,
-        INK,
-        ORANGE,
-        PURPLE,
-        RIGHT,
-        SOFT,
-        STRATEGY_COLOURS,
-        TRACK,
-        WRONG,
-        tint,
-    )
     from edge_data.drawing.sheet import SCALE, Sheet, check_png_target
     from edge_data.sets.downloading import OnBytes, download, promised_hash
     from edge_data.sets.find import DATA_SETS, DataSource, find_data

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.said_labels import targets_of
     from edge_runtime.files.samples import ClassFolders, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
-    from edge_runtime.files.walk import is_image, natural_key, walk_folder
+    from edge_runtime.files.walk import DRAWING_SUFFIX, is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
     from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind
     from edge_runtime.images.memory import MAX_PIXELS
@@ -155,6 +155,16 @@ if TYPE_CHECKING:
         take_turns,
         time_calls,
         warm_up,
+    )
+    from edge_runtime.visual_style import (
+        CHART_STYLE,
+        HEAT,
+        LIGHT,
+        STRATEGY_COLOURS,
+        STRATEGY_MARKS,
+        coloured,
+        page_style,
+        tint,
     )
     from edge_runtime.watched_folder.journal import Journal
     from edge_runtime.watched_folder.sorter import Sorter

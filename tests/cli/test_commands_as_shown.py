@@ -37,7 +37,9 @@ ELSEWHERE = {
     "--require-signature": "needs cryptography",
     "~/.cache/edge/shapes-0-v1/test/triangle/0000.png": "is the demo's",
 }
-COMMANDS = {tuple(words): page for page, words in shown() if words[0] in VERBS and not ELSEWHERE.keys() & set(words)}
+# Those of the course's scripts take what the script before them drew.
+SHOWN = [(page, words) for page, words in shown() if page.endswith(".md")]
+COMMANDS = {tuple(words): page for page, words in SHOWN if words[0] in VERBS and not ELSEWHERE.keys() & set(words)}
 # Of a run, whose pictures and split a trained one has.
 COMMANDS = {words: page for words, page in COMMANDS.items() if words[0] != "evaluate" or "--data" in words}
 
@@ -51,20 +53,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_folder.mkdir(parents=True)
     (run_folder / "config.json").write_text('{"created": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")
     (run_folder / "model.onnx").write_bytes(model.read_bytes())
-    for name in ("photos", "new-photos", "later-photos"):
+    for name in ("photos", "new-photos", "later-photos", "xrays", "things", "pages", "other-hospital"):
         for label in ("red", "lime"):
             (home / name / label).mkdir(parents=True)
             for number in range(21):
                 Image.new("RGB", (40 + number, 40), label).save(home / name / label / f"{number}.png")
     write_foreign(home / "squeezenet.onnx", classes=5)
     (home / "imagenet.txt").write_text("".join(f"thing {number}\n" for number in range(5)))
-    for name in ("frames", "frames2", "new", "2024/07"):
+    for name in ("frames", "frames2", "new", "scans", "2024/07"):
         (home / name).mkdir(parents=True)
         Image.new("RGB", (50, 40), "red").save(home / name / "1.jpg")
     for name in ("x.jpg", "x.png", "photo.jpg", "new-photo.jpg"):
         Image.new("RGB", (50, 40), "red").save(home / name)
     rows = [f"photos/{label}/{number}.png,{label}\n" for label in ("red", "lime") for number in range(21)]
-    (home / "labels.csv").write_text("path,label\n" + "".join(rows))
+    for name in ("labels.csv", "two.csv"):
+        (home / name).write_text("path,label\n" + "".join(rows))
     (home / "mended.csv").write_text("path,label\nphotos/red/0.png,red\n")
     return home
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 import typer
-from typer.core import TyperGroup
 
-from documented_commands import PAGES, code_blocks, commands_of, inline_code, shown
-from edge_cli.main import COMMANDS, app
+from documented_commands import PAGES, code_blocks, command_line, commands_of, inline_code, parse, shown
+from edge_cli.main import COMMANDS
 from parts import ROOT
 
 SHOWN = shown()
@@ -19,25 +18,9 @@ SHOWN = shown()
 WRONG = {("train", "--data", "photos", "--epoch", "3")}
 # Of other programs, in sentences.
 FOREIGN = {"--rdzv-id", "--rdzv-conf", "--nnodes", "--seconds", "--pairs", "--soak"}
+FOREIGN |= {"--build-arg", "--gpus", "--shm-size", "--user", "--quick"}
 # Text that begins like a command.
 NO_COMMANDS = {"edge model signature 1"}
-
-
-@cache
-def group() -> tuple[Any, typer.Context]:
-    commands = typer.main.get_command(app)
-    return commands, typer.Context(commands, info_name="edge")
-
-
-def parse(words: list[str]) -> None:
-    """Parse as the command line does, running nothing. Raises what it would say."""
-    command, context = group()
-    if words[0] in ("--version", "--help"):
-        return
-    while isinstance(command, TyperGroup):
-        command, words = command.get_command(context, words[0]), words[1:]
-        assert command is not None, "no such command"
-    command.make_context(command.name, list(words), parent=context)
 
 
 def flags_of(command: Any) -> set[str]:
@@ -48,7 +31,7 @@ def flags_of(command: Any) -> set[str]:
 
 @cache
 def all_flags() -> dict[str, set[str]]:
-    commands, context = group()
+    commands, context = command_line()
     return {verb: flags_of(commands.get_command(context, verb)) for verb in COMMANDS}
 
 

@@ -61,6 +61,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
         "docs",
         "info",
         "evaluate",
+        "explain",
     ],
 )
 def test_help_of_a_verb_loads_nothing_heavy(verb: str, tmp_path: Path) -> None:

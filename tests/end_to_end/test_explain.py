@@ -1,8 +1,9 @@
-"""edge predict --explain: what speaks for the answer, with every backbone, over nobody's file."""
+"""edge explain and edge predict --explain: what speaks for an answer, what a layer sees, with every backbone."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ pytest.importorskip("torch")
 
 import torch
 
-from edge_train import BACKBONES, build
+from edge_cli.main import run
+from edge_train import BACKBONES, Network, build
+from edge_train.explain.activations import layers_in
 from edge_train.explain.grad_cam import last_map
 
 
@@ -28,9 +31,15 @@ def test_the_last_map_of_every_backbone_has_places(backbone: Any) -> None:
         network(torch.zeros(1, 3, size, size))
     (found,) = seen
     assert found.ndim == 4 and min(found.shape[2:]) >= 2
+    layers = layers_in(Network(network, (0.5,) * 3, (0.5,) * 3), size, size)
+    # --activations: there are maps in each of its stages.
+    with_maps = [layer.name for layer in layers if layer.has_maps]
+    assert all(any(stage.holds(name) for name in with_maps) for stage in backbone.stages if stage.name != "hidden")
 
 
-def test_an_explanation_lies_beside_the_picture(edge: Any, tmp_path: Path) -> None:
+def test_an_explanation_lies_beside_the_picture(
+    edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for split in ("train", "val"):
         for label in ("red", "blue"):
             folder = tmp_path / "colours" / split / label
@@ -51,6 +60,8 @@ def test_an_explanation_lies_beside_the_picture(edge: Any, tmp_path: Path) -> No
     with Image.open(tmp_path / "x.explained.png") as picture:
         assert np.asarray(picture).std() > 1
     _only_of_the_signed_model(tmp_path)
+    _looks_into_the_run(edge, tmp_path, plain)
+    _refuses(tmp_path, monkeypatch, capsys)
     # Its own picture is drawn anew, another's is not.
     assert edge("predict", "--explain", "x.png").returncode == 0
     Image.new("RGB", (8, 8)).save(tmp_path / "mine.png")
@@ -61,10 +72,26 @@ def test_an_explanation_lies_beside_the_picture(edge: Any, tmp_path: Path) -> No
     assert missing.returncode == 2 and "best.pt" in missing.stderr and "Traceback" not in missing.stderr
 
 
+def _looks_into_the_run(edge: Any, folder: Path, plain: Any) -> None:
+    """edge explain draws of the newest run, from best.pt."""
+    done = edge("explain", "x.png", "--json", "--out", "heat.png")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0 and answer["drawing"] == "heat.png" and (folder / "heat.png").is_file()
+    (exported,) = plain["predictions"]
+    assert answer["label"] == exported["label"] and abs(answer["probability"] - exported["probability"]) < 1e-3
+    listed = json.loads(edge("explain", "--activations", "list", "--json").stdout)
+    assert {"name": "conv1.0", "kind": "Conv2d", "shape": [24, 32, 32], "maps": True} in listed
+    assert " no maps" in edge("explain", "--activations", "list").stdout
+    done = edge("explain", "x.png", "--activations", "conv1")
+    assert done.returncode == 0 and done.stdout.startswith("conv1: 24 maps of 32×32, and 24 filters of conv1.0; ")
+    with Image.open(folder / "x.conv1.explained.png") as picture:
+        assert np.asarray(picture).std() > 1
+
+
 def _only_of_the_signed_model(folder: Path) -> None:
     """The answer is the signed file's, and the checkpoint, which nobody signs, has to give it, too."""
     pytest.importorskip("cryptography")
-    from edge_cli.predict.explain import explain_picture
+    from edge_cli.predict.explained_answer import explain_picture
     from edge_runtime import Classifier, ModelError, Run, SigningKey, new_key, sign_model
 
     public, _ = new_key(folder / "fleet.pem")
@@ -87,3 +114,22 @@ def _only_of_the_signed_model(folder: Path) -> None:
         explain()
     assert not (folder / "signed.png").exists()
     best.write_bytes(kept)
+
+
+def _refuses(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What edge explain cannot draw is said in a line and a hint, in this process: each of them would load torch."""
+    monkeypatch.chdir(folder)
+    for words, message in (
+        (["x.png", "--activations", "conv9"], "has no layer 'conv9'"),
+        (["x.png", "--activations", "fc"], "gives a vector"),
+        (["x.png", "--activations", "../conv1"], "has no layer '../conv1'"),
+        (["gone.png", "--activations", "conv1"], "gone.png"),
+        (["x.png", "--activations", "conv1", "--out", "x.png"], "no explanation of ours"),
+        (["x.png", "--activations", "conv1", "--out", "x.jpg"], "x.jpg"),
+        (["x.png", "--activations", "list"], "takes no picture"),
+        ([], "there is no picture"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["edge", "explain", "--quiet", *words])
+        assert run() == (1 if "gone.png" in words else 2)
+        said = capsys.readouterr().err
+        assert message in said and len(said.strip().splitlines()) == 2

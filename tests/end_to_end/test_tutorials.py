@@ -1,4 +1,4 @@
-"""The tutorials, their commands run in order as they stand, on real photos: `make test-docs`, three minutes.
+"""The tutorials and recipes, their commands run in order as they stand, on real photos: `make test-docs`, four minutes.
 
 Left out are pages that wait for a person (`edge label`, `edge serve`), and what a tutorial offers beyond its way.
 """
@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif("EDGE_TEST_TUTORIALS" not in os.environ, reason="make test-docs runs the tutorials"),
 ]
+# Three minutes more.
+EVERY = pytest.mark.skipif(os.environ.get("EDGE_TEST_TUTORIALS") != "all", reason="EDGE_TEST_TUTORIALS=all runs it")
 WAITING = ("label", "serve")
 
 
@@ -38,8 +40,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mobilenet_weights: Pat
     return tmp_path / "home"
 
 
-def commands(tutorial: str) -> list[list[str]]:
-    blocks = code_blocks(ROOT / "docs" / "tutorials" / f"{tutorial}.md")
+def commands(page: str, folder: str = "tutorials") -> list[list[str]]:
+    blocks = code_blocks(ROOT / "docs" / folder / f"{page}.md")
     shown = [words for language, block in blocks if language == "sh" for words in commands_of(language, block)]
     return [words for words in shown if words[0] not in WAITING]
 
@@ -73,7 +75,8 @@ def test_the_first_model_of_a_hundred_photos(home: Path, hymenoptera: Path) -> N
     assert said["evaluate --data later-photos"].count("of 30") == 1
 
 
-def test_a_camera_trap(home: Path, hymenoptera: Path) -> None:
+def frames(home: Path, hymenoptera: Path) -> None:
+    """Photos under the names of six cameras, and labels.csv of them."""
     flowers = unpacked("flowers128")
     kinds = {kind: sorted((hymenoptera / "train" / kind).glob("*.jpg"))[:60] for kind in ("ants", "bees")}
     kinds["empty"] = sorted(flowers.glob("*/*.jpg"))[::40][:90]
@@ -86,6 +89,10 @@ def test_a_camera_trap(home: Path, hymenoptera: Path) -> None:
                 name = f"frames/cam{number % 6}_{photo.name}"
                 shutil.copy(photo, home / name)
                 rows.writerow((name, kind))
+
+
+def test_a_camera_trap(home: Path, hymenoptera: Path) -> None:
+    frames(home, hymenoptera)
     copy(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3], home / "incoming")
     copy(sorted((hymenoptera / "val" / "ants").glob("*.jpg"))[:3], home / "frames2")
     for words in commands("camera-trap"):
@@ -114,3 +121,67 @@ def test_the_three_strategies(home: Path) -> None:
     words, *_ = commands("three-strategies")
     said = run(words, home)
     assert "best for export: " in said and "scratch" in said and len(list(home.glob("runs/comparison-*/*.png"))) == 2
+
+
+def walk(page: str, home: Path) -> list[str]:
+    """A recipe's way on few pictures, each training cut short, but for what waits for a person; all it said."""
+    said = []
+    for words in commands(page, "recipes"):
+        if "--watch" in words:
+            watch(words, home)
+            continue
+        short = ("--epochs", "2", "--image-size", "96") if words[0] == "train" else ()
+        said.append(run([*words, *short], home))
+        if words[0] == "train":
+            assert f"recipe {page}, " in said[-1] and "--epochs 2: as given; the recipe has " in said[-1]
+        if words[0] == "export":
+            (model,) = home.glob("runs/*/model.onnx")
+            shutil.copy(model, home)
+    return said
+
+
+def test_the_medical_recipe(home: Path, xrays: Path) -> None:
+    for kind in ("Covid", "Normal", "Viral Pneumonia"):
+        copy(sorted((xrays / "train" / kind).glob("*"))[:24], home / "xrays" / "train" / kind)
+        copy(sorted((xrays / "val" / kind).glob("*"))[:8], home / "xrays" / "val" / kind)
+    copy(sorted((xrays / "val" / "Covid").glob("*"))[:3], home / "scans")
+    for kind, label in (("Covid", "ill"), ("Normal", "normal")):
+        copy(sorted((xrays / "val" / kind).glob("*"))[8:16], home / "other-hospital" / label)
+    shutil.copy(next((home / "scans").iterdir()), home / "scan.jpg")
+    with (home / "two.csv").open("w", newline="") as file:
+        # What the page has awk make.
+        rows = csv.writer(file)
+        rows.writerow(("path", "label"))
+        for path in sorted(home.glob("xrays/*/*/*")):
+            rows.writerow((path.relative_to(home), "normal" if path.parent.name == "Normal" else "ill"))
+    said = walk("medical", home)
+    assert any("sensitivity" in text and "threshold" in text for text in said)
+    assert (home / "why.png").is_file() and (home / "answers.csv").is_file()
+
+
+@EVERY
+def test_the_products_recipe(home: Path, recyclables: Path) -> None:
+    for kind in ("glass", "metal", "paper", "trash"):
+        copy(sorted((recyclables / kind).glob("*"))[:52], home / "things" / kind)
+    shutil.copy(next((home / "things" / "glass").iterdir()), home / "new-photo.jpg")
+    walk("products", home)
+    assert (home / "mistakes.csv").is_file()
+
+
+@EVERY
+def test_the_wildlife_recipe(home: Path, hymenoptera: Path) -> None:
+    frames(home, hymenoptera)
+    copy(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3], home / "incoming")
+    walk("wildlife", home)
+    assert len(list((home / "sorted").rglob("*.jpg"))) == 3
+
+
+@EVERY
+def test_the_documents_recipe(home: Path) -> None:
+    receipts = sorted(unpacked("receipts").rglob("*.jpg"))
+    drawing = [sys.executable, ROOT / "benchmarks" / "self_checks" / "drawn_documents.py"]
+    copy(receipts[:70], home / "pages" / "receipt")
+    subprocess.run([*drawing, "--like", home / "pages" / "receipt", "--out", home / "pages"], check=True)
+    copy(receipts[80:83], home / "inbox")
+    walk("documents", home)
+    assert len(list((home / "sorted").rglob("*.jpg"))) == 3

@@ -16,7 +16,9 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_train.config_file import TrainConfig, read_train_config, read_train_settings
-    from edge_train.explain.grad_cam import Explainer
+    from edge_train.explain.activations import Layer, LayerActivations
+    from edge_train.explain.grad_cam import Explainer, Explanation
+    from edge_train.explain.looking import draw_activations, explain_answer, list_layers
     from edge_train.explain.picture import check_explanation_target, draw_explanation, write_explanation
     from edge_train.imported.import_settings import ImportSettings, parse_channels
     from edge_train.imported.importing import ImportResult, import_checkpoint
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         weights_path,
         weights_places,
     )
+    from edge_train.recipes import Recipe, find_recipe
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.rate_finder import RateSearch, find_learning_rate
     from edge_train.run.run_folder import check_out

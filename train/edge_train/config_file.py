@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_data import DATA_SETS, run_places
 from edge_runtime import UsageError, read_settings_file, said_of_file
+from edge_train.recipes import find_recipe
 from edge_train.settings import STRATEGIES, TrainSettings
 
 _LISTED_BY = "edge train --print-config"
@@ -58,13 +59,16 @@ def read_train_config(path: Path) -> TrainConfig:
 def read_train_settings(path: str | Path) -> TrainSettings:
     """The settings in a TOML or JSON file, or those that repeat a run, from its config.json or its folder.
 
+    Where the file names a `recipe`, what it leaves out is the recipe's.
+
     Raises:
         UsageError: the file cannot be read, or has a key that is no setting, a value that makes no sense or values that
             contradict each other; the message names the file.
     """
     config = read_train_config(Path(path))
     with said_of_file(config.path, config.values.keys()):
-        return TrainSettings(**config.values)
+        recipe = config.values.get("recipe")
+        return TrainSettings(**config.values) if recipe is None else find_recipe(recipe).settings(**config.values)
 
 
 def _fingerprint(config: Mapping[str, Any]) -> str | None:

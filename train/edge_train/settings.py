@@ -26,6 +26,7 @@ OneLabelCriterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", 
 # The last is that of pictures with any number of labels, and theirs alone.
 Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc", "map"]
 TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "comet"]
+RecipeName: TypeAlias = Literal["medical", "products", "wildlife", "documents"]
 BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
@@ -41,7 +42,8 @@ class TrainSettings:
 
     `data` is a folder, a manifest, `"shapes"` or `"cifar10"`, or several of them, which are one set; `weights` is
     `"default"` (the backbone's own), `"none"`, the path of a state dict or of a run, or `"hf:OWNER/NAME"`; `limit`
-    bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads.
+    bounds the images used, all splits together; `threads` bounds torch's and the decoder's threads. `recipe` says which
+    recipe's values these are, and sets none itself: `find_recipe(NAME).settings(…)` does.
 
     Raises:
         UsageError: a value that makes no sense, or values that contradict each other.
@@ -50,11 +52,20 @@ class TrainSettings:
     data: Annotated[
         str | tuple[str, ...],
         Setting(
-            "Class folders, train/ val/ (test/), or a list of labelled images; shapes; cifar10. Several are one.",
+            "Class folders, train/ val/ (test/), or a list of images; shapes; cifar10. Several are one.",
             "DIR|FILE",
             shown_default="shapes",
         ),
     ] = "shapes"
+    recipe: Annotated[
+        RecipeName | None,
+        Setting(
+            "Settings for a field, medical, products, wildlife or documents, each said with its reason; what is given "
+            "beside it wins.",
+            "NAME",
+            shown_default="none",
+        ),
+    ] = None
     multi_label: Annotated[
         bool,
         Setting("A picture has any number of labels: the list's cells are such as cat|dog."),

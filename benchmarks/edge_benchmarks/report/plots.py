@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ import numpy as np
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
 from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.tables import milliseconds, short_names
-from edge_data import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SOFT, chart_style, lettered, new_figure, save_png
-from edge_runtime import require_extra
+from edge_data import chart_style, lettered, new_figure, save_png
+from edge_runtime import LIGHT, require_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,12 +30,12 @@ TRADEOFF_FILE = "tradeoff.png"
 
 # Colour, hatching and the shape of a mark by precision; what is not listed is grey.
 LOOKS = {
-    "fp32": (BLUE, "", "o"),
-    "int8": (ORANGE, "////", "s"),
-    "int8-mixed": (GREEN, "....", "D"),
-    "fp16": (PURPLE, "xxxx", "^"),
+    "fp32": (LIGHT.first, "", "o"),
+    "int8": (LIGHT.second, "////", "s"),
+    "int8-mixed": (LIGHT.third, "....", "D"),
+    "fp16": (LIGHT.fourth, "xxxx", "^"),
 }
-OTHER = (GREY, "\\\\\\\\", "v")
+OTHER = (LIGHT.other, "\\\\\\\\", "v")
 DPI, WIDTH_PX, ROW_PX = 150, 1500, 63
 BINS_PER_DOUBLING, LEAST_BINS, MOST_BINS = 24, 8, 60
 LARGEST_AREA, SMALLEST_AREA = 1500.0, 30.0
@@ -61,20 +62,22 @@ def _latency(report: Report) -> Figure:
     from matplotlib.patches import Patch
 
     rows = report.rows
-    figure = new_figure(WIDTH_PX, 255 + ROW_PX * len(rows), dpi=DPI)
+    figure = new_figure(WIDTH_PX, 285 + ROW_PX * len(rows), dpi=DPI)
     axes = figure.subplots()
     for place, row in enumerate(rows):
         _draw_distribution(axes, place, row)
     _beside(axes, -0.75, "p50 / p90 ms")
-    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows], color=INK)
+    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows], color=LIGHT.ink)
     axes.set_ylim(len(rows) - 0.4, -0.7)
     slowest, fastest = max(max(row.latency.times_ms) for row in rows), min(min(row.latency.times_ms) for row in rows)
     axes.set_xlim(fastest / 1.15, slowest * 1.15)
     _milliseconds(axes, "inference, one image")
     _title(figure, "Latency: every call, its median and 90th percentile", report)
     looks = _looks(rows).items()
-    patches = [Patch(fc=colour, alpha=0.55, hatch=hatch, ec=INK, label=name) for name, (colour, hatch, _) in looks]
-    _legend(axes, patches, "upper right")
+    patches = [
+        Patch(fc=colour, alpha=0.55, hatch=hatch, ec=LIGHT.ink, label=name) for name, (colour, hatch, _) in looks
+    ]
+    _legend(axes, patches)
     return figure
 
 
@@ -113,13 +116,13 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
 
     for row in rows:
         colour, _, mark = LOOKS.get(row.precision, OTHER)
-        face, edge = (colour, INK) if row in front else ("none", colour)
+        face, edge = (colour, LIGHT.ink) if row in front else ("none", colour)
         spot = [row.answer.p90_ms], [_percent(row)]
         axes.scatter(
             *spot, s=area(row.size_bytes), marker=mark, facecolor=face, edgecolor=edge, linewidth=1.4, zorder=3
         )
     line = [row.answer.p90_ms for row in front], [_percent(row) for row in front]
-    axes.plot(*line, "--", color=INK, linewidth=1.2, zorder=2)
+    axes.plot(*line, "--", color=LIGHT.ink, linewidth=1.2, zorder=2)
     # Room around the marks for themselves and their names.
     fast, slow = min(row.answer.p90_ms for row in rows), max(row.answer.p90_ms for row in rows)
     axes.set_xlim(fast / 1.35, slow * 1.6)
@@ -135,11 +138,13 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
     _title(figure, "Accuracy against latency", report)
     size = _legend_size_bytes(area)
     looks = _looks(rows).items()
-    marks = [Line2D([], [], ls="", marker=mark, color=colour, mec=INK, label=name) for name, (colour, _, mark) in looks]
-    marks.append(Line2D([], [], color=INK, ls="--", label="Pareto front (filled)"))
-    ring: dict[str, Any] = {"marker": "o", "markersize": math.sqrt(area(size)), "mfc": "none", "color": SOFT}
+    marks = [
+        Line2D([], [], ls="", marker=mark, color=colour, mec=LIGHT.ink, label=name) for name, (colour, _, mark) in looks
+    ]
+    marks.append(Line2D([], [], color=LIGHT.ink, ls="--", label="Pareto front (filled)"))
+    ring: dict[str, Any] = {"marker": "o", "markersize": math.sqrt(area(size)), "mfc": "none", "color": LIGHT.quiet}
     marks.append(Line2D([], [], ls="", **ring, label=f"file of {size / 1e6:g} MB"))
-    _legend(axes, marks, "lower right")
+    _legend(axes, marks)
     _name_points(figure, axes, rows, front, area)
     return figure
 
@@ -147,18 +152,24 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
 def _draw_distribution(axes: Axes, place: int, row: Row) -> None:
     times = np.array(row.latency.times_ms)
     colour, hatch, _ = LOOKS.get(row.precision, OTHER)
-    axes.plot([times.min(), times.max()], [place, place], color=SOFT, linewidth=0.8, zorder=1)
+    axes.plot([times.min(), times.max()], [place, place], color=LIGHT.quiet, linewidth=0.8, zorder=1)
     low, high = math.log2(times.min()), math.log2(times.max())
     bins = min(MOST_BINS, max(LEAST_BINS, math.ceil((high - low) * BINS_PER_DOUBLING)))
     edges = np.linspace(low - 0.02, high + 0.02, bins + 1)
     counts, _ = np.histogram(np.log2(times), edges)
     height = 0.38 * counts / counts.max()
     centres = 2 ** ((edges[:-1] + edges[1:]) / 2)
-    look: dict[str, Any] = {"facecolor": colour, "alpha": 0.55, "hatch": hatch, "edgecolor": INK, "linewidth": 0.4}
+    look: dict[str, Any] = {
+        "facecolor": colour,
+        "alpha": 0.55,
+        "hatch": hatch,
+        "edgecolor": LIGHT.ink,
+        "linewidth": 0.4,
+    }
     axes.fill_between(centres, place - height, place + height, step="mid", **look, zorder=2)
     for percent, width in ((50, 2.6), (90, 1.2)):
         value = row.latency.percentile_ms(percent)
-        axes.plot([value, value], [place - 0.42, place + 0.42], color=INK, linewidth=width, zorder=3)
+        axes.plot([value, value], [place - 0.42, place + 0.42], color=LIGHT.ink, linewidth=width, zorder=3)
     figures = f"{milliseconds(row.latency.p50_ms)} / {milliseconds(row.latency.p90_ms)}, n {row.latency.n:,}"
     _beside(axes, place, ", ".join((figures, *row.marks)))
 
@@ -169,9 +180,11 @@ def _beside(axes: Axes, place: float, text: str) -> None:
 
 
 def _label(row: Row, rows: Sequence[Row]) -> str:
-    name = lettered(short_names(rows)[row.model])
-    # The end of a path tells more than its beginning.
-    parts = [name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME:]}"]
+    names = [lettered(name) for name in short_names(rows).values()]
+    name = lettered(short_names(rows)[row.model]).removeprefix(_shared_start(names))
+    # Both ends tell more than the middle, which is a date.
+    half = LONGEST_NAME // 2
+    parts = [name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"]
     if len({each.precision for each in rows}) > 1:
         parts.append(row.precision)
     if row.engine != "onnxruntime":
@@ -179,6 +192,15 @@ def _label(row: Row, rows: Sequence[Row]) -> str:
     if len({each.threads for each in rows}) > 1:
         parts.append(f"{row.threads} {'thread' if row.threads == 1 else 'threads'}")
     return ", ".join(parts)
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a word's end, where some are too long to be drawn whole; else nothing."""
+    if max(map(len, names)) <= LONGEST_NAME or len(set(names)) == 1:
+        return ""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
+    start = "".join(letter for letter, _ in pairs)
+    return start[: max(start.rfind(mark) for mark in "-_/") + 1]
 
 
 def _name_points(
@@ -199,11 +221,13 @@ def _name_points(
         "textcoords": "offset points",
         "fontsize": 8,
         "zorder": 4,
-        "bbox": {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
-        "arrowprops": {"arrowstyle": "-", "color": SOFT, "linewidth": 0.6},
+        "bbox": {"facecolor": LIGHT.panel, "edgecolor": "none", "alpha": 0.75, "pad": 0.6},
+        "arrowprops": {"arrowstyle": "-", "color": LIGHT.quiet, "linewidth": 0.6, "shrinkA": 0},
     }
     taken: list[Any] = []
     for row, own in sorted(zip(rows, marks, strict=True), key=lambda pair: pair[0] not in front):
+        # The line to the name begins where the mark ends.
+        look["arrowprops"]["shrinkB"] = math.sqrt(area(row.size_bytes)) / 2
         spot, weight = (row.answer.p90_ms, _percent(row)), "bold" if row in front else "normal"
         text = axes.annotate(_label(row, rows), spot, (0, 0), weight=weight, **look)
         others = [*taken, *(mark for mark in marks if mark is not own)]
@@ -246,8 +270,9 @@ def _looks(rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
     return {row.precision: LOOKS.get(row.precision, OTHER) for row in rows}
 
 
-def _legend(axes: Axes, handles: Sequence[Any], place: Any) -> None:
-    axes.legend(handles=handles, loc=place, fontsize=8, frameon=True, labelspacing=0.9, borderpad=0.9)
+def _legend(axes: Axes, handles: Sequence[Any]) -> None:
+    """Above the axes, where it covers nothing that was measured."""
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), fontsize=8, borderpad=0.2)
 
 
 def _legend_size_bytes(area: Callable[[float], float]) -> float:
@@ -263,14 +288,16 @@ def _percent(row: Row) -> float:
 
 def _title(figure: Figure, title: str, report: Report) -> None:
     """Above everything, so that it meets nothing that stands beside the axes."""
-    figure.suptitle(f"{title}\n{lettered(str(report.environment))}", x=0.01, ha="left", fontsize=9)
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13)
+    figure.text(0.01, 1 - 56 / figure.bbox.height, lettered(str(report.environment)), fontsize=8, color=LIGHT.quiet)
 
 
 def _milliseconds(axes: Axes, what: str) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5) if high > 5 * low else (1, 1.5, *range(2, 10))))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{what}, ms (logarithmic)")

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge_benchmarks.report.tables import milliseconds
 from edge_benchmarks.tuning.sweep import Sweep, TrialRow
-from edge_data import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SOFT, chart_style, lettered, new_figure, save_png
-from edge_runtime import csv_cell, write_text
+from edge_data import chart_style, lettered, new_figure, save_png
+from edge_runtime import LIGHT, STRATEGY_MARKS, csv_cell, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TABLE, PICTURE = "tune.csv", "tune.png"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
-MARKS = {"feature-extraction": "o", "fine-tune": "s", "scratch": "^"}
 WIDTH_PX, HEIGHT_PX, DPI = 1500, 975, 150
 # What of a row stands in several columns, or in none.
 _APART = ("val_interval", "test_interval", "figure", "val_value")
@@ -46,19 +44,23 @@ def draw_sweep(target: Path, sweep: Sweep, front: Sequence[TrialRow]) -> None:
     backbones = list(
         dict.fromkeys(row.trial.settings.backbone for row in sorted(rows, key=lambda row: row.trial.number))
     )
-    colours = {name: COLOURS[place] if place < len(COLOURS) else GREY for place, name in enumerate(backbones)}
+    colours = {
+        name: LIGHT.series[place] if place < len(LIGHT.series) else LIGHT.other for place, name in enumerate(backbones)
+    }
     figure = new_figure(WIDTH_PX, HEIGHT_PX, dpi=DPI)
     axes = figure.subplots()
     for row in rows:
         _draw_mark(axes, row, colours[row.trial.settings.backbone], best=row is sweep.best, front=row in front)
     axes.plot(
-        [row.latency_ms or 0 for row in front], [100 * row.accuracy for row in front], "--", color=SOFT, lw=1, zorder=1
+        [row.latency_ms or 0 for row in front],
+        [100 * row.accuracy for row in front],
+        "--",
+        color=LIGHT.quiet,
+        lw=1,
+        zorder=1,
     )
     for row in front if sweep.best in front else [*front, sweep.best]:
-        if row.latency_ms is not None:
-            said = f"trial {row.trial.number}" + (", recommended" if row is sweep.best else "")
-            at = (row.latency_ms, 100 * row.accuracy)
-            axes.annotate(said, at, (0, 11), textcoords="offset points", ha="center", va="bottom", fontsize=8, zorder=5)
+        _name_mark(axes, row, best=row is sweep.best)
     if rows:
         latencies = [row.latency_ms or 0 for row in rows]
         axes.set_xscale("log")
@@ -81,20 +83,35 @@ def draw_sweep(target: Path, sweep: Sweep, front: Sequence[TrialRow]) -> None:
     looks: list[Any] = [
         Line2D([], [], ls="", marker="o", color=colours[name], label=lettered(name)) for name in backbones
     ]
-    looks += [Line2D([], [], ls="", marker=MARKS[name], color="none", mec=INK, label=name) for name in strategies]
-    looks.append(Line2D([], [], ls="--", color=SOFT, label="none faster is as good"))
+    looks += [
+        Line2D([], [], ls="", marker=STRATEGY_MARKS[name], color="none", mec=LIGHT.ink, label=name)
+        for name in strategies
+    ]
+    looks.append(Line2D([], [], ls="--", color=LIGHT.quiet, label="none faster is as good"))
     axes.legend(handles=looks, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9)
     save_png(figure, target)
 
 
 def _draw_mark(axes: Axes, row: TrialRow, colour: str, *, best: bool, front: bool) -> None:
     x, y = [row.latency_ms or 0], [100 * row.accuracy]
-    mark = MARKS[row.trial.settings.strategy]
+    mark = STRATEGY_MARKS[row.trial.settings.strategy]
     assert row.figures is not None
     if best and (interval := row.figures.val_interval):
         around = [[100 * (row.accuracy - interval[0])], [100 * (interval[1] - row.accuracy)]]
-        axes.errorbar(x, y, yerr=around, fmt="none", ecolor=SOFT, capsize=4, lw=1, zorder=1)
-    edge: dict[str, Any] = {"edgecolor": INK, "linewidth": 1.8} if best else {"edgecolor": colour, "linewidth": 1.2}
+        axes.errorbar(x, y, yerr=around, fmt="none", ecolor=LIGHT.quiet, capsize=4, lw=1, zorder=1)
+    edge: dict[str, Any] = (
+        {"edgecolor": LIGHT.ink, "linewidth": 1.8} if best else {"edgecolor": colour, "linewidth": 1.2}
+    )
     axes.scatter(
         x, y, s=110 if best else 55, marker=mark, facecolor=colour if front or best else "none", **edge, zorder=3
     )
+
+
+def _name_mark(axes: Axes, row: TrialRow, *, best: bool) -> None:
+    """Write the trial's number above its mark, on a ground of its own: whiskers go through where it stands."""
+    if row.latency_ms is None:
+        return
+    said = f"trial {row.trial.number}" + (", recommended" if best else "")
+    ground: dict[str, Any] = {"facecolor": LIGHT.panel, "edgecolor": "none", "alpha": 0.9, "pad": 1}
+    look: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 8, "bbox": ground, "zorder": 5}
+    axes.annotate(said, (row.latency_ms, 100 * row.accuracy), (0, 12), textcoords="offset points", **look)

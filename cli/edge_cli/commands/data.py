@@ -117,16 +117,15 @@ def list_(
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
-    from edge_data import check_new_file, delimiter_of, find_data, list_images, relabel
-    from edge_runtime import is_manifest, read_other_columns, scan, write_text
+    from edge_data import check_new_file, columns_of, delimiter_of, find_data, list_images, relabel
+    from edge_runtime import scan, write_text
 
     with Console(quiet=quiet) as console:
         if out is not None:
             check_new_file(out)
         places = find_data(data).places
         folders = scan(places, label_from=label_from)
-        # Of several lists, each may have others.
-        others = read_other_columns(places[0]) if len(places) == 1 and is_manifest(places[0]) else None
+        others = columns_of(places)
         for note in folders.notes:
             console.say(f"note: {note.text}")
         if relabel_ is not None:

@@ -19,7 +19,7 @@ from edge_runtime import LabelFrom, UsageError
 
 if TYPE_CHECKING:
     from edge_data import EvaluationData
-    from edge_runtime import Classifier, Drift, Evaluation, ImageError, ModelCard, ViewsEvaluation
+    from edge_runtime import Classifier, Drift, Evaluation, ImageError, ModelCard, OtherColumns, ViewsEvaluation
 
 app = typer.Typer(add_completion=False)
 
@@ -65,7 +65,7 @@ def evaluate_(
     quiet: QuietFlag = False,
 ) -> int:
     """Evaluate and print."""
-    from edge_data import check_new_file, choose_evaluation, find_data, write_mistakes
+    from edge_data import check_new_file, choose_evaluation, columns_of, find_data, run_places, write_mistakes
     from edge_runtime import Classifier, measure_at
 
     with Console(quiet=quiet) as console:
@@ -81,15 +81,20 @@ def evaluate_(
             raise UsageError(f"--tta is for models of one label a picture, and {path} is {kind}", "leave it out")
         places = find_data(data).places if data else None
         chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
+        trained_on = run_places(beside.read_config()) if beside is not None else ()
+        tasks = [task.name for task in classifier.card.tasks]
+        others = columns_of(places or trained_on, tasks) if mistakes is not None else None
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         if kind != "single-label":
-            return _evaluate_several(classifier, chosen, console, mistakes=mistakes, as_json=json_, exact=exact)
+            return _evaluate_several(
+                classifier, chosen, console, mistakes=mistakes, others=others, as_json=json_, exact=exact
+            )
         result, seen = _evaluated(classifier, chosen, None if tta == "none" else tta, console, exact=exact)
         drift = _drift(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
     if mistakes is not None:
-        count = write_mistakes(mistakes, chosen, result, classifier.card)
+        count = write_mistakes(mistakes, chosen, result, classifier.card, others)
         console.say(f"{mistakes}: {count:,} mistake{'' if count == 1 else 's'}, the surest first")
     point = classifier.card.operating_point
     at_threshold = None if point is None else measure_at(point, classifier.labels, result.truth, result.probabilities)
@@ -124,13 +129,14 @@ def _evaluate_several(
     console: Console,
     *,
     mistakes: Path | None,
+    others: OtherColumns | None,
     as_json: bool,
     exact: bool,
 ) -> int:
     """The same of a model of several labels, or of several tasks; the exit code."""
     from edge_cli.scored_several import drift_of_several, print_several_evaluation, score_several
 
-    result = score_several(classifier, chosen, console, mistakes=mistakes)
+    result = score_several(classifier, chosen, console, mistakes=mistakes, others=others)
     drift = drift_of_several(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
     head = _head(classifier.path, chosen, result.unreadable)
@@ -148,16 +154,19 @@ def _end(path: Path, drift: Drift | None, console: Console, *, unreadable: int) 
     """Say where an int8 file's figures were measured, and fail where they do not hold here; the exit code."""
     from edge_runtime import int8_arithmetic, int8_origin
 
-    if drift is not None:
-        origin = int8_origin(path)
-        console.say(f"{path}: {'no int8 weights' if origin is None else origin.describe()}")
-    if drift is not None and not drift.holds:
-        return fail(
-            f"{path} answers otherwise on this processor ({int8_arithmetic()}) than its graph does",
-            "export it again with edge export: its int8 weights have 7 bits then, which every processor computes alike",
-            1,
-        )
-    return 1 if unreadable else 0
+    if drift is None:
+        return 1 if unreadable else 0
+    origin = int8_origin(path)
+    console.say(f"{path}: {'no int8 weights' if origin is None else origin.describe()}")
+    if drift.holds:
+        return 1 if unreadable else 0
+    hint = (
+        "its weights are those that every processor computes alike, so a few of its sums round otherwise: the figures "
+        "above say on how many images; edge export without --precision has no such sums"
+        if origin is not None and origin.portable
+        else "export it again with edge export: its int8 weights have 7 bits then, which every processor computes alike"
+    )
+    return fail(f"{path} answers otherwise on this processor ({int8_arithmetic()}) than its graph does", hint, 1)
 
 
 def _head(path: Path, chosen: EvaluationData, unreadable: Sequence[ImageError]) -> dict[str, Any]:

@@ -252,7 +252,7 @@ def _explain(
     console: Console,
 ) -> int:
     """Print the answer to one picture and draw what it comes from; the exit code."""
-    from edge_cli.predict.explain import explain_picture
+    from edge_cli.predict.explained_answer import explain_picture
 
     answer, target = explain_picture(image, path, found, out, threads, keys)
     printed = output(path)

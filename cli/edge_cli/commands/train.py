@@ -12,6 +12,7 @@ from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.found_rate import find_rate
 from edge_cli.options import JsonFlag, QuietFlag
+from edge_cli.recipe_lines import with_recipe
 from edge_cli.several_scores import print_summary
 from edge_cli.split_scores import headline_text
 from edge_cli.train_config import (
@@ -53,7 +54,10 @@ Small sets: --folds 5 trains five runs, each measured on a fifth that it never s
 carries that cross-validated figure.
 
 Augmentation, of the training images only (edge data preview shows it): light for photos, standard for a few hundred
-varied photos, document for text and signs, medical for scans, strong against overfitting, none to measure without.
+varied photos, document for text and signs, medical for scans, strong against overfitting, none to measure
+without, camera-trap for day and night outside.
+
+Fields: --recipe medical, products, wildlife or documents sets what edge docs medical (…) explains, and prints why.
 """
 
 
@@ -99,7 +103,7 @@ def train(
             raise UsageError(f"--resume takes the run's own settings, but {given[0]} is given", "drop one of them")
     options, file = with_config(options, config)
     with Console(quiet=quiet) as console, naming(file, options):
-        settings = _settings(options, strategy)
+        settings = _settings(options, strategy, console)
         if print_config:
             compared = strategy == "all"
             print_settings(
@@ -123,12 +127,12 @@ def train(
     return 0
 
 
-def _settings(options: Options, strategy: str) -> TrainSettings:
+def _settings(options: Options, strategy: str, console: Console) -> TrainSettings:
     if strategy != "all":
-        return options.make(TrainSettings)
+        return with_recipe(options, console).make(TrainSettings)
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("--strategy all runs in one process", "compare without torchrun, or name one strategy")
-    settings = options.make(TrainSettings, strategy="auto")
+    settings = with_recipe(options, console, strategy="auto").make(TrainSettings, strategy="auto")
     if settings.folds is not None:
         raise UsageError("`strategy` all compares on one split, not on `folds`", "drop `folds`, or name one strategy")
     return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,6 +12,7 @@ from edge_benchmarks import DRAWN, TuneSettings
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import Options, paragraphs, said_as_flags, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
+from edge_cli.recipe_lines import with_recipe
 from edge_runtime import UsageError
 from edge_train import TrainSettings
 
@@ -45,16 +47,32 @@ def tune(*, options: Options, json_: JsonFlag = False, quiet: QuietFlag = False)
     """Run `edge_benchmarks.tune` and print its table."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("a sweep begins in one process", "tune without torchrun; --engine ray takes several machines")
-    space, base = options.make(TuneSettings), options.make(TrainSettings)
+    space = options.make(TuneSettings)
     from edge_benchmarks import tune as run_sweep
 
     with Console(quiet=quiet) as console:
+        drawn = {name: getattr(TrainSettings(), name) for name in DRAWN}
+        base = with_recipe(options, console, **drawn).make(TrainSettings, **drawn)
+        space = _augmented(space, base, options, console)
         sweep = run_sweep(base, space, console)
         if json_:
             print_json(sweep.to_json())
             return 0
         _print(sweep, console)
     return 0
+
+
+def _augmented(space: TuneSettings, base: TrainSettings, options: Options, console: Console) -> TuneSettings:
+    """The space with the augmentation of the base's recipe alone, unless others are given: others may do harm."""
+    if base.recipe is None or "augments" in options.given:
+        return space
+    from edge_train import find_recipe
+
+    own = [each.value for each in find_recipe(base.recipe).values if each.setting == "augment"]
+    if not own:
+        return space
+    console.say(f"  `augments` {own[0]}: the recipe's; strategies, sizes and rates are drawn as without it")
+    return replace(space, augments=tuple(own))
 
 
 def _print(sweep: Sweep, console: Console) -> None:

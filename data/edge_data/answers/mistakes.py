@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_data.answers.further_columns import FurtherColumns
 from edge_data.sets.held_out import EvaluationData
 from edge_data.sets.list_target import delimiter_of
 from edge_runtime import (
     Evaluation,
     ListPaths,
     ModelCard,
+    OtherColumns,
     choose_answers,
     csv_line,
     quoted_text,
@@ -22,11 +24,13 @@ from edge_runtime import (
 COLUMNS = ("path", "label", "answer", "probability", "label_probability")
 
 
-def write_mistakes(target: Path, chosen: EvaluationData, found: Evaluation, card: ModelCard) -> int:
+def write_mistakes(
+    target: Path, chosen: EvaluationData, found: Evaluation, card: ModelCard, others: OtherColumns | None = None
+) -> int:
     """Write `path,label,answer,probability,label_probability` of each mistake, the surest first; gives how many.
 
-    Where the data names them, `split` and `group` follow. `answer` is what the model's operating point makes of the
-    probabilities, if it has one. Paths are relative to the list's folder.
+    Where the data names them, `split` and `group` follow, then `others`. `answer` is what the model's operating point
+    makes of the probabilities, if it has one. Paths are relative to the list's folder.
 
     Raises:
         DataError: a name that no list can hold.
@@ -41,8 +45,8 @@ def write_mistakes(target: Path, chosen: EvaluationData, found: Evaluation, card
     wrong = wrong[np.lexsort((known[wrong], -given[wrong]))]
     require_utf_8([found.samples[row].path for row in wrong])
     place, delimiter = ListPaths(target.parent), delimiter_of(target)
-    more = [(name, values) for name, values in (("split", chosen.parts), ("group", chosen.groups)) if values]
-    lines = [csv_line([*COLUMNS, *(name for name, _ in more)], delimiter)]
+    more = FurtherColumns(chosen, COLUMNS, others)
+    lines = [csv_line([*COLUMNS, *more.names], delimiter)]
     for row in wrong:
         path = found.samples[row].path
         cells = [
@@ -51,8 +55,7 @@ def write_mistakes(target: Path, chosen: EvaluationData, found: Evaluation, card
             card.labels[answers[row]],
             f"{given[row]:.6f}",
             f"{known[row]:.6f}",
-            *(values.get(path, "") for _, values in more),
         ]
-        lines.append(csv_line([quoted_text(cell) for cell in cells], delimiter))
+        lines.append(csv_line([*map(quoted_text, cells), *more.cells(path)], delimiter))
     write_text(target, "".join(lines))
     return len(wrong)

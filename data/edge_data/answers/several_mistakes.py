@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_data.answers.further_columns import FurtherColumns
 from edge_data.sets.held_out import EvaluationData
 from edge_data.sets.list_target import delimiter_of
 from edge_runtime import (
     ListPaths,
     ModelCard,
+    OtherColumns,
     SeveralEvaluation,
     csv_line,
     quoted_text,
@@ -22,13 +24,16 @@ from edge_runtime import (
 )
 
 
-def write_several_mistakes(target: Path, chosen: EvaluationData, found: SeveralEvaluation, card: ModelCard) -> int:
+def write_several_mistakes(
+    target: Path, chosen: EvaluationData, found: SeveralEvaluation, card: ModelCard, others: OtherColumns | None = None
+) -> int:
     """Write a row for each image that has a mistake, the surest first; gives how many.
 
     Of several labels `path,label,answer,probability,label_probability`, where `cat|dog` are all of them: `probability`
     is how sure the model is of the answer that is wrong, given or not given, and `label_probability` the rest of it; of
     several mistakes the surest one's. Of several tasks `path`, and for each `TASK,TASK_answer,TASK_probability`, `TASK`
-    being the label and empty where there is none. Where the data names them, `split` and `group` follow.
+    being the label and empty where there is none. Where the data names them, `split` and `group` follow, then
+    `others`.
 
     Raises:
         DataError: a name that no list can hold.
@@ -38,12 +43,12 @@ def write_several_mistakes(target: Path, chosen: EvaluationData, found: SeveralE
     ordered = sorted(rows, key=lambda row: -row[1])
     require_utf_8([found.samples[row].path for row, _, _ in ordered])
     place, delimiter = ListPaths(target.parent), delimiter_of(target)
-    more = [(name, values) for name, values in (("split", chosen.parts), ("group", chosen.groups)) if values]
-    lines = [csv_line(["path", *columns, *(name for name, _ in more)], delimiter)]
+    more = FurtherColumns(chosen, columns, others)
+    lines = [csv_line(["path", *columns, *more.names], delimiter)]
     for row, _, cells in ordered:
         path = found.samples[row].path
-        whole = [place(str(chosen.root / path)), *cells, *(values.get(path, "") for _, values in more)]
-        lines.append(csv_line([quoted_text(cell) for cell in whole], delimiter))
+        whole = [place(str(chosen.root / path)), *cells]
+        lines.append(csv_line([*map(quoted_text, whole), *more.cells(path)], delimiter))
     write_text(target, "".join(lines))
     return len(ordered)
 

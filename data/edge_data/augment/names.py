@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-AugmentationName: TypeAlias = Literal["none", "light", "standard", "document", "medical", "strong"]
+AugmentationName: TypeAlias = Literal["none", "light", "standard", "document", "medical", "camera-trap", "strong"]

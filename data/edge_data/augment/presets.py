@@ -81,6 +81,16 @@ def _medical(image: Image.Image, contract: Preprocessing, draw: np.random.Genera
     return np.asarray(recolour(image, draw, brightness=(0.9, 1.05), contrast=0.1))
 
 
+def _camera_trap(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
+    """What a camera that hangs outside sees of an animal: by day in any weather, by night in grey, by its own lamp."""
+    image = mirror(crop(image, contract, draw, least_area=0.6, pad=1 / 8), draw)
+    if draw.random() < 0.4:
+        dark = recolour(image.convert("L").convert("RGB"), draw, brightness=(0.25, 1.0), contrast=0.3)
+        return np.asarray(grain(dark, draw, most=10))
+    image = recolour(image, draw, brightness=(0.6, 1.3), contrast=0.3, saturation=0.3)
+    return np.asarray(blur(image, draw, most_px=1.5) if draw.random() < 0.2 else image)
+
+
 def _strong(image: Image.Image, contract: Preprocessing, draw: np.random.Generator) -> NDArray[np.uint8]:
     """Crop, mirror, two changes of thirteen, erasing.
 
@@ -118,6 +128,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "standard": _standard,
     "document": _document,
     "medical": _medical,
+    "camera-trap": _camera_trap,
     "strong": _strong,
 }
 
@@ -128,5 +139,7 @@ AUGMENTATION_ADVICE: dict[str, str] = {
     "Not where colour or side is what tells classes apart",
     "document": "no mirror; small turns, angle, light, blur, grain, JPEG; pages, text, digits, signs, labels",
     "medical": "small turns and bends, mild light, never hue; mirrored both ways, but for grey pictures such as X-rays",
+    "camera-trap": "light, and two of five pictures as at night, grey, dark, grainy; the others in other light, never "
+    "another hue; cameras that hang outside by day and night",
     "strong": "crop, mirror, two changes of thirteen, erasing; overfitting, and many epochs to pay for it",
 }

@@ -11,9 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from edge_data.check.findings import MEANINGS, Finding, Place
-from edge_data.drawing.colours import GRID, INK
 from edge_data.drawing.sheet import Sheet, check_png_target
-from edge_runtime import EdgeError, Progress, UsageError, decode
+from edge_runtime import LIGHT, EdgeError, Progress, UsageError, decode
 
 _COLUMNS = 8
 _CELLS = 96
@@ -24,7 +23,7 @@ _GAP_PX = 10
 _LINE_PX = 14
 _LINES = 3
 _TITLE_PX = 30
-_HARM, _NOTE, _PLAIN = "#c81e1e", "#d2961e", "#969696"
+_HARM, _NOTE, _PLAIN = LIGHT.wrong, LIGHT.second, LIGHT.other
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,9 @@ def _offenders(findings: Sequence[Finding]) -> Iterator[_Cell]:
     order = list(MEANINGS)
     for finding in sorted(findings, key=lambda finding: (not finding.harmful, order.index(finding.kind))):
         for path in finding.files[: left[finding.kind]]:
-            yield _Cell(path, finding.kind, _HARM if finding.harmful else _NOTE)
+            # The frame's colour does not speak alone.
+            said = (f"! {finding.kind}", _HARM) if finding.harmful else (finding.kind, _NOTE)
+            yield _Cell(path, *said)
         left[finding.kind] = max(0, left[finding.kind] - len(finding.files))
 
 
@@ -90,7 +91,7 @@ def _samples(places: Mapping[str, Place]) -> Iterator[_Cell]:
 def _draw(sheet: Sheet, x: int, y: int, root: Path, cell: _Cell) -> None:
     """A framed picture with its caption, its folder and its name below; crossed out where it cannot be read."""
     sheet.box(x, y, _PICTURE_PX + 4, _PICTURE_PX + 4, cell.colour)
-    sheet.box(x + 2, y + 2, _PICTURE_PX, _PICTURE_PX, GRID)
+    sheet.box(x + 2, y + 2, _PICTURE_PX, _PICTURE_PX, LIGHT.line)
     try:
         picture = decode(root / cell.path, reduce_to_px=_PICTURE_PX)
         scale = _PICTURE_PX / max(picture.size)
@@ -104,6 +105,5 @@ def _draw(sheet: Sheet, x: int, y: int, root: Path, cell: _Cell) -> None:
         sheet.line([(x + 2, y + end), (x + end, y + 2)], cell.colour)
     folder, _, name = cell.path.rpartition("/")
     for line, text in enumerate((cell.caption, folder, name)):
-        colour = INK if line else cell.colour
         top = y + _PICTURE_PX + 5 + line * _LINE_PX
-        sheet.text(x + 2, top, sheet.fitted(text, 11, _PICTURE_PX), size=11, colour=colour)
+        sheet.text(x + 2, top, sheet.fitted(text, 11, _PICTURE_PX), size=11)

@@ -1,4 +1,4 @@
-"""All charts are drawn by matplotlib, in this style, and become a PNG or an SVG in the colours of its page.
+"""All charts are drawn by matplotlib, in one style, and become a PNG or an SVG in the colours of its page.
 
 matplotlib is loaded when the first chart is drawn, and its own settings are left as they are.
 """
@@ -13,31 +13,10 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_data.drawing.colours import GRID, INK, SOFT
-from edge_runtime import atomic_path
+from edge_runtime import CHART_STYLE, atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-STYLE: Any = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": SOFT,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "font.family": "DejaVu Sans",
-    "grid.color": GRID,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "text.parse_math": False,  # names of files and folders may hold $
-    "xtick.bottom": False,
-    "xtick.labelcolor": SOFT,
-    "ytick.labelcolor": SOFT,
-    "ytick.left": False,
-}
 
 
 @contextmanager
@@ -47,7 +26,7 @@ def chart_style(font_points: float = 10.0) -> Iterator[None]:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, "font.size": font_points})
+        matplotlib.rcParams.update({**CHART_STYLE, "font.size": font_points})
         yield
 
 

@@ -12,8 +12,7 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, features
 
-from edge_data.drawing.colours import INK, PAPER, RIGHT, STRATEGY_COLOURS, WRONG
-from edge_runtime import OutputError, UsageError, atomic_path
+from edge_runtime import LIGHT, STRATEGY_COLOURS, OutputError, UsageError, atomic_path
 
 # Drawn twice as large and halved, which smooths edges; the bitmap font of a Pillow without FreeType cannot grow.
 SCALE: Final = 2 if features.check("freetype2") else 1
@@ -45,10 +44,10 @@ class Sheet:
     """A white page whose lengths are in pixels of the finished picture."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.image = Image.new("RGB", (width * SCALE, height * SCALE), PAPER)
+        self.image = Image.new("RGB", (width * SCALE, height * SCALE), LIGHT.panel)
         self.pen = ImageDraw.Draw(self.image)
 
-    def text(self, x: float, y: float, text: str, *, size: int = 14, colour: str = INK, at: float = 0.0) -> None:
+    def text(self, x: float, y: float, text: str, *, size: int = 14, colour: str = LIGHT.ink, at: float = 0.0) -> None:
         """One line whose top is `y`; `at` 0 starts, 0.5 centres and 1 ends it at `x`."""
         font = _font(size, text := plain(text))
         left = x * SCALE - at * self.pen.textlength(text, font=font)
@@ -76,11 +75,11 @@ class Sheet:
 
     def sign(self, x: float, y: float, *, right: bool) -> None:
         """A tick in a disc, or a cross in a square, 16 px wide with its left upper corner at `x`, `y`."""
-        self.box(x, y, 16, 16, RIGHT if right else WRONG, radius=8 if right else 2)
+        self.box(x, y, 16, 16, LIGHT.right if right else LIGHT.wrong, radius=8 if right else 2)
         cross = [(4.5, 4.5), (11.5, 11.5)], [(4.5, 11.5), (11.5, 4.5)]
         strokes = ([(4.0, 8.5), (7.0, 11.5), (12.0, 5.0)],) if right else cross
         for stroke in strokes:
-            self.line([(x + a, y + b) for a, b in stroke], PAPER, 2)
+            self.line([(x + a, y + b) for a, b in stroke], LIGHT.panel, 2)
 
     def fitted(self, text: str, size: int, width: float) -> str:
         """`text`, its middle left out where it is wider than `width`."""

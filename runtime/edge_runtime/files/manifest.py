@@ -195,17 +195,19 @@ class OtherColumns:
     cells: Mapping[str, tuple[str, ...]]
 
 
-def read_other_columns(path: Path) -> OtherColumns:
+def read_other_columns(path: Path, *, tasks: Sequence[str] = ()) -> OtherColumns:
     """All columns of a manifest but path, label, split and group, as they stand. Raises what `find_manifest` raises.
+
+    With `tasks`, whose labels stand in columns of their names, no column label is needed.
 
     A Parquet file's columns of bytes and nested ones are left out.
     """
     faults = Faults(path)
     base = os.path.abspath(path.parent)  # noqa: PTH100
-    table = open_manifest(path, faults, others=True)
+    table = open_manifest(path, faults, others=True, tasks=tasks)
     if not table.others:
         return OtherColumns((), {})
-    found = [(_find_file(row, base, faults), row.others) for row in table.rows if row.label]
+    found = [(_find_file(row, base, faults), row.others) for row in table.rows if row.label or any(row.tasks)]
     faults.check()
     return OtherColumns(table.others, {file[0]: cells for file, cells in found if file is not None})
 

@@ -11,6 +11,8 @@ from edge_runtime.errors import DataError
 from edge_runtime.images.kind import FORMAT_OF_SUFFIX
 
 IMAGE_SUFFIXES = frozenset(FORMAT_OF_SUFFIX)
+# What edge explain draws, and lays beside the picture: taken for another picture it would train, and change the data.
+DRAWING_SUFFIX = ".explained.png"
 
 
 def is_image(path: str | os.PathLike[str]) -> bool:
@@ -21,7 +23,7 @@ def is_image(path: str | os.PathLike[str]) -> bool:
 
 def is_ignored(name: str) -> bool:
     """Whether a file or folder of that name is never looked at."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name == "__MACOSX" or name.endswith(DRAWING_SUFFIX)
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -56,8 +58,9 @@ def walk_folder(
 ) -> Iterator[str]:
     """The path of every file below `folder`, beginning with it, each folder's entries in natural order.
 
-    Dot-entries, pipes and devices are left out. Links are followed, link loops are not; a link to nowhere is a file,
-    for whoever opens it to name. Without `links` none is followed or listed; the folder `apart`, resolved, is left out.
+    Dot-entries, drawings of edge's own, pipes and devices are left out. Links are followed, link loops are not; a link
+    to nowhere is a file, for whoever opens it to name. Without `links` none is followed or listed; the folder `apart`,
+    resolved, is left out.
     A folder that cannot be read is handed to `on_error`, which may go on; by default it is a DataError. Beside the
     names in the folders that lead to a file, nothing is kept in memory.
     """

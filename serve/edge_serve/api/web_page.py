@@ -1,4 +1,7 @@
-"""The pages and what they are made of: files of this package, read once, served from memory."""
+"""The pages and what they are made of: files of this package, read once, served from memory.
+
+Their colours are those of edge_runtime/visual_style.py, and what stands in the head of each is in templates/head.html.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from importlib.resources.abc import Traversable
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from edge_runtime import coloured, page_style
 
 _TYPES = {
     "html": "text/html; charset=utf-8",
@@ -37,14 +42,19 @@ class Page:
 
     def __init__(self, own: Traversable | None = None) -> None:
         self._files: dict[str, tuple[bytes, dict[str, str]]] = {}
-        shared = files("edge_serve").joinpath("static")
-        for entry in (*shared.iterdir(), *(own.iterdir() if own else ())):
-            if media_type := _TYPES.get(entry.name.rpartition(".")[2]):
-                content = entry.read_bytes()
-                etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-                path = "/" if entry.name == "index.html" else f"/static/{entry.name}"
-                self._files[path] = content, {**_HEADERS, "content-type": media_type, "etag": etag}
+        home = files("edge_serve")
+        head = home.joinpath("templates", "head.html").read_text("utf-8")
+        self._add("visual_style.css", page_style())
+        for entry in (*home.joinpath("static").iterdir(), *(own.iterdir() if own else ())):
+            if entry.name.rpartition(".")[2] in _TYPES:
+                self._add(entry.name, coloured(entry.read_text("utf-8").replace("<!-- head -->\n", head)))
         self.paths = frozenset(self._files)
+
+    def _add(self, name: str, text: str) -> None:
+        content = text.encode()
+        etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        headers = {**_HEADERS, "content-type": _TYPES[name.rpartition(".")[2]], "etag": etag}
+        self._files["/" if name == "index.html" else f"/static/{name}"] = content, headers
 
     async def __call__(self, request: Request) -> Response:
         """The file at the request's path; 304 where the browser has it."""

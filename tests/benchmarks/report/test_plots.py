@@ -114,3 +114,26 @@ def test_letters_and_signs_of_any_name_are_drawn(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_error_in_words(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         draw_latency(report(), tmp_path / "gone" / "latency.png")
+
+
+@needs_matplotlib
+def test_a_name_that_is_too_long_keeps_what_tells_it_from_the_others() -> None:
+    start = "bees-mobilenet_v2-"
+    models = [f"runs/{start}{name}-20261128-225153/model.onnx" for name in ("fine-tune", "feature-extraction")]
+    rows = [make_row(model, 2.0) for model in models]
+    labels = [plots._label(row, rows) for row in rows]
+    assert labels == ["fine-tune-20261128-225153/model.onnx", "feature-extraction…-225153/model.onnx"]
+    short = [make_row(name, 2.0) for name in ("mobilenet_v3_small", "mobilenet_v3_large")]
+    assert [plots._label(row, short) for row in short] == ["mobilenet_v3_small", "mobilenet_v3_large"]
+
+
+@needs_matplotlib
+@pytest.mark.parametrize(("low", "high", "least"), [(6.0, 9.0, 3), (0.5, 400.0, 5), (11.0, 14.0, 2)])
+def test_the_axis_of_milliseconds_has_figures_on_it(low: float, high: float, least: int) -> None:
+    from edge_data import new_figure
+
+    axes = new_figure(600, 300).subplots()
+    axes.set_xlim(low, high)
+    plots._milliseconds(axes, "it takes")
+    shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert len(shown) >= least

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_data import EvaluationData, choose_evaluation, write_mistakes
+from edge_data import EvaluationData, choose_evaluation, columns_of, write_mistakes
+from edge_data.answers.further_columns import FurtherColumns
+from edge_data.answers.mistakes import COLUMNS
 from edge_runtime import (
     DataError,
     Evaluation,
@@ -105,3 +107,31 @@ def test_a_name_that_no_list_can_hold_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not valid UTF-8"):
         write_mistakes(tmp_path / "m.csv", chosen_of(tmp_path, samples), answered(samples, 1), CARD)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_manifests_further_columns_follow_as_they_stand(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").touch()
+    table = tmp_path / "data.csv"
+    rows = '0.jpg,\'=ill,"=1+1",Anna,1\n1.jpg,well,"a, b",,2\n2.jpg,well,c,Bo,3\n'
+    table.write_text(f"path,label,note,seen by,Probability\n{rows}")
+    chosen = choose_evaluation(CARD, None, table, None)
+    wrong = answered(chosen.samples[:2], 0, 1)
+    target = tmp_path / "deeper" / "m.csv"
+    target.parent.mkdir()
+    assert write_mistakes(target, chosen, wrong, CARD, columns_of([table])) == 2
+    with target.open(encoding="utf-8", newline="") as file:
+        head, *found = csv.reader(file)
+    # What is named like a column of the list itself is left out.
+    assert head == [*COLUMNS, "note", "seen by"]
+    assert sorted((row[0], *row[5:]) for row in found) == [("../0.jpg", "=1+1", "Anna"), ("../1.jpg", "a, b", "")]
+    assert columns_of([table, table]) is None and columns_of([tmp_path]) is None
+    tasks = tmp_path / "tasks.csv"
+    tasks.write_text("path,kind,colour,note\n0.jpg,rose,red,old\n1.jpg,,,new\n2.jpg,,blue,dry\n")
+    found_more = columns_of([tasks], ["kind", "colour"])
+    assert found_more is not None and len(found_more.cells) == 2
+    assert FurtherColumns(chosen, ["kind", "colour"], found_more).names == ["note"]
+    # An image that the manifest no longer names.
+    table.write_text("path,label,note\n2.jpg,well,c\n")
+    assert write_mistakes(tmp_path / "n.csv", chosen, wrong, CARD, columns_of([table])) == 2
+    assert {line.rpartition(",")[2] for line in (tmp_path / "n.csv").read_text().splitlines()} == {"note", ""}

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from edge_data import check_data
-from edge_runtime import OutputError, UsageError
+from edge_runtime import LIGHT, OutputError, UsageError
 
-RED, AMBER = (200, 30, 30), (210, 150, 30)
+RED, AMBER = (ImageColor.getrgb(colour)[:3] for colour in (LIGHT.wrong, LIGHT.second))
 BLUE = (10, 20, 230)
 
 
@@ -28,7 +28,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def count(sheet: Path, colour: tuple[int, int, int]) -> int:
+def count(sheet: Path, colour: tuple[int, ...]) -> int:
     with Image.open(sheet) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
         return int((np.asarray(image) == colour).all(axis=-1).sum())

@@ -89,7 +89,16 @@ def test_train_val_test(tmp_path: Path) -> None:
 
 
 def test_flat_class_folders_are_one_split(tmp_path: Path) -> None:
-    put(tmp_path, "dog/a.jpg", "cat/b.jpg", "cat/.DS_Store", ".git/x.jpg", "__MACOSX/cat/._b.jpg")
+    put(
+        tmp_path,
+        "dog/a.jpg",
+        "cat/b.jpg",
+        "cat/b.explained.png",
+        "cat/b.layer1.explained.png",
+        "cat/.DS_Store",
+        ".git/x.jpg",
+        "__MACOSX/cat/._b.jpg",
+    )
     folders = scan(str(tmp_path))
     assert by_name(folders, "all") == {"cat/b.jpg": "cat", "dog/a.jpg": "dog"}
     assert folders.notes == ()

@@ -332,3 +332,32 @@ def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
 def test_nothing_that_is_missing_is_left_out_silently() -> None:
     with pytest.raises(UndefinedError):
         template().render(name="only this")
+
+
+def test_it_is_legible_light_and_dark_and_fits_a_phone(tmp_path: Path) -> None:
+    browser = pytest.importorskip("browser")
+    if browser.CHROMIUM is None or browser.DRIVER is None:
+        pytest.skip("needs chromium and chromedriver")
+    draw(tmp_path / "val/1.png")
+    found = Diagnosis("more-epochs", "It was stopped.", "--epochs 12")
+    written(tmp_path, a_report(tmp_path, diagnosis=(found,)))
+    shown = browser.Browser(tmp_path / "profile")
+    try:
+        phone = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+        shown.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        shown.driver.get((tmp_path / "garden-resnet18/report.html").as_uri())
+        assert shown.driver.execute_script("return document.documentElement.scrollWidth") == 390
+        # A table is wider than that; which row it is stays in sight.
+        moved = """
+            const box = [...document.querySelectorAll(".scroll")]
+                .find((each) => each.scrollWidth > each.clientWidth + 99);
+            box.scrollLeft = 99;
+            return box.querySelector("tbody th").getBoundingClientRect().left - box.getBoundingClientRect().left;
+        """
+        assert abs(shown.driver.execute_script(moved)) < 2
+        for scheme in ("light", "dark"):
+            shown.prefer(scheme)
+            for selector in ("h1", ".muted", ".big", ".findings p", "nav a", "small", "tbody td", ".wrong", ".file"):
+                assert shown.contrast(selector) >= 4.5, (scheme, selector)
+    finally:
+        shown.driver.quit()

@@ -98,4 +98,6 @@ def test_augmentations_give_the_input_size_and_keep_colours_plausible(name: str,
         pixels = AUGMENTATIONS[name](image, CONTRACT, np.random.default_rng([0, index]))
         assert pixels.shape == (32, 32, 3) and pixels.dtype == np.uint8
         middle = pixels[16, 16].astype(int) if name != "none" or min(size) > 30 else np.array([200, 60, 60])
+        if name == "camera-trap" and np.ptp(middle) == 0:
+            continue  # By night.
         assert middle[0] > middle[1] + 50, "a red picture stays red in its middle"

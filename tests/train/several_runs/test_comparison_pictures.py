@@ -10,8 +10,8 @@ from PIL import Image, ImageColor
 
 torch = pytest.importorskip("torch")
 
-from edge_data.drawing.colours import RIGHT, WRONG, tint  # noqa: E402
 from edge_data.drawing.sheet import plain  # noqa: E402
+from edge_runtime import LIGHT, tint  # noqa: E402
 from edge_train import STRATEGIES  # noqa: E402
 from edge_train.several_runs.comparison import (  # noqa: E402
     Comparison,
@@ -36,7 +36,8 @@ def cells(target: Path) -> tuple[int, int]:
     """How much of the picture is the ground of right and of wrong answers."""
     with Image.open(target) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    right, wrong = ((pixels == ImageColor.getrgb(tint(colour, 0.9))).all(axis=2).sum() for colour in (RIGHT, WRONG))
+    grounds = [ImageColor.getrgb(tint(colour, 0.9)) for colour in (LIGHT.right, LIGHT.wrong)]
+    right, wrong = ((pixels == ground).all(axis=2).sum() for ground in grounds)
     return int(right), int(wrong)
 
 

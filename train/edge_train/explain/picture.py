@@ -9,15 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from edge_data import SOFT, Sheet, check_png_target
-from edge_runtime import UsageError
+from edge_data import Sheet, check_png_target
+from edge_runtime import HEAT, LIGHT, UsageError
 
 _PANEL_PX = 384
 _GAP_PX = 12
 _LINE_PX = 26
 _STRENGTH = 0.65
-# From cold to hot, dark to light, so that it is read in grey and by the colour-blind as well.
-_COLOURS = np.array([(20, 10, 80), (130, 30, 130), (220, 60, 70), (250, 160, 40), (255, 250, 160)], np.float32)
+_COLOURS = np.array([tuple(bytes.fromhex(colour[1:])) for colour in HEAT], np.float32)
 
 _MARK = ("Software", "edge predict --explain")
 
@@ -47,7 +46,7 @@ def draw_explanation(pixels: NDArray[np.uint8], heat: NDArray[np.float32], title
         sheet.picture(x, _GAP_PX, picture, size, Image.Resampling.NEAREST)
     room = 2 * size[0] + _GAP_PX
     sheet.text(_GAP_PX, below, sheet.fitted(title, 18, room), size=18)
-    sheet.text(_GAP_PX, below + _LINE_PX, sheet.fitted(notes, 13, room), size=13, colour=SOFT)
+    sheet.text(_GAP_PX, below + _LINE_PX, sheet.fitted(notes, 13, room), size=13, colour=LIGHT.quiet)
     return sheet
 
 
@@ -56,9 +55,14 @@ def write_explanation(target: Path, sheet: Sheet) -> None:
     sheet.save(target, mark=_MARK)
 
 
-def _heated(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+def heat_colours(heat: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The colour of each value in 0..1, `[..., 3]` in 0..255: from dark and cold to light and hot."""
     steps = np.linspace(0, 1, len(_COLOURS))
-    colour = np.stack([np.interp(heat, steps, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+    return np.stack([np.interp(heat, steps, _COLOURS[:, channel]) for channel in range(3)], axis=-1)
+
+
+def _heated(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    colour = heat_colours(heat)
     # Grey below, so that no colour of the picture is taken for heat; what is cold stays readable.
     grey = picture.mean(axis=-1, keepdims=True)
     share = _STRENGTH * np.sqrt(heat)[..., None]

@@ -20,6 +20,7 @@ from edge_runtime import (
     expected_calibration_error,
     write_text,
 )
+from edge_train.recipes import find_recipe
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.page_tables import (
     Table,
@@ -115,12 +116,14 @@ def write_report(run: Run, report: RunReport) -> Path:
 
 
 def repeat_command(settings: Mapping[str, Any]) -> str:
-    """The command line that trains the same again: every setting that differs from its default."""
+    """The command line that trains the same again: what differs from its default, and what a recipe sets."""
+    recipe = settings.get("recipe")
+    said = {each.setting for each in find_recipe(recipe).values} if recipe else set()
     defaults = {field.name: field.default for field in fields(TrainSettings)}
     parts = ["edge", "train"]
     for name, value in settings.items():
         # --out only says where to put the run; None is what not giving the flag means.
-        if value is None or name == "out" or (name in defaults and defaults[name] == value):
+        if value is None or name == "out" or (name not in said and name in defaults and defaults[name] == value):
             continue
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
+from edge_runtime import page_style
 from edge_train.report.page_tables import count_text, percent
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 def template(name: str = "report.html") -> Template:
     """A page of this folder; what it is given is escaped, and nothing may be missing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     page = Environment(
         loader=PackageLoader("edge_train", "report"),
@@ -24,6 +26,7 @@ def template(name: str = "report.html") -> Template:
         lstrip_blocks=True,
     )
     page.filters |= {"percent": percent, "count": count_text, "sha256": _sha256}
+    page.globals["page_style"] = Markup(page_style())
     return page.get_template(name)
 
 

@@ -13,21 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_data import (
-    INK,
-    RIGHT,
-    SCALE,
-    SOFT,
-    STRATEGY_COLOURS,
-    TRACK,
-    WRONG,
-    Sheet,
-    chart_style,
-    lettered,
-    new_figure,
-    save_png,
-    tint,
-)
+from edge_data import SCALE, Sheet, chart_style, lettered, new_figure, save_png
+from edge_runtime import LIGHT, STRATEGY_COLOURS, STRATEGY_MARKS, tint
 from edge_train.several_runs.comparison import Comparison, Figure, StrategyRow
 
 if TYPE_CHECKING:
@@ -39,7 +26,6 @@ WIDTH, MARGIN = 1240, 28
 SHOWN, ACROSS = 8, 4
 PICTURE_PX, CELL_PX, HEAD_PX = 208, 256, 160
 TINY_PX = 40
-MARKS = {"feature-extraction": "o", "fine-tune": "s", "scratch": "^"}
 _TITLES: dict[Figure, str] = {"accuracy": "Accuracy (%)", "map": "mAP (%)", "mean_accuracy": "Mean accuracy (%)"}
 DOTS_UP_TO, LETTERS, LINE_PX = 40, 150, 20
 
@@ -58,7 +44,7 @@ def draw_comparison(target: Path, comparison: Comparison, curves: Mapping[str, C
     height = above + tall + 94 + low + below
     figure = new_figure(WIDTH, height, layout="none")
 
-    def write(y: float, text: str, points: float, colour: str = INK) -> None:
+    def write(y: float, text: str, points: float, colour: str = LIGHT.ink) -> None:
         figure.text(MARGIN / WIDTH, 1 - y / height, text, va="top", fontsize=points, color=colour)
 
     title = lettered(title)
@@ -67,7 +53,7 @@ def draw_comparison(target: Path, comparison: Comparison, curves: Mapping[str, C
     for number, line in enumerate(said):
         write(80 + LINE_PX * number, line, 10)
     for number, line in enumerate(untrained):
-        write(height - below + LINE_PX * number, line, 10, SOFT)
+        write(height - below + LINE_PX * number, line, 10, LIGHT.quiet)
     half = (WIDTH - 3 * MARGIN) / 2 / WIDTH
     places = {"left": MARGIN / WIDTH, "right": 2 * MARGIN / WIDTH + half}
     upper, lower = 1 - (above + tall) / height, below / height
@@ -90,7 +76,7 @@ def draw_comparison(target: Path, comparison: Comparison, curves: Mapping[str, C
 
 def _name(axes: Axes, title: str, note: str = "") -> None:
     axes.set_title(title, fontsize=12, pad=20)
-    axes.set_title(note, fontsize=9, pad=20, loc="right", color=SOFT)
+    axes.set_title(note, fontsize=9, pad=20, loc="right", color=LIGHT.quiet)
 
 
 def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
@@ -109,14 +95,14 @@ def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
             at = number + 0.28 * (place - (len(there) - 1) / 2)
             around = [[share - 100 * interval[0]], [100 * interval[1] - share]] if interval else None
             colour = tint(STRATEGY_COLOURS[row.strategy], white)
-            drawn = axes.bar(at, share, 0.23, color=colour, yerr=around, capsize=4, ecolor=INK)
+            drawn = axes.bar(at, share, 0.23, color=colour, yerr=around, capsize=4, ecolor=LIGHT.ink)
             axes.bar_label(drawn, fmt="%.1f", padding=2, fontsize=9)
             under.append((at, name))
         if not there:
-            axes.text(number, 5, "not trained", ha="center", color=SOFT)
+            axes.text(number, 5, "not trained", ha="center", color=LIGHT.quiet)
     best = "\nbest for export"
     names = [f"\n{row.strategy}{best if row.strategy == comparison.best else ''}" for row in comparison.rows]
-    axes.set_xticks(range(len(names)), names, color=INK, fontsize=11)
+    axes.set_xticks(range(len(names)), names, color=LIGHT.ink, fontsize=11)
     axes.set_xticks([at for at, _ in under], [name for _, name in under], minor=True)
     axes.tick_params(axis="x", which="minor", bottom=False, labelsize=9)
     axes.xaxis.remove_overlapping_locs = False
@@ -130,13 +116,13 @@ def _draw_curves(axes: Axes, rows: Sequence[StrategyRow], curves: Mapping[str, C
     axes.grid(axis="y")
     for row in rows:
         points = {epoch: 100 * share for epoch, share in curves.get(row.strategy, ()) if share is not None}
-        look: dict[str, Any] = {"color": STRATEGY_COLOURS[row.strategy], "marker": MARKS[row.strategy]}
+        look: dict[str, Any] = {"color": STRATEGY_COLOURS[row.strategy], "marker": STRATEGY_MARKS[row.strategy]}
         if points:
             size = 7 if len(points) <= DOTS_UP_TO else 0
             axes.plot(list(points), list(points.values()), **look, lw=2.5, markersize=size, clip_on=False)
             axes.plot([], [], **look, lw=2.5, markersize=7, label=row.strategy)
         if row.best_epoch in points:
-            ring: dict[str, Any] = {"markeredgecolor": INK, "markersize": 9, "markeredgewidth": 1.4}
+            ring: dict[str, Any] = {"markeredgecolor": LIGHT.ink, "markersize": 9, "markeredgewidth": 1.4}
             axes.plot(row.best_epoch, points[row.best_epoch], **look, **ring, clip_on=False, zorder=3)
     lowest, _ = axes.get_ylim()
     axes.set_ylim(min(lowest, 96), 100)
@@ -151,10 +137,10 @@ def _draw_costs(axes: Axes, title: str, rows: Sequence[StrategyRow], bars: Seque
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.6))
     for number, (row, (part, text)) in enumerate(zip(rows, bars, strict=True)):
-        axes.barh(number, 1, 0.26, color=TRACK)
+        axes.barh(number, 1, 0.26, color=LIGHT.track)
         axes.barh(number, max(0.004, part) if row.run else 0, 0.26, color=STRATEGY_COLOURS[row.strategy])
         axes.text(0, number - 0.2, row.strategy, fontsize=11, va="bottom")
-        shown, colour = (text, INK) if row.run else ("not trained", SOFT)
+        shown, colour = (text, LIGHT.ink) if row.run else ("not trained", LIGHT.quiet)
         axes.text(1, number - 0.2, shown, va="bottom", ha="right", color=colour)
 
 
@@ -217,7 +203,7 @@ def draw_predictions(target: Path, answers: Answers) -> None:
     for x, word, right in ((MARGIN, "right", True), (MARGIN + 80, "wrong", False)):
         sheet.sign(x, 56, right=right)
         sheet.text(x + 22, 55, word, size=14)
-    sheet.text(MARGIN + 165, 55, "bars: the probability of the answer, calibrated", size=14, colour=SOFT)
+    sheet.text(MARGIN + 165, 55, "bars: the probability of the answer, calibrated", size=14, colour=LIGHT.quiet)
     y = 92
     for heading, images in sections:
         sheet.text(MARGIN, y, heading, size=17)
@@ -233,7 +219,7 @@ def _draw_band(
     sheet: Sheet, y: int, images: Sequence[Answered], strategies: Sequence[str], labels: Sequence[str]
 ) -> None:
     first = y + PICTURE_PX + 38
-    sheet.text(MARGIN, y + PICTURE_PX + 10, "true label", size=14, colour=SOFT)
+    sheet.text(MARGIN, y + PICTURE_PX + 10, "true label", size=14, colour=LIGHT.quiet)
     for line, strategy in enumerate(strategies):
         sheet.marker(MARGIN + 6, first + 52 * line + 15, strategy)
         sheet.text(MARGIN + 20, first + 52 * line + 6, strategy, size=14)
@@ -246,11 +232,11 @@ def _draw_band(
         for line, given in enumerate(shown.probabilities):
             answer, top = int(given.argmax()), first + 52 * line
             right = answer == shown.truth
-            sheet.box(x - 6, top, CELL_PX - 12, 48, tint(RIGHT if right else WRONG, 0.9), radius=4)
+            sheet.box(x - 6, top, CELL_PX - 12, 48, tint(LIGHT.right if right else LIGHT.wrong, 0.9), radius=4)
             sheet.sign(x, top + 6, right=right)
             sheet.text(x + 24, top + 5, sheet.fitted(labels[answer], 14, CELL_PX - 50), size=14)
-            sheet.box(x + 24, top + 30, 140, 8, tint(INK, 0.8))
-            sheet.box(x + 24, top + 30, 140 * float(given[answer]), 8, RIGHT if right else WRONG)
+            sheet.box(x + 24, top + 30, 140, 8, LIGHT.line)
+            sheet.box(x + 24, top + 30, 140 * float(given[answer]), 8, LIGHT.right if right else LIGHT.wrong)
             sheet.text(x + 172, top + 26, _sure(float(given[answer])), size=13)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_data import chart_style, new_figure
-from edge_runtime import Run, write_json
+from edge_runtime import LIGHT, Run, write_json
 from edge_train.run.callbacks import ActiveRun
 from edge_train.run.train_result import TrainResult
 
@@ -83,14 +83,16 @@ def draw_confusions(result: TrainResult) -> dict[str, NDArray[np.uint8]]:
 @chart_style(10)
 def _draw_confusion(title: str, labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
     """A row for each true class."""
+    from matplotlib.colors import LinearSegmentedColormap
     from PIL import Image
 
+    shades = LinearSegmentedColormap.from_list("shares", [LIGHT.panel, LIGHT.first])
     counts = np.array(confusion)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side_px = 260 + 34 * min(len(labels), NAMED_UP_TO)
     figure = new_figure(side_px, side_px)
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(shares, cmap=shades, vmin=0, vmax=1)
     axes.set(title=f"{title}, {counts.sum():,} images", xlabel="answered", ylabel="true")
     if len(labels) <= NAMED_UP_TO:
         places = range(len(labels))
@@ -99,7 +101,7 @@ def _draw_confusion(title: str, labels: Sequence[str], confusion: Sequence[Seque
     if len(labels) <= COUNTED_UP_TO:
         for (row, column), count in np.ndenumerate(counts):
             dark = shares[row, column] > 0.5
-            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
+            axes.text(column, row, str(count), ha="center", va="center", color=LIGHT.panel if dark else LIGHT.ink)
     file = BytesIO()
     figure.savefig(file, format="png")
     return np.asarray(Image.open(file).convert("RGB"))
