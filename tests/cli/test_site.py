@@ -32,7 +32,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
         loaded = re.findall(r'<(?:script|img|iframe|source)\b[^>]*\bsrc="([^"]+)"', text)
         loaded += [tag for tag in re.findall(r"<link\b[^>]*>", text) if 'rel="canonical"' not in tag]
         assert not [each for each in loaded if re.search(r"(?:https?:)?//", each)], page
-    assert not list(site.rglob("*.map")) and sum(path.stat().st_size for path in site.rglob("*")) < 4e6
+    assert not list(site.rglob("*.map")) and sum(path.stat().st_size for path in site.rglob("*")) < 5e6
 
 
 def test_every_command_and_diagnosis_has_its_page_in_it(site: Path) -> None:

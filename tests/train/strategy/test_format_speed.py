@@ -149,7 +149,7 @@ def test_only_the_last_are_kept(measured: list[int], tmp_path: Path) -> None:
     [
         ("fp32", ("fp32", [])),
         ("bf16", ("bf16", ["mixed precision, bfloat16 (as the run began); measured and exported in float32"])),
-        (None, ("bf16", ["mixed precision, bfloat16 (bfloat16 is 2 times as fast here, as tried); measured and "])),
+        (None, ("bf16", ["mixed precision, bfloat16 (bfloat16 is 2.00 times as fast here, as tried); measured and "])),
     ],
 )
 def test_a_run_goes_on_in_what_it_began_in(

@@ -44,7 +44,7 @@ def choose_precision(
     found = measure()
     if found.of_layer and found.bf16_pays and not frozen and backbone not in PAYS_ON_CPU:
         return "fp32", f"{backbone} takes too long a step to be tried in bfloat16"
-    return ("bf16" if found.bf16_pays else "fp32"), f"bfloat16 is {found.gain:.2g} times as fast here, as tried"
+    return ("bf16" if found.bf16_pays else "fp32"), f"bfloat16 is {found.gain:.2f} times as fast here, as tried"
 
 
 def has_bf16(device: torch.device) -> bool:
