@@ -25,7 +25,7 @@ from shared import at_least_1, check, edge_command, flags, say
 
 TARGET = 1.5
 BARE, HURRIED, TRAIN = "bare imports", "bare imports, end not waited for", "edge train, to its first epoch"
-IMPORTS = "import torch, torchvision"
+MODULES = "torch, torchvision"
 SAID = "training "
 
 
@@ -42,8 +42,8 @@ def compare(folder: Path, runs: int) -> float:
     environment = with_bytecode(folder / "bytecode")
     settings = ("--data", "shapes", "--epochs", "1", "--weights", "none", "--strategy", "scratch", "--out", str(folder))
     programs = {
-        BARE: lambda: run_once([sys.executable, "-c", IMPORTS], environment),
-        HURRIED: lambda: run_once([sys.executable, "-c", f"import os, {IMPORTS[7:]}; os._exit(0)"], environment),
+        BARE: lambda: run_once([sys.executable, "-c", f"import {MODULES}"], environment),
+        HURRIED: lambda: run_once([sys.executable, "-c", f"import os, {MODULES}; os._exit(0)"], environment),
         TRAIN: lambda: _until_it_trains([*edge_command(), "train", *settings], environment),
     }
     taken: dict[str, list[Run]] = {name: [] for name in programs}

@@ -54,8 +54,8 @@ Small sets: --folds 5 trains five runs, each measured on a fifth that it never s
 carries that cross-validated figure.
 
 Augmentation, of the training images only (edge data preview shows it): light for photos, standard for a few hundred
-varied photos, document for text and signs, medical for scans, strong against overfitting, none to measure
-without, camera-trap for day and night outside.
+varied photos, document for text and signs, medical for scans, camera-trap for day and night outside, strong against
+overfitting, none to measure without.
 
 Fields: --recipe medical, products, wildlife or documents sets what edge docs medical (…) explains, and prints why.
 """

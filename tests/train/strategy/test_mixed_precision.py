@@ -18,7 +18,7 @@ from edge_train import load_checkpoint, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
 from edge_train.run.split_answers import answer_split  # noqa: E402
 from edge_train.strategy.format_speed import FormatSpeed  # noqa: E402
-from edge_train.strategy.mixed_precision import PAYS_ON_CPU, choose_precision, has_bf16  # noqa: E402
+from edge_train.strategy.mixed_precision import PAYS_ON_CPU, ChosenPrecision, choose_precision, has_bf16  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -80,7 +80,9 @@ def test_auto_takes_what_was_faster_and_says_so(
     gain, of_layer = gained
     found = FormatSpeed(gain, 1.0, of_layer)
     assert "vgg16" in PAYS_ON_CPU
-    assert choose_precision(choice, CPU, backbone, frozen=frozen, measure=lambda: found) == expected
+    assert choose_precision(choice, CPU, backbone, frozen=frozen, measure=lambda: found) == ChosenPrecision(
+        *expected, tried=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_nothing_is_tried_where_there_is_no_choice(
     processor: Path, choice: Any, flags: str, expected: tuple[str, str]
 ) -> None:
     processor.write_text(f"flags : {flags}")
-    assert choose_precision(choice, CPU, "resnet18", frozen=False, measure=untried) == expected
+    assert choose_precision(choice, CPU, "resnet18", frozen=False, measure=untried) == ChosenPrecision(*expected)
 
 
 def test_bf16_where_there_is_none_is_refused(processor: Path) -> None:

@@ -9,7 +9,7 @@ from edge_train.network.network import Network
 from edge_train.run.processes import World
 from edge_train.settings import Precision, TrainSettings
 from edge_train.strategy.format_speed import FormatSpeed, remembered_speed
-from edge_train.strategy.mixed_precision import choose_precision, has_bf16
+from edge_train.strategy.mixed_precision import ChosenPrecision, choose_precision, has_bf16
 from edge_train.strategy.plan import Plan
 
 
@@ -31,20 +31,19 @@ def choose_format(  # noqa: PLR0917 (what it is chosen by)
         UsageError: bf16 asked for where the device has none.
     """
     if settings.precision == "auto" and (begun == "fp32" or (begun == "bf16" and has_bf16(device))):
-        chosen: tuple[Precision, str] = ("fp32" if begun == "fp32" else "bf16", "as the run began")
+        chosen = ChosenPrecision("fp32" if begun == "fp32" else "bf16", "as the run began")
     else:
         chosen = world.tell(_choose(settings, plan, network, contract, device) if world.leads else None)
-    precision, why = chosen
-    if precision == "bf16":
-        progress.say(f"mixed precision, bfloat16 ({why}); measured and exported in float32")
-    elif "tried" in why:
-        progress.say(f"float32 ({why})")
-    return precision
+    if chosen.precision == "bf16":
+        progress.say(f"mixed precision, bfloat16 ({chosen.why}); measured and exported in float32")
+    elif chosen.tried:
+        progress.say(f"float32 ({chosen.why})")
+    return chosen.precision
 
 
 def _choose(
     settings: TrainSettings, plan: Plan, network: Network, contract: Preprocessing, device: torch.device
-) -> tuple[Precision, str]:
+) -> ChosenPrecision:
     # With attention the gradient goes through what is frozen.
     frozen = plan.strategy == "feature-extraction" and plan.backbone.attention is None
     size_px = (contract.height_px, contract.width_px)

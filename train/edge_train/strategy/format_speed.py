@@ -56,12 +56,13 @@ def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int
     the same weights again on the machine that it gave them on.
     """
     shape = "x".join(map(str, size_px))
-    weights = sum(parameter.numel() for parameter in network.parameters())
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
+    weights, learned = sum(size for size, _ in sizes), sum(size for size, learns in sizes if learns)
     capability = torch.backends.cpu.get_cpu_capability()
     key = (
         f"{cpu_model()}, {capability}, torch {torch.__version__}: "
         f"{type(network.backbone).__name__} of {weights} parameters, {shape} px, batches of {batch_size}, "
-        f"{'forward' if frozen else 'training'}"
+        f"{'forward' if frozen else f'training {learned}'}"
     )
     found = _as_speed(_read_kept().get(key))
     if found is None:

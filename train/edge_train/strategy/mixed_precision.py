@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,6 +18,15 @@ from edge_train.strategy.format_speed import FormatSpeed
 PAYS_ON_CPU = frozenset({"resnet18", "resnet50", "vgg16", "densenet121"})
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenPrecision:
+    """What a run is trained in, why in a few words, and whether that was tried on this machine."""
+
+    precision: Precision
+    why: str
+    tried: bool = False
+
+
 def choose_precision(
     choice: PrecisionChoice,
     device: torch.device,
@@ -24,8 +34,8 @@ def choose_precision(
     *,
     frozen: bool,
     measure: Callable[[], FormatSpeed],
-) -> tuple[Precision, str]:
-    """The precision of a run, and why in a few words.
+) -> ChosenPrecision:
+    """The precision of a run.
 
     `measure` is asked where `choice` is auto and a CPU computes in bfloat16, by its own word: some do so slower.
 
@@ -36,15 +46,16 @@ def choose_precision(
     if choice == "bf16" and not there:
         raise UsageError(f"`precision` bf16: this {device.type} does not compute in bfloat16", "use `precision` auto")
     if choice != "auto":
-        return choice, "as asked"
+        return ChosenPrecision(choice, "as asked")
     if not there:
-        return "fp32", f"this {device.type} does not compute in bfloat16"
+        return ChosenPrecision("fp32", f"this {device.type} does not compute in bfloat16")
     if device.type != "cpu":
-        return "bf16", f"this {device.type} computes in bfloat16"
+        return ChosenPrecision("bf16", f"this {device.type} computes in bfloat16")
     found = measure()
     if found.of_layer and found.bf16_pays and not frozen and backbone not in PAYS_ON_CPU:
-        return "fp32", f"{backbone} takes too long a step to be tried in bfloat16"
-    return ("bf16" if found.bf16_pays else "fp32"), f"bfloat16 is {found.gain:.2f} times as fast here, as tried"
+        return ChosenPrecision("fp32", f"{backbone} takes too long a step to be tried in bfloat16", tried=True)
+    why = f"bfloat16 is {found.gain:.2f} times as fast here, as tried"
+    return ChosenPrecision("bf16" if found.bf16_pays else "fp32", why, tried=True)
 
 
 def has_bf16(device: torch.device) -> bool:
