@@ -5,8 +5,8 @@
 `edge train` on the drawn shapes, ResNet-18 from scratch, is ended when it says what it trains. The bare script imports
 both, which no training goes without, and then either ends or, once, hurries: what the interpreter takes for its end is
 a part of every command. By turns, after one unmeasured run each. Processor time is that of all threads, and says on a
-busy machine what the clock does not. With --check it ends with 1 where edge takes more than 1.5
-times their processor time.
+busy machine what the clock does not. With --check it ends with 1 where edge takes more than 1.5 times what the imports
+take of it.
 """
 
 from __future__ import annotations
