@@ -78,11 +78,12 @@ class Browser:
         return wait(self.driver, 20).until(lambda _: condition())
 
     def answers(self, count: int) -> list[Any]:
-        """The answers, newest first, once there are so many and none is waited for."""
+        """The answers, newest first, once there are so many, all to be seen, and none is waited for."""
 
         def found() -> list[Any]:
             cards = self.driver.find_elements(by.CSS_SELECTOR, ".answer:not(.busy)")
-            return cards if len(cards) == count else []
+            # They fade in, and what cannot be seen yet has no text.
+            return cards if len(cards) == count and all(card.is_displayed() for card in cards) else []
 
         return list(self.until(found))
 
