@@ -11,6 +11,7 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_batch.batch_prediction import BatchSummary, predict_batch
+    from edge_batch.cluster_address import why_unanswered
     from edge_batch.committed_answers import FreshAnswers
     from edge_batch.cost_plan import Cost, Speed, describe_plan, measure_speed
     from edge_batch.picture_listing import Listing, list_all

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import shutil
-import socket
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edge_batch.cluster_address import why_unanswered
 from edge_batch.redirected_output import output_to
 from edge_runtime import EdgeError, UsageError, require_extra, usable_cores
 
-CONNECT_S = 10
 # Blocks are paths one way and answers the other: little is ever in the store but the model.
 STORE_BYTES = 256_000_000
 
@@ -113,17 +112,10 @@ def _join(address: str) -> None:
     import ray
 
     hint = "start one with ray start --head, or leave `address` out to use this machine alone"
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), CONNECT_S).close()
-        except (OSError, ValueError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise UsageError(f"`address` {address}: no Ray cluster answers there ({reason})", hint) from None
+    if why := why_unanswered(address):
+        raise UsageError(f"`address` {address}: no Ray cluster answers there ({why})", hint)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
-    except ConnectionError:
-        raise UsageError(f"`address` {address}: no Ray cluster runs here", hint) from None
     except Exception as error:
         raise UsageError(f"`address` {address}: the cluster cannot be joined: {first_line(error)}", hint) from error
 

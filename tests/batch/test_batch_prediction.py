@@ -99,10 +99,16 @@ def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
     assert said in done.stderr and len(done.stderr.splitlines()) <= 3 and "Traceback" not in done.stderr
 
 
-def test_where_no_cluster_is_there_is_one_line(edge: Any, photos: Path, model: Path) -> None:
+def test_where_no_cluster_is_there_is_one_line(edge: Any, photos: Path, model: Path, tmp_path: Path) -> None:
     words = ("predict", "--engine", "ray", "--data", photos, "--model", model, "--out", "answers", "--address")
     assert_refused(edge(*words, "127.0.0.1:1"), "no Ray cluster answers there")
-    assert_refused(edge(*words, "auto"), "no Ray cluster runs here")
+    assert_refused(edge(*words, "gone"), "HOST:PORT is needed")
+    ours = {"RAY_TMPDIR": str(tmp_path)}
+    assert_refused(edge(*words, "auto", **ours), "no Ray cluster answers there (none runs here)")
+    # One that was killed: Ray would knock for many minutes.
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    assert_refused(edge(*words, "auto", **ours), ":1: Connection refused)")
 
 
 def test_two_nodes_answer_every_kind_of_model(

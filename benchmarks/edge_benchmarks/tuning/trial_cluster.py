@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_batch import output_to
+from edge_batch import output_to, why_unanswered
 from edge_runtime import EdgeError, is_prepared, usable_cores
 
 OBJECT_STORE_BYTES = 100 << 20
-CONNECT_S = 10
 # Ray sends nothing home, leaves Ctrl-C to us, and writes no tables of its own.
 OURS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -52,7 +50,9 @@ def cluster(address: str | None, log: Path) -> Iterator[None]:
                     "object_store_memory": OBJECT_STORE_BYTES,
                 }
             else:
-                _require_open(address)
+                if why := why_unanswered(address):
+                    hint = "start it with ray start --head, or take `engine` local"
+                    raise EdgeError(f"the Ray cluster {address} cannot be reached: {why}", hint)
                 known = {name: os.environ[name] for name in (*OURS, *_HANDED_ON) if name in os.environ}
                 options["runtime_env"] = {"env_vars": known}
             try:
@@ -62,20 +62,6 @@ def cluster(address: str | None, log: Path) -> Iterator[None]:
                 raise EdgeError(f"{where}: {last_line(error)}", f"see {log}, or take `engine` local") from error
             stack.callback(ray.shutdown)
         yield
-
-
-def _require_open(address: str) -> None:
-    """Raise EdgeError where nothing listens at HOST:PORT: Ray would try for minutes."""
-    host, _, port = address.rpartition("//")[2].rpartition(":")
-    if not host or not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise EdgeError(
-            f"the Ray cluster {address} cannot be reached: {error}",
-            "start it with ray start --head, or take `engine` local",
-        ) from error
 
 
 @contextmanager
