@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 from edge_train.targets.target_settings import check_targets
+from edge_train.word_lists import parse_trackers, words
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
 StrategyChoice: TypeAlias = Literal["auto", "feature-extraction", "fine-tune", "scratch"]
@@ -25,7 +25,6 @@ PrecisionChoice: TypeAlias = Literal["auto", "fp32", "bf16"]
 OneLabelCriterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc"]
 # The last is that of pictures with any number of labels, and theirs alone.
 Criterion: TypeAlias = Literal["accuracy", "balanced-accuracy", "loss", "auroc", "map"]
-TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "comet"]
 RecipeName: TypeAlias = Literal["medical", "products", "wildlife", "documents"]
 BestBy: TypeAlias = Literal["auto", "accuracy", "balanced-accuracy", "loss", "auroc"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
@@ -275,8 +274,8 @@ class TrainSettings:
             # As config.json and a caller may have it; one is what it is alone.
             several = tuple(self.data)
             object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
-        object.__setattr__(self, "track", _parse_trackers(self.track))
-        object.__setattr__(self, "tasks", _words(self.tasks))
+        object.__setattr__(self, "track", parse_trackers(self.track))
+        object.__setattr__(self, "tasks", words(self.tasks))
         check_settings(self)
         self._check_together()
 
@@ -369,21 +368,6 @@ class TrainSettings:
                 "`views` embeds each image once, and `attention` changes what the backbone makes of it",
                 "drop one of them",
             )
-
-
-def _words(given: str | Iterable[str]) -> tuple[str, ...]:
-    """The words of texts that may have several, with commas."""
-    words = ",".join([given] if isinstance(given, str) else given).split(",")
-    return tuple(name for word in words if (name := word.strip()))
-
-
-def _parse_trackers(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Each tracker once, of names that may be several in one text. Raises UsageError for one that is none."""
-    names = tuple(dict.fromkeys(_words(given)))
-    for name in names:
-        if name not in get_args(TrackerName):
-            raise UsageError(f"`track` {name} is not known", f"choose {', '.join(get_args(TrackerName))}")
-    return names
 
 
 # Name and default of those that shape fine-tuning alone.

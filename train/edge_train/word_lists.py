@@ -1,0 +1,25 @@
+"""Settings that are several words, given as one text with commas or as several texts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, TypeAlias, get_args
+
+from edge_runtime import UsageError
+
+TrackerName: TypeAlias = Literal["tensorboard", "mlflow", "wandb", "comet"]
+
+
+def words(given: str | Iterable[str]) -> tuple[str, ...]:
+    """The words of texts that may have several, with commas."""
+    parts = ",".join([given] if isinstance(given, str) else given).split(",")
+    return tuple(name for part in parts if (name := part.strip()))
+
+
+def parse_trackers(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Each tracker once, of names that may be several in one text. Raises UsageError for one that is none."""
+    names = tuple(dict.fromkeys(words(given)))
+    for name in names:
+        if name not in get_args(TrackerName):
+            raise UsageError(f"`track` {name} is not known", f"choose {', '.join(get_args(TrackerName))}")
+    return names
