@@ -13,6 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "timm": (*_TRAIN, "timm"),
     "hf": (*_TRAIN, "huggingface_hub", "safetensors"),
     "export": (*_TRAIN, "onnx", "onnxscript"),
+    "prune": (*_TRAIN, "torch_pruning"),
     "tune": (*_TRAIN, "onnx", "onnxscript", "ray"),
     "bench": ("matplotlib",),
     "ray": ("ray", "pyarrow", "fsspec"),

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from edge_train.recipes import Recipe, find_recipe
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
+    from edge_train.run.pruned_run import pruning_settings, pruning_values
     from edge_train.run.rate_finder import RateSearch, find_learning_rate
     from edge_train.run.run_folder import check_out
     from edge_train.run.split_answers import SplitAnswers

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
+from edge_train.pruning_settings import check_pruning
 from edge_train.targets.target_settings import check_targets
 from edge_train.word_lists import parse_trackers, words
 
@@ -219,6 +220,17 @@ class TrainSettings:
     teacher_temperature: Annotated[
         float, Setting("What both answers are softened by.", "T", _DISTIL, at_least=0.1, at_most=100)
     ] = 2.0
+    prune: Annotated[
+        float | None,
+        Setting(
+            "Take this share of its channels from the run in `weights`, then fine-tune what is left.",
+            "SHARE",
+            _FINE,
+            "none",
+            above=0,
+            at_most=0.9,
+        ),
+    ] = None
     stem: Annotated[Stem, Setting("small: 3×3, stride 1, no max-pooling; ResNets from scratch on 32 px images.")] = (
         "standard"
     )
@@ -337,8 +349,11 @@ class TrainSettings:
                         f"`{name}` is for fine-tuning, but `strategy` is {self.strategy}",
                         "drop it, or choose `strategy` fine-tune",
                     )
-        if self.stem == "small" and (
-            self.strategy in ("feature-extraction", "fine-tune") or self.weights not in ("default", "none")
+        check_pruning(self.prune, self.weights, self.folds)
+        if (
+            self.stem == "small"
+            and self.prune is None
+            and (self.strategy in ("feature-extraction", "fine-tune") or self.weights not in ("default", "none"))
         ):
             raise UsageError(
                 "`stem` small has no pretrained weights: its first layer is another one",

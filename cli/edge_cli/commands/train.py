@@ -12,6 +12,7 @@ from edge_cli.console import Console, print_json
 from edge_cli.flags import Options, paragraphs, settings_command
 from edge_cli.found_rate import find_rate
 from edge_cli.options import JsonFlag, QuietFlag
+from edge_cli.pruned_options import pruning_text, with_pruned_run
 from edge_cli.recipe_lines import with_recipe
 from edge_cli.several_scores import print_summary
 from edge_cli.split_scores import headline_text
@@ -56,6 +57,10 @@ carries that cross-validated figure.
 Augmentation, of the training images only (edge data preview shows it): light for photos, standard for a few hundred
 varied photos, document for text and signs, medical for scans, camera-trap for day and night outside, strong against
 overfitting, none to measure without.
+
+Smaller: --prune 0.3 --weights RUN takes three tenths of the channels from a finished run, which stays as it is, and
+fine-tunes what is left in a new one, with the older as its teacher. Data, split and network are that run's
+(edge docs pruning).
 
 Fields: --recipe medical, products, wildlife or documents sets what edge docs medical (…) explains, and prints why.
 """
@@ -102,6 +107,7 @@ def train(
         if given:
             raise UsageError(f"--resume takes the run's own settings, but {given[0]} is given", "drop one of them")
     options, file = with_config(options, config)
+    options = with_pruned_run(options)
     with Console(quiet=quiet) as console, naming(file, options):
         settings = _settings(options, strategy, console)
         if print_config:
@@ -143,6 +149,8 @@ def _print_result(result: TrainResult, console: Console, *, as_json: bool) -> No
         print_json(result.summary)
         return
     print_summary(result.summary)
+    if "pruning" in result.summary:
+        print(pruning_text(result.summary["pruning"]))
     for finding in result.diagnosis:
         console.say(f"{finding.kind}: {finding.text}{f' Try {finding.flag}' if finding.flag else ''}")
     if result.diagnosis:

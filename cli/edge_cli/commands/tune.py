@@ -42,7 +42,7 @@ COLUMNS = ("trial", "backbone", "strategy", "augment", "px", "lr-scale", "epochs
 FIGURES = {"accuracy": "", "map": " mAP", "mean_accuracy": " mean accuracy"}
 
 
-@settings_command(app, "tune", TuneSettings, TrainSettings, help=paragraphs(TEXT), without=(*DRAWN, "folds"))
+@settings_command(app, "tune", TuneSettings, TrainSettings, help=paragraphs(TEXT), without=(*DRAWN, "folds", "prune"))
 def tune(*, options: Options, json_: JsonFlag = False, quiet: QuietFlag = False) -> int:
     """Run `edge_benchmarks.tune` and print its table."""
     if os.environ.get("WORLD_SIZE", "1") != "1":

@@ -14,6 +14,7 @@ from edge_runtime import CheckpointError, ModelCard, ModelError, OutputError, Us
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build
 from edge_train.network.lookup import find_again
+from edge_train.network.narrowing import PRUNED, narrow
 from edge_train.network.network import Network
 from edge_train.settings import Stem
 
@@ -51,6 +52,8 @@ class Checkpoint:
                     size_px=card.preprocessing.height_px,
                     **architecture(card),
                 )
+            if PRUNED in card.architecture:
+                narrow(made, {name.removeprefix("backbone."): tensor for name, tensor in self.network.items()})
             network = Network(made, mean=tuple(card.normalization["mean"]), std=tuple(card.normalization["std"]))
             network.load_state_dict(dict(self.network))
         except (RuntimeError, KeyError, TypeError, UsageError) as error:

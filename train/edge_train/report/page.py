@@ -20,6 +20,7 @@ from edge_runtime import (
     expected_calibration_error,
     write_text,
 )
+from edge_train.pruning_settings import OF_THE_RUN
 from edge_train.recipes import find_recipe
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.page_tables import (
@@ -116,9 +117,12 @@ def write_report(run: Run, report: RunReport) -> Path:
 
 
 def repeat_command(settings: Mapping[str, Any]) -> str:
-    """The command line that trains the same again: what differs from its default, and what a recipe sets."""
+    """The command line that trains the same again: what differs from its default, and what a recipe or a
+    pruned run would set otherwise."""
     recipe = settings.get("recipe")
     said = {each.setting for each in find_recipe(recipe).values} if recipe else set()
+    if settings.get("prune") is not None:
+        said |= {name for name in OF_THE_RUN if not isinstance(settings.get(name), bool)}
     defaults = {field.name: field.default for field in fields(TrainSettings)}
     parts = ["edge", "train"]
     for name, value in settings.items():

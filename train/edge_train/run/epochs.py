@@ -224,7 +224,7 @@ def _run_epoch(
     if embeddings is not None:
         return result, embeddings.validate(job, learning.evaluated) if job.splits.val else None
     if job.strategy == "scratch":
-        _reestimate_batch_norm(job, learning.evaluated, epoch)
+        reestimate_batch_norm(job, learning.evaluated, epoch)
     if not job.splits.val:
         return result, None
     network = fold(learning.evaluated)
@@ -285,7 +285,7 @@ def _tell(job: Job, batch: BatchEnd, images: int) -> None:
     job.listeners.batch(batch)
 
 
-def _reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
+def reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
     """Take batch norm's statistics anew over up to 1,024 training images (PreciseBN, Wu and Johnson 2021).
 
     Its running averages lag behind weights that move fast: after a few hundred steps from random weights,

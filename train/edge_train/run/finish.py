@@ -16,6 +16,7 @@ from edge_train.report.targets_page import TargetReport, write_targets_report
 from edge_train.run.epochs import FitState, count_parameters
 from edge_train.run.job import Job
 from edge_train.run.optimism import Optimism, estimate_optimism
+from edge_train.run.pruned_run import note_pruning
 from edge_train.run.run_folder import finish_run, plain_settings
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.target_summary import note_targets
@@ -53,6 +54,7 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     summary = summarize(job, run, state, metrics, card.temperature)
     note_threshold(summary, card)
     note_targets(summary, card, run)
+    note_pruning(summary, run, answers)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started

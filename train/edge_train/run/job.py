@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,6 +31,7 @@ class Job:
 
     `places` are the folders and manifests that name its images. One whose split has no validation
     trains on everything. `keeps_logits` is for a fold of a cross-validation, `part` for a run of a sweep.
+    `pruning` is what config.json says of the channels taken from the network that it begins with.
     """
 
     settings: TrainSettings
@@ -48,6 +50,7 @@ class Job:
     places: tuple[Path, ...] = ()
     listeners: Listeners = SILENT
     part: SweepPart = WHOLE
+    pruning: Mapping[str, Any] | None = None
 
     @property
     def backbone(self) -> Backbone:

@@ -48,6 +48,7 @@ from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import as_kept, find_again, find_backbone
+from edge_train.network.narrowing import PRUNED
 from edge_train.network.network import Network
 from edge_train.network.weights import (
     find_again_from_anywhere,
@@ -59,6 +60,7 @@ from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.number_format import choose_format
 from edge_train.run.processes import World, join_world
+from edge_train.run.pruned_run import PrunedStart, begin_pruning, require_pruning
 from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.threshold import require_threshold
@@ -85,6 +87,7 @@ def prepare(
     if settings.teacher is not None:
         settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
     settings = replace(settings, weights=find_again_from_anywhere(settings.weights))
+    require_pruning(settings)
     backbone = find_backbone(settings.backbone)
     settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
     backbone = with_attention(backbone, settings.attention)
@@ -111,7 +114,8 @@ def prepare(
         require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     torch.manual_seed(settings.seed)
-    strategy, network, origin = _start_network(
+    pruned = begin_pruning(settings, backbone, folders, splits, contract.height_px)
+    strategy, network, origin = (pruned and pruned.start) or _start_network(
         settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
     )
     plan = make_plan(settings, backbone, strategy)
@@ -144,12 +148,12 @@ def prepare(
         },
         versions=versions() | dict(backbone.maker.versions if backbone.maker else {}),
         created=now(),
-        architecture=_architecture(settings) | dict(backbone.maker.identity if backbone.maker else {}),
+        architecture=_architecture(settings, backbone, pruned),
         # Until validation says better.
         thresholds=(0.5,) * len(folders.labels) if folders.kind == "multi-label" else (),
         tasks=folders.tasks,
     )
-    return Job(
+    job = Job(
         settings,
         progress,
         plan,
@@ -165,6 +169,8 @@ def prepare(
         places=source.places,
         part=part,
     )
+    job.pruning = None if pruned is None else pruned.measure(job)
+    return job
 
 
 def _count_classes(folders: ClassFolders) -> str:
@@ -189,10 +195,12 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
     return made
 
 
-def _architecture(settings: TrainSettings) -> dict[str, Any]:
+def _architecture(settings: TrainSettings, backbone: Backbone, pruned: PrunedStart | None) -> dict[str, Any]:
     """What of the network is not the backbone's own."""
     own = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
-    return {name: value for name, value in own.items() if value not in {None, "standard", "none"}}
+    changed = {**own, PRUNED: pruned.total if pruned else None}
+    changed = {name: value for name, value in changed.items() if value not in {None, "standard", "none"}}
+    return changed | dict(backbone.maker.identity if backbone.maker else {})
 
 
 def _find_teacher(

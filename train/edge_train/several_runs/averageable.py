@@ -78,6 +78,7 @@ def _facts(card: ModelCard) -> dict[str, Any]:
         "stem": card.architecture.get("stem", "standard"),
         "hidden layer": card.architecture.get("hidden_units"),
         "attention": card.architecture.get("attention"),
+        "pruned share": card.architecture.get("pruned"),
         "network's file": card.architecture.get("network_sha256"),
     }
 

@@ -67,6 +67,8 @@ def compare(
         EdgeError: no strategy could be trained, or the images changed between two runs.
     """
     progress = progress or Silence()
+    if settings.prune is not None:
+        raise UsageError("what is left of a run is fine-tuned: no strategies are compared", "drop `prune`")
     if settings.folds is not None:
         raise UsageError("strategies are compared on one split, not on `folds`", "drop `folds`, or name one strategy")
     wanted = tuple(dict.fromkeys(find_strategy(name) for name in strategies))

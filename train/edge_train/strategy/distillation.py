@@ -61,13 +61,16 @@ def load_teacher(
             "train the teacher on the same classes",
         )
     if card.data.get("fingerprint") == fingerprint:
-        _check_unseen(run, labels, splits)
+        require_unseen(run, labels, splits, role="teacher")
     network = checkpoint.build().to(device).requires_grad_(False)
     return Teacher(network, (card.preprocessing.height_px, card.preprocessing.width_px), device, precision)
 
 
-def _check_unseen(run: Run, labels: Sequence[str], splits: Splits) -> None:
-    """What the teacher learned by heart would come back as the student's own merit."""
+def require_unseen(run: Run, labels: Sequence[str], splits: Splits, *, role: str) -> None:
+    """Raise UsageError where the run, the teacher for one, was trained on images that are measured on here.
+
+    What it learned by heart would come back as the new network's own merit.
+    """
     try:
         taught = read_split(run.split, labels)
     except DataError:
@@ -80,7 +83,7 @@ def _check_unseen(run: Run, labels: Sequence[str], splits: Splits) -> None:
     )
     if seen:
         raise UsageError(
-            f"the teacher {run.path} was trained on {seen} of the images this run is measured on",
-            f"split alike: `seed` {run.read_config().get('settings', {}).get('seed', 0)} and the teacher's `limit` "
+            f"the {role} {run.path} was trained on {seen} of the images this run is measured on",
+            f"split alike: `seed` {run.read_config().get('settings', {}).get('seed', 0)} and its `limit` "
             "and `group_by`",
         )

@@ -1,0 +1,124 @@
+"""Structured pruning: whole channels leave a network, and with them their share of its size and time.
+
+Channels that others depend on, through an addition, a concatenation or a depthwise convolution, leave together; which
+they are is found by torch-pruning's dependency graph (Fang et al. 2023, "DepGraph: Towards Any Structural Pruning",
+section 3). Of each group of layers, the channels whose weights are the smallest leave first (Li et al. 2017, "Pruning
+Filters for Efficient ConvNets", section 3.1, by the L2 norm over the group).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edge_runtime import MissingExtraError, UsageError
+from edge_train.network.backbones import Backbone
+from edge_train.network.narrowing import narrow
+from edge_train.network.network import Network
+
+# Vector and int8 kernels work on eight channels at a time: fewer cost what eight do.
+ROUND_TO = 8
+# What rebuilding and pruning may differ by is a matter of which kernels are chosen.
+_TOLERANCE = 1e-4
+
+
+def require_pruner() -> None:
+    """Raise MissingExtraError where torch-pruning is not installed."""
+    _torch_pruning()
+
+
+def prune_channels(network: Network, backbone: Backbone, share: float, size_px: int) -> Network:
+    """A copy of the network without the `share` of the channels of each group of layers that matters least.
+
+    Widths stay multiples of eight, and the head's answers as many as they were. What is taken depends on the weights
+    alone. `size_px` is the side of the images it is asked about.
+
+    Raises:
+        MissingExtraError: torch-pruning is not installed.
+        UsageError: the network cannot lose channels, or has none to lose.
+    """
+    pruner = _torch_pruning()
+    pruned = copy.deepcopy(network).eval().requires_grad_(True)
+    model = pruned.backbone
+    example = torch.zeros(1, 3, size_px, size_px, device=next(model.parameters()).device)
+    try:
+        with warnings.catch_warnings():
+            # Bare parameters, as the scales of ConvNeXt's blocks, are pruned along their channels, and it says so.
+            warnings.filterwarnings("ignore", "Unwrapped parameters", UserWarning)
+            pruner.pruner.BasePruner(
+                model,
+                example,
+                importance=pruner.importance.GroupMagnitudeImportance(p=2),
+                pruning_ratio=share,
+                pruning_ratio_dict=_shares(model, share),
+                ignored_layers=[model.get_submodule(backbone.head)],
+            ).step()
+        _require_rebuilt(network.backbone, model, example)
+    except Exception as error:  # it meets whatever layers, and code, the network is made of
+        raise UsageError(
+            f"channels cannot be taken from {backbone.name}: {_first_line(error)}",
+            "choose a `backbone` such as resnet18 or mobilenet_v2",
+        ) from error
+    if _parameters(pruned) == _parameters(network):
+        raise UsageError(
+            f"a `prune` of {share:g} takes no channel from {backbone.name}: widths stay multiples of eight",
+            "give a larger share",
+        )
+    return pruned.requires_grad_(True)
+
+
+def narrowed(channels: int, share: float) -> int:
+    """The channels that are left of so many: a multiple of eight, at most a tenth below what the share leaves.
+
+    As torchvision rounds the widths of a MobileNet. A layer of fewer than eight is left alone.
+    """
+    if channels <= ROUND_TO:
+        return channels
+    left = channels * (1 - share)
+    rounded = max(ROUND_TO, int(left + ROUND_TO / 2) // ROUND_TO * ROUND_TO)
+    return min(rounded + ROUND_TO * (rounded < 0.9 * left), channels)
+
+
+def _shares(model: nn.Module, share: float) -> dict[nn.Module, float]:
+    """For each layer the share of its channels that leaves the right number of them."""
+    found: dict[nn.Module, float] = {}
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            channels = module.weight.shape[0]
+            left = narrowed(channels, share)
+            # The pruner rounds what is left down: half a channel more makes that exact.
+            found[module] = 0.0 if left == channels else 1 - (left + 0.5) / channels
+    return found
+
+
+def _require_rebuilt(whole: nn.Module, pruned: nn.Module, example: Tensor) -> None:
+    """Raise RuntimeError where the network that a checkpoint is built into would not be the one that was pruned."""
+    again = copy.deepcopy(whole).eval()
+    state = pruned.state_dict()
+    narrow(again, state)
+    again.load_state_dict(state)
+    images = torch.rand_like(example) - 0.5
+    with torch.no_grad():
+        expected, found = pruned.eval()(images), again(images)
+    if expected.shape != found.shape or not torch.allclose(expected, found, atol=_TOLERANCE, rtol=_TOLERANCE):
+        raise RuntimeError("the smaller network answers differently when it is built again")
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def _torch_pruning() -> Any:
+    try:
+        import torch_pruning
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("prune", error.name or "torch_pruning") from None
+    return torch_pruning
