@@ -63,8 +63,9 @@ class RunReport:
     accuracy, or empty. `card` is the best checkpoint's, with its temperature; `counts` maps split, then label, to
     images; `settings` are those of config.json; `data_root` is the folder that the samples' paths are relative to;
     `val` has at least one image, `test` may be None or empty. Of a cross-validation, `cross`, `val` are the answers to
-    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything. Of a
-    network that was trained elsewhere, `history` is empty, and `command` what imports it again.
+    all images, `history` has the folds' mean, and `best_epoch` is how long the network learned from everything.
+    `pruning` is summary.json's, of a run that began with another's network. Of a network that was trained elsewhere,
+    `history` is empty, and `command` what imports it again.
     """
 
     card: ModelCard
@@ -83,6 +84,7 @@ class RunReport:
     parameters_trained: int
     git_revision: str | None = None
     cross: CrossValidation | None = None
+    pruning: Mapping[str, Any] | None = None
     command: str = ""
 
 
@@ -178,6 +180,7 @@ def _page(name: str, report: RunReport) -> str:
         figures=_all_figures(splits),
         folds=None if report.cross is None else _folds(report.cross),
         threshold=_threshold(card),
+        pruning=None if report.pruning is None else _pruning(report.pruning),
         titles=_TITLES,
         duration=duration_text(report.seconds),
         curves=curves,
@@ -237,6 +240,20 @@ def _folds(cross: CrossValidation) -> Table:
         "their best. ± is the standard deviation of the folds."
     )
     return Table(caption, ("fold", "images", "right", "accuracy", "loss", "epoch", "its best epoch"), rows)
+
+
+def _pruning(found: Mapping[str, Any]) -> Table:
+    """What the network lost, and what each split says of it before, right after and now."""
+    (parameters, left), (gflops, gflops_left) = found["parameters"], found["gflops"]
+    rows: list[tuple[object, ...]] = [
+        ("parameters", f"{parameters:,}", f"{left:,}", f"{left:,}", ""),
+        ("GFLOPs (multiply-adds)", decimal(gflops), decimal(gflops_left), decimal(gflops_left), ""),
+    ]
+    for split, scores in found["accuracy"].items():
+        shares = (percent(scores[when]) for when in ("before", "pruned", "tuned"))
+        rows.append((f"{split} accuracy", *shares, scores["n"]))
+    caption = f"{found['share']:.0%} of the channels of {found['run']} were taken, and what was left fine-tuned."
+    return Table(caption, ("figure", "that run", "right after", "now", "images"), rows)
 
 
 def _threshold(card: ModelCard) -> Table | None:

@@ -176,6 +176,7 @@ def report_run(  # noqa: PLR0917 (what a report is made of)
             parameters_trained=summary["parameters_trained"],
             git_revision=summary["git_revision"],
             cross=cross,
+            pruning=summary.get("pruning"),
         ),
     )
 
