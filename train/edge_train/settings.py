@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
-from edge_train.pruning_settings import check_pruning
+from edge_train.pruned_fields import check_pruning
 from edge_train.targets.target_settings import check_targets
 from edge_train.word_lists import parse_trackers, words
 

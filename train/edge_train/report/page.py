@@ -20,7 +20,7 @@ from edge_runtime import (
     expected_calibration_error,
     write_text,
 )
-from edge_train.pruning_settings import OF_THE_RUN
+from edge_train.pruned_fields import OF_THE_RUN
 from edge_train.recipes import find_recipe
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.page_tables import (
