@@ -128,7 +128,7 @@ def test_what_does_not_go_together_is_refused(
     with pytest.raises(UsageError, match="`prune`"):
         TrainSettings(prune=0.95, weights=str(whole.path))
     with pytest.raises(UsageError, match="`prune` is for fine-tuning"):
-        TrainSettings(prune=0.3, weights=str(whole.path), strategy="scratch")
+        TrainSettings(prune=0.3, weights=str(whole.path), strategy="feature-extraction")
     with pytest.raises(UsageError, match="`folds`"):
         TrainSettings(prune=0.3, weights=str(whole.path), folds=3)
     with pytest.raises(UsageError, match=r"finished run, and .* is none"):
