@@ -103,6 +103,10 @@ class TrainSettings:
     image_size: Annotated[
         int | None, Setting("Side of the model's input.", "PX", shown_default="the data's or the backbone's own")
     ] = None
+    start_size: Annotated[
+        int | None,
+        Setting("Progressive resizing: train at so few pixels at first.", "PX", shown_default="image_size", at_least=8),
+    ] = None
     augment: Annotated[AugmentationName, Setting("Augmentation of the training images.")] = "light"
     optimizer: Annotated[OptimizerName, Setting("sgd takes ten times the rates.", panel=_RATES)] = "adam"
     lr_scale: Annotated[
@@ -290,8 +294,7 @@ class TrainSettings:
         own = {field.name: field.default for field in fields(self)}
         if strategy != "fine-tune":
             changes |= {name: own[name] for name in FINE_TUNING}
-        if strategy != "feature-extraction":
-            changes |= {"views": None}
+        changes |= {"start_size" if strategy == "feature-extraction" else "views": None}
         if strategy == "scratch":
             changes |= {"weights": "none"}
         else:
@@ -345,11 +348,23 @@ class TrainSettings:
                 "choose `strategy` scratch, or drop `stem`",
             )
         self._check_views()
+        self._check_start_size()
         if self.head_epochs >= self.epochs:
             raise UsageError(
                 f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
                 "raise `epochs`, or choose `strategy` feature-extraction",
             )
+
+    def _check_start_size(self) -> None:
+        if self.start_size is None:
+            return
+        if self.strategy == "feature-extraction":
+            raise UsageError(
+                "`start_size` is for networks that learn, but a frozen backbone sees each image once",
+                "drop it, or choose `strategy` fine-tune",
+            )
+        if self.epochs < 2:
+            raise UsageError("`start_size` grows from epoch to epoch, and there is one", "raise `epochs`, or drop it")
 
     def _check_views(self) -> None:
         if self.views is None:

@@ -68,6 +68,7 @@ from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, 
 from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
+from edge_train.strategy.progressive_resizing import require_sizes
 
 
 def prepare(
@@ -110,6 +111,8 @@ def prepare(
     if settings.positive is not None:
         require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
+    if settings.start_size is not None:
+        why += f"; {require_sizes(settings.start_size, contract.height_px, settings.epochs, backbone)}"
     torch.manual_seed(settings.seed)
     strategy, network, origin = _start_network(
         settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
