@@ -29,10 +29,8 @@ from edge_runtime import Classifier, EdgeError, ModelError, OutputError, package
 
 # A block takes a worker some seconds, and there are enough of them that all workers end at about the same time.
 LEAST_ROWS, BLOCKS_PER_WORKER = 16, 8
-# With what is left of a core a machine full of workers also reads the listing and writes answers.
-WORKER_CORES, OTHER_CORES = 0.9, 0.02
-# A picture that kills whoever opens it must not be tried for ever.
-MOST_DEATHS = 10
+# With what is left of a core a machine full of workers also writes answers; one process writes those of many workers.
+WORKER_CORES, WRITER_CORES, WORKERS_PER_WRITER = 0.9, 0.02, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +174,20 @@ def _run(work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], workers: in
     before, context.checkpoint_config = context.checkpoint_config, checkpoints(folder.checkpoint, INDEX)
     model = ray.put(work.model)
     try:
-        read_datasource(source, override_num_blocks=len(source), num_cpus=OTHER_CORES).map_batches(
+        # With the same cores, and nothing else said, Ray has each worker read its own part of the listing: processes
+        # for reading cost more than they read. Workers are restarted without end; `Attempts` ends it.
+        read_datasource(source, override_num_blocks=len(source), num_cpus=WORKER_CORES).map_batches(
             Answering,
             fn_constructor_args=[replace(work, model=model)],
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=min(workers, len(source)), max_tasks_in_flight_per_actor=2),
             num_cpus=WORKER_CORES,
-            max_restarts=-1,
-            max_task_retries=MOST_DEATHS,
-        ).write_parquet(str(folder.path), ray_remote_args={"num_cpus": OTHER_CORES, "max_retries": MOST_DEATHS})
+        ).write_parquet(
+            str(folder.path),
+            ray_remote_args={"num_cpus": WRITER_CORES, "max_retries": 5},
+            concurrency=1 + workers // WORKERS_PER_WRITER,
+        )
     finally:
         context.checkpoint_config = before
 
