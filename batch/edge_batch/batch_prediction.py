@@ -209,8 +209,8 @@ def _in_our_words(folder: AnswersFolder) -> Iterator[None]:
     except EdgeError:
         raise
     except Exception as error:
-        if (told := WorkerDeaths(folder.begun).told()) is not None:
-            raise told from None
+        if (ended_by := WorkerDeaths(folder.begun).told()) is not None:
+            raise ended_by from None
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, EdgeError):
