@@ -42,7 +42,8 @@ test-ray: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group ray-test
 	$(BIN)/pytest tests/batch tests/benchmarks/tuning/test_ray_engine.py
 
-# Two nodes of torchrun on this machine, a worker and a node of them killed: its rendezvous can stall on a busy machine.
+# Two nodes of torchrun on this machine, a worker and a node of them killed. On a busy machine the processes that are started
+# again may wait for each other in gloo's init_process_group, with the agents long past their meeting.
 test-nodes: $(VENV)/.tools
 	EDGE_TEST_NODES=1 $(BIN)/pytest tests/train/run/test_torchrun_job.py
 
