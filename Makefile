@@ -59,6 +59,10 @@ test-servers: $(VENV)/.tools
 test-docs: docs $(VENV)/.tools
 	EDGE_TEST_SITE=$(abspath $(SITE)) EDGE_TEST_TUTORIALS=1 $(BIN)/pytest tests/cli/test_site.py tests/end_to_end/test_tutorials.py
 
+# Every other command that a page shows, as it is printed, on small pictures.
+test-pages: $(VENV)/.tools
+	EDGE_TEST_TUTORIALS=all $(BIN)/pytest -n $(WORKERS) tests/end_to_end/test_pages.py
+
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch. PACKAGE is what is installed.
 LEAN ?= .venv-lean
 PACKAGE ?= .
@@ -105,7 +109,7 @@ images:
 test-containers: $(VENV)/.tools
 	EDGE_TEST_BUILDER="$(BUILDER)" $(BIN)/pytest tests/house/test_built_image.py
 
-.PHONY: docs docs-serve docs-pictures test-docs release-check
+.PHONY: docs docs-serve docs-pictures test-docs test-pages release-check
 # The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.
 DOCS ?= .venv-docs
 SITE ?= cli/edge_cli/site
