@@ -32,7 +32,8 @@ def with_ensemble_figures(job: ExportJob, card: ModelCard, file: Model, found: S
     where no test image can be read.
     """
     assert found.found is not None, "the split was classified"
-    metrics = {**card.metrics, "val": {**card.metrics["val"], **_validation(job, card, found.found, found)}}
+    validated = {**card.metrics["val"], **_validation(job, card, found.found, found)}
+    metrics = {**card.metrics, "val": validated}
     if job.test:
         answers = _answer(job, file, job.test, "the test split")
         measured = _as_answers(answers).measure(card.labels, 1.0).on_card()
@@ -40,7 +41,7 @@ def with_ensemble_figures(job: ExportJob, card: ModelCard, file: Model, found: S
             measured["at_threshold"] = measure_at(point, card.labels, answers.truth, answers.probabilities).to_json()
         metrics["test"] = measured
     elif known := _members_optimism(card):
-        metrics["val"][OPTIMISM] = sum(known) / len(known)
+        validated[OPTIMISM] = sum(known) / len(known)
     return replace(card, metrics=metrics)
 
 
@@ -70,7 +71,7 @@ def _validation(job: ExportJob, card: ModelCard, given: Evaluation, found: Split
         each = [_as_answers(_answer(job, torch_model(one, card), given.samples, "the members")) for one in members]
         crossed = [replace(answers, groups=found.groups).cross_fitted() for answers in each]
         # The parts are those of the images, the same for every member.
-        judged = np.mean([rows for rows, _ in crossed], axis=0, dtype=np.float32), crossed[0][1]
+        judged = np.stack([rows for rows, _ in crossed]).mean(axis=0, dtype=np.float32), crossed[0][1]
         answers = _as_answers(given)
     else:
         answers = replace(_as_answers(given), groups=found.groups)
