@@ -42,7 +42,8 @@ test-ray: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group ray-test
 	$(BIN)/pytest tests/batch tests/benchmarks/tuning/test_ray_engine.py
 
-# Two nodes of torchrun on this machine, a worker and a node of them killed: its rendezvous can stall on a busy machine.
+# Two nodes of torchrun on this machine, a worker and a node of them killed. On a busy machine the processes that are started
+# again may wait for each other in gloo's init_process_group, with the agents long past their meeting.
 test-nodes: $(VENV)/.tools
 	EDGE_TEST_NODES=1 $(BIN)/pytest tests/train/run/test_torchrun_job.py
 
@@ -57,6 +58,10 @@ test-servers: $(VENV)/.tools
 # The built site, and the tutorials run as they stand.
 test-docs: docs $(VENV)/.tools
 	EDGE_TEST_SITE=$(abspath $(SITE)) EDGE_TEST_TUTORIALS=1 $(BIN)/pytest tests/cli/test_site.py tests/end_to_end/test_tutorials.py
+
+# Every other command that a page shows, as it is printed, on small pictures.
+test-pages: $(VENV)/.tools
+	EDGE_TEST_TUTORIALS=all $(BIN)/pytest -n $(WORKERS) tests/end_to_end/test_pages.py
 
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch. PACKAGE is what is installed.
 LEAN ?= .venv-lean
@@ -104,7 +109,7 @@ images:
 test-containers: $(VENV)/.tools
 	EDGE_TEST_BUILDER="$(BUILDER)" $(BIN)/pytest tests/house/test_built_image.py
 
-.PHONY: docs docs-serve docs-pictures test-docs release-check
+.PHONY: docs docs-serve docs-pictures test-docs test-pages release-check
 # The documentation as a site that opens from this disk; a wheel built after it carries it. Needs no torch.
 DOCS ?= .venv-docs
 SITE ?= cli/edge_cli/site

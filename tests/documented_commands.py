@@ -19,7 +19,7 @@ __all__ = ["PAGES", "code_blocks", "command_line", "commands_of", "inline_code",
 
 # The pages for users, but for what scripts make of the code itself.
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [page for page in PAGES if page.name != "commands.md" and page != ROOT / "docs" / "reference.md"]
+PAGES = [page for page in PAGES if page.name != "commands.md"]
 PAGES += sorted((ROOT / "examples").glob("[0-9][0-9]_*.py"))
 
 # Where a command begins: a line, a prompt, what a shell puts before it, or a unit's ExecStart=.

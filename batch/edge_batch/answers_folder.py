@@ -58,6 +58,11 @@ class AnswersFolder:
         return self.inside / "ready"
 
     @property
+    def begun(self) -> Path:
+        """What workers have begun and not ended."""
+        return self.inside / "begun"
+
+    @property
     def checkpoint(self) -> Path:
         """Where Ray keeps which of them are answered."""
         return self.inside / "checkpoint"
@@ -107,6 +112,7 @@ class AnswersFolder:
         shutil.rmtree(self.checkpoint, ignore_errors=True)
         self.listing.unlink(missing_ok=True)
         self.ready.unlink(missing_ok=True)
+        shutil.rmtree(self.begun, ignore_errors=True)
 
     @property
     def is_done(self) -> bool:

@@ -25,14 +25,13 @@ from edge_batch.joined_cluster import cluster, first_line, quiet_ray
 from edge_batch.picture_answers import Answering, Work
 from edge_batch.picture_listing import Listing
 from edge_batch.settings import BatchSettings
+from edge_batch.worker_deaths import MOST_DEATHS, WorkerDeaths
 from edge_runtime import Classifier, EdgeError, ModelError, OutputError, package_version, require_extra
 
 # A block takes a worker some seconds, and there are enough of them that all workers end at about the same time.
 LEAST_ROWS, BLOCKS_PER_WORKER = 16, 8
-# With what is left of a core a machine full of workers also reads the listing and writes answers.
-WORKER_CORES, OTHER_CORES = 0.9, 0.02
-# A picture that kills whoever opens it must not be tried for ever.
-MOST_DEATHS = 10
+# With what is left of a core a machine full of workers also writes answers; one process writes those of many workers.
+WORKER_CORES, WRITER_CORES, WORKERS_PER_WRITER = 0.9, 0.02, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def predict_batch(
         follower.look(before=True)
         before = follower.pictures
         if not folder.is_done and _todo(folder, listing).any():
-            work = Work(data, sha256, settings, columns, listing.locations, folder.ready)
+            work = Work(data, sha256, settings, columns, listing.locations, folder.ready, folder.begun)
             workers, times = _answer(work, folder, listing, follower)
         follower.look()
         if not folder.is_done:
@@ -125,6 +124,7 @@ def _answer(work: Work, folder: AnswersFolder, listing: Listing, follower: Follo
     begun = time.time()
     settings = work.settings
     folder.ready.unlink(missing_ok=True)
+    WorkerDeaths(folder.begun).forget()
     with quiet_ray(folder.log), cluster(settings.address, settings.workers) as workers:
         # Only now: processes of a driver that was killed may have ended what they were writing.
         todo = _todo(folder, listing)
@@ -172,20 +172,25 @@ def _run(work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], workers: in
 
     rows = block_rows(int(todo.sum()), workers)
     source = ListingSource(folder.listing, todo, rows)
+    pool = min(workers, len(source))
     context = DataContext.get_current()
     before, context.checkpoint_config = context.checkpoint_config, checkpoints(folder.checkpoint, INDEX)
     model = ray.put(work.model)
     try:
-        read_datasource(source, override_num_blocks=len(source), num_cpus=OTHER_CORES).map_batches(
+        # With the same cores, and nothing else said, Ray has each worker read its own part of the listing: processes
+        # for reading cost more than they read. Workers are restarted without end, which `WorkerDeaths` ends.
+        read_datasource(source, override_num_blocks=len(source), num_cpus=WORKER_CORES).map_batches(
             Answering,
-            fn_constructor_args=[replace(work, model=model)],
+            fn_constructor_args=[replace(work, model=model, workers=pool)],
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=min(workers, len(source)), max_tasks_in_flight_per_actor=2),
+            compute=ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=2),
             num_cpus=WORKER_CORES,
-            max_restarts=-1,
-            max_task_retries=MOST_DEATHS,
-        ).write_parquet(str(folder.path), ray_remote_args={"num_cpus": OTHER_CORES, "max_retries": MOST_DEATHS})
+        ).write_parquet(
+            str(folder.path),
+            ray_remote_args={"num_cpus": WRITER_CORES, "max_retries": MOST_DEATHS},
+            concurrency=1 + workers // WORKERS_PER_WRITER,
+        )
     finally:
         context.checkpoint_config = before
 
@@ -204,6 +209,8 @@ def _in_our_words(folder: AnswersFolder) -> Iterator[None]:
     except EdgeError:
         raise
     except Exception as error:
+        if (ended_by := WorkerDeaths(folder.begun).told()) is not None:
+            raise ended_by from None
         causes = list(_causes(error))
         for cause in causes:
             if isinstance(cause, EdgeError):

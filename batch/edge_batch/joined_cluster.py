@@ -19,6 +19,9 @@ from edge_runtime import EdgeError, UsageError, require_extra, usable_cores
 
 # Blocks are paths one way and answers the other: little is ever in the store but the model.
 STORE_BYTES = 256_000_000
+# Beside workers on all cores Ray ends whoever is idle for a second, and a new process for each file that is written
+# costs more than writing it.
+SYSTEM = {"idle_worker_killing_time_threshold_ms": 600_000}
 
 
 @contextmanager
@@ -103,6 +106,7 @@ def _start(cores: int, folder: str) -> None:
             configure_logging=False,
             object_store_memory=STORE_BYTES,
             _temp_dir=folder,
+            _system_config=SYSTEM,
         )
     except Exception as error:
         raise EdgeError(f"Ray does not start here: {first_line(error)}", "the log has more of it") from error

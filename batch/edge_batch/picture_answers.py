@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge_batch.answer_columns import INDEX, AnswerColumns
 from edge_batch.locations import Locations, is_uri
 from edge_batch.settings import BatchSettings
+from edge_batch.worker_deaths import Block, WorkerDeaths
 from edge_runtime import SMALL_MODEL_BYTES, Classifier, ImageError, Prediction, prepare_process
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ Outcome = tuple[Prediction, NDArray[np.float32] | None]
 class Work:
     """What every process of a batch is told; `model` is a reference to the model file's bytes in Ray's store.
 
-    In the file `ready` each says when it has opened the model.
+    In the file `ready` each of the `workers` says when it has opened the model, and in the folder `begun` what it
+    has begun.
     """
 
     model: Any
@@ -44,6 +46,8 @@ class Work:
     columns: AnswerColumns
     locations: Locations
     ready: Path
+    begun: Path
+    workers: int = 1
 
 
 class Answering:
@@ -56,8 +60,13 @@ class Answering:
 
         data = ray.get(work.model)
         self._work = work
+        self._deaths = WorkerDeaths(work.begun)
         # The driver's file may lie on no other machine, or be replaced meanwhile; what it held was verified there.
-        with TemporaryDirectory(prefix="edge-model-") as folder:
+        with (
+            self._deaths.telling(),
+            self._deaths.opening(work.workers),
+            TemporaryDirectory(prefix="edge-model-") as folder,
+        ):
             path = Path(folder, "model.onnx")
             path.write_bytes(data)
             self._classifier = Classifier(path, threads=1, reject_unlike=work.settings.reject_unlike)
@@ -68,18 +77,23 @@ class Answering:
     def __call__(self, block: pyarrow.Table) -> pyarrow.Table:
         """The answers to the paths of a block, a row for each."""
         paths: list[str] = block["path"].to_pylist()
+        places: list[int] = block[INDEX].to_pylist()
         settings = self._work.settings
+        with self._deaths.telling():
+            begun = self._deaths.begin(places[0])
+            answers = list(self._answers(paths, begun))
+            begun.end()
         return self._work.columns.table(
-            block[INDEX].to_pylist(),
+            places,
             paths,
-            list(self._answers(paths)),
+            answers,
             top=settings.top,
             min_confidence=settings.min_confidence,
             model_sha256=self._work.model_sha256,
         )
 
-    def _answers(self, paths: list[str]) -> Iterator[Outcome | ImageError]:
-        inputs = self._inputs(paths)
+    def _answers(self, paths: list[str], begun: Block) -> Iterator[Outcome | ImageError]:
+        inputs = self._inputs(paths, begun)
         while batch := list(islice(inputs, self._batch)):
             good = [(name, pixels) for name, pixels in batch if not isinstance(pixels, ImageError)]
             answers: Iterator[Outcome] = iter(())
@@ -91,9 +105,10 @@ class Answering:
             for _, decoded in batch:
                 yield decoded if isinstance(decoded, ImageError) else next(answers)
 
-    def _inputs(self, paths: list[str]) -> Iterator[tuple[str, NDArray[np.uint8] | ImageError]]:
+    def _inputs(self, paths: list[str], begun: Block) -> Iterator[tuple[str, NDArray[np.uint8] | ImageError]]:
         """The model's input for each path, or why there is none."""
         for path, source in zip(paths, self._sources(paths), strict=True):
+            begun.at(path)
             try:
                 if isinstance(source, ImageError):
                     raise source

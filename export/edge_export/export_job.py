@@ -43,7 +43,8 @@ PARITY_IMAGES = 64
 class ExportJob:
     """The network of `runs` (one, or the members of an ensemble) and what its files are compared with.
 
-    `training` are the images below `root` that int8 is calibrated on.
+    `training` are the images below `root` that int8 is calibrated on, `test` those that no member of an ensemble was
+    chosen on.
     """
 
     runs: tuple[Run, ...]
@@ -55,6 +56,7 @@ class ExportJob:
     training: tuple[Sample, ...]
     settings: ExportSettings
     progress: Progress
+    test: tuple[Sample, ...] = ()
 
 
 def prepare(
@@ -103,6 +105,7 @@ def prepare(
         training=pictures.training,
         settings=settings,
         progress=progress,
+        test=pictures.test,
     )
 
 

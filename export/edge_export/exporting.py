@@ -14,6 +14,7 @@ from edge_export.formats.torchscript_file import replace_torchscript_card, write
 from edge_export.networks.averaging_network import AveragingNetwork
 from edge_export.precision.lowering import lower_precision
 from edge_export.proof.answers import onnx_model, torchscript_model
+from edge_export.proof.ensemble_figures import caution, with_ensemble_figures
 from edge_export.proof.price import latency_ratio
 from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
@@ -109,6 +110,8 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
             proof, table = lowered.proof, lowered.table
             card = replace(card, precision=lowered.precision, quantization=lowered.how)
         card = proof.onto(card)
+        if len(job.runs) > 1:
+            card = with_ensemble_figures(job, card, onnx_model(temporary), proof.validation)
         if job.settings.with_unlike:
             assert proof.validation.found is not None, "the split was classified"
             card = store_known_pictures(job, temporary, card, proof.validation.found.probabilities)
@@ -155,6 +158,8 @@ def _export_torchscript(job: ExportJob, target: Path) -> Exported:
         write_torchscript(job.network, job.card, temporary)
         proof = prove(job, torchscript_model(temporary), target.name)
         card = proof.onto(job.card)
+        if len(job.runs) > 1:
+            card = with_ensemble_figures(job, card, torchscript_model(temporary), proof.validation)
         replace_torchscript_card(temporary, card)
     return Exported(target, "torchscript", target.stat().st_size, proof.parity, proof.validation, card)
 
@@ -180,6 +185,12 @@ def _remark(progress: Progress, done: Exported) -> None:
                 f"{recorded:.1%}: "
                 "the images have changed since, or training measured on another device"
             )
+    if (test := done.card.metrics.get("test")) and done.card.members:
+        progress.say(
+            f"test accuracy {test['accuracy']:.1%} (n {test['n']}), on images that neither trained nor chose a member"
+        )
+    elif words := caution(done.card):
+        progress.say(f"note: {words}")
     if (point := done.card.operating_point) is not None:
         unseen = "cross-validated" if split.shown == "training" else "validation"
         progress.say(

@@ -17,6 +17,7 @@ from edge_serve.http.hosts import is_loopback
 from edge_serve.settings import ServeSettings
 
 _HOMES = (Path("/home"), Path("/root"))
+_STATE = Path("/var/lib/edge-serve")
 _SECRET = "/run/secrets/edge-token"
 
 
@@ -31,14 +32,21 @@ def systemd_unit(
     """
     executable = Path(sys.executable).absolute().with_name("edge")
     models = {name: path.absolute() for name, path in settings.models.items()}
-    settings = replace(settings, require_signature=tuple(key.absolute() for key in settings.require_signature))
-    read = (*models.values(), *settings.require_signature)
+    keys = tuple(key.absolute() for key in settings.require_signature)
+    written = None if settings.drift is None else settings.drift.absolute()
+    settings = replace(settings, require_signature=keys, drift=written)
+    read = (*models.values(), *keys, *([] if written is None else [written]))
     homes = [path for path in (executable, *read) if any(path.is_relative_to(home) for home in _HOMES)]
     user = _user(homes) if homes else None
     if homes and user is None:
         say(
             f"note: nothing should serve as root: the unit has a user of its own, who must be able to read {homes[0]}; "
             "/opt and /srv are places for edge and the model"
+        )
+    if written is not None and user is None and not written.is_relative_to(_STATE):
+        say(
+            f"note: the unit has a user of its own, who must be able to write in {written.parent}; "
+            f"{_STATE} is a folder that systemd makes for it"
         )
     words = [str(executable), "serve", *_model_words(settings, models), *_flags(settings)]
     if token_file is not None:
@@ -51,8 +59,9 @@ def systemd_unit(
         stop_s=settings.limits.grace_s + 5,
         who="DynamicUser=yes\n" if user is None else f"User={user}\n",
         token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
-        # The folder of the workers' figures is the only one that it writes to.
-        shared="RuntimeDirectory=edge-serve\nEnvironment=TMPDIR=/run/edge-serve\n" if settings.workers > 1 else "",
+        # It writes to the folder of the workers' figures and to that of the record of drift alone.
+        shared=("RuntimeDirectory=edge-serve\nEnvironment=TMPDIR=/run/edge-serve\n" if settings.workers > 1 else "")
+        + ("" if written is None else _writable(written.parent)),
         tasks=max(128, 48 * settings.workers),
         files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
@@ -95,6 +104,13 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         secrets="" if settings.no_auth else f"#   {making}podman secret create edge-token {secret}\n",
         command=json.dumps(words),
     )
+
+
+def _writable(folder: Path) -> str:
+    """What lets the service write in `folder`, which systemd makes where it is the service's own."""
+    if folder.is_relative_to(_STATE):
+        return f"StateDirectory={folder.relative_to(_STATE.parent)}\n"
+    return f"ReadWritePaths={_systemd_word(str(folder))}\n"
 
 
 def _template(name: str) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,7 @@ def test_a_model_that_gives_no_embedding_is_refused(photos: Path, model: Path, t
 
 
 def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    photos = draw_photos(tmp_path / "photos", 500, side=400)
+    photos = draw_photos(tmp_path / "photos", 1500, side=400)
     model, out = write_tiny_model(tmp_path / "model.onnx"), tmp_path / "answers"
     words = command("--data", photos, "--model", model, "--out", out, "--json")
     first = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -201,8 +202,8 @@ def test_ctrl_c_is_130_and_the_same_command_goes_on(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert 0 < summary["before"] < 500 == summary["answered"]
-    assert [row["index"] for row in rows(out)] == list(range(500))
+    assert 0 < summary["before"] < 1500 == summary["answered"]
+    assert [row["index"] for row in rows(out)] == list(range(1500))
 
 
 def test_killed_workers_and_drivers_cost_no_answer_and_double_none(
@@ -219,3 +220,34 @@ def test_killed_workers_and_drivers_cost_no_answer_and_double_none(
     # Of the deaths Ray speaks in its log alone.
     said = (tmp_path / "driver-1.log").read_text().splitlines()
     assert said[0] == "400 pictures" and "answers to 400 pictures" in said[1] and len(said) == 3
+
+
+def test_pictures_that_kill_every_worker_end_the_batch_with_a_line(
+    edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from ray_kills import workers_of
+
+    photos = draw_photos(tmp_path / "photos", 48, side=1200)
+    model, out = write_tiny_model(tmp_path / "model.onnx"), tmp_path / "answers"
+    words = command("--data", photos, "--model", model, "--out", out, "--threads", "1", "--json")
+    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end, seen = time.monotonic() + 300, 0
+    while driver.poll() is None and time.monotonic() < end:
+        # As the kernel does where memory runs out: whoever has begun that block is killed, each time.
+        begun = out / "_edge" / "begun" / "block-0"
+        if begun.exists() and (times := begun.stat().st_size) > seen:
+            seen = times
+            time.sleep(0.05)
+            for worker in workers_of(driver.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
+        time.sleep(0.005)
+    stdout, stderr = driver.communicate(timeout=60)
+    assert (driver.returncode, stdout) == (1, ""), stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert f"5 workers in turn died of the same pictures, the last one at {photos}" in line
+    assert "the same command goes on" in stderr and "Traceback" not in stderr
+    done = edge(*words[words.index("predict") :])
+    assert done.returncode == 0, done.stderr
+    assert [row["index"] for row in rows(out)] == list(range(48))

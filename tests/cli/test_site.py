@@ -5,6 +5,7 @@ EDGE_TEST_SITE names the folder that `make docs` made; without one these tests a
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import time
@@ -14,6 +15,9 @@ import pytest
 
 from edge_cli.doc_pages import PAGES, find_doc_page
 from edge_cli.main import COMMANDS
+from edge_runtime import setting_fields
+from edge_vision import TrainSettings
+from parts import handed_out
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +44,21 @@ def test_every_command_and_diagnosis_has_its_page_in_it(site: Path) -> None:
         page = find_doc_page(topic, site=site)
         assert page.path.suffix == ".html" and page.path.is_file(), topic
     assert (site / Path(PAGES["compare"]).with_suffix(".html")).is_file()
+
+
+def test_the_python_reference_is_made_of_the_docstrings(site: Path) -> None:
+    pages = {page.stem: page.read_text(encoding="utf-8") for page in (site / "reference").glob("api-*.html")}
+    shown = [name for text in pages.values() for name in re.findall(r'<h2 id="edge_vision\.(\w+)"', text)]
+    assert sorted(shown) == sorted(handed_out("edge_vision"))
+    # A field of the settings, by what its flag says; an error that is raised, linked to what it is.
+    rows = [html.unescape(row) for row in re.findall(r"(?s)<tr\b.*?</tr>", pages["api-train"])]
+    for field in setting_fields(TrainSettings):
+        said = " ".join(field.setting.help.split()[:3])
+        assert any(f">{field.name}</span></code>" in row and said in row for row in rows), field.name
+    raised = re.findall(r'(?s)<h2 id="edge_vision\.export".*?Raises:.*?href="([^"]+)"', pages["api-export"])
+    assert raised == ["api-errors.html#edge_vision.UsageError"]
+    signature = pages["api-export"].partition('<h2 id="edge_vision.export"')[2].partition("</div>")[0]
+    assert 'href="api-runs.html#edge_vision.Run"' in signature
 
 
 @pytest.mark.slow

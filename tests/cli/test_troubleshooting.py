@@ -1,11 +1,18 @@
-"""What docs/troubleshooting.md says that a command prints, it prints: each block that begins with `$ edge` is run."""
+"""What docs/troubleshooting.md says that a command prints, it prints: each block that begins with `$ edge` is run.
+
+The diagnoses are held by tests/train/report/test_troubleshooting_page.py, int8's refusal by that of its budget.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
+import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -13,6 +20,8 @@ from PIL import Image
 from documented_commands import code_blocks
 from edge_cli.doc_pages import find_doc_page
 from edge_cli.main import run
+from edge_data.sets.leaks import Leak
+from edge_runtime import Run
 from parts import ROOT
 from tiny_model import write_tiny_model
 
@@ -68,3 +77,81 @@ def test_each_entry_has_a_name_that_edge_docs_opens_and_a_block() -> None:
         assert "```" in text, name
         page = find_doc_page(name, site=ROOT / "nowhere", source=ROOT / "docs")
         assert (page.path, page.section) == (PAGE, name)
+
+
+def quoted(name: str) -> list[str]:
+    """The lines that the entry of that name quotes."""
+    entry = PAGE.read_text(encoding="utf-8").partition(f"{{ #{name} }}\n")[2].partition("\n## ")[0]
+    return entry.partition("```text\n")[2].partition("```")[0].splitlines()
+
+
+def said_by(words: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["edge", *shlex.split(words)])
+    run()
+    return "".join(capsys.readouterr())
+
+
+def test_a_package_that_is_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr("edge_runtime.extras.find_spec", lambda name: None if name == "torch" else found(name))
+    said = said_by("train --data photos", folder, monkeypatch, capsys)
+    assert said.splitlines() == quoted("missing-package")
+
+
+def test_weights_of_another_network(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch = pytest.importorskip("torch")
+    from torchvision.models import resnet18
+
+    torch.save(resnet18(weights=None).state_dict(), folder / "resnet18.pth")
+    said = said_by("train --data photos --backbone mobilenet_v2 --weights resnet18.pth", folder, monkeypatch, capsys)
+    assert said.replace(str(folder.resolve()), "…").splitlines()[-2:] == quoted("other-weights")
+
+
+def test_weights_that_cannot_be_downloaded(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("EDGE_WEIGHTS_DIR", "https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    words = f"train --data photos --epochs 1 --image-size 32 --threads 1 --out {tmp_path / 'runs'}"
+    said = said_by(words, folder, monkeypatch, capsys)
+    for line in quoted("no-network"):
+        assert line.removesuffix("…") in said
+
+
+def test_pictures_on_both_sides() -> None:
+    example = ("val/Covid/0100.jpg", "train/Covid/COVID-00022.jpg")
+    assert f"WARNING: {Leak('val', 10, 66, example, 'the same or nearly').text}" == " ".join(quoted("leak"))
+
+
+def test_a_training_that_is_interrupted() -> None:
+    pytest.importorskip("torch")
+    from edge_train.run.interruption import WHOLE, interruptible
+    from quick_training import Ear
+
+    ear, (line,) = Ear(), quoted("interrupted")
+    job: Any = SimpleNamespace(progress=ear, part=WHOLE, listeners=SimpleNamespace(end=lambda _: None))
+    kept = Run(Path(line.partition(" keeps ")[0]))
+    with pytest.raises(KeyboardInterrupt), interruptible(job, kept, lambda: True):
+        raise KeyboardInterrupt
+    assert ear.lines == [line]
+
+
+def test_a_port_in_use(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("uvicorn")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = said_by(f"serve --model model.onnx --port {port}", folder, monkeypatch, capsys)
+    (shown,) = re.findall(r"`(error: port \d+ is in use)`", PAGE.read_text(encoding="utf-8"))
+    assert re.sub(r"\d+", "N", shown) in re.sub(r"\d+", "N", said)

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from PIL import Image, ImageDraw
 
+from edge_cli.doc_pages import SITE
 from edge_data import draw_shapes
 from edge_runtime import Classifier
 from tiny_model import write_tiny_model
@@ -106,7 +107,10 @@ def test_doctor_tells_what_is_here(edge: Any) -> None:
 
 
 def base_install() -> dict[str, int]:
-    """Bytes of every distribution that `pip install edge-vision` brings, compiled modules included."""
+    """Bytes of every distribution that `pip install edge-vision` brings, compiled modules included.
+
+    The pages that a released wheel carries are counted apart, as `documentation`.
+    """
     sizes: dict[str, int] = {}
     wanted = ["edge-vision"]
     while wanted:
@@ -115,7 +119,9 @@ def base_install() -> dict[str, int]:
             continue
         found = importlib.metadata.distribution(name)
         files = [Path(str(file.locate())) for file in found.files or ()]
-        sizes[name] = sum(file.stat().st_size for file in files if file.is_file())
+        sizes[name] = sum(file.stat().st_size for file in files if file.is_file() and SITE not in file.parents)
+        if pages := [file for file in files if file.is_file() and SITE in file.parents]:
+            sizes["documentation"] = sum(file.stat().st_size for file in pages)
         needs = map(Requirement, found.requires or ())
         wanted += [each.name for each in needs if each.marker is None or each.marker.evaluate({"extra": ""})]
     return sizes
@@ -125,6 +131,7 @@ def test_the_base_install_is_small_and_brings_nothing_it_does_not_need() -> None
     sizes = base_install()
     assert {"numpy", "onnxruntime", "pillow", "typer", "rich"} <= sizes.keys()
     assert not sizes.keys() & {"torch", "pydantic", "sympy", "matplotlib", "onnx"}
+    assert sizes.pop("documentation", 0) < 5_000_000
     assert sum(sizes.values()) < 200_000_000, sizes
 
 

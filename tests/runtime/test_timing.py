@@ -43,8 +43,9 @@ def test_the_slow_one_measures_slow_and_every_timed_call_counts() -> None:
     # One leading call per turn is not timed; all others are there.
     assert calls - sleeping.n == len(sleeping.turns_ms)
     assert fast.total_s >= SHORT.duration_s
-    # A progress bar is told of the turns that were planned, not of those that came on top.
-    assert turns == 2 * SHORT.rounds
+    # A progress bar is told of the turns that were planned, not of those that came on top; a stalled machine is done
+    # before its last ones.
+    assert SHORT.rounds < turns <= 2 * SHORT.rounds
 
 
 def test_a_fast_call_gets_its_duration_and_a_slow_one_its_runs() -> None:
@@ -72,7 +73,7 @@ def test_collection_is_back_on_after_a_failing_call() -> None:
 
 def test_a_turn_has_its_calls_however_slow_they_are() -> None:
     assert len(time_calls(lambda: time.sleep(0.002), 0.0, 7)) == 7
-    assert len(time_calls(lambda: time.sleep(0.002), 0.01, 1)) >= 2
+    assert len(time_calls(lambda: time.sleep(0.002), 0.2, 1)) >= 2
 
 
 def test_each_turn_is_asked_for_its_share_and_kept_apart() -> None:

@@ -63,6 +63,24 @@ def test_workers_have_a_folder_for_what_they_share() -> None:
     assert "TMPDIR" not in systemd_unit(settings(Path("/srv/model.onnx")))
 
 
+def test_the_record_of_drift_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "pi")
+    said: list[str] = []
+    model = Path("/srv/model.onnx")
+    unit = systemd_unit(settings(model, drift=Path("/srv/edge log/drift.jsonl")), say=said.append)
+    assert line(unit, "ReadWritePaths=") == '"/srv/edge log"' and "/srv/edge log" in said[0] and len(said) == 1
+    # A place of its own, or its user's.
+    own = systemd_unit(settings(model, drift=Path("/var/lib/edge-serve/drift.jsonl")), say=said.append)
+    assert line(own, "StateDirectory=") == "edge-serve" and "ReadWritePaths" not in own
+    at_home = systemd_unit(settings(model, drift=Path("/home/pi/drift.jsonl")), say=said.append)
+    assert line(at_home, "ReadWritePaths=") == "/home/pi" and line(at_home, "User=") == "pi"
+    assert line(at_home, "ProtectHome=") == "read-only" and len(said) == 1
+    # The service's folder is not that of the command.
+    monkeypatch.chdir("/srv")
+    near = systemd_unit(settings(model, drift=Path("drift.jsonl")))
+    assert "--drift /srv/drift.jsonl" in near and "ReadWritePaths" not in systemd_unit(settings(model))
+
+
 def test_words_that_systemd_would_read_are_spelled_out() -> None:
     unit = systemd_unit(settings(Path('/srv/50 % of $HOME "x".onnx'), name="m"))
     assert '--model "/srv/50 %% of $$HOME \\"x\\".onnx" --name m' in line(unit, "ExecStart=")

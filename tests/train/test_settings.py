@@ -41,6 +41,8 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"head_epochs": 5}, "`head_epochs` 5 leaves none of 5 epochs"),
         ({"views": 0}, "`views` 0"),
         ({"views": 2, "strategy": "fine-tune"}, "`views` is for feature extraction"),
+        ({"start_size": 32, "strategy": "feature-extraction"}, "a frozen backbone sees each image once"),
+        ({"start_size": 32, "epochs": 1}, "grows from epoch to epoch"),
         ({"views": 2, "mixup": 0.2}, "`mixup` and `cutmix` cannot mix"),
         ({"ema": 0.1}, "`ema` 0.1"),
         ({"mixup": -1.0}, "`mixup` -1"),
@@ -104,6 +106,8 @@ def test_settings_for_one_strategy_leave_out_what_another_takes() -> None:
         assert not any(getattr(other, name) == value for name, value in FINE_TUNING.items()) and other.ema == 0.9
     assert TrainSettings(views=3).for_strategy("feature-extraction").views == 3
     assert TrainSettings(views=3).for_strategy("scratch").weights == "none"
+    assert TrainSettings(start_size=32).for_strategy("feature-extraction").start_size is None
+    assert TrainSettings(start_size=32).for_strategy("scratch").start_size == 32
     assert TrainSettings(stem="small").for_strategy("fine-tune").stem == "standard"
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from edge_data import AugmentationName, check_group_by
 from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageError, check_settings, setting_fields
 from edge_train.pruned_fields import check_pruning
+from edge_train.seen_fields import check_start_size, check_views
 from edge_train.targets.target_settings import check_targets
 from edge_train.word_lists import parse_trackers, words
 
@@ -103,6 +104,10 @@ class TrainSettings:
     ] = 1
     image_size: Annotated[
         int | None, Setting("Side of the model's input.", "PX", shown_default="the data's or the backbone's own")
+    ] = None
+    start_size: Annotated[
+        int | None,
+        Setting("Progressive resizing: train at so few pixels at first.", "PX", shown_default="image_size", at_least=8),
     ] = None
     augment: Annotated[AugmentationName, Setting("Augmentation of the training images.")] = "light"
     optimizer: Annotated[OptimizerName, Setting("sgd takes ten times the rates.", panel=_RATES)] = "adam"
@@ -302,8 +307,7 @@ class TrainSettings:
         own = {field.name: field.default for field in fields(self)}
         if strategy != "fine-tune":
             changes |= {name: own[name] for name in FINE_TUNING}
-        if strategy != "feature-extraction":
-            changes |= {"views": None}
+        changes |= {"start_size" if strategy == "feature-extraction" else "views": None}
         if strategy == "scratch":
             changes |= {"weights": "none"}
         else:
@@ -359,29 +363,12 @@ class TrainSettings:
                 "`stem` small has no pretrained weights: its first layer is another one",
                 "choose `strategy` scratch, or drop `stem`",
             )
-        self._check_views()
+        check_views(self.views, self.strategy, self.attention, mixes=bool(self.mixup or self.cutmix))
+        check_start_size(self.start_size, self.strategy, self.epochs)
         if self.head_epochs >= self.epochs:
             raise UsageError(
                 f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
                 "raise `epochs`, or choose `strategy` feature-extraction",
-            )
-
-    def _check_views(self) -> None:
-        if self.views is None:
-            return
-        if self.strategy in ("fine-tune", "scratch"):
-            raise UsageError(
-                f"`views` is for feature extraction, but `strategy` is {self.strategy}: it sees a new view every epoch",
-                "drop `views`, or choose `strategy` feature-extraction",
-            )
-        if self.mixup or self.cutmix:
-            raise UsageError(
-                "`views` embeds each image once, which `mixup` and `cutmix` cannot mix", "drop one of them"
-            )
-        if self.attention != "none":
-            raise UsageError(
-                "`views` embeds each image once, and `attention` changes what the backbone makes of it",
-                "drop one of them",
             )
 
 

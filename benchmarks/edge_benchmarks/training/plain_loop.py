@@ -148,15 +148,18 @@ def _pretrained(settings: PlainSettings, *, classes: int) -> tuple[nn.Module, Ba
 
     backbone = find_backbone(settings.backbone)
     model = build(backbone, classes=classes)
-    choice = parse_weights(settings.weights)
+    choice = "none" if settings.strategy == "scratch" else parse_weights(settings.weights)
     if choice != "none":
         load_pretrained(model, backbone, choice)
     return model, backbone
 
 
 def _optimizer(model: nn.Module, backbone: Backbone, strategy: str) -> torch.optim.Optimizer:
-    """Adam on the new head alone, everything before it frozen; or on all parameters at discriminative rates."""
+    """Adam on the new head alone, everything before it frozen; on all parameters, at discriminative rates or one."""
     import torch
+
+    if strategy == "scratch":
+        return torch.optim.Adam(model.parameters(), lr=HEAD_RATE)
 
     if strategy == "feature-extraction":
         for name, parameter in model.named_parameters():

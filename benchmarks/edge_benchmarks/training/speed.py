@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 import os
+import shlex
 import statistics
 import sys
 from collections.abc import Sequence
@@ -82,8 +83,11 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights", default="default", help="state dict, or default: torchvision's")
     parser.add_argument("--epochs", type=int, default=5, help="(default: %(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="(default: %(default)s)")
-    parser.add_argument("--strategy", default="both", choices=[*REQUIRED_SPEEDUP, "both"], help="(default: both)")
+    parser.add_argument(
+        "--strategy", default="all", choices=[*REQUIRED_SPEEDUP, "both", "all"], help="both: of transfer"
+    )
     parser.add_argument("--augment", default="light", help="edge's preset for training images (default: %(default)s)")
+    parser.add_argument("--edge", default="", metavar="FLAGS", help="more flags of edge train, as one word")
     parser.add_argument("--files", type=int, default=200_000, help="listing: files to list (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=3, help="measured runs of each (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the first run; the next take the next (default: 0)")
@@ -115,27 +119,28 @@ def measure_training(folder: Path, given: argparse.Namespace) -> tuple[dict[str,
         threads=given.threads,
     )
     _run_plain(replace(settings, epochs=0))
-    strategies = list(REQUIRED_SPEEDUP) if given.strategy == "both" else [given.strategy]
+    several = {"all": list(REQUIRED_SPEEDUP), "both": ["feature-extraction", "fine-tune"]}
+    strategies = several.get(given.strategy, [given.strategy])
+    more = ["--augment", given.augment, *shlex.split(given.edge)]
     comparisons = [
-        _compare(replace(settings, strategy=strategy), given.augment, given.runs, folder / "runs")
-        for strategy in strategies
+        _compare(replace(settings, strategy=strategy), more, given.runs, folder / "runs") for strategy in strategies
     ]
     shown = {name: value for name, value in asdict(settings).items() if name not in ("data", "strategy")}
     report = {
         "data": {"source": given.data, "train": subset.train, "val": subset.val, "classes": subset.classes},
-        "settings": {**shown, "augment": given.augment, "plain_augment": "mirror"},
+        "settings": {**shown, "augment": given.augment, "edge": given.edge, "plain_augment": "mirror"},
         "strategies": [comparison.to_json() for comparison in comparisons],
     }
     described = (
         f"{subset.train:,} train and {subset.val:,} val images, {subset.classes} classes; {settings.backbone} at "
         f"{settings.image_size} px, {settings.epochs} epochs, batches of {settings.batch_size}; "
-        f"plain loop: mirror, edge: --augment {given.augment}; whole processes, start-up included"
+        f"plain loop: mirror, edge: {shlex.join(more)}; whole processes, start-up included"
     )
     unmet = [phrase for comparison in comparisons for phrase in comparison.unmet()]
     return report, [described, *map(str, comparisons)], unmet
 
 
-def _compare(settings: PlainSettings, augment: str, runs: int, out: Path) -> SpeedComparison:
+def _compare(settings: PlainSettings, more: Sequence[str], runs: int, out: Path) -> SpeedComparison:
     plain: list[TrainingRun] = []
     edge: list[TrainingRun] = []
     bounds: list[int | None] = []
@@ -147,7 +152,7 @@ def _compare(settings: PlainSettings, augment: str, runs: int, out: Path) -> Spe
                 plain.append(_run_plain(seeded))
                 _progress(settings, program, plain[-1])
             else:
-                measured, bound = _run_edge(seeded, augment, out)
+                measured, bound = _run_edge(seeded, more, out)
                 edge.append(measured)
                 bounds.append(bound)
                 _progress(settings, program, measured)
@@ -169,10 +174,11 @@ def _run_plain(settings: PlainSettings) -> TrainingRun:
     return TrainingRun(done.seconds, done.cpu_seconds, done.peak_bytes, accuracy, n, epochs)
 
 
-def _run_edge(settings: PlainSettings, augment: str, out: Path) -> tuple[TrainingRun, int | None]:
+def _run_edge(settings: PlainSettings, more: Sequence[str], out: Path) -> tuple[TrainingRun, int | None]:
     """A run of `edge train`, and the bound of its caches where it states one."""
-    words = to_words(TrainSettings(**{**asdict(settings), "augment": augment, "out": out}))
-    done = watch(python_module("edge_cli", "train", *words, "--quiet", "--json"))
+    own = {"weights": "none"} if settings.strategy == "scratch" else {}
+    words = to_words(TrainSettings(**{**asdict(settings), **own, "out": out}))
+    done = watch(python_module("edge_cli", "train", *words, *more, "--quiet", "--json"))
     summary = json.loads(done.stdout)
     val = summary["metrics"]["val"]
     with (out / summary["run"] / "metrics.csv").open(encoding="utf-8", newline="") as file:

@@ -118,6 +118,14 @@ def common_validation(
     return data or roots[0], samples
 
 
+def common_test(members: Sequence[Member]) -> tuple[Sample, ...]:
+    """The images that are in every member's test split, below the first one's data root: nothing was chosen on them."""
+    splits = [read_split(member.run.split, member.card.labels) for member in members]
+    keys = _keys(members, [_root(member) for member in members])
+    common = set.intersection(*({key(s) for s in split.test} for key, split in zip(keys, splits, strict=True)))
+    return tuple(sample for sample in splits[0].test if keys[0](sample) in common)
+
+
 def _require_validation(members: Sequence[Member], splits: Sequence[Splits]) -> None:
     for member, split in zip(members, splits, strict=True):
         if not split.val and not split.train:

@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edge_export.precision.int8_gates import clip_in_integers
 from edge_export.precision.int8_graph import keep_logits, prepare_graph
 from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read_layers
 from edge_export.precision.int8_scales import LARGEST_WEIGHT, RoundingScales
@@ -228,5 +229,6 @@ def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.
         {"TensorQuantOverrides": overrides, "QDQDisableWeightAdjustForInt32Bias": True},
     )
     quantized: onnx.ModelProto = quantizer.quantize_model()
+    clip_in_integers(quantized.graph)
     keep_logits(quantized.graph)
     return quantized

@@ -24,6 +24,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edge_export.precision.int8_gates import fit_gate
 from edge_export.precision.int8_layers import WEIGHTED_OPS
 
 WEIGHT_BITS = 7
@@ -40,6 +41,8 @@ _UNITS = 65
 _MEAN_Q = 1021
 # The mean of so many numbers is made a multiple of 1 / q; of more of them it would take too coarse steps.
 _LARGEST_AREA = 64
+# How many times as wide the steps of what a hard sigmoid is taken of may become.
+_COARSER = 1.5
 # A bias is counted in steps of its products; so large a one still leaves a float's last bits to these.
 _LARGEST_BIAS = 1 << 20
 # They pass on the numbers they take, and onnxruntime the steps of their input to their output.
@@ -82,6 +85,9 @@ class RoundingScales:
         self.ranges = {**ranges, **self._summed_constants()}
         self.sizes = {name: _size(*ends) for name, ends in self.ranges.items()}
         joined = self._join()
+        for node in graph.node:
+            if node.op_type == "HardSigmoid" and node.input[0] not in joined:
+                self._open_gate(node)
         for node in graph.node:
             result = self._result(node)
             if node.output[0] in self.makers and result not in joined and result in self.sizes:
@@ -136,6 +142,20 @@ class RoundingScales:
                 odd = _odd_below(multiple) if self._is_bounded(name) else _odd_above(multiple)
                 self.sizes[name] = _float32(odd * unit)
         return set(groups)
+
+    def _open_gate(self, node: onnx.NodeProto) -> None:
+        """Steps of a hard sigmoid and of what it is taken of, with which it is a clip of integers."""
+        taken, given = node.input[0], node.output[0]
+        maker, readers = self.makers.get(taken), self.readers.get(given, [])
+        of_a_layer = maker is not None and maker.op_type in WEIGHTED_OPS and {taken, given} <= self.sizes.keys()
+        if not of_a_layer or any(each.op_type != "Mul" or each.output[0] not in self.makers for each in readers):
+            return
+        gate = fit_gate(node, *self.ranges[taken], _STEPS)
+        # Where nothing comes near the bends, steps so wide would leave nothing of what differs.
+        if gate is not None and gate.size <= _COARSER * self.sizes[taken]:
+            self.sizes |= {taken: gate.size, given: gate.own_size}
+            self.ranges[taken] = (-gate.zero * gate.size, self.ranges[taken][1])
+            self.ranges[given] = (-gate.own_zero * gate.own_size, 1.0)
 
     def _derive(self, node: onnx.NodeProto, result: str) -> None:
         """Steps of a product and of a mean: those of what they are computed from, and an odd number."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_data import read_split, scan_as_trained, shapes_folder, split_data
-from edge_export.networks.ensemble import Member, common_validation
+from edge_export.networks.ensemble import Member, common_test, common_validation
 from edge_export.settings import ExportSettings
 from edge_runtime import CROSS_VALIDATED, ModelCard, Progress, Sample, UsageError, is_manifest, scan
 
@@ -18,7 +18,8 @@ DRAWN = "drawn"
 class ProofPictures:
     """`samples` lie below `root`; `shown` says which they are: validation, training or drawn ones, without labels.
 
-    `training` are those that int8 is calibrated on, and `groups` name the group of an image by its path.
+    `training` are those that int8 is calibrated on, `test` those in the test split of every member of an ensemble, and
+    `groups` name the group of an image by its path.
     """
 
     root: Path
@@ -26,6 +27,7 @@ class ProofPictures:
     training: tuple[Sample, ...]
     shown: str = "validation"
     groups: Mapping[str, str] = field(default_factory=dict)
+    test: tuple[Sample, ...] = ()
 
 
 def find_proof_pictures(
@@ -44,7 +46,9 @@ def find_proof_pictures(
     if len(members) > 1 or split.val or split.train:
         root, samples = common_validation(members, _moved(data, card), progress.say)
         cross = len(members) == 1 and CROSS_VALIDATED in card.metrics
-        return ProofPictures(root, samples, split.train, "training" if cross else "validation", split.groups)
+        shown = "training" if cross else "validation"
+        test = common_test(members) if len(members) > 1 else ()
+        return ProofPictures(root, samples, split.train, shown, split.groups, test)
     places = [data] if isinstance(data, Path) else list(data or ())
     if places:
         made = split_data(scan_as_trained(places, card), seed=0, progress=progress)

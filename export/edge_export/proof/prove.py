@@ -53,8 +53,8 @@ def _own_figures(card: ModelCard, found: SplitAccuracy) -> dict[str, Any]:
     """What a file's own answers on validation come to, for its card.
 
     Of one run, the epoch and the temperature were chosen on these images: so the figures that judge the probabilities
-    are cross-fitted, as the checkpoint's are, and what the choice of the epoch flatters is told of the file, too. An
-    average of runs has the temperatures of its members inside, which are not fitted anew.
+    are cross-fitted, as the checkpoint's are, and what the choice of the epoch flatters is told of the file, too. Those
+    of an average of runs are in `ensemble_figures`.
     """
     if found.found is None or "calibration_folds" not in found.recorded:
         return found.whole.on_card()

@@ -68,7 +68,7 @@ def test_the_file_averages_what_its_members_say(runs: Path) -> None:
     card = together.card
     assert (card.backbone, card.strategy) == ("squeezenet1_1+shufflenet_v2_x0_5", "ensemble")
     assert [(m["run"], m["temperature"]) for m in card.members] == [("first", 1.25), ("second", 1.25)]
-    assert card.metrics.keys() == {"val"} and card.metrics["val"]["n"] == 12
+    assert card.metrics.keys() == {"val", "test"} and card.metrics["val"]["n"] == card.metrics["test"]["n"] == 12
     assert card.metrics["val"]["accuracy"] == done.validation.whole.accuracy
     assert done.parity.max_difference <= 1e-4 and not done.validation.recorded
     record = json.loads((runs / "first" / "export.json").read_text())["files"][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from edge_export.precision.int8 import Quantizer, to_int8
 from edge_export.precision.int8_budget import Int8Result, fit_budget
 from edge_export.precision.int8_sensitivity import rank_layers
 from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError, int8_arithmetic
+from parts import ROOT
 from quantized_nets import batches, colours, write_easy, write_hopeless
 
 
@@ -111,6 +113,13 @@ def test_over_budget_the_export_is_refused_and_nothing_is_left(tmp_path: Path) -
         fit(net, out, 1.0)
     assert caught.value.exit_code == 1
     assert "`max_drop_points`" in caught.value.hint
+    # As docs/troubleshooting.md quotes it, but for the number and what a command calls the settings.
+    entry = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8").partition("{ #int8-loses }")[2]
+    error, hint = entry.partition("```text\n")[2].splitlines()[:2]
+    loses = re.sub(r"\d+\.\d", "N", error.removeprefix("error: ").removesuffix("…"))
+    assert re.sub(r"\d+\.\d", "N", caught.value.message, count=1).startswith(loses)
+    named = {"max_drop_points": "--max-drop", "calibration_images": "--calibration-images", "precision": "--precision"}
+    assert re.sub(r"`(\w+)`", lambda name: named[name[1]], caught.value.hint) == hint.removeprefix(" hint: ")
     assert "conv0" in caught.value.message
     assert not out.exists()
     with pytest.raises(ParityError):

@@ -324,3 +324,24 @@ def test_an_average_is_the_same_each_time_and_leaves_the_random_state_alone(good
         networks.append(load_checkpoint(result.run.best).network)
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
     assert len({float(np.asarray(network["backbone.fc.bias"]).sum()) for network in networks}) == 1
+
+
+def test_without_test_images_it_says_what_choosing_it_flatters(
+    pair: tuple[Run, Run], made: Any, tmp_path: Path
+) -> None:
+    assert "optimism" not in made.summary and "optimism_points" not in made.card.metrics["val"]
+    untested = []
+    for run in pair:
+        copy = Run(Path(shutil.copytree(run.path, tmp_path / run.path.name)))
+        rows = copy.split.read_text().splitlines(keepends=True)
+        copy.split.write_text("".join(row for row in rows if not row.startswith("test,")))
+        untested.append(copy)
+    result = average(untested, out=tmp_path / "made", threads=1)
+    found = result.summary["optimism"]
+    # Each run alone, and the average with the second.
+    assert (found["epochs"], found["images"]) == (3, 15) and found["points"] >= 0
+    assert found["text"].startswith(
+        "the accuracy of the best of 3 runs and averages on the 15 images that chose it is "
+    )
+    assert found["text"].endswith(" points too good; the epoch of each run was chosen on them before")
+    assert load_checkpoint(result.run.best).card.metrics["val"]["optimism_points"] == found["points"]

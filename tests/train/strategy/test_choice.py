@@ -39,6 +39,7 @@ def choice(
         ({"images": 10, "freeze_until": "layer3"}, "fine-tune", "`freeze_until` is for fine-tuning"),
         ({"images": 10, "batch_norm": "train"}, "fine-tune", "`batch_norm` is for fine-tuning"),
         ({"images": 10, "head_epochs": 1}, "fine-tune", "`head_epochs` is for fine-tuning"),
+        ({"images": 100, "start_size": 64}, "fine-tune", "`start_size` is for fine-tuning"),
         ({"images": 5000, "views": 3}, "feature-extraction", "`views` is for feature extraction"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from edge_data import Augmentation, ImageStore
 from edge_runtime import Sample
@@ -40,11 +41,12 @@ def training_batches(
     balanced: bool = False,
     world: World = ALONE,
     truth: Truth = class_indices,
+    size_px: int | None = None,
 ) -> Iterator[Batch]:
     """One epoch over `samples` in an order, and with an augmentation, that depend on seed and epoch alone.
 
     With `balanced`, as many images are drawn with replacement, so that each class comes equally often. Of each
-    batch a process of `world` gets its share.
+    batch a process of `world` gets its share. Augmented images are reduced to squares of `size_px`, where it is given.
     """
     order, cuts = epoch_order(
         samples, batch_size=batch_size, seed=seed, epoch=epoch, balanced=balanced, processes=world.size
@@ -60,7 +62,8 @@ def training_batches(
     def load(place: int) -> NDArray[np.uint8]:
         index, again = chances[place]
         draw = np.random.default_rng([seed, epoch, index, again])
-        return augment(store.picture(samples[index]), store.preprocessing, draw)
+        pixels = augment(store.picture(samples[index]), store.preprocessing, draw)
+        return pixels if size_px is None or size_px == len(pixels) else _reduce(pixels, size_px)
 
     labels = truth([samples[index] for index in order])
     yield from _prepare(store, labels, [cut[world.rank :: world.size] for cut in cuts], load)
@@ -106,6 +109,10 @@ def evaluation_batches(store: ImageStore, samples: Sequence[Sample], *, batch_si
     chunks = [np.arange(at, min(at + batch_size, len(samples))) for at in range(0, len(samples), batch_size)]
     labels = class_indices(samples)
     yield from _prepare(store, labels, chunks, load)
+
+
+def _reduce(pixels: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR))
 
 
 def _order(samples: Sequence[Sample], draw: np.random.Generator, *, balanced: bool) -> NDArray[np.int64]:

@@ -31,12 +31,13 @@ from edge_train.run.processes import ALONE
 from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
-from edge_train.settings import Criterion
+from edge_train.settings import Criterion, TrainSettings
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation
 from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.mixup import Mixing
 from edge_train.strategy.plan import LOSS_RATE, LayerGroup, freeze, layer_groups, make_optimizer, set_mode
+from edge_train.strategy.progressive_resizing import epoch_size_px, first_whole_epoch
 from edge_train.targets.target_kind import Answers
 
 BATCH_NORM_IMAGES = 1024
@@ -118,7 +119,7 @@ def fit(
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
-    while state.epoch < last and not _is_patient_no_more(state, settings.patience):
+    while state.epoch < last and not _is_patient_no_more(state, settings):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         row = _row(state, done, val)
         learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
@@ -148,7 +149,7 @@ def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
 
 
 def _why_stopped(job: Job, run: Run, state: FitState) -> str:
-    if _is_patient_no_more(state, job.settings.patience):
+    if _is_patient_no_more(state, job.settings):
         return f"stopped early: no better epoch in {job.settings.patience}"
     # A fold that has ended is not begun again: the others may have been trained by then.
     more = "" if job.keeps_logits else f"; go on with edge train --resume {run.path}"
@@ -261,6 +262,7 @@ def epoch_batches(job: Job, epoch: int) -> Iterator[Batch]:
         balanced=settings.class_balance == "sampler",
         world=job.world,
         truth=job.targets.array,
+        size_px=epoch_size_px(settings.start_size, job.card.preprocessing.height_px, epoch, settings.epochs),
     )
 
 
@@ -360,5 +362,7 @@ def _unusable(error: Exception) -> CheckpointError:
     return CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again")
 
 
-def _is_patient_no_more(state: FitState, patience: int | None) -> bool:
-    return patience is not None and state.epoch - state.best_epoch >= patience
+def _is_patient_no_more(state: FitState, settings: TrainSettings) -> bool:
+    # While pictures still grow, a run is not at its end.
+    grown = 0 if settings.start_size is None else first_whole_epoch(settings.epochs) - 1
+    return settings.patience is not None and state.epoch - max(state.best_epoch, grown) >= settings.patience

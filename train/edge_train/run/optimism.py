@@ -67,17 +67,21 @@ def from_tensors(kept: Mapping[str, torch.Tensor]) -> list[EpochAnswers]:
 
 @dataclass(frozen=True, slots=True)
 class Optimism:
-    """By how many `points` the accuracy of the best of `epochs` on the `images` that chose it is too good."""
+    """By how many `points` the accuracy of the best of `epochs` on the `images` that chose it is too good.
+
+    `what` says what there were so many of, where it was no epochs.
+    """
 
     points: float
     epochs: int
     images: int
+    what: str = "epochs"
 
     def __str__(self) -> str:
         much = f"about {self.points:.1f}" if self.points >= 0.05 else "less than 0.1"
         return (
-            f"the accuracy of the best of {self.epochs} epochs on the {self.images} images that chose it is {much} "
-            "points too good"
+            f"the accuracy of the best of {self.epochs} {self.what} on the {self.images} images that chose it is "
+            f"{much} points too good"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -70,6 +70,7 @@ from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, 
 from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
+from edge_train.strategy.progressive_resizing import require_sizes
 
 
 def prepare(
@@ -113,6 +114,8 @@ def prepare(
     if settings.positive is not None:
         require_threshold(settings.positive, folders.labels, splits)
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
+    if settings.start_size is not None:
+        why += f"; {require_sizes(settings.start_size, contract.height_px, settings.epochs, backbone)}"
     torch.manual_seed(settings.seed)
     pruned = begin_pruning(settings, backbone, folders, splits, contract.height_px)
     strategy, network, origin = (pruned and pruned.start) or _start_network(
@@ -169,7 +172,7 @@ def prepare(
         places=source.places,
         part=part,
     )
-    job.pruning = None if pruned is None else pruned.measure(job)
+    job.pruning = pruned and pruned.measure(job)
     return job
 
 
@@ -197,8 +200,8 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
 
 def _architecture(settings: TrainSettings, backbone: Backbone, pruned: PrunedStart | None) -> dict[str, Any]:
     """What of the network is not the backbone's own."""
-    own = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
-    changed = {**own, PRUNED: pruned.total if pruned else None}
+    changed = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
+    changed[PRUNED] = pruned.total if pruned else None
     changed = {name: value for name, value in changed.items() if value not in {None, "standard", "none"}}
     return changed | dict(backbone.maker.identity if backbone.maker else {})
 

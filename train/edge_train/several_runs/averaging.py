@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +42,7 @@ from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches, training_batches
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.criterion import choose_criterion, rank, value_of, written
+from edge_train.run.optimism import EpochAnswers, Optimism, estimate_optimism
 from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.threshold import note_threshold, with_threshold
@@ -120,7 +121,8 @@ def average(
     """Average the best checkpoints of `runs`, and leave a run folder below `out` if that validates better than each.
 
     Which runs are kept is chosen on the validation images, by the figure that the first one's `best_by` says, so the
-    new run's validation accuracy flatters it a little; its test accuracy does not. Its config.json has the settings of
+    new run's validation accuracy flatters it; its test accuracy does not, and where there is none, summary.json says
+    under `optimism` by about how much. Its config.json has the settings of
     the best run, and the steps as `average`.
 
     Raises:
@@ -149,12 +151,18 @@ def average(
         raise _no_better(steps)
     judge.load(soup)
     card, metrics = _measure(steps, judge)
+    if (optimism := _optimism(judge)) is not None:
+        val = {**card.metrics["val"], "optimism_points": optimism.points}
+        card = replace(card, metrics={**card.metrics, "val": val})
     run = create_run(settings_of(steps[0].run, out), card, splits, data_root=root, places=places)
     write_json(run.config, {**run.read_config(), STRATEGY: [step.to_json() for step in steps]})
     # No epoch made these weights.
     save_checkpoint(run.best, Checkpoint(card, judge.network.state_dict(), 0, {}))
     summary = _summary(run, card, metrics, steps, judge.network)
     note_threshold(summary, card)
+    if optimism is not None:
+        text = f"{optimism}; the epoch of each run was chosen on them before"
+        summary["optimism"] = {**optimism.to_json(), "text": text}
     summary["seconds"] = time.perf_counter() - started
     finish_run(run, summary)
     return AverageResult(run, card, summary, steps)
@@ -198,6 +206,8 @@ class _Judge:
     splits: Splits
     progress: Progress
     criterion: Criterion
+    # What each network that was tried answered on validation: the one kept is the best of them.
+    tried: list[EpochAnswers] = field(default_factory=list)
 
     def load(self, soup: _Soup) -> None:
         """Put the average of a soup into the network; a single run stays as it was trained."""
@@ -212,6 +222,8 @@ class _Judge:
         """How the soup validates."""
         self.load(soup)
         found = self.answers(self.splits.val, task)
+        if not self.splits.test:
+            self.tried.append(EpochAnswers.of(found, self.criterion))
         if not math.isfinite(loss := found.loss):
             return Score(Accuracy(0, len(found.labels)), math.inf, None, self.criterion)
         return Score(found.accuracy, loss, value_of(self.criterion, found), self.criterion)
@@ -258,6 +270,13 @@ def _cook(runs: Sequence[Run], judge: _Judge) -> tuple[tuple[AverageStep, ...], 
         steps.append(AverageStep(run, score, averaged, kept))
         judge.progress.say(f"average with {run.name}: {averaged.describe()}, {'kept' if kept else 'left out'}")
     return tuple(steps), soup
+
+
+def _optimism(judge: _Judge) -> Optimism | None:
+    """How much choosing among the runs and their averages flatters validation; None where test is quoted instead."""
+    labels = np.array([sample.label for sample in judge.splits.val], dtype=np.int64)
+    found = estimate_optimism(judge.tried, labels, judge.criterion)
+    return None if found is None else replace(found, what="runs and averages")
 
 
 def _no_better(steps: Sequence[AverageStep]) -> EdgeError:

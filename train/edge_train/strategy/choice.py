@@ -26,6 +26,8 @@ def choose_strategy(
     if not pretrained:
         return "scratch", "no pretrained weights" + ("; so few images may not suffice" if images < FEW_IMAGES else "")
     asked = next((name for name, default in FINE_TUNING.items() if getattr(settings, name) != default), None)
+    if asked is None and settings.start_size is not None:
+        asked = "start_size"
     if asked is not None:
         return "fine-tune", f"`{asked}` is for fine-tuning"
     if settings.views is not None:

@@ -1,0 +1,153 @@
+"""Every command that a page shows, run in the page's order as it is printed: `make test-pages`.
+
+The tutorials' and one recipe's are run by test_tutorials, with photos; what several pages show runs on the first.
+Each page has a reader's folder of its own, with small drawn pictures under the names that it uses. Training and
+measuring are cut short by flags behind those that are printed. What is not run has its reason in `NOT_RUN`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from documented_commands import code_blocks, commands_of, shown
+from parts import ROOT
+from warm_edge import WarmEdge
+
+SHOWN = [(page, words) for page, words in shown() if words[0] not in ("--version", "--help")]
+# What test_troubleshooting runs and holds to every word that is quoted: most of it ends otherwise than with 0.
+TROUBLES = {
+    tuple(words)
+    for language, block in code_blocks(ROOT / "docs" / "troubleshooting.md")
+    if language == "text" and block.startswith("$ edge ")
+    for words in commands_of(language, block)
+}
+# A word of a command, and why no test runs it here.
+NOT_RUN = {
+    "ray": "make test-ray runs it",
+    "mlflow": "make test-trackers",
+    "tensorboard,wandb": "make test-trackers",
+    "timm:vit_small_patch14_dinov2": "weights of 80 MB, of a hub",
+    "cifar10": "fetches the set; make test-examples has the scripts themselves",
+    "--epoch": "shown because it is refused",
+}
+TRAINING = "--epochs 1 --image-size 32 --limit 24 --threads 1"
+SHORT = {
+    "train": TRAINING,
+    "compare": TRAINING,
+    "tune": "--epochs 1 --image-sizes 32 --trials 2 --threads 1 --backbones resnet18",
+    "bench": "--duration 0.05 --runs 3 --cold-starts 1 --cooldown 10ms --threads 1",
+    "serve": "--port 0",
+    "label": "--port 0",
+}
+# How a command may end beside 0: what doctor finds is this machine's, and no average need be better than its runs.
+ENDS = {"doctor": (0, 1), "average": (0, 1)}
+
+
+# test_tutorials goes their whole way.
+WALKED = ("docs/tutorials/first-model.md", "docs/tutorials/camera-trap.md", "docs/tutorials/three-strategies.md")
+
+
+def is_run(words: Sequence[str]) -> bool:
+    return not NOT_RUN.keys() & set(words) and tuple(words) not in TROUBLES
+
+
+# The first page of each command that is run here.
+FIRST = {tuple(words): page for page, words in reversed(SHOWN) if is_run(words) and page not in WALKED}
+PAGES = sorted(set(FIRST.values()))
+
+
+def test_what_is_not_run_is_shown_somewhere_and_little() -> None:
+    left = [words for _, words in SHOWN if not is_run(words)]
+    assert not [reason for reason in NOT_RUN if not any(reason in words for words in left)]
+    assert len(left) < len(SHOWN) / 5
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, WarmEdge]]:
+    """The folder that each page gets a copy of, and what runs commands."""
+    if os.environ.get("EDGE_TEST_TUTORIALS") != "all":
+        pytest.skip("EDGE_TEST_TUTORIALS=all runs what the pages show")
+    pytest.importorskip("torch")
+    from readers_folder import make_folder, make_weights
+    from warm_edge import warm_edge
+
+    place = tmp_path_factory.mktemp("readers")
+    with pytest.MonkeyPatch.context() as patch, warm_edge() as warm:
+        patch.setenv("EDGE_WEIGHTS_DIR", str(make_weights(place / "weights")))
+        patch.setenv("HOME", str(place / "home"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        for name in ("EDGE_CACHE", "XDG_CACHE_HOME"):
+            patch.delenv(name, raising=False)
+        (place / "home" / "photos").mkdir(parents=True)
+
+        def edge(words: Sequence[str], home: Path) -> str:
+            done = warm.run(list(words), home)
+            assert done.returncode == 0, f"edge {shlex.join(words)}\n{done.stdout}{done.stderr}"
+            return done.stdout
+
+        yield make_folder(place / "home" / "work", edge), warm
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page(
+    page: str, readers: tuple[Path, WarmEdge], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, warm = readers
+    home = tmp_path / "home"
+    shutil.copytree(folder, home)
+    monkeypatch.setenv("PYTHONPATH", f"{home}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    failed = []
+    for words in (words for other, words in SHOWN if other == page == FIRST.get(tuple(words))):
+        code, said = run(own_names(words), home, warm)
+        if code not in ENDS.get(words[0], (0,)):
+            failed.append(f"edge {shlex.join(words)}: {code}\n{said}")
+    assert not failed, "\n\n".join(failed)
+
+
+def own_names(words: Sequence[str]) -> list[str]:
+    """The words with the reader's own names in place of those that stand for them."""
+    runs = iter(("runs/first", "runs/second"))
+    named = [next(runs) if word == "RUN" else "photos" if word == "DIR" else word for word in words]
+    return [str(Path(word).expanduser()) if word.startswith("~") else word.removeprefix("/") for word in named]
+
+
+def run(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
+    """How the command ends, and what it says on both streams."""
+    short = [] if {"--from", "--compare", "--plan"} & set(words) else SHORT.get(words[0], "").split()
+    if "-" in words:
+        given = b"x.jpg\n" if "--files-from" in words else (home / "x.jpg").read_bytes()
+        process = [sys.executable, "-W", "error", "-m", "edge_cli", *words]
+        done = subprocess.run(process, cwd=home, input=given, capture_output=True, timeout=120, check=False)
+        return done.returncode, (done.stdout + done.stderr).decode()
+    if ("--watch" in words or words[0] in ("serve", "label")) and not {"--systemd", "--container"} & set(words):
+        return until_it_works([*words, *short], home, warm)
+    # A parser of options takes the last of one that is given twice.
+    done = warm.run([*words, *short], home)
+    return done.returncode, done.stdout + done.stderr
+
+
+def until_it_works(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
+    """Of what goes on until it is told to end: tell it once it says where it listens, or has sorted a picture."""
+    output = home / "output.txt"
+    with output.open("wb") as file:
+        process = warm.start(words, home, file.fileno(), file.fileno())
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        said = output.read_text()
+        if "http://" in said or any((home / "sorted").rglob("*.jpg")):
+            process.send_signal(signal.SIGTERM)
+            return process.wait(60), output.read_text()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    return process.wait(60), f"nothing within a minute: {output.read_text()}"
