@@ -13,7 +13,6 @@ import torch
 from edge_data import (
     DATA_SETS,
     ImageStore,
-    OnBytes,
     Splits,
     assign_folds,
     default_cache_bytes,
@@ -56,6 +55,7 @@ from edge_train.network.weights import (
     parse_weights,
     read_normalization,
 )
+from edge_train.run.download_progress import downloading
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
 from edge_train.run.number_format import choose_format
@@ -172,7 +172,8 @@ def prepare(
         places=source.places,
         part=part,
     )
-    job.pruning = pruned and pruned.measure(job)
+    if pruned is not None:
+        job.pruning = pruned.measure(job)
     return job
 
 
@@ -200,10 +201,14 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
 
 def _architecture(settings: TrainSettings, backbone: Backbone, pruned: PrunedStart | None) -> dict[str, Any]:
     """What of the network is not the backbone's own."""
-    changed = {"stem": settings.stem, "hidden_units": settings.hidden_units, "attention": settings.attention}
-    changed[PRUNED] = pruned.total if pruned else None
-    changed = {name: value for name, value in changed.items() if value not in {None, "standard", "none"}}
-    return changed | dict(backbone.maker.identity if backbone.maker else {})
+    own: dict[str, Any] = {
+        "stem": settings.stem,
+        "hidden_units": settings.hidden_units,
+        "attention": settings.attention,
+    }
+    own = {**own, PRUNED: pruned.total if pruned else None}
+    own = {name: value for name, value in own.items() if value not in {None, "standard", "none"}}
+    return own | dict(backbone.maker.identity if backbone.maker else {})
 
 
 def _find_teacher(
@@ -241,7 +246,7 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
     if settings.strategy != "scratch" and settings.stem == "standard" and choice != "none":
         try:
             origin = load_pretrained(
-                network.backbone, backbone, choice, size_px=size_px, progress=_downloading(progress)
+                network.backbone, backbone, choice, size_px=size_px, progress=downloading(progress)
             )
         except WeightsError as error:
             if settings.strategy != "auto" or choice != "default":
@@ -259,22 +264,6 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
     attention = f" with {backbone.attention.kind} attention" if backbone.attention is not None else ""
     progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}{attention}; weights: {origin}")
     return strategy, network, origin
-
-
-def _downloading(progress: Progress) -> OnBytes:
-    """A listener that draws a download as a task in kilobytes."""
-    done_kb = 0
-
-    def on_bytes(received: int, total: int | None) -> None:
-        nonlocal done_kb
-        if done_kb == 0:
-            progress.begin("downloading weights", (total or 0) // 1000, "kB")
-        progress.advance(received // 1000 - done_kb)
-        done_kb = received // 1000
-        if received == total:
-            progress.end()
-
-    return on_bytes
 
 
 def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tuple[Job, Checkpoint]:

@@ -60,7 +60,7 @@ def train(
     listen(job, callbacks)
     made = None
     if job.world.leads:
-        more = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
+        more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
         more |= {} if job.pruning is None else {"pruning": job.pruning}
         made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
     run = job.world.tell(made)
