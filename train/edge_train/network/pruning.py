@@ -55,7 +55,7 @@ def prune_channels(network: Network, backbone: Backbone, share: float, size_px: 
                 importance=pruner.importance.GroupMagnitudeImportance(p=2),
                 pruning_ratio=share,
                 pruning_ratio_dict=_shares(model, share),
-                ignored_layers=[model.get_submodule(backbone.head)],
+                ignored_layers=[model.get_submodule(backbone.head), *_joined(pruner, model, example)],
             ).step()
         _require_rebuilt(network.backbone, model, example)
     except Exception as error:  # it meets whatever layers, and code, the network is made of
@@ -92,6 +92,26 @@ def _shares(model: nn.Module, share: float) -> dict[nn.Module, float]:
             left = narrowed(channels, share)
             # The pruner rounds what is left down: half a channel more makes that exact.
             found[module] = 0.0 if left == channels else 1 - (left + 0.5) / channels
+    return found
+
+
+def _joined(pruner: Any, model: nn.Module, example: Tensor) -> list[nn.Module]:
+    """The layers whose outputs are added to those of others: they keep their width.
+
+    What runs through all blocks of a residual network bears the loss of channels worst, and the channels within a block
+    are as many (Li et al. 2017, section 3.3).
+    """
+    graph = pruner.DependencyGraph().build_dependency(model, example_inputs=example)
+    kinds = {nn.Conv2d: pruner.prune_conv_out_channels, nn.Linear: pruner.prune_linear_out_channels}
+    found: list[nn.Module] = []
+    for module in model.modules():
+        prune = kinds.get(type(module))
+        if prune is None or module not in graph.module2node or getattr(module, "groups", 1) > 1:
+            continue
+        group = graph.get_pruning_group(module, prune, [0])
+        # Nodes without a layer are named after the operation that autograd saw.
+        if any("AddBackward" in str(dependency.target.name) for dependency, _ in group):
+            found.append(module)
     return found
 
 
