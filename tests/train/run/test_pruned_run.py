@@ -63,7 +63,7 @@ def test_the_new_run_says_what_was_pruned_and_what_it_cost(whole: Run, pruned: T
     summary = json.loads(pruned.run.summary.read_text(encoding="utf-8"))
     found = summary["pruning"]
     assert found["run"] == str(whole.path.resolve()) and found["share"] == 0.5
-    assert found["parameters"][1] == summary["parameters"] < 0.4 * found["parameters"][0]
+    assert found["parameters"][1] == summary["parameters"] < 0.5 * found["parameters"][0]
     assert found["gflops"][1] < 0.6 * found["gflops"][0]
     test = found["accuracy"]["test"]
     assert test["n"] == 9
@@ -94,7 +94,7 @@ def test_its_model_file_has_fewer_channels_and_answers_as_it(whole: Run, pruned:
     ]
     assert len(widths[0]) == len(widths[1])
     assert sum(widths[1]) < 0.6 * sum(widths[0])
-    assert files[1].stat().st_size < 0.4 * files[0].stat().st_size
+    assert files[1].stat().st_size < 0.5 * files[0].stat().st_size
 
 
 def test_a_pruned_run_that_was_stopped_goes_on_as_if_it_had_not(
