@@ -45,7 +45,13 @@ NO_FLAG = {
 
 
 # What a command of several runs gives each of them itself.
-WITHOUT = {("compare", "strategy"), ("compare", "folds"), ("tune", "folds"), *(("tune", name) for name in DRAWN)}
+WITHOUT = {
+    ("compare", "strategy"),
+    ("compare", "folds"),
+    ("tune", "folds"),
+    ("tune", "prune"),
+    *(("tune", name) for name in DRAWN),
+}
 
 
 @pytest.fixture(scope="module")
