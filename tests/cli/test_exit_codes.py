@@ -202,7 +202,7 @@ def test_help_is_0_and_every_default_is_in_it(edge: Any, verb: str) -> None:
     assert "Usage" in done.stdout
     if verb == "train":
         for option in ("--data", "--backbone", "--strategy", "--weights", "--epochs", "--seed", "--threads"):
-            line = next(line for line in done.stdout.splitlines() if f" {option} " in line)
+            line = next(line for line in done.stdout.splitlines() if line.startswith(f"│ {option} "))
             assert "default:" in line, line
 
 
