@@ -54,7 +54,8 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
     summary = summarize(job, run, state, metrics, card.temperature)
     note_threshold(summary, card)
     note_targets(summary, card, run)
-    note_pruning(summary, run, answers)
+    if job.settings.prune is not None:
+        note_pruning(summary, run, answers)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
     summary["seconds"] = time.perf_counter() - started
