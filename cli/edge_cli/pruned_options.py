@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from edge_cli.flags import Options
-from edge_runtime import UsageError
 
 
 def with_pruned_run(options: Options) -> Options:
     """The options over the settings of the run in --weights, where --prune is given; else as they are.
 
-    Raises UsageError where --weights names no run that can be pruned.
+    Raises UsageError where --weights names something that is no run to prune.
     """
     given = {**options.filed, **{name: options.typed[name] for name in options.given if name in options.typed}}
     if given.get("prune") is None:
@@ -22,7 +21,8 @@ def with_pruned_run(options: Options) -> Options:
 
     weights = str(given.get("weights", "default"))
     if weights in {"default", "none"}:
-        raise UsageError("`prune` takes channels from a finished run, and `weights` names none", "give `weights` RUN")
+        # The settings themselves say what is missing.
+        return options
     return options._replace(filed={**pruning_values(weights), **options.filed})
 
 
