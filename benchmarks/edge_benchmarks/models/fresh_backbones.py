@@ -118,6 +118,7 @@ def _make(backbone: Backbone, size_px: int | None) -> tuple[Network, ModelCard]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = Network(build(backbone, classes=CLASSES, size_px=size_px), mean, std)
+        _settle(network, size_px or backbone.image_size_px)
     card = ModelCard(
         labels=tuple(f"class {index}" for index in range(CLASSES)),
         preprocessing=preprocessing(backbone, size_px),
@@ -127,3 +128,24 @@ def _make(backbone: Backbone, size_px: int | None) -> tuple[Network, ModelCard]:
         architecture=dict(backbone.maker.identity) if backbone.maker is not None else {},
     )
     return network, card
+
+
+def _settle(network: Network, size_px: int) -> None:
+    """Give batch norm the statistics of random pictures, so that activations are as wide as in a trained network.
+
+    Where they shrink from layer to layer, an int8 file's hard sigmoids find no steps to be integers in.
+    """
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = None
+    with torch.no_grad():
+        network.train()(torch.randint(0, 256, (2, size_px, size_px, 3), dtype=torch.uint8))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()

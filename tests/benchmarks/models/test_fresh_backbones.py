@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from edge_benchmarks import Contestant, build_int8, choose_backbones, choose_precisions
+from edge_benchmarks import Contestant, build_fresh, build_int8, choose_backbones, choose_precisions
 from edge_runtime import Classifier, UsageError
 from edge_train import BACKBONES
 
@@ -66,3 +66,13 @@ def test_its_int8_file_is_a_quarter_as_large_and_says_so(fresh: Contestant, tmp_
     assert int8.file.parameters == pytest.approx(fresh.file.parameters, rel=0.02)
     # Published accuracy is that of the float network; that of random weights means nothing.
     assert int8.known_accuracy is None
+
+
+def test_its_hard_sigmoids_are_those_of_a_trained_network(tmp_path: Path) -> None:
+    """Most of them are clips of integers in int8: where activations had shrunk to nothing, none was, and it was slow."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("torchvision")
+    (backbone,) = choose_backbones("mobilenet_v3_small")
+    file = build_int8(build_fresh(backbone, tmp_path, size_px=96), tmp_path)
+    ops = [node.op_type for node in onnx.load_model(str(file.model)).graph.node]
+    assert ops.count("Clip") > ops.count("HardSigmoid")
