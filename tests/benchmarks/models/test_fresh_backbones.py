@@ -69,7 +69,7 @@ def test_its_int8_file_is_a_quarter_as_large_and_says_so(fresh: Contestant, tmp_
 
 
 def test_its_hard_sigmoids_are_those_of_a_trained_network(tmp_path: Path) -> None:
-    """Most of them are clips of integers in int8: where activations had shrunk to nothing, none was, and it was slow."""
+    """Most are clips of integers in int8: where activations had shrunk to nothing, none was, and it was slow."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("torchvision")
     (backbone,) = choose_backbones("mobilenet_v3_small")
