@@ -2,8 +2,8 @@
 
     python benchmarks/self_checks/int8_speed.py [--backbones resnet18,mobilenet_v2] [--seconds 5] [--check]
 
-Weights are random, activations as wide as in a trained network. With --check it ends with 1 where a target is missed: on two
-cores with VNNI, int8 is to be 3 times as fast as fp32 for ResNet-18 and -50 and twice for MobileNetV2; for
+Weights are random, activations as wide as in a trained network. With --check it ends with 1 where a target is missed:
+on two cores with VNNI, int8 is to be 3 times as fast as fp32 for ResNet-18 and -50 and twice for MobileNetV2; for
 MobileNetV3-small and EfficientNet-B0 the best of fp32, int8 and int8-mixed counts, as --precision auto would choose.
 """
 
