@@ -34,14 +34,19 @@ _TITLE = """edge {verb} --config FILE takes this. A flag beside it wins; a line 
 Relative paths count from the folder that the command is run in, as they do in a flag."""
 
 
-def with_config(options: Options, config: Path | None) -> tuple[Options, TrainConfig | None]:
-    """The options over the settings in the file `config`, and that file. Raises UsageError where it makes no sense."""
+def with_config(
+    options: Options, config: Path | None, *more: type[Any], verb: str = "train"
+) -> tuple[Options, TrainConfig | None]:
+    """The options over the settings in the file `config`, and that file; it may hold those of `more`, too.
+
+    Raises UsageError where it makes no sense.
+    """
     if config is None:
         return options, None
     # Here, since --help, which reads nothing, must not pay for what finds data.
     from edge_train import read_train_config
 
-    found = read_train_config(config)
+    found = read_train_config(config, *more, listed_by=f"edge {verb} --print-config")
     return options._replace(filed=found.values), found
 
 
@@ -68,16 +73,26 @@ def unlike_run(config: TrainConfig, options: Options, card: ModelCard) -> str:
     return f"note: the images have changed since {config.path} was written: its settings were trained again on others"
 
 
-def print_settings(settings: TrainSettings, *, verb: str, without: tuple[str, ...], as_json: bool) -> None:
-    """Print the settings as a file that the verb's --config takes. Raises UsageError where TOML cannot hold them."""
+def print_settings(*settings: Any, verb: str, without: tuple[str, ...], as_json: bool) -> None:
+    """Print the settings, dataclasses, as a file that the verb's --config takes.
+
+    Raises UsageError where TOML cannot hold them.
+    """
     if as_json:
-        names = [field.name for field in setting_fields(TrainSettings) if field.name not in without]
-        values: dict[str, Any] = {name: getattr(settings, name) for name in names}
+        values: dict[str, Any] = {
+            field.name: getattr(each, field.name)
+            for each in settings
+            for field in setting_fields(type(each))
+            if field.name not in without
+        }
         print_json({name: str(value) if isinstance(value, Path) else value for name, value in values.items()})
         return
     from edge_runtime import to_toml
 
-    text = to_toml(settings, title=_TITLE.format(verb=verb), without=without)
+    text = "\n".join(
+        to_toml(each, title="" if place else _TITLE.format(verb=verb), without=without)
+        for place, each in enumerate(settings)
+    )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # TOML is, whatever the terminal
     sys.stdout.write(text)

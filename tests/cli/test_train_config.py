@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import typer
 
+from edge_benchmarks import DRAWN
 from edge_cli.commands.compare import app as compare_app
 from edge_cli.commands.train import app as train_app
+from edge_cli.commands.tune import app as tune_app
 from edge_cli.console import fail
 from edge_data import draw_shapes
 from edge_runtime import EdgeError, setting_fields
@@ -117,6 +119,36 @@ def test_compare_takes_the_file_too_whatever_strategy_it_names(run: Any) -> None
     Path("photos.toml").write_text("folds = 9\n")
     code, _, err = run("--config", "photos.toml", app=compare_app)
     assert code == 2 and "photos.toml: --strategy all compares on one split, not on folds" in err
+
+
+def test_a_sweep_takes_the_file_too_with_its_own_settings_and_draws_what_it_draws(run: Any) -> None:
+    Path("sweep.toml").write_text(
+        'epochs = 9\nbackbone = "resnet50"\ntrials = 4\nimage_sizes = [64]\nstrategies = ["scratch"]\n'
+    )
+    code, out, err = run("--config", "sweep.toml", "--print-config", "--trials", "5", app=tune_app)
+    assert code == 0, err
+    found = tomllib.loads(out)
+    assert (found["epochs"], found["trials"], found["image_sizes"]) == (9, 5, [64])
+    assert not {*DRAWN, "folds", "prune"} & found.keys()
+    Path("printed.toml").write_text(out, encoding="utf-8")
+    assert run("--config", "printed.toml", "--print-config", app=tune_app)[1] == out
+    code, out, _ = run("--config", "printed.toml", "--print-config", "--json", app=tune_app)
+    assert code == 0 and json.loads(out)["trials"] == 5
+
+    code, _, err = run("--config", "sweep.toml", "--data", "nowhere", app=tune_app)
+    assert code == 2 and "draw their own --backbone, whatever sweep.toml says" in err
+    # Training has no trials, and a sweep no file of them that makes no sense.
+    code, _, err = run("--config", "sweep.toml", "--data", "nowhere")
+    assert code == 2 and "sweep.toml, line 3: there is no setting trials" in err
+    for text, said in (
+        ("folds = 3\n", "not on folds"),
+        ("trials = 0\n", "sweep.toml, line 1: trials 0: at least 1"),
+        ("grace = 2\n", "there is no setting grace"),
+    ):
+        Path("sweep.toml").write_text(text)
+        code, _, err = run("--config", "sweep.toml", app=tune_app)
+        assert code == 2 and said in err, err
+    assert not Path("runs").exists()
 
 
 def test_printing_trains_nothing_and_loads_no_torch(edge: Any) -> None:

@@ -27,8 +27,10 @@ class TrainConfig:
     fingerprint: str | None = None
 
 
-def read_train_config(path: Path) -> TrainConfig:
+def read_train_config(path: Path, *more: type[Any], listed_by: str = _LISTED_BY) -> TrainConfig:
     """What the TOML or JSON file `path` holds, or the config.json of the run folder `path`.
+
+    `more` are dataclasses whose settings a file may have, too; `listed_by` is the command that lists all there are.
 
     Those of a run name its images and its strategy as it found them, by absolute paths and without `auto`, so that they
     train the same again from any folder. Other relative paths count from the working directory, as in a flag.
@@ -40,14 +42,14 @@ def read_train_config(path: Path) -> TrainConfig:
     file = read_settings_file(path, folder_file="config.json")
     path, config = file.path, file.values
     if not isinstance(config.get("settings"), dict):
-        return TrainConfig(path, file.checked(TrainSettings, listed_by=_LISTED_BY))
+        return TrainConfig(path, file.checked(TrainSettings, *more, listed_by=listed_by))
     if "fold" in config:
         whole = path.parent.parent / path.name
         raise UsageError(f"{path} is of one fold of a cross-validation", f"{whole} has the settings of the whole")
     if config.get("strategy") not in STRATEGIES:
         of = "fine-tune it with `weights`" if "import" in config else "take that of one of the runs it was made of"
         raise UsageError(f"{path} is not of a run that was trained", of)
-    values = replace(file, values=config["settings"]).checked(TrainSettings, listed_by=_LISTED_BY)
+    values = replace(file, values=config["settings"]).checked(TrainSettings, listed_by=listed_by)
     values["strategy"] = config["strategy"]
     places = run_places(config)
     # A set known by name lies in the cache under another name, but for one that is as good by its path.

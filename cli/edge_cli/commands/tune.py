@@ -13,6 +13,7 @@ from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import Options, paragraphs, said_as_flags, settings_command
 from edge_cli.options import JsonFlag, QuietFlag
 from edge_cli.recipe_lines import with_recipe
+from edge_cli.train_config import ConfigOption, PrintConfigFlag, naming, print_settings, with_config
 from edge_runtime import UsageError
 from edge_train import TrainSettings
 
@@ -38,22 +39,37 @@ Ctrl-C loses nothing: the same command goes on, tries failed trials again, and a
 
 Weights are each backbone's own; where no hub can be reached, files called like the backbones in $EDGE_WEIGHTS_DIR.
 """
+# What a sweep sets itself, and what it cannot have.
+WITHOUT = (*DRAWN, "folds", "prune")
 COLUMNS = ("trial", "backbone", "strategy", "augment", "px", "lr-scale", "epochs", "validation", "test", "ms", "time")
 FIGURES = {"accuracy": "", "map": " mAP", "mean_accuracy": " mean accuracy"}
 
 
-@settings_command(app, "tune", TuneSettings, TrainSettings, help=paragraphs(TEXT), without=(*DRAWN, "folds", "prune"))
-def tune(*, options: Options, json_: JsonFlag = False, quiet: QuietFlag = False) -> int:
+@settings_command(app, "tune", TuneSettings, TrainSettings, help=paragraphs(TEXT), without=WITHOUT)
+def tune(
+    *,
+    options: Options,
+    config: ConfigOption = None,
+    print_config: PrintConfigFlag = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
     """Run `edge_benchmarks.tune` and print its table."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("a sweep begins in one process", "tune without torchrun; --engine ray takes several machines")
-    space = options.make(TuneSettings)
-    from edge_benchmarks import tune as run_sweep
-
-    with Console(quiet=quiet) as console:
+    options, file = with_config(options, config, TuneSettings, verb="tune")
+    with Console(quiet=quiet) as console, naming(file, options):
+        space = options.make(TuneSettings)
         drawn = {name: getattr(TrainSettings(), name) for name in DRAWN}
         base = with_recipe(options, console, **drawn).make(TrainSettings, **drawn)
         space = _augmented(space, base, options, console)
+        if print_config:
+            print_settings(base, space, verb="tune", without=WITHOUT, as_json=json_)
+            return 0
+        if ignored := [name for name in DRAWN if name in options.filed]:
+            console.say(f"note: trials draw their own `{'`, `'.join(ignored)}`, whatever {config} says")
+        from edge_benchmarks import tune as run_sweep
+
         sweep = run_sweep(base, space, console)
         if json_:
             print_json(sweep.to_json())
@@ -64,7 +80,7 @@ def tune(*, options: Options, json_: JsonFlag = False, quiet: QuietFlag = False)
 
 def _augmented(space: TuneSettings, base: TrainSettings, options: Options, console: Console) -> TuneSettings:
     """The space with the augmentation of the base's recipe alone, unless others are given: others may do harm."""
-    if base.recipe is None or "augments" in options.given:
+    if base.recipe is None or "augments" in options.given.keys() | options.filed.keys():
         return space
     from edge_train import find_recipe
 

@@ -31,13 +31,13 @@ class SettingsFile:
     values: Mapping[str, Any]
     text: str
 
-    def checked(self, settings: type[Any], *, listed_by: str) -> dict[str, Any]:
-        """The file's values as the dataclass `settings` takes them; `listed_by` is what lists the keys there are.
+    def checked(self, *settings: type[Any], listed_by: str) -> dict[str, Any]:
+        """The file's values as the dataclasses `settings` take them; `listed_by` is what lists the keys there are.
 
         Raises:
             UsageError: a key that is no setting, or a value of another type or out of range.
         """
-        fields = {field.name: field for field in setting_fields(settings)}
+        fields = {field.name: field for kind in settings for field in setting_fields(kind)}
         found: dict[str, Any] = {}
         for key, value in self.values.items():
             if key == _SCHEMA_KEY:

@@ -17,7 +17,8 @@ _WIDTH = 100
 def to_toml(settings: Any, *, title: str, without: Collection[str] = ()) -> str:
     """`settings`, a dataclass, as TOML text; a comment above each says what it does, and which values it takes.
 
-    What is None, which TOML has no word for, stands there as a comment. `title` is the first comment.
+    What is None, which TOML has no word for, stands there as a comment. `title` is the first comment, where
+    there is one.
 
     Raises:
         UsageError: a value that TOML cannot hold: a path that is not UTF-8.
@@ -27,7 +28,7 @@ def to_toml(settings: Any, *, title: str, without: Collection[str] = ()) -> str:
         for field in setting_fields(type(settings))
         if field.name not in without
     ]
-    return "\n\n".join([_comment(title), *blocks]) + "\n"
+    return "\n\n".join([*([_comment(title)] if title else []), *blocks]) + "\n"
 
 
 def _line(field: SettingField, value: Any) -> str:
