@@ -97,6 +97,24 @@ def test_the_channels_that_weigh_least_are_taken() -> None:
     assert kept.abs().min() > 0.5
 
 
+def test_those_that_the_loss_depends_on_least_are_taken_where_gradients_say_so() -> None:
+    whole = network("resnet18")
+    gradients = {name: torch.ones_like(parameter) for name, parameter in whole.named_parameters()}
+    # The heaviest channels of all, on which nothing depends.
+    heavy = torch.arange(0, 64, 2)
+    norm = whole.backbone.get_submodule("layer1.0.bn1")
+    with torch.no_grad():
+        norm.weight[heavy] *= 100  # type: ignore[index,operator]
+    for name in ("layer1.0.conv1.weight", "layer1.0.bn1.weight"):
+        gradients[f"backbone.{name}"][heavy] = 0
+    gradients["backbone.layer1.0.conv2.weight"][:, heavy] = 0
+    pruned = prune_channels(whole, find_backbone("resnet18"), 0.5, SIZE_PX, gradients)
+    kept = pruned.backbone.get_submodule("layer1.0.bn1").weight
+    assert isinstance(kept, torch.Tensor) and len(kept) == 32
+    assert kept.abs().max() < 50
+    assert all(parameter.grad is None for parameter in (*pruned.parameters(), *whole.parameters()))
+
+
 def test_attention_is_pruned_with_what_it_weighs() -> None:
     backbone = with_attention(find_backbone("mobilenet_v2"), "se")
     whole = Network(build(backbone, classes=3), (0.5,) * 3, (0.2,) * 3)

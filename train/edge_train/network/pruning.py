@@ -2,14 +2,17 @@
 
 Channels that others depend on, through an addition, a concatenation or a depthwise convolution, leave together; which
 they are is found by torch-pruning's dependency graph (Fang et al. 2023, "DepGraph: Towards Any Structural Pruning",
-section 3). Of each group of layers, the channels whose weights are the smallest leave first (Li et al. 2017, "Pruning
-Filters for Efficient ConvNets", section 3.1, by the L2 norm over the group).
+section 3). Of each group of layers, the channels leave first that the loss depends on least, to first order: weight
+times gradient (Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", section 3.1). Where no
+gradients are given it is those whose weights are the smallest (Li et al. 2017, "Pruning Filters for Efficient
+ConvNets", section 3.1, by the L2 norm over the group).
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -31,11 +34,18 @@ def require_pruner() -> None:
     _torch_pruning()
 
 
-def prune_channels(network: Network, backbone: Backbone, share: float, size_px: int) -> Network:
+def prune_channels(
+    network: Network,
+    backbone: Backbone,
+    share: float,
+    size_px: int,
+    gradients: Mapping[str, Tensor] | None = None,
+) -> Network:
     """A copy of the network without the `share` of the channels of each group of layers that matters least.
 
-    Widths stay multiples of eight, and the head's answers as many as they were. What is taken depends on the weights
-    alone. `size_px` is the side of the images it is asked about.
+    Widths stay multiples of eight, and the head's answers as many as they were; they depend on the share alone.
+    `size_px` is the side of the images it is asked about. `gradients` are those of the loss, by the names of the
+    network's parameters and in their shapes; without them the weights alone decide.
 
     Raises:
         MissingExtraError: torch-pruning is not installed.
@@ -44,6 +54,11 @@ def prune_channels(network: Network, backbone: Backbone, share: float, size_px: 
     pruner = _torch_pruning()
     pruned = copy.deepcopy(network).eval().requires_grad_(True)
     model = pruned.backbone
+    importance = pruner.importance.GroupMagnitudeImportance(p=2)
+    if gradients is not None:
+        importance = pruner.importance.GroupTaylorImportance()
+        for name, parameter in pruned.named_parameters():
+            parameter.grad = gradients[name].clone()
     example = torch.zeros(1, 3, size_px, size_px, device=next(model.parameters()).device)
     try:
         with warnings.catch_warnings():
@@ -52,7 +67,7 @@ def prune_channels(network: Network, backbone: Backbone, share: float, size_px: 
             pruner.pruner.BasePruner(
                 model,
                 example,
-                importance=pruner.importance.GroupMagnitudeImportance(p=2),
+                importance=importance,
                 pruning_ratio=share,
                 pruning_ratio_dict=_shares(model, share),
                 ignored_layers=[model.get_submodule(backbone.head), *_joined(pruner, model, example)],
@@ -68,6 +83,7 @@ def prune_channels(network: Network, backbone: Backbone, share: float, size_px: 
             f"a `prune` of {share:g} takes no channel from {backbone.name}: widths stay multiples of eight",
             "give a larger share",
         )
+    pruned.zero_grad(set_to_none=True)
     return pruned.requires_grad_(True)
 
 

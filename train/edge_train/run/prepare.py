@@ -173,7 +173,7 @@ def prepare(
         part=part,
     )
     if pruned is not None:
-        job.pruning = pruned.measure(job)
+        pruned.begin(job)
     return job
 
 

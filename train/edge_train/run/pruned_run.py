@@ -1,15 +1,20 @@
 """A run that begins with the network of a finished one, without a share of its channels.
 
-The older run is left as it is. Right after pruning, batch norm's statistics, which are those of maps that are no more,
-are taken anew over training images (Li et al. 2020, "EagleEye", section 3.3: they say what a pruned network can be).
+The older run is left as it is. Which channels leave is told by the loss of training images. Right after pruning, batch
+norm's statistics, which are those of maps that are no more, are taken anew over training images (Li et al. 2020,
+"EagleEye", section 3.3: they say what a pruned network can be).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from edge_data import Splits
 from edge_runtime import ClassFolders, Run, UsageError
@@ -23,12 +28,17 @@ from edge_train.network.pruning import prune_channels, require_pruner
 from edge_train.network.tracing import trace
 from edge_train.network.weights import parse_weights
 from edge_train.pruned_fields import OF_THE_RUN
+from edge_train.run.batches import training_batches
 from edge_train.run.epochs import reestimate_batch_norm
 from edge_train.run.job import Job
 from edge_train.settings import Strategy, TrainSettings
 from edge_train.strategy.distillation import require_unseen
+from edge_train.strategy.mixed_precision import autocast
+from edge_train.strategy.plan import freeze
 from edge_train.targets.target_kind import Answers
 
+_SEEN_IMAGES = 512
+_SEEN_AT_ONCE = 32
 _NAME_A_RUN = "give `weights` the folder of a finished run of edge train"
 # Every layer has changed as much as the head: all learn at its rate, and so do the statistics. With these frozen, half
 # of a MobileNetV2 stayed at chance for an epoch of 3,456 pictures.
@@ -79,26 +89,30 @@ def find_pruned(weights: str) -> Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PrunedStart:
-    """The network of a run before and after pruning; `total` is the share of channels pruned from it since ever."""
+    """The network of a run before pruning; `total` is the share of channels pruned from it since ever."""
 
     run: Run
+    backbone: Backbone
     share: float
     total: float
     whole: Network
-    network: Network
     size_px: int
 
     @property
     def start(self) -> tuple[Strategy, Network, str]:
-        """What is trained, from which network, and where that is from."""
-        return "fine-tune", self.network, f"run {self.run.name} without {self.share:.0%} of its channels"
+        """What is trained, from which network, and where what is left of it is from."""
+        return "fine-tune", self.whole, f"run {self.run.name} without {self.share:.0%} of its channels"
 
-    def measure(self, job: Job) -> dict[str, Any]:
-        """What config.json says of it: sizes, and accuracy before and right after, in 0..1, on what is measured.
+    def begin(self, job: Job) -> None:
+        """Give the job the pruned network, its statistics taken anew, and what config.json says of it.
 
-        Takes the statistics of the job's network anew.
+        That is sizes, and accuracy before and right after, in 0..1, on what is measured.
         """
-        before = _accuracies(job, self.whole.to(job.device))
+        before = _accuracies(job, self.whole)
+        gradients = _sensitivity(job, self.whole)
+        network = prune_channels(self.whole, self.backbone, self.share, self.size_px, gradients)
+        job.network = network.to(memory_format=torch.channels_last)
+        freeze(job.network, job.plan)
         reestimate_batch_norm(job, job.network, 0)
         after = _accuracies(job, job.network)
         parameters = [sum(p.numel() for p in network.parameters()) for network in (self.whole, job.network)]
@@ -109,7 +123,7 @@ class PrunedStart:
         )
         for split, (n, was) in before.items():
             job.progress.say(f"{split} accuracy {was:.1%} before, {after[split][1]:.1%} right after (n {n})")
-        return {
+        job.pruning = {
             "run": str(self.run.path.resolve()),
             "share": self.share,
             "total_share": self.total,
@@ -123,7 +137,7 @@ class PrunedStart:
 def begin_pruning(
     settings: TrainSettings, backbone: Backbone, folders: ClassFolders, splits: Splits, size_px: int
 ) -> PrunedStart | None:
-    """The network that the settings prune; None where they do not.
+    """The run whose network the settings prune; None where they do not.
 
     Raises:
         UsageError: the run in `weights` answers other labels, is of another network, or learned from images that this
@@ -143,9 +157,10 @@ def begin_pruning(
     if card.data.get("fingerprint") == folders.fingerprint:
         require_unseen(run, folders.labels, splits, role="run to prune")
     whole = checkpoint.build(dropout=settings.dropout)
-    network = prune_channels(whole, backbone, settings.prune, size_px)
+    # Which channels leave is told by images. That some can is found out before any is read.
+    prune_channels(whole, backbone, settings.prune, size_px)
     total = 1 - (1 - float(card.architecture.get(PRUNED, 0))) * (1 - settings.prune)
-    return PrunedStart(run, settings.prune, round(total, 4), whole, network, size_px)
+    return PrunedStart(run, backbone, settings.prune, round(total, 4), whole, size_px)
 
 
 def require_pruning(settings: TrainSettings) -> None:
@@ -179,6 +194,41 @@ def _require_same(run: Run, checkpoint: Checkpoint, settings: TrainSettings, bac
             f"{run.path} has `{differs}` {card.architecture.get(differs, plain[differs])}, not {asked[differs]}",
             "a pruned network is that of its run: drop it",
         )
+
+
+def _sensitivity(job: Job, network: Network) -> dict[str, Tensor]:
+    """How large each parameter's gradients are, by name: the root of their squares' sum over training batches.
+
+    Their mean would be about nothing in a network that has learned. Leaves the network with its modes changed.
+    """
+    network.eval().requires_grad_(True)
+    objective = job.targets.objective(job.settings, job.splits.train, job.device)
+    count = min(len(job.splits.train), _SEEN_IMAGES)
+    size = min(_SEEN_AT_ONCE, job.settings.batch_size)
+    squares = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
+    job.progress.begin("weighing channels", count)
+    batches = training_batches(
+        job.store,
+        job.splits.train,
+        job.augment,
+        batch_size=size,
+        seed=job.settings.seed,
+        epoch=0,
+        truth=job.targets.array,
+    )
+    for images, targets in itertools.islice(batches, -(-count // size)):
+        truth = targets.to(job.device)
+        with autocast(job.device, job.precision):
+            logits = network(images.to(job.device)).float()
+        loss = objective(logits, truth, weight=objective.weight(truth), images=len(truth))
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name, parameter in network.named_parameters():
+            if parameter.grad is not None:
+                squares[name] += parameter.grad**2
+        network.zero_grad(set_to_none=True)
+        job.progress.advance(len(images))
+    job.progress.end()
+    return {name: square.sqrt() for name, square in squares.items()}
 
 
 def _accuracies(job: Job, network: Network) -> dict[str, tuple[int, float]]:
