@@ -153,7 +153,7 @@ def _check(space: TuneSettings, base: TrainSettings) -> None:
     if base.folds is not None:
         raise UsageError("trials are compared on one split, not on `folds`", "drop `folds`")
     if base.prune is not None:
-        raise UsageError("a sweep draws whole backbones and cannot `prune` them", "drop `prune`, and prune the best run")
+        raise UsageError("a sweep draws whole backbones, none to `prune`", "drop `prune`, and prune the best run")
     for name in space.backbones:
         backbone = find_backbone(name)
         small = [size for size in space.image_sizes if size is not None and size < backbone.smallest_px]
