@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
 from typing import NoReturn, Self
 
@@ -64,13 +65,15 @@ def use_fake_workers(
     failing: str | None = None,
     dying: tuple[str, str] | None = None,
     kind: type[EdgeError] = ModelError,
+    disturbed: tuple[str, Callable[[int], bool]] | None = None,
     speeds: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     """Let `bench` use them.
 
     One whose model's path has `failing` in it cannot be started, and one with the first of `dying` dies at the task
     that is the second, both as where memory does not suffice; `kind` is the error. An engine of `speeds` is so many
-    times as fast as the others.
+    times as fast as the others. Of one with the first of `disturbed` those turns of inference, by number from 0, take
+    twice as long for which the second holds.
     """
 
     def fail(setup: Setup) -> NoReturn:
@@ -86,6 +89,15 @@ def use_fake_workers(
         def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
             if dying is not None and dying[0] in self.setup.path and dying[1] == task:
                 return lambda *_: fail(self.setup)
-            return super().turn(task, after_turn=after_turn)
+            take = super().turn(task, after_turn=after_turn)
+            if disturbed is None or disturbed[0] not in self.setup.path or task != "latency":
+                return take
+            numbers, is_slow = count(), disturbed[1]
+
+            def take_disturbed(turn_s: float, least_runs: int) -> Sequence[float]:
+                factor = 2 if is_slow(next(numbers)) else 1
+                return [factor * call_ms for call_ms in take(turn_s, least_runs)]
+
+            return take_disturbed
 
     monkeypatch.setattr(benching, "Worker", Worker)

@@ -49,6 +49,10 @@ class Timings:
         """Calls that were each made by themselves: every one is its own turn."""
         return cls(tuple((time_ms,) for time_ms in times_ms))
 
+    def __add__(self, later: Timings) -> Timings:
+        """The turns of both, one after the other."""
+        return Timings(self.turns_ms + later.turns_ms)
+
     @property
     def times_ms(self) -> tuple[float, ...]:
         """All calls, one after the other."""

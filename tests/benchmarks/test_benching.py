@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,27 @@ def test_a_model_that_dies_while_it_is_measured_does_not_cost_the_others(
     assert failure.model == "large" and "killed by signal 9" in failure.message
     with pytest.raises(ModelError, match="killed by signal 9"):
         bench(contestants[:1], QUICK)
+
+
+@pytest.mark.parametrize(
+    ("is_slow", "turns", "noisy"),
+    [(lambda turn: turn < 4, 40, False), (lambda turn: turn < 10, 60, True), (lambda turn: turn < 1, 20, False)],
+    ids=["a burst", "a long one", "one turn"],
+)
+def test_a_noisy_row_is_measured_longer_and_nothing_is_dropped(
+    contestants: list[Contestant],
+    is_slow: Callable[[int], bool],
+    turns: int,
+    noisy: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_fake_workers(monkeypatch, disturbed=("large.onnx", is_slow))
+    rows = {row.model: row for row in bench(contestants, QUICK).rows}
+    assert len(rows["small"].latency.turns_ms) == 20
+    large = rows["large"]
+    assert (len(large.latency.turns_ms), large.noisy) == (turns, noisy)
+    assert sum(turn[0] == 20 for turn in large.latency.turns_ms) == sum(map(is_slow, range(turns)))
+    assert large.busyness.capacity_s == turns
 
 
 def test_where_none_can_run_it_is_an_error(contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch) -> None:
