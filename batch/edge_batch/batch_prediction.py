@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge_batch.answer_columns import INDEX, AnswerColumns
 from edge_batch.answers_folder import FORMAT, GROUP_ROWS, AnswersFolder
 from edge_batch.committed_answers import Follower, OnAnswers
-from edge_batch.joined_cluster import cluster, first_line, quiet_ray
+from edge_batch.joined_cluster import first_line, ray_cluster
 from edge_batch.picture_answers import Answering, Work
 from edge_batch.picture_listing import Listing
 from edge_batch.settings import BatchSettings
@@ -125,7 +125,8 @@ def _answer(work: Work, folder: AnswersFolder, listing: Listing, follower: Follo
     settings = work.settings
     folder.ready.unlink(missing_ok=True)
     WorkerDeaths(folder.begun).forget()
-    with quiet_ray(folder.log), cluster(settings.address, settings.workers) as workers:
+    with ray_cluster(settings.address, folder.log, "ray.data", cores=settings.workers) as cores:
+        workers = settings.workers or cores
         # Only now: processes of a driver that was killed may have ended what they were writing.
         todo = _todo(folder, listing)
         with follower.following():
@@ -174,7 +175,8 @@ def _run(work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], workers: in
     source = ListingSource(folder.listing, todo, rows)
     pool = min(workers, len(source))
     context = DataContext.get_current()
-    before, context.checkpoint_config = context.checkpoint_config, checkpoints(folder.checkpoint, INDEX)
+    before = context.checkpoint_config, context.enable_progress_bars
+    context.checkpoint_config, context.enable_progress_bars = checkpoints(folder.checkpoint, INDEX), False
     model = ray.put(work.model)
     try:
         # With the same cores, and nothing else said, Ray has each worker read its own part of the listing: processes
@@ -192,7 +194,7 @@ def _run(work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], workers: in
             concurrency=1 + workers // WORKERS_PER_WRITER,
         )
     finally:
-        context.checkpoint_config = before
+        context.checkpoint_config, context.enable_progress_bars = before
 
 
 def block_rows(pictures: int, workers: int) -> int:
