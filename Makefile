@@ -42,8 +42,7 @@ test-ray: $(VENV)/.tools
 	$(BIN)/python -m pip install --quiet --group ray-test
 	$(BIN)/pytest tests/batch tests/benchmarks/tuning/test_ray_engine.py
 
-# Two nodes of torchrun on this machine, a worker and a node of them killed. On a busy machine the processes that are started
-# again may wait for each other in gloo's init_process_group, with the agents long past their meeting.
+# Two nodes of torchrun on this machine, a worker and a node of them killed.
 test-nodes: $(VENV)/.tools
 	EDGE_TEST_NODES=1 $(BIN)/pytest tests/train/run/test_torchrun_job.py
 

@@ -11,11 +11,10 @@ from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
     from edge_batch.batch_prediction import BatchSummary, predict_batch
-    from edge_batch.cluster_address import why_unanswered
     from edge_batch.committed_answers import FreshAnswers
     from edge_batch.cost_plan import Cost, Speed, describe_plan, measure_speed
+    from edge_batch.joined_cluster import ray_cluster
     from edge_batch.picture_listing import Listing, list_all
-    from edge_batch.redirected_output import output_to
     from edge_batch.settings import BatchSettings
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edge_batch.answer_columns import INDEX, AnswerColumns
 from edge_batch.answers_folder import FORMAT, GROUP_ROWS, AnswersFolder
 from edge_batch.committed_answers import Follower, OnAnswers
-from edge_batch.joined_cluster import cluster, first_line, quiet_ray
+from edge_batch.joined_cluster import first_line, ray_cluster
 from edge_batch.picture_answers import Answering, Work
 from edge_batch.picture_listing import Listing
 from edge_batch.settings import BatchSettings
@@ -125,7 +125,8 @@ def _answer(work: Work, folder: AnswersFolder, listing: Listing, follower: Follo
     settings = work.settings
     folder.ready.unlink(missing_ok=True)
     WorkerDeaths(folder.begun).forget()
-    with quiet_ray(folder.log), cluster(settings.address, settings.workers) as workers:
+    with ray_cluster(settings.address, folder.log, "ray.data", cores=settings.workers) as cores:
+        workers = settings.workers or cores
         # Only now: processes of a driver that was killed may have ended what they were writing.
         todo = _todo(folder, listing)
         with follower.following():
@@ -169,19 +170,23 @@ def _run(work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], workers: in
     from ray.data import ActorPoolStrategy, DataContext, read_datasource
 
     from edge_batch.listing_source import ListingSource, checkpoints
+    from edge_batch.restarted_workers import watching
 
     rows = block_rows(int(todo.sum()), workers)
     source = ListingSource(folder.listing, todo, rows)
     pool = min(workers, len(source))
     context = DataContext.get_current()
-    before, context.checkpoint_config = context.checkpoint_config, checkpoints(folder.checkpoint, INDEX)
+    before = context.checkpoint_config, context.enable_progress_bars, context.custom_execution_callback_classes
+    context.checkpoint_config, context.enable_progress_bars = checkpoints(folder.checkpoint, INDEX), False
+    # Workers are restarted without end: this ends it for those that never open the model, `WorkerDeaths` for the rest.
+    context.custom_execution_callback_classes = [*before[2], watching(folder.ready, folder.begun)]
     model = ray.put(work.model)
     try:
         # With the same cores, and nothing else said, Ray has each worker read its own part of the listing: processes
-        # for reading cost more than they read. Workers are restarted without end, which `WorkerDeaths` ends.
+        # for reading cost more than they read.
         read_datasource(source, override_num_blocks=len(source), num_cpus=WORKER_CORES).map_batches(
             Answering,
-            fn_constructor_args=[replace(work, model=model, workers=pool)],
+            fn_constructor_args=[replace(work, model=model)],
             batch_size=None,
             batch_format="pyarrow",
             compute=ActorPoolStrategy(size=pool, max_tasks_in_flight_per_actor=2),
@@ -192,7 +197,7 @@ def _run(work: Work, folder: AnswersFolder, todo: NDArray[np.bool_], workers: in
             concurrency=1 + workers // WORKERS_PER_WRITER,
         )
     finally:
-        context.checkpoint_config = before
+        context.checkpoint_config, context.enable_progress_bars, context.custom_execution_callback_classes = before
 
 
 def block_rows(pictures: int, workers: int) -> int:

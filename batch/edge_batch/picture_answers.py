@@ -36,8 +36,7 @@ Outcome = tuple[Prediction, NDArray[np.float32] | None]
 class Work:
     """What every process of a batch is told; `model` is a reference to the model file's bytes in Ray's store.
 
-    In the file `ready` each of the `workers` says when it has opened the model, and in the folder `begun` what it
-    has begun.
+    In the file `ready` each worker says when it has opened the model, and in the folder `begun` what it has begun.
     """
 
     model: Any
@@ -47,7 +46,6 @@ class Work:
     locations: Locations
     ready: Path
     begun: Path
-    workers: int = 1
 
 
 class Answering:
@@ -62,11 +60,7 @@ class Answering:
         self._work = work
         self._deaths = WorkerDeaths(work.begun)
         # The driver's file may lie on no other machine, or be replaced meanwhile; what it held was verified there.
-        with (
-            self._deaths.telling(),
-            self._deaths.opening(work.workers),
-            TemporaryDirectory(prefix="edge-model-") as folder,
-        ):
+        with self._deaths.telling(), TemporaryDirectory(prefix="edge-model-") as folder:
             path = Path(folder, "model.onnx")
             path.write_bytes(data)
             self._classifier = Classifier(path, threads=1, reject_unlike=work.settings.reject_unlike)

@@ -1,15 +1,12 @@
-"""Workers that die again and again at the same work: counted on the disk, since whoever dies cannot tell.
+"""Workers that die again and again at the same pictures: counted on the disk, since whoever dies cannot tell.
 
 Ray gives the work of a process that dies to another, and for want of memory it does so without end. A block of
-pictures that has been begun too often, and a model that too many workers died of while they opened it, is an error
-that ends the batch; the first tells the picture that was being read.
+pictures that has been begun too often is an error that ends the batch, and tells the picture that was being read.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,18 +29,6 @@ class WorkerDeaths:
         """Begin to count: what was begun before has ended otherwise."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def opening(self, workers: int) -> Iterator[None]:
-        """One of `workers` opens the model. Raises EdgeError where too many died of it."""
-        mine = self._folder / f"opening-{platform.node()}-{os.getpid()}"
-        # Others may be opening it at this moment; those that were ready before have taken theirs away.
-        died = len(list(self._folder.glob("opening-*"))) - (workers - 1)
-        if died > MOST_DEATHS:
-            raise EdgeError(f"{died} workers died while they opened the model", "free memory, or take fewer workers")
-        mine.touch()
-        yield
-        mine.unlink(missing_ok=True)
 
     @contextmanager
     def telling(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Serving: `edge serve` under load against `predict_many` in one process, and an endpoint as tutorials write it.
 
     python benchmarks/self_checks/serving.py [--model M] [--images DIR] [--seconds 5] [--rounds 3] [--check]
-    python benchmarks/self_checks/serving.py --workers 2
+    python benchmarks/self_checks/serving.py --workers 2 [--beside MODEL]
     python benchmarks/self_checks/serving.py --soak 50000
 
 In each round, by turns: `predict_many` over the pictures, then each server with --clients clients, each of which sends
@@ -13,7 +13,8 @@ load together: on a machine that does other work meanwhile it still says what se
 With --check it ends with 1 where the server reaches less than 85 % of `predict_many`, its 99th percentile is more than
 three times its median, or it takes one client more than 2 ms longer than `Classifier.predict`. --workers N compares one
 process with N at one port, by turns and on the same --threads: what they reach, an answer's processor time, and
-their memory. --soak sends so many requests and prints the server's memory as it goes.
+their memory; with --beside every second request is for that other model of the same server. --soak sends so many
+requests and prints the server's memory as it goes.
 """
 
 from __future__ import annotations
@@ -55,11 +56,16 @@ class Server:
     name: str
     command: list[str]
     form: bool = False
+    paths: tuple[str, ...] = ("/predict",)
 
-    def request(self, image: bytes) -> bytes:
+    def requests(self, images: Sequence[bytes]) -> list[bytes]:
+        """Each picture as the server takes it; of several models each picture for each of them."""
+        return [self.request(image, path) for image in images for path in self.paths]
+
+    def request(self, image: bytes, path: str = "/predict") -> bytes:
         """The picture as the server takes it."""
         if not self.form:
-            return post_request("/predict", image, "image/jpeg")
+            return post_request(path, image, "image/jpeg")
         head = b'--xyz\r\nContent-Disposition: form-data; name="file"; filename="x.jpg"\r\n\r\n'
         return post_request("/predict", head + image + b"\r\n--xyz--\r\n", "multipart/form-data; boundary=xyz")
 
@@ -91,17 +97,21 @@ def main() -> int:
     parser.add_argument("--clients", type=at_least_1, default=32, help="at once (default: %(default)s)")
     parser.add_argument("--plain", default="mobilenet_v2", metavar="BACKBONE", help="of the plain endpoint, or none")
     parser.add_argument("--workers", type=at_least_1, metavar="N", help="compare one process with N, nothing else")
+    parser.add_argument("--beside", type=Path, metavar="MODEL", help="with --workers: a second model, asked in turn")
     parser.add_argument("--soak", type=at_least_1, metavar="N", help="send N requests; 1 where the memory grows")
     given = parser.parse_args()
     if given.workers == 1:
         parser.error("--workers 1 would be compared with itself: 2 or more")
+    if given.beside and not given.workers:
+        parser.error("--beside goes with --workers")
     given.check |= given.soak is not None
 
     def measure(folder: Path) -> bool:
         model = given.model or default_model(folder)
         images = _images(given.images, folder)
         size_kb = sum(map(len, images)) / len(images) / 1e3
-        say(f"{read_environment(threads=given.threads)}\n{model}, {len(images)} pictures of {size_kb:.0f} kB")
+        beside = f" and {given.beside}" if given.beside else ""
+        say(f"{read_environment(threads=given.threads)}\n{model}{beside}, {len(images)} pictures of {size_kb:.0f} kB")
         if given.workers:
             return compare_workers(model, images, given)
         return soak(model, images, given.soak, given.threads) if given.soak else compare(model, images, given)
@@ -243,9 +253,14 @@ def compare_workers(model: Path, images: Sequence[bytes], given: argparse.Namesp
     cpu_s: dict[int, list[float]] = {1: [], given.workers: []}
     for _ in range(given.rounds):
         for workers, results in found.items():
-            one = _edge(model, given.threads, "off")
-            server = replace(one, command=[*one.command[:-1], "--workers", str(workers), "--port"])
-            requests = [server.request(image) for image in images]
+            server = _edge(model, given.threads, "off")
+            if given.beside:
+                two = ["--model", f"first={model}", "--model", f"second={given.beside}"]
+                at = server.command.index("--model")
+                command = [*server.command[:at], *two, *server.command[at + 2 :]]
+                server = replace(server, command=command, paths=("/models/first/predict", "/models/second/predict"))
+            server = replace(server, command=[*server.command[:-1], "--workers", str(workers), "--port"])
+            requests = server.requests(images)
             with running(server) as (port, pid):
                 _wait_for(workers, port)
                 put_load(port, requests, clients=4, seconds=0.5)

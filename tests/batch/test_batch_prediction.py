@@ -251,3 +251,30 @@ def test_pictures_that_kill_every_worker_end_the_batch_with_a_line(
     done = edge(*words[words.index("predict") :])
     assert done.returncode == 0, done.stderr
     assert [row["index"] for row in rows(out)] == list(range(48))
+
+
+def test_workers_that_die_before_they_open_the_model_end_the_batch_with_a_line(
+    edge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from ray_kills import workers_of
+
+    photos = draw_photos(tmp_path / "photos", 48)
+    model, out = write_tiny_model(tmp_path / "model.onnx"), tmp_path / "answers"
+    words = command("--data", photos, "--model", model, "--out", out, "--threads", "1", "--json")
+    driver = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end, killed = time.monotonic() + 400, set()
+    while driver.poll() is None and time.monotonic() < end:
+        for worker in workers_of(driver.pid):
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+        time.sleep(0.005)
+    stdout, stderr = driver.communicate(timeout=60)
+    assert (driver.returncode, stdout) == (1, ""), stderr
+    (line,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert "a worker died 5 times in a row before it had opened the model" in line and len(killed) >= 5
+    assert "the same command goes on" in stderr and "Traceback" not in stderr
+    done = edge(*words[words.index("predict") :])
+    assert done.returncode == 0, done.stderr
+    assert [row["index"] for row in rows(out)] == list(range(48))

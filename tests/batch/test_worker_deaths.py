@@ -35,16 +35,3 @@ def test_a_block_is_begun_so_often_and_not_more(deaths: WorkerDeaths) -> None:
     assert deaths.told() is None
     for _ in range(MOST_DEATHS + 1):
         deaths.begin(64).end()
-
-
-def test_a_model_that_kills_whoever_opens_it_is_told(deaths: WorkerDeaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_batch.worker_deaths.os.getpid", iter(range(99)).__next__)
-    died = [deaths.opening(2) for _ in range(MOST_DEATHS + 2)]
-    for worker in died:
-        worker.__enter__()
-    with pytest.raises(EdgeError, match="6 workers died while they opened the model"), deaths.opening(2):
-        pass
-    deaths.forget()
-    for _ in range(9):
-        with deaths.opening(2):
-            pass

@@ -17,8 +17,8 @@ SHOWN = shown()
 # Shown because they are refused.
 WRONG = {("train", "--data", "photos", "--epoch", "3")}
 # Of other programs, in sentences.
-FOREIGN = {"--rdzv-id", "--rdzv-conf", "--nnodes", "--seconds", "--pairs", "--soak"}
-FOREIGN |= {"--build-arg", "--gpus", "--shm-size", "--user", "--quick"}
+FOREIGN = {"--rdzv-id", "--rdzv-backend", "--standalone", "--rdzv-conf", "--nnodes", "--seconds", "--pairs", "--soak"}
+FOREIGN |= {"--beside", "--build-arg", "--gpus", "--shm-size", "--user", "--quick"}
 # Text that begins like a command.
 NO_COMMANDS = {"edge model signature 1"}
 

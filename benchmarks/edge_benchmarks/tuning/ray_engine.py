@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edge_batch import ray_cluster
 from edge_benchmarks.tuning.search_space import Trial, TuneSettings
-from edge_benchmarks.tuning.trial_cluster import cluster, last_line
 from edge_benchmarks.tuning.trial_run import end_stopped, read_record, run_trial, write_record
 from edge_runtime import EdgeError, Progress, Silence, prepare_process
 from edge_train import SweepPart
@@ -23,22 +23,23 @@ from edge_train import SweepPart
 LOG = "ray.log"
 # What a worker that is lost, with its machine or for want of memory, is begun again.
 LOST = 2
+# What of our environment the workers of another machine need, too.
+HANDED_ON = ("EDGE_WEIGHTS_DIR", "EDGE_CACHE", "PYTHONPATH")
 
 
 def run_with_ray(trials: Sequence[Trial], space: TuneSettings, folder: Path, progress: Progress) -> None:
     """Run the trials, those that have ended too, which tell Ray of their epochs alone; the records are what is left.
 
     Raises:
-        EdgeError: there is no such cluster, or Ray gives up.
+        UsageError: there is no such cluster.
+        EdgeError: Ray gives up.
         OutputError: the folder cannot be written.
     """
-    with cluster(space.address, folder / LOG):
+    with ray_cluster(space.address, folder / LOG, "ray.tune", gpus=None, hands_on=HANDED_ON) as cores:
         import ray
 
-        has: Mapping[str, float] = ray.cluster_resources()
-        cores = int(has.get("CPU", 1))
         threads = min(trials[0].settings.threads or 1, cores)
-        gpus = 1 if has.get("GPU") and trials[0].settings.device in ("auto", "cuda") else 0
+        gpus = 1 if ray.cluster_resources().get("GPU") and trials[0].settings.device in ("auto", "cuda") else 0
         own = [replace(trial, settings=replace(trial.settings, threads=threads)) for trial in trials]
         at_once = min(len(trials), max(1, cores // threads))
         part = SweepPart(embeddings=folder.resolve() / "embeddings", spares_test=True, at_once=at_once)
@@ -105,7 +106,7 @@ def _fit(  # noqa: PLR0917 (what a sweep is run with)
         tuner.fit()
     except (RuntimeError, OSError, tune.error.TuneError) as error:
         raise EdgeError(
-            f"Ray ended the sweep: {last_line(error)}", f"see {folder / LOG}; the same command goes on with it"
+            f"Ray ended the sweep: {_last_line(error)}", f"see {folder / LOG}; the same command goes on with it"
         ) from error
     shutil.rmtree(storage, ignore_errors=True)
     errors: Mapping[int, str] = listener.errors
@@ -169,9 +170,15 @@ def _listener(trials: Sequence[Trial], progress: Progress) -> Any:
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
             del iteration, trials
             error = trial.get_pickled_error() or trial.get_error()
-            said = "no reason is known" if error is None else last_line(error)
+            said = "no reason is known" if error is None else _last_line(error)
             self.errors[own[trial.config["place"]].number] = f"Ray lost it {LOST + 1} times: {said}"
             progress.advance()
 
     own = trials
     return Listener()
+
+
+def _last_line(error: BaseException) -> str:
+    """The last line of what an error says, which is the one that a person needs of a trace."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip()[:300] if lines else type(error).__name__

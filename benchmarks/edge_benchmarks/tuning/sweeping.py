@@ -43,7 +43,8 @@ def tune(settings: TrainSettings, space: TuneSettings | None = None, progress: P
     if space.engine == "ray":
         require_extra("tune")
     trials = draw_trials(space, settings)
-    given = None if space.bench is None else read_latencies(space.bench)
+    wanted = {(trial.settings.backbone, trial.settings.image_size) for trial in trials}
+    given = None if space.bench is None else read_latencies(space.bench, wanted)
     if len(trials) < space.trials:
         progress.say(f"note: there are {len(trials)} different trials, not {space.trials}: the rates do not vary")
     source = find_data(settings.data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,7 @@ from edge_benchmarks.models.fresh_backbones import build_fresh
 from edge_benchmarks.report.files import json_text, make_folder, read_report
 from edge_benchmarks.report.report import Report
 from edge_benchmarks.settings import BenchSettings
-from edge_runtime import EdgeError, Progress, write_text
+from edge_runtime import EdgeError, Progress, UsageError, write_text
 from edge_train import find_backbone
 
 # Backbone and side of its input in pixels.
@@ -36,10 +36,19 @@ class Latencies:
         return self.known.get(network)
 
 
-def read_latencies(path: Path) -> Latencies:
-    """Those of a report of `edge bench`. Raises UsageError where it is none."""
+def read_latencies(path: Path, wanted: Set[tuple[str, int | None]]) -> Latencies:
+    """Those of a report of `edge bench`.
+
+    Raises UsageError where it is none, or knows no network of those that are `wanted`, of any size where that is None.
+    """
     report = read_report(path)
-    return Latencies(_by_network(report), f"{path.name}, {report.environment.cpu}")
+    known = _by_network(report)
+    if not wanted & (known.keys() | {(name, None) for name, _ in known}):
+        raise UsageError(
+            f"{path} has no latency of any network of this sweep (fp32, in onnxruntime)",
+            "measure the files of `keep_models` on the device: edge bench DIR/*.onnx --json",
+        )
+    return Latencies(known, f"{path.name}, {report.environment.cpu}")
 
 
 def measure_latencies(

@@ -62,9 +62,12 @@ def test_every_server_is_measured_against_predict_many(given: list[str]) -> None
 @needs_serve
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
-def test_one_process_is_measured_against_two(given: list[str]) -> None:
-    done = run_script(*given, "--workers", "2", "--seconds", "0.2", "--rounds", "1", "--clients", "4")
+def test_one_process_is_measured_against_two(given: list[str], tmp_path: Path) -> None:
+    other = write_tiny_model(tmp_path / "other.onnx")
+    beside = ("--beside", str(other), "--workers", "2")
+    done = run_script(*given, *beside, "--seconds", "0.2", "--rounds", "1", "--clients", "4")
     assert done.returncode == 0, done.stderr
+    assert f"and {other}" in done.stdout
     rows = re.findall(r"^([12]) +" + r"([\d.]+) +" * 7 + r"([\d.]+)$", done.stdout, re.M)
     assert [row[0] for row in rows] == ["1", "2"]
     # The second process has a model, and a supervisor.

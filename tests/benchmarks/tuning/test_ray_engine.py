@@ -102,7 +102,7 @@ def test_a_cluster_that_is_not_there_is_one_line(home: Path) -> None:
         cwd=home,
         env={**os.environ, "EDGE_WEIGHTS_DIR": str(home / "weights")},
     )
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 2, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert "the Ray cluster 127.0.0.1:9 cannot be reached" in said
+    assert "`address` 127.0.0.1:9: no Ray cluster answers there" in said
     assert "Traceback" not in done.stderr and not list((home / "elsewhere").glob("*/best.pt"))

@@ -22,8 +22,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import EdgeError, Run  # noqa: E402
+from edge_runtime import EdgeError, Run, Silence, UsageError  # noqa: E402
 from edge_train import train  # noqa: E402
+from edge_train.run.processes import doubt_of_restarts, join_world  # noqa: E402
 from edge_train.run.torchrun_job import find_begun, job_id  # noqa: E402
 from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
 
@@ -58,7 +59,7 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"},
                 start_new_session=True,
             )
 
@@ -127,7 +128,7 @@ def test_nodes_that_are_killed_come_to_the_weights_of_one_process(
     rows = [line.split(",") for line in together.metrics.read_text().splitlines()[1:]]
     assert [int(row[0]) for row in rows] == list(range(1, COMPARED["epochs"] + 1))
     assert json.loads(together.summary.read_text())["epochs"] == COMPARED["epochs"]
-    assert said().count("resuming ") >= 1
+    assert said().count("resuming ") >= 1 and "TORCH_DISABLE" not in said()
     mine, theirs = weights(together), weights(alone)
     furthest = max(float((mine[key].double() - theirs[key].double()).abs().max()) for key in mine)
     (tmp_path / "furthest.txt").write_text(f"{furthest:.1e}")
@@ -175,10 +176,33 @@ def test_a_job_that_is_started_again_goes_on_with_its_run(
     assert find_begun(settings) is None
 
 
+def test_a_job_whose_restarts_may_stall_says_so_in_a_line(
+    few_shapes: Path, tmp_path: Path, job: pytest.MonkeyPatch
+) -> None:
+    class Heard(Silence):
+        lines: list[str] = []  # noqa: RUF012
+
+        def say(self, text: str) -> None:
+            self.lines.append(text)
+
+    job.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    job.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    assert doubt_of_restarts() is None
+    job.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    train(quick_settings(few_shapes, tmp_path / "out", epochs=1), Heard())
+    (line,) = [line for line in Heard.lines if "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in line]
+    assert line.startswith("note: processes that torchrun starts again may not find each other")
+    job.setenv("WORLD_SIZE", "two")
+    with pytest.raises(UsageError) as refused:
+        join_world(torch.device("cpu"))
+    assert refused.value.hint == doubt_of_restarts()
+    job.setenv("TORCHELASTIC_MAX_RESTARTS", "0")
+    assert doubt_of_restarts() is None
+
+
 def test_a_process_whose_partner_is_gone_says_so_in_a_line() -> None:
     from types import SimpleNamespace
 
-    from edge_runtime import Silence
     from edge_train.run.callbacks import Listeners
     from edge_train.run.interruption import interruptible
     from edge_train.run.processes import World

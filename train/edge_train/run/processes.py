@@ -118,9 +118,24 @@ def join_world(device: torch.device) -> tuple[World, torch.device]:
     except (ValueError, RuntimeError) as error:
         raise UsageError(
             f"cannot join the processes of torchrun: {str(error).splitlines()[0]}",
-            "start with torchrun --nproc-per-node N -m edge_cli train …",
+            doubt_of_restarts() or "start with torchrun --nproc-per-node N -m edge_cli train …",
         ) from error
     return World(rank, size), device
+
+
+def doubt_of_restarts() -> str | None:
+    """Why processes that torchrun starts again may never find each other, and what helps; None where they will.
+
+    In the store that torchrun keeps for all starts of a job they read addresses of those that are gone; and where
+    another machine comes first than before, each waits in a store of its own (pytorch#135712; all up to 2.14).
+    """
+    shares = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    if not shares or os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0":
+        return None
+    return (
+        "processes that torchrun starts again may not find each other in the store that it shares: "
+        "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun, with --rdzv-backend c10d"
+    )
 
 
 def _let_threads_rest() -> None:

@@ -15,6 +15,7 @@ from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
+from edge_train.run.processes import doubt_of_restarts
 from edge_train.run.run_folder import create_run
 from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.torchrun_job import find_begun, job_id
@@ -58,6 +59,8 @@ def train(
         return resume(begun, progress, callbacks=callbacks, part=part)
     job = prepare(settings, progress, part=part)
     listen(job, callbacks)
+    if doubt := doubt_of_restarts():
+        job.progress.say(f"note: {doubt}")
     made = None
     if job.world.leads:
         more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
