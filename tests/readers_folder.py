@@ -93,7 +93,7 @@ def make_folder(home: Path, edge: Edge) -> Path:
         for number, path in enumerate(sorted(home.glob("photos/*/*"))):
             age = "old" if number % 3 else "young"
             rows.writerow((path.relative_to(home), f"{path.parent.name}|{age}", path.parent.name, age))
-    (home / "token").write_text("a token that is long enough to be one\n")
+    (home / "token").write_text("a-token-that-is-long-enough-to-be-one\n")
     (home / "token").chmod(0o600)
     (home / "sweep.toml").write_text('data = "photos"\nepochs = 20\ntrials = 40\n')
     (home / "photos.toml").write_text('data = "photos"\nbackbone = "mobilenet_v3_small"\n')
