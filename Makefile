@@ -58,9 +58,10 @@ test-servers: $(VENV)/.tools
 test-docs: docs $(VENV)/.tools
 	EDGE_TEST_SITE=$(abspath $(SITE)) EDGE_TEST_TUTORIALS=1 $(BIN)/pytest tests/cli/test_site.py tests/end_to_end/test_tutorials.py
 
-# Every other command that a page shows, as it is printed, on small pictures.
+# Every other command that a page shows, as it is printed, on small pictures; of some pages alone with ONLY="README or signing".
+ONLY ?=
 test-pages: $(VENV)/.tools
-	EDGE_TEST_TUTORIALS=all $(BIN)/pytest -n $(WORKERS) tests/end_to_end/test_pages.py
+	EDGE_TEST_TUTORIALS=all $(BIN)/pytest -n $(WORKERS) tests/end_to_end/test_pages.py -k "$(ONLY)"
 
 # What a Raspberry Pi gets: the base install alone, and the tests that need no torch. PACKAGE is what is installed.
 LEAN ?= .venv-lean

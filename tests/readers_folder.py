@@ -26,6 +26,7 @@ CLASS_FOLDERS = {
     "photos": ("ants", "bees"),
     "new-photos": ("ants", "bees"),
     "later-photos": ("ants", "bees"),
+    "shared/photos": ("ants", "bees"),
     "hymenoptera": ("ants", "bees"),
     "scans": ("ill", "normal"),
     "other-hospital": ("ill", "normal"),
@@ -34,6 +35,8 @@ CLASS_FOLDERS = {
     "pages": ("invoice", "receipt", "form"),
 }
 LISTS = {"labels.csv": "photos", "two.csv": "scans", "camera2.csv": "later-photos"}
+# As edge label writes a list, which it goes on in.
+LABELLED, WHEN = ("path", "label", "labelled_at"), "2026-01-31T12:00:00+00:00"
 FLAT = ("frames", "frames2", "incoming", "inbox", "new", "pile", "2024/07")
 SINGLE = ("x.jpg", "x.png", "photo.jpg", "new-photo.jpg", "scan.jpg")
 NET = """
@@ -71,15 +74,17 @@ def make_folder(home: Path, edge: Edge) -> Path:
     for name, folder in LISTS.items():
         with (home / name).open("w", newline="") as file:
             rows = csv.writer(file)
-            rows.writerow(("path", "label"))
-            rows.writerows((path.relative_to(home), path.parent.name) for path in sorted(home.glob(f"{folder}/*/*")))
+            rows.writerow(LABELLED)
+            rows.writerows(
+                (path.relative_to(home), path.parent.name, WHEN) for path in sorted(home.glob(f"{folder}/*/*"))
+            )
     for number, name in enumerate(FLAT):
         for each in range(6):
             draw(home / name / f"cam{each}_{number}.jpg", draws, each % 2)
     for name in SINGLE:
         draw(home / name, draws, 0)
     # As a person would have left it.
-    (home / "mended.csv").write_text("path,label\nphotos/ants/cam0_0.jpg,ants\n")
+    (home / "mended.csv").write_text(f"{','.join(LABELLED)}\nphotos/ants/cam0_0.jpg,ants,{WHEN}\n")
     draw_tasks(home / "tasks", 60).rename(home / "tasks" / "labels.csv")
     draw_shapes(home / "few-shapes", counts=(24, 9, 9))
     with (home / "photos.csv").open("w", newline="") as file:
@@ -88,8 +93,9 @@ def make_folder(home: Path, edge: Edge) -> Path:
         for number, path in enumerate(sorted(home.glob("photos/*/*"))):
             age = "old" if number % 3 else "young"
             rows.writerow((path.relative_to(home), f"{path.parent.name}|{age}", path.parent.name, age))
-    (home / "token").write_text("a token that is long enough to be one\n")
+    (home / "token").write_text("a-token-that-is-long-enough-to-be-one\n")
     (home / "token").chmod(0o600)
+    (home / "sweep.toml").write_text('data = "photos"\nepochs = 20\ntrials = 40\n')
     (home / "photos.toml").write_text('data = "photos"\nbackbone = "mobilenet_v3_small"\n')
     _runs_and_models(home, edge)
     _checkpoints(home)
@@ -105,7 +111,6 @@ def _runs_and_models(home: Path, edge: Edge) -> None:
     for precision in ("fp32", "int8"):
         more = ["--with-unlike", "--with-embedding"] if precision == "fp32" else ["--max-drop", "100"]
         edge(["export", "--run", "runs/NAME", "--precision", precision, *more, "--quiet"], home)
-    shutil.copytree(home / "runs" / "NAME", home / "runs" / "photos-resnet50-…")
     for made in ("model.onnx", "model-int8.onnx"):
         shutil.copy(home / "runs" / "NAME" / made, home / made)
     (home / "models").mkdir()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -35,8 +36,12 @@ class WarmProcess:
     def __init__(self, pid: int, status: socket.socket) -> None:
         self.pid, self._status = pid, status
 
+    def ended(self) -> bool:
+        """Whether it has come to its end, which `wait` then tells at once."""
+        return bool(select.select([self._status], [], [], 0)[0])
+
     def send_signal(self, number: int) -> None:
-        """Send it a signal; it is there until `wait` has been told of its end."""
+        """Send it a signal; it is gone once `ended` says so."""
         os.kill(self.pid, number)
 
     def wait(self, timeout: float = 500) -> int:

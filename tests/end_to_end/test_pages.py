@@ -49,6 +49,8 @@ SHORT = {
     "serve": "--port 0",
     "label": "--port 0",
 }
+# What stands for a reader's own folder.
+OWN = {"DIR": "photos", "photos/val": "later-photos"}
 # How a command may end beside 0: what doctor finds is this machine's, and no average need be better than its runs.
 ENDS = {"doctor": (0, 1), "average": (0, 1)}
 
@@ -117,14 +119,18 @@ def test_the_commands_of_a_page(
 
 def own_names(words: Sequence[str]) -> list[str]:
     """The words with the reader's own names in place of those that stand for them."""
-    runs = iter(("runs/first", "runs/second"))
-    named = [next(runs) if word == "RUN" else "photos" if word == "DIR" else word for word in words]
+    # A teacher knows the classes of the photos; the others are runs on shapes that differ by their seed.
+    runs = iter(("runs/NAME",) if "--teacher" in words else ("runs/first", "runs/second"))
+    named = [next(runs) if word == "RUN" else OWN.get(word, word) for word in words]
+    named = ["runs/NAME" if word.startswith("runs/") and "…" in word else word for word in named]
     return [str(Path(word).expanduser()) if word.startswith("~") else word.removeprefix("/") for word in named]
 
 
 def run(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
     """How the command ends, and what it says on both streams."""
     short = [] if {"--from", "--compare", "--plan"} & set(words) else SHORT.get(words[0], "").split()
+    short += ["--backbones", "resnet18,mobilenet_v2"] if words[0] == "bench" and "all" in words else []
+    short += ["--start-size", "16"] if "--start-size" in words else []
     if "-" in words:
         given = b"x.jpg\n" if "--files-from" in words else (home / "x.jpg").read_bytes()
         process = [sys.executable, "-W", "error", "-m", "edge_cli", *words]
@@ -140,14 +146,19 @@ def run(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
 def until_it_works(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
     """Of what goes on until it is told to end: tell it once it says where it listens, or has sorted a picture."""
     output = home / "output.txt"
+    shutil.rmtree(home / "sorted", ignore_errors=True)
+    for folder in ("incoming", "inbox"):
+        shutil.copytree(home / "frames", home / folder, dirs_exist_ok=True)
     with output.open("wb") as file:
         process = warm.start(words, home, file.fileno(), file.fileno())
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not process.ended():
         said = output.read_text()
         if "http://" in said or any((home / "sorted").rglob("*.jpg")):
             process.send_signal(signal.SIGTERM)
             return process.wait(60), output.read_text()
         time.sleep(0.1)
+    if process.ended():
+        return process.wait(), f"ended by itself: {output.read_text()}"
     process.send_signal(signal.SIGKILL)
-    return process.wait(60), f"nothing within a minute: {output.read_text()}"
+    return process.wait(60), f"nothing within two minutes: {output.read_text()}"

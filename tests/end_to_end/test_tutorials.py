@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -54,6 +55,22 @@ def run(words: Iterable[str], home: Path) -> str:
     return done.stdout + done.stderr
 
 
+def holds(page: str, said: Iterable[str]) -> None:
+    """Every line of output that a tutorial quotes was printed, but for figures, file names and what it leaves out."""
+    printed = " ".join(like("\n".join(said)))
+    text = (ROOT / "docs" / "tutorials" / f"{page}.md").read_text(encoding="utf-8")
+    for block in re.findall(r"(?ms)^```sh\n(?:(?!^```).)*^```\n(?:(?!^#|^```).)*^```text\n(.*?)^```$", text):
+        for line in filter(like, block.splitlines()):
+            words = r"(?: \S+){0,20}? ".join(map(re.escape, like(line)))
+            assert re.search(f"(?:^| ){words}(?: |$)", printed), f"{page}: not printed: {line}"
+
+
+def like(text: str) -> list[str]:
+    """The words of a text, figures and photos as `#`, without bars, rules and what has an …."""
+    masked = re.sub(r"\w+(?=\.jpg)|\d[\d,.]*\d|\d", "#", re.sub("[█─*]+", "", text))
+    return [word for word in masked.split() if "…" not in word]
+
+
 def copy(photos: Iterable[Path], folder: Path) -> None:
     folder.mkdir(parents=True)
     for photo in photos:
@@ -67,12 +84,13 @@ def test_the_first_model_of_a_hundred_photos(home: Path, hymenoptera: Path) -> N
     copy(sorted((hymenoptera / "val" / "ants").glob("*.jpg"))[20:22], home / "new")
     shutil.copy(next((home / "new").iterdir()), home / "new-photo.jpg")
     said = {" ".join(words): run(words, home) for words in commands("first-model")}
-    assert len(said) == 8
+    assert len(said) == 9
     trained = next(text for command, text in said.items() if command.startswith("train"))
     # Another processor may answer a few of the hundred otherwise than the page's.
     accuracy = float(trained.partition("cross-validated accuracy ")[2].partition("%")[0])
     assert 80 <= accuracy <= 95
     assert said["evaluate --data later-photos"].count("of 30") == 1
+    holds("first-model", said.values())
 
 
 def frames(home: Path, hymenoptera: Path) -> None:
@@ -120,6 +138,7 @@ def watch(words: list[str], home: Path) -> None:
 def test_the_three_strategies(home: Path) -> None:
     words, *_ = commands("three-strategies")
     said = run(words, home)
+    holds("three-strategies", [said])
     assert "best for export: " in said and "scratch" in said and len(list(home.glob("runs/comparison-*/*.png"))) == 2
 
 
