@@ -2,38 +2,42 @@
 
     python benchmarks/self_checks/int8_accuracy.py --data DIR [--weights DIR] [--test DIR] [--backbones all] [--check]
 
-Each backbone is fine-tuned where --weights has a file for it, trained from scratch where not, or taken from --run, and
-exported four times: in fp32; in int8 whatever it costs; as `--precision int8` makes it, with its budget; and as
-`--precision auto` chooses on this machine. Differences are of the model files' accuracy, paired by image, in points,
-with a 95 % interval; `times` is how many times as small as the fp32 file the int8 file is. Latencies decide what auto
-takes, so a busy machine may choose otherwise. With --check it ends with 1 where int8 with its budget is refused, or
-loses more than 0.3 points.
+Each backbone is fine-tuned where --weights has a file for it, trained from scratch where not, or taken from --run. Of
+its fp32 file two in int8 are made by the code of `edge export`: whatever it costs, and as `--precision int8` makes it,
+with the budget of --max-drop on the validation images; with --auto also what `--precision auto` chooses here, which
+wants a quiet machine. Differences are of the files' accuracy, paired by image, in points, with a 95 % interval; `times`
+is how many times as small as the fp32 file the int8 file is. With --check it ends with 1 where int8 with its budget is
+refused, or loses more than 0.3 points.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_benchmarks import Table, choose_backbones
 from edge_benchmarks.machine.environment import read_environment
-from edge_export import Exported, ExportSettings, export
-from edge_runtime import Classifier, ParityError, Run, write_json
+from edge_data import read_split
+from edge_export import ExportSettings, Quantizer, spread, write_onnx
+from edge_export.precision.auto import choose
+from edge_export.precision.int8_budget import fit_budget
+from edge_runtime import ModelCard, ParityError, Run, read_batches, write_json
+from edge_train import DeployedNetwork, load_checkpoint
 from shared import at_least_1, check, flags, number, say
 from trained_runs import by_backbone, paired, points, right_answers, train_run, unseen, weights_of
 
 COLUMNS = ("backbone", "fp32", "int8, no budget", "int8", "float layers", "ranges", "times", "auto", "n")
 MOST_LOST = 0.003
-FILES = {
-    "no budget": ExportSettings(precision="int8", max_drop_points=100),
-    "int8": ExportSettings(precision="int8"),
-    "auto": ExportSettings(precision="auto"),
-}
+NO_BUDGET = 100.0
+DEFAULTS = ExportSettings()
+Batches: TypeAlias = list[tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--test", type=Path, help="labelled images to measure on (default: the split's test images)")
     parser.add_argument("--test-limit", type=at_least_1, help="how many of them (default: all)")
+    parser.add_argument("--max-drop", type=number(0, 100), default=DEFAULTS.max_drop_points, help="(%(default)s)")
+    parser.add_argument("--auto", action="store_true", help="also what --precision auto chooses here")
     parser.add_argument("--out", type=Path, help="keep the runs here (default: they are thrown away)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to FILE, too")
     given = parser.parse_args()
@@ -101,7 +107,7 @@ def measure(given: argparse.Namespace, folder: Path) -> bool:
             told = {"batch_size": given.batch_size, "lr_scale": given.lr_scale}
             weights = weights_of(backbone.name, given.weights)
             run = train_run(backbone.name, weights, given, given.out or folder, **told)
-        rows.append(measure_run(run, folder, given.test, given.test_limit, given.threads))
+        rows.append(measure_run(run, folder, given))
         say(" | ".join(cells(rows[-1])))
         if given.json is not None:
             write_json(given.json, {"rows": [asdict(row) for row in rows]})
@@ -115,35 +121,73 @@ def measure(given: argparse.Namespace, folder: Path) -> bool:
     return not missed
 
 
-def measure_run(run: Run, folder: Path, test: Path | None, most: int | None, threads: int) -> Row:
-    """The run's files, made in `folder`, on its test images or those of `test`."""
-    path = folder / f"{run.name}-fp32.onnx"
-    whole = export(run, out=path)[0]
-    pixels, truth = unseen(Classifier(path).card, run, test, most=most)
-    right = right_answers(path, pixels, truth, threads=threads)
-    files = []
-    for asked, settings in FILES.items():
+def measure_run(run: Run, folder: Path, given: argparse.Namespace) -> Row:
+    """The run's files, made in `folder`, on its test images or those of --test."""
+    checkpoint = load_checkpoint(run.best)
+    card, source = checkpoint.card, folder / f"{checkpoint.card.backbone}.onnx"
+    write_onnx(DeployedNetwork(checkpoint.build()), card, source)
+    calibration, validation = _seen(run, card)
+    pixels, truth = unseen(card, run, given.test, most=given.test_limit)
+    right = right_answers(source, pixels, truth, threads=given.threads)
+
+    def made(asked: str, make: Callable[[Path], Made]) -> Lowered:
+        path = folder / f"{card.backbone}-{asked.replace(' ', '-')}.onnx"
         try:
-            made = export(run, out=folder / f"{run.name}-{asked.replace(' ', '-')}.onnx", settings=settings)[0]
+            found = make(path)
         except ParityError as error:
-            files.append(Lowered(asked, refused=error.message))
-            continue
-        files.append(lowered(asked, made, right, right_answers(made.path, pixels, truth, threads=threads)))
-    trained = str(run.read_config()["strategy"])
-    return Row(whole.card.backbone, trained, float(right.mean()), whole.size_bytes / 1e6, len(truth), tuple(files))
+            return Lowered(asked, refused=error.message)
+        after = right_answers(found.path, pixels, truth, threads=given.threads)
+        size = found.path.stat().st_size / 1e6
+        return Lowered(asked, found.precision, found.ranges, found.kept_float, size, *paired(right, after))
+
+    with Quantizer(source, [part for part, _ in calibration], threads=given.threads) as quantizer:
+
+        def int8(path: Path, max_drop: float) -> Made:
+            result = fit_budget(quantizer, path, lambda: validation, max_drop)
+            return Made(path, result.precision, result.method, result.kept_float)
+
+        files = [
+            made("no budget", lambda path: int8(path, NO_BUDGET)),
+            made("int8", lambda path: int8(path, given.max_drop)),
+        ]
+    if given.auto:
+        files.append(made("auto", lambda path: _chosen(source, path, calibration, validation, given)))
+    strategy, megabytes = str(run.read_config()["strategy"]), source.stat().st_size / 1e6
+    return Row(card.backbone, strategy, float(right.mean()), megabytes, len(truth), tuple(files))
 
 
-def lowered(asked: str, made: Exported, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Lowered:
-    """What a file lost, by which images the fp32 file and it answer rightly, and how it was made."""
-    how = made.card.quantization
-    return Lowered(
-        asked,
-        made.card.precision,
-        str(how.get("calibration", {}).get("method", "")),
-        tuple(how.get("kept_float", ())),
-        made.size_bytes / 1e6,
-        *paired(before, after),
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file below fp32, and how it was made."""
+
+    path: Path
+    precision: str
+    ranges: str
+    kept_float: tuple[str, ...]
+
+
+def _chosen(source: Path, path: Path, calibration: Batches, validation: Batches, given: argparse.Namespace) -> Made:
+    path.mkdir()
+    pixels = [part for part, _ in calibration]
+    choice = choose(source, path, pixels, lambda: validation, given.max_drop, threads=given.threads)
+    how = choice.int8
+    ranges, kept = ("", ()) if how is None else (how.method, how.kept_float)
+    return Made(choice.path, choice.precision, ranges, kept)
+
+
+def _seen(run: Run, card: ModelCard) -> tuple[Batches, Batches]:
+    """The images that edge export would calibrate on, and the validation images: batches of pixels, and labels."""
+    splits, root = read_split(run.split, card.labels), Path(run.read_config()["data_root"])
+    wanted = spread(splits.train, DEFAULTS.calibration_images), splits.val
+    calibration, validation = (
+        [
+            (batch.pixels, np.array([sample.label for sample in batch.samples]))
+            for batch in read_batches(card.preprocessing, root, samples)
+            if len(batch.samples)
+        ]
+        for samples in wanted
     )
+    return calibration, validation
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -153,7 +197,7 @@ def cells(row: Row) -> tuple[str, ...]:
         asked: "refused" if file.refused else points(file.difference, file.low, file.high)
         for asked, file in by_name.items()
     }
-    int8, auto = by_name["int8"], by_name["auto"]
+    int8, auto = by_name["int8"], by_name.get("auto")
     return (
         row.backbone,
         f"{row.accuracy:.1%}",
@@ -162,7 +206,7 @@ def cells(row: Row) -> tuple[str, ...]:
         "–" if int8.refused else str(len(int8.kept_float)),
         int8.ranges or "–",
         f"{row.megabytes / int8.megabytes:.2f}" if int8.megabytes else "–",
-        auto.precision if auto.precision == "fp32" else f"{auto.precision} {said['auto']}",
+        "–" if auto is None else auto.precision if auto.precision == "fp32" else f"{auto.precision} {said['auto']}",
         str(row.n),
     )
 
