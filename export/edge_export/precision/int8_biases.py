@@ -32,6 +32,8 @@ def mean_inputs(
     `batches` are images spread over the data; some of them are enough, evenly taken. `augmented` is a file to write.
     """
     names = sorted({node.input[0] for node in _biased(prepared.graph)})
+    if not names:
+        return {}
     model = onnx.ModelProto()
     model.CopyFrom(prepared)
     given = {output.name for output in model.graph.output}
