@@ -18,22 +18,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_benchmarks import Table
 from edge_benchmarks.machine.environment import read_environment
-from edge_data import ImageStore, read_split
 from edge_export import ExportSettings, export
 from edge_runtime import Classifier, Run, UsageError, write_json
-from edge_train import TrainSettings, load_checkpoint, pruning_settings, train
+from edge_train import pruning_settings, train
 from shared import at_least_1, check, flags, say, time_by_turns
+from trained_runs import by_backbone, paired, points, right_answers, train_run, unseen, weights_of
 
 COLUMNS = (
     "channels", "file", "params M", "GFLOPs", "MB", "p50 ms", "p90 ms", "times", "test top-1", "difference", "n",
 )  # fmt: skip
 PRECISIONS: tuple[Literal["fp32", "int8"], ...] = ("fp32", "int8")
-Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +85,15 @@ def measure(given: argparse.Namespace, out: Path) -> bool:
     """Print a table for each backbone; whether each pruned fp32 file is faster than the unpruned one."""
     say(str(read_environment(threads=given.threads)))
     shares = [float(share) for share in given.shares.split(",")]
-    finished = {load_checkpoint(Run(path).best).card.backbone: Run(path) for path in given.run}
+    finished = by_backbone(given.run)
     rows: list[Row] = []
     for name in map(str.strip, given.backbones.split(",")):
-        run = finished.get(name) or _train(name, given, out)
+        run = finished.get(name)
+        if run is None:
+            weights = weights_of(name, given.weights)
+            if weights is None:
+                raise UsageError(f"--weights {given.weights} has no {name}*.pth")
+            run = train_run(name, weights, given, out)
         files = list(_files(run, shares, given, out))
         found = measure_files(name, run, files, given.seconds, given.threads)
         rows += found
@@ -100,28 +101,6 @@ def measure(given: argparse.Namespace, out: Path) -> bool:
         if given.json is not None:
             write_json(given.json, {"rows": [asdict(row) for row in rows]})
     return all(row.times > 1 for row in rows if row.share and row.precision == "fp32")
-
-
-def _train(name: str, given: argparse.Namespace, out: Path) -> Run:
-    weights = "default"
-    if given.weights is not None:
-        files = sorted(given.weights.glob(f"{name}*.pth"))
-        if not files:
-            raise UsageError(f"--weights {given.weights} has no {name}*.pth")
-        weights = str(files[0])
-    settings = TrainSettings(
-        data=str(given.data),
-        backbone=name,
-        weights=weights,
-        strategy="fine-tune",
-        image_size=given.image_size,
-        epochs=given.epochs,
-        limit=given.limit,
-        seed=given.seed,
-        threads=given.threads,
-        out=out,
-    )
-    return train(settings).run
 
 
 def _files(run: Run, shares: Sequence[float], given: argparse.Namespace, out: Path) -> Iterator[_File]:
@@ -150,15 +129,8 @@ _WHEN = {"before": "before", "pruned": "right after", "tuned": "after fine-tunin
 def measure_files(name: str, run: Run, files: Sequence[_File], seconds: float, threads: int) -> list[Row]:
     """A row for each file; the first is what the others are compared with."""
     classifiers = [Classifier(file.path, threads=threads) for file in files]
-    checkpoint = load_checkpoint(run.best)
-    test = read_split(run.split, checkpoint.card.labels).test
-    root = Path(run.read_config()["data_root"])
-    store = ImageStore(root, checkpoint.card.preprocessing, cache_bytes=0, threads=threads)
-    images = np.concatenate([store.pixels(sample)[np.newaxis] for sample in test])
-    truth = np.array([sample.label for sample in test])
-    right = [
-        np.concatenate([one.probabilities(part) for part in _parts(images)]).argmax(1) == truth for one in classifiers
-    ]
+    images, truth = unseen(classifiers[0].card, run)
+    right = [right_answers(file.path, images, truth, threads=threads) for file in files]
     timings = time_by_turns([lambda one=one: one.probabilities(images[:1]) for one in classifiers], seconds)
     base = timings[0].percentile_ms(50)
     return [
@@ -175,28 +147,13 @@ def measure_files(name: str, run: Run, files: Sequence[_File], seconds: float, t
             base / timing.percentile_ms(50),
             float(found.mean()),
             *paired(right[0], found),
-            len(test),
+            len(truth),
         )
         for file, timing, found in zip(files, timings, right, strict=True)
     ]
 
 
-def paired(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """The difference of two accuracies on the same images, and its 95 % interval by the normal approximation.
-
-    After Agresti, "Categorical Data Analysis" (2013), section 11.1.1: the variance is that of the discordant pairs.
-    """
-    difference = after.astype(float) - before.astype(float)
-    mean, width = float(difference.mean()), Z_95 * float(difference.std()) / len(difference) ** 0.5
-    return mean, mean - width, mean + width
-
-
-def _parts(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
-    return (images[start : start + 64] for start in range(0, len(images), 64))
-
-
 def _cells(row: Row) -> tuple[str, ...]:
-    points = [f"{100 * value:+.1f}" for value in (row.difference, row.low, row.high)]
     whole = not row.share and row.precision == "fp32"
     return (
         "all" if not row.share else f"{1 - row.share:.0%}",
@@ -208,7 +165,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.p90_ms:.2f}",
         f"{row.times:.2f}",
         f"{row.accuracy:.1%}",
-        "" if whole else f"{points[0]} ({points[1]} to {points[2]})",
+        "" if whole else points(row.difference, row.low, row.high),
         str(row.n),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edge_export.precision.int8_biases import correct_biases, mean_inputs
 from edge_export.precision.int8_gates import clip_in_integers
 from edge_export.precision.int8_graph import keep_logits, prepare_graph
 from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read_layers
@@ -84,6 +85,7 @@ class Quantizer:
         self.calibration = _rebatch(calibration_pixels)
         self._folder = TemporaryDirectory(prefix="edge-int8-")
         self._ranges: dict[CalibrationMethod, Any] = {}
+        self._means: dict[str, NDArray[np.float64]] | None = None
         self._prepared = Path(self._folder.name) / "prepared.onnx"
         try:
             with own_words(fp32_path, "int8"):
@@ -147,7 +149,10 @@ class Quantizer:
             raise UsageError(f"{self.fp32_path} has no layer left to quantise", "`precision` fp32 leaves all in float")
         with own_words(self.fp32_path, "int8"):
             ranges = self._measure_ranges(method)
-            model = _quantize(self._model, ranges, chosen)
+            if self._means is None:
+                augmented = Path(self._folder.name) / "means.onnx"
+                self._means = mean_inputs(self._model, self.calibration, augmented, threads=self.threads)
+            model = _quantize(self._model, ranges, chosen, self._means)
             keep_promises(model, self._model)
         onnx.save_model(model, str(out_path))
 
@@ -199,12 +204,19 @@ def _rebatch(batches: Iterable[NDArray[np.uint8]]) -> Sequence[NDArray[np.uint8]
     return full or small[:1]
 
 
-def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.ModelProto:
+def _quantize(
+    prepared: onnx.ModelProto, ranges: Any, nodes: list[str], means: Mapping[str, NDArray[np.float64]]
+) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     ends = {name: [float(np.ravel(end)[0]) for end in ranges[name].range_value] for name in ranges}
-    scales = RoundingScales(prepared.graph, {name: (low, high) for name, (low, high) in ends.items()}, nodes)
+    bounds = {name: (low, high) for name, (low, high) in ends.items()}
+    model = onnx.ModelProto()
+    model.CopyFrom(prepared)
+    correct_biases(model.graph, RoundingScales(model.graph, bounds, nodes), means)
+    # Anew: a weight's steps heed how large its bias is.
+    scales = RoundingScales(model.graph, bounds, nodes)
     overrides: dict[str, list[dict[str, Any]]] = {
         name: [{"scale": np.array(steps.size, np.float32), "zero_point": np.array(steps.zero, np.uint8)}]
         for name, steps in scales.steps()
@@ -213,9 +225,7 @@ def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.
         halves = [LARGEST_WEIGHT * size for size in sizes.astype(np.float32)]
         overrides[name] = [{"axis": axis, "rmin": -half, "rmax": half, "reduce_range": True} for half in halves]
     # The quantizer would give a mean over windows the steps of what it is taken of: every fourth were a half.
-    means = {node.name for node in prepared.graph.node if node.op_type == "AveragePool"}
-    model = onnx.ModelProto()
-    model.CopyFrom(prepared)
+    pools = {node.name for node in prepared.graph.node if node.op_type == "AveragePool"}
     quantizer = QDQQuantizer(
         model,
         True,  # weights per channel
@@ -223,7 +233,7 @@ def _quantize(prepared: onnx.ModelProto, ranges: Any, nodes: list[str]) -> onnx.
         QuantType.QInt8,
         QuantType.QUInt8,
         ranges,
-        [name for name in nodes if name not in means],
+        [name for name in nodes if name not in pools],
         [],
         list(QUANTIZED_OPS),
         {"TensorQuantOverrides": overrides, "QDQDisableWeightAdjustForInt32Bias": True},
