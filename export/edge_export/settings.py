@@ -28,6 +28,15 @@ class ExportSettings:
         Setting("Validation top-1 that less than fp32 may cost.", "POINTS", flag="--max-drop", at_least=0, at_most=100),
     ] = 1.0
     calibration_images: Annotated[int, Setting("Training images that int8 is calibrated on.", "N", at_least=1)] = 256
+    tune: Annotated[
+        int | None,
+        Setting(
+            "With int8: train on for N epochs, through int8's rounding, and keep the best on validation.",
+            "N",
+            shown_default="no tuning",
+            at_least=1,
+        ),
+    ] = None
     with_embedding: Annotated[bool, Setting("Add an output with the penultimate features.")] = False
     with_unlike: Annotated[
         bool, Setting("Store what is unlike all training, as measured on validation: for predict --reject-unlike.")
@@ -81,6 +90,8 @@ class ExportSettings:
                 raise UsageError("`with_unlike` is for ONNX files", "use `formats` onnx")
         if self.for_this_machine and any(each in REPOSITORIES for each in formats):
             raise UsageError("`for_this_machine` is for one file, and no server opens it", "use `formats` onnx")
+        if self.tune is not None:
+            self._require_tunable(members)
         for name in ("with_embedding", "with_unlike"):
             if getattr(self, name) and self.tta != "none":
                 raise UsageError(f"`tta` averages answers, and `{name}` needs the embedding of one view", "drop one")
@@ -88,3 +99,12 @@ class ExportSettings:
                 raise UsageError(
                     f"an ensemble of {members} runs has no one embedding", f"drop `{name}`, or export one run"
                 )
+
+    def _require_tunable(self, members: int) -> None:
+        """Raise UsageError where `tune` goes with nothing that is asked for."""
+        if self.precision != "int8":
+            raise UsageError(f"`tune` is for `precision` int8, not {self.precision}", "use `precision` int8")
+        if members > 1:
+            raise UsageError(f"`tune` is for one run, not for an ensemble of {members}", "export one run, or drop it")
+        if self.tta != "none":
+            raise UsageError("`tune` trains the answers to one view, and `tta` averages several", "drop one")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         weights_places,
     )
     from edge_train.recipes import Recipe, find_recipe
+    from edge_train.run.batches import training_batches
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.pruned_run import pruning_settings, pruning_values
     from edge_train.run.rate_finder import RateSearch, find_learning_rate

@@ -105,6 +105,13 @@ class Quantizer:
         self._folder.cleanup()
 
     @property
+    def prepared(self) -> onnx.ModelProto:
+        """The float graph as it is quantised: rearranged, batch norms folded, every node named. A copy."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        return model
+
+    @property
     def calibration_images(self) -> int:
         """How many images ranges are measured on."""
         return sum(len(batch) for batch in self.calibration)

@@ -100,12 +100,13 @@ def fit_budget(
     *,
     mixed: bool = False,
     fp32: Accuracy | None = None,
+    methods: Sequence[CalibrationMethod] = CALIBRATION_METHODS,
     progress: Progress | None = None,
 ) -> Int8Result:
     """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
 
     Of a model of several labels, or of several tasks, an image counts as right where all its answers are.
-    The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
+    The first calibration of `methods` that fits is taken, by default the cheapest. Where none does, layers are left in float, those that hurt most
     first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
     the same images where it is known already. The file's answers are those of its graph in exact arithmetic.
 
@@ -118,7 +119,7 @@ def fit_budget(
     if fp32 is None:
         what = "validation accuracy of fp32"
         fp32 = measure_accuracy(quantizer.fp32_path, images, threads=quantizer.threads, progress=progress, what=what)
-    search = _Search(quantizer, out_path, images, fp32, max_drop_points, mixed, progress)
+    search = _Search(quantizer, out_path, images, fp32, max_drop_points, mixed, progress, tuple(methods))
     try:
         return search.run()
     except BaseException:
@@ -137,6 +138,7 @@ class _Search:
     max_drop_points: float
     mixed: bool
     progress: Progress
+    methods: tuple[CalibrationMethod, ...]
     tried: list[Trial] = field(default_factory=list)
 
     @property
@@ -146,7 +148,7 @@ class _Search:
 
     def run(self) -> Int8Result:
         """The result, its file written. Raises ParityError where nothing fits."""
-        for method in CALIBRATION_METHODS:
+        for method in self.methods:
             if self._try(method):
                 return self._result(method, ())
         best = max(self.tried, key=lambda trial: trial.accuracy.correct)

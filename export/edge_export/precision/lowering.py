@@ -17,6 +17,7 @@ from edge_export.precision.auto import choose
 from edge_export.precision.fp16 import to_fp16
 from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import fit_budget
+from edge_export.precision.int8_tuning import require_tunable, tune
 from edge_export.proof.answers import onnx_model
 from edge_export.proof.decision import Decision
 from edge_export.proof.prove import Proof, prove
@@ -68,10 +69,14 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
         return made, "fp16", {}, ""
     if settings.precision not in ("int8", "auto"):
         raise UsageError(f"`precision` {settings.precision} has no conversion", "choose fp32, fp16, int8 or auto")
+    if settings.tune is not None:
+        require_tunable(job)
     calibration = _calibration_pixels(job)
     images = _Labelled(job.card.preprocessing, job.root, job.split.samples, job.split.decision)
     if settings.precision == "int8":
         made = folder / "int8.onnx"
+        if settings.tune is not None:
+            return _tuned(job, source, made, calibration, images, epochs=settings.tune)
         with Quantizer(source, calibration) as quantizer:
             result = fit_budget(quantizer, made, images, settings.max_drop_points, progress=job.progress)
         return made, result.precision, _for_card(result.to_json()), result.table()
@@ -81,6 +86,31 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
         how |= _for_card(choice.int8.to_json())
     table = "\n".join(filter(None, (choice.int8.table() if choice.int8 else "", choice.table())))
     return choice.path, choice.precision, how, table
+
+
+def _tuned(
+    job: ExportJob,
+    source: Path,
+    made: Path,
+    calibration: Sequence[NDArray[np.uint8]],
+    images: _Labelled,
+    *,
+    epochs: int,
+) -> tuple[Path, str, dict[str, Any], str]:
+    """As `_convert` gives it, after tuning; the budget is still counted from the run's own fp32."""
+    tuned = tune(job, source, made.parent, calibration, images, epochs=epochs)
+    with Quantizer(tuned.path, calibration) as quantizer:
+        result = fit_budget(
+            quantizer,
+            made,
+            images,
+            job.settings.max_drop_points,
+            fp32=tuned.fp32,
+            methods=(tuned.method,),
+            progress=job.progress,
+        )
+    how = {**_for_card(result.to_json()), "tuned": tuned.to_json()}
+    return made, result.precision, how, "\n".join(filter(None, (result.table(), tuned.table())))
 
 
 def _for_card(result: dict[str, Any]) -> dict[str, Any]:
