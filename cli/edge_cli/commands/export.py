@@ -34,7 +34,8 @@ batches of 1, 2 and 5, and on the whole validation split.
 
 Precision: int8 files are a quarter as large and on some backbones several times faster; they are written only if they
 cost at most --max-drop points of validation accuracy. auto times fp32 and int8 on this machine and keeps the fastest
-that fits.
+that fits. --tune N trains on for N epochs through the rounding of int8, on the run's own training images, and keeps the
+epoch whose int8 file is best on validation; best.pt and model.onnx stay as they are.
 
 Where it goes, unless --out names a file: model.onnx in the run folder, which edge predict takes; model-int8.onnx or
 model-fp16.onnx for a precision that was asked for; ensemble.onnx in the first of several runs.

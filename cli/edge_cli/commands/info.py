@@ -161,6 +161,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         ("backbone", f"{card.backbone}, {card.strategy}"),
         *((("architecture", _figures(card.architecture)),) if card.architecture else ()),
         ("precision", ", ".join(filter(None, (card.precision, _figures(card.quantization))))),
+        *_tuned_lines(card.quantization.get("tuned")),
         (
             "preprocessing",
             f"upright {'sRGB' if steps.to_srgb else 'RGB'}, alpha on {list(steps.background)}; "
@@ -194,6 +195,19 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
         lines.append(("graph sha256", card.graph_sha256))
     lines.append(("created", card.created))
     return lines
+
+
+def _tuned_lines(tuned: Any) -> list[tuple[str, str]]:
+    """How an int8 file was tuned, and what it gets right of validation beside fp32 and int8 without tuning."""
+    if not isinstance(tuned, dict):
+        return []
+    epochs = f"epoch {tuned.get('best_epoch')} of {tuned.get('epochs')}" if tuned.get("best_epoch") else "no epoch was better"
+    shown = [
+        f"{name} {_figures(figures)}"
+        for name, key in (("fp32", "fp32"), ("int8", "untuned"), ("tuned", "int8"))
+        if isinstance(figures := tuned.get(key), dict)
+    ]
+    return [("tuned", f"{epochs}; on validation: {'; '.join(shown)}")]
 
 
 def _parity_lines(parity: Mapping[str, Any]) -> list[tuple[str, str]]:

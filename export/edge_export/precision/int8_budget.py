@@ -245,6 +245,6 @@ class _Search:
             f"{self.precision} loses {lost} at best, {self.max_drop_points:g} are allowed: fp32 {self.fp32}, "
             f"{self.precision} {best.accuracy} with {best.kept_float} layers in float "
             f"(at most {most}); layers that hurt most: {worst}",
-            "allow more with `max_drop_points`, calibrate on more images with `calibration_images`, "
-            "or `precision` fp32",
+            "allow more with `max_drop_points`, calibrate on more images with `calibration_images`, train on with "
+            "`tune`, or `precision` fp32",
         )
