@@ -201,7 +201,11 @@ def _tuned_lines(tuned: Any) -> list[tuple[str, str]]:
     """How an int8 file was tuned, and what it gets right of validation beside fp32 and int8 without tuning."""
     if not isinstance(tuned, dict):
         return []
-    epochs = f"epoch {tuned.get('best_epoch')} of {tuned.get('epochs')}" if tuned.get("best_epoch") else "no epoch was better"
+    epochs = (
+        f"epoch {tuned.get('best_epoch')} of {tuned.get('epochs')}"
+        if tuned.get("best_epoch")
+        else "no epoch was better"
+    )
     shown = [
         f"{name} {_figures(figures)}"
         for name, key in (("fp32", "fp32"), ("int8", "untuned"), ("tuned", "int8"))

@@ -205,9 +205,7 @@ def _choose_method(
     return best, tried[best]
 
 
-def _measured(
-    job: ExportJob, path: Path, images: LabelledImages, number: int, total: int, threads: int
-) -> Epoch:
+def _measured(job: ExportJob, path: Path, images: LabelledImages, number: int, total: int, threads: int) -> Epoch:
     classifier = Classifier(path, threads=threads)
     correct, losses = 0, []
     job.progress.begin(f"validation accuracy of int8{f', tuned {number}' if number else ''}", total)
@@ -232,9 +230,7 @@ class _Pictures:
     def __init__(self, job: ExportJob, settings: TrainSettings, threads: int) -> None:
         self.job, self.settings = job, settings
         self.augment = find_augmentation(settings.augment)
-        self.store = ImageStore(
-            job.root, job.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads
-        )
+        self.store = ImageStore(job.root, job.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
         job.progress.begin("reading training images", len(job.training))
         bad = self.store.read_all(job.training, (), on_image=lambda: job.progress.advance(1))
         job.progress.end()

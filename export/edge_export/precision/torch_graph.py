@@ -52,9 +52,7 @@ class _Weight:
         ratio = self.steps * LARGEST_WEIGHT / self.largest.clamp_min(1e-30)
         steps = torch.where(ratio > _WIDER, torch.maximum(self.steps, least), least * ratio)
         zeros = torch.zeros_like(steps, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(
-            weight, steps, zeros, self.axis, -LARGEST_WEIGHT, LARGEST_WEIGHT
-        )
+        return torch.fake_quantize_per_channel_affine(weight, steps, zeros, self.axis, -LARGEST_WEIGHT, LARGEST_WEIGHT)
 
 
 class TorchGraph(nn.Module):

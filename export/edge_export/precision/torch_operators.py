@@ -180,9 +180,11 @@ OPERATORS: dict[str, Operator] = {
     "Div": lambda inputs, _: inputs[0] / inputs[1],
     "Erf": lambda inputs, _: torch.erf(inputs[0]),
     "Flatten": _flatten,
-    "Gather": lambda inputs, attributes: inputs[0].select(attributes.get("axis", 0), int(inputs[1]))
-    if inputs[1].ndim == 0
-    else inputs[0].index_select(attributes.get("axis", 0), inputs[1]),
+    "Gather": lambda inputs, attributes: (
+        inputs[0].select(attributes.get("axis", 0), int(inputs[1]))
+        if inputs[1].ndim == 0
+        else inputs[0].index_select(attributes.get("axis", 0), inputs[1])
+    ),
     "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),

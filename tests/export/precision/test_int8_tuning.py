@@ -22,7 +22,7 @@ from edge_export.precision.torch_graph import TorchGraph
 from edge_export.settings import ExportSettings
 from edge_runtime import Classifier, ParityError, Run, Silence, UsageError, write_json
 from edge_train import Checkpoint, load_checkpoint, save_checkpoint
-from quantized_nets import colours, write_easy, write_net, point
+from quantized_nets import colours, point, write_net
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,10 @@ def planted(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     last = "backbone.features.12.expand3x3"
     weights[f"{last}.weight"][-1], weights[f"{last}.bias"][-1] = 0, 0
     head = weights["backbone.classifier.1.weight"]
-    head[:, -1] = 200 * head.abs().max()
+    head[:, -1] = 130 * head.abs().max()
     save_checkpoint(run.best, Checkpoint(checkpoint.card, weights, 1, {}))
     config = json.loads(run.config.read_text())
-    write_json(run.config, {**config, "settings": {"batch_size": 4, "seed": 3, "threads": 1}})
+    write_json(run.config, {**config, "settings": {"batch_size": 2, "seed": 3, "threads": 1}})
     return run.path
 
 
@@ -69,8 +69,6 @@ def test_tuning_wins_back_what_int8_loses(run: Run) -> None:
     assert any(line.startswith("tuned, epoch 6/6: ") for line in said.lines)
     # The run is as it was.
     assert hashlib.sha256(run.best.read_bytes()).hexdigest() == before
-    again = export(run, settings=settings)[0]
-    assert again.card.graph_sha256 == done.card.graph_sha256
 
 
 def test_where_no_epoch_is_better_the_file_is_that_of_int8_alone(
@@ -97,12 +95,8 @@ def test_torch_answers_as_the_file_does(tmp_path: Path, clip: bool) -> None:
         prepared = quantizer.prepared
     rounded = TorchGraph(prepared, onnx.load(tmp_path / "int8.onnx"))
     with torch.no_grad():
-        found, plain = (
-            graph(torch.from_numpy(pixels)).softmax(1).numpy() for graph in (rounded, TorchGraph(prepared))
-        )
-    int8, fp32 = (
-        Classifier(tmp_path / name, threads=1).probabilities(pixels) for name in ("int8.onnx", "net.onnx")
-    )
+        found, plain = (graph(torch.from_numpy(pixels)).softmax(1).numpy() for graph in (rounded, TorchGraph(prepared)))
+    int8, fp32 = (Classifier(tmp_path / name, threads=1).probabilities(pixels) for name in ("int8.onnx", "net.onnx"))
     np.testing.assert_allclose(plain, fp32, atol=1e-5)
     assert np.abs(int8 - fp32).max() > 1e-3
     np.testing.assert_allclose(found, int8, atol=1e-4)
