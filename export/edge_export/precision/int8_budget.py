@@ -106,7 +106,8 @@ def fit_budget(
     """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
 
     Of a model of several labels, or of several tasks, an image counts as right where all its answers are.
-    The first calibration of `methods` that fits is taken, by default the cheapest. Where none does, layers are left in float, those that hurt most
+    The first calibration of `methods` that fits is taken, by default the cheapest. Where none does, layers are left in
+    float, those that hurt most
     first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
     the same images where it is known already. The file's answers are those of its graph in exact arithmetic.
 

@@ -7,7 +7,7 @@ made and measured on validation, and the best of all is kept; the first is the f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from edge_data import ImageStore, default_cache_bytes, find_augmentation
@@ -121,7 +122,7 @@ def tune(
     what = "validation accuracy of fp32"
     fp32 = measure_accuracy(source, images, threads=threads, progress=job.progress, what=what)
     int8_path = folder / "tuning-int8.onnx"
-    method, untuned = _choose_method(job, source, int8_path, calibration, images, fp32, threads)
+    method, untuned = _choose_method(job, source, int8_path, calibration, images, fp32=fp32, threads=threads)
     done, best = [untuned], source
     pictures = _Pictures(job, settings, threads)
     steps_an_epoch = -(-len(pictures.samples) // settings.batch_size)
@@ -129,7 +130,7 @@ def tune(
     with _torch_threads(threads):
         with Quantizer(source, calibration, threads=threads) as quantizer:
             prepared = quantizer.prepared
-        with own_operators(source):
+        with _own_operators(source):
             teacher, network = TorchGraph(prepared), TorchGraph(prepared, onnx.load_model(str(int8_path)))
         for number in range(1, epochs + 1):
             if number > 1:
@@ -144,7 +145,7 @@ def tune(
             onnx.save_model(network.tuned(), str(path))
             with Quantizer(path, calibration, threads=threads) as quantizer:
                 quantizer.write(int8_path, method=method)
-            epoch = _measured(job, int8_path, images, number, fp32.n, threads)
+            epoch = _measured(job, int8_path, images, number, total=fp32.n, threads=threads)
             if _rank(epoch) > max(map(_rank, done)):
                 best = path
             done.append(epoch)
@@ -163,7 +164,7 @@ def _settings_of(job: ExportJob) -> tuple[TrainSettings, int]:
 
 
 @contextmanager
-def own_operators(path: Path) -> Any:
+def _own_operators(path: Path) -> Iterator[None]:
     """Inside the block, an operator that torch's side does not know becomes a UsageError."""
     try:
         yield
@@ -172,7 +173,7 @@ def own_operators(path: Path) -> Any:
 
 
 @contextmanager
-def _torch_threads(threads: int) -> Any:
+def _torch_threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -187,6 +188,7 @@ def _choose_method(
     out_path: Path,
     calibration: Sequence[NDArray[np.uint8]],
     images: LabelledImages,
+    *,
     fp32: Accuracy,
     threads: int,
 ) -> tuple[CalibrationMethod, Epoch]:
@@ -195,7 +197,7 @@ def _choose_method(
     with Quantizer(source, calibration, threads=threads) as quantizer:
         for method in CALIBRATION_METHODS:
             quantizer.write(out_path, method=method)
-            tried[method] = epoch = _measured(job, out_path, images, 0, fp32.n, threads)
+            tried[method] = epoch = _measured(job, out_path, images, 0, total=fp32.n, threads=threads)
             lost = fp32.percent - epoch.accuracy.percent
             job.progress.say(f"int8 before tuning, {method}: {epoch.accuracy}, {lost:+.1f} points lost")
             if lost <= job.settings.max_drop_points:
@@ -205,11 +207,12 @@ def _choose_method(
     return best, tried[best]
 
 
-def _measured(job: ExportJob, path: Path, images: LabelledImages, number: int, total: int, threads: int) -> Epoch:
+def _measured(job: ExportJob, path: Path, images: LabelledImages, number: int, *, total: int, threads: int) -> Epoch:
     classifier = Classifier(path, threads=threads)
     correct, losses = 0, []
     job.progress.begin(f"validation accuracy of int8{f', tuned {number}' if number else ''}", total)
-    for pixels, truth in images():
+    for pixels, labels in images():
+        truth = labels
         try:
             found = classifier.probabilities(pixels)
         except ModelError:
@@ -241,7 +244,7 @@ class _Pictures:
                 "name the folder they are in now with `data`",
             )
 
-    def epoch(self, number: int) -> Any:
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, ...]]:
         """The batches of an epoch of tuning, from 1."""
         return training_batches(
             self.store,

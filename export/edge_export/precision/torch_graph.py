@@ -86,7 +86,7 @@ class TorchGraph(nn.Module):
         self._steps = self._needed(graph, makers)
 
     def _needed(self, graph: onnx.GraphProto, makers: dict[str, onnx.NodeProto]) -> list[_Step]:
-        """The nodes that the logits need, in order; constants that are read through a DequantizeLinear are looked at."""
+        """The nodes that the logits need, in order; constants that a DequantizeLinear reads are looked at."""
         needed, waiting = set(), [self._logits]
         while waiting:
             name = waiting.pop()

@@ -129,6 +129,6 @@ def test_an_ensemble_is_not_tuned(run: Run) -> None:
 
 def test_without_the_pictures_nothing_is_written(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ParityError, match="`data`|can be read"):
+    with pytest.raises(ParityError, match=r"can be read"):
         export(run, data=tmp_path / "empty", settings=ExportSettings(precision="int8", tune=1))
     assert not list(run.path.glob("*.onnx"))
