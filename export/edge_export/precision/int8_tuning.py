@@ -32,6 +32,10 @@ from edge_train import TrainSettings, training_batches
 LEARNING_RATE = 0.02
 # What the teacher's answers weigh beside the labels.
 TEACHER_WEIGHT = 0.7
+# Images that torch must answer as the files do, and how far apart probabilities may be: a rounding that falls on the
+# other side is a step, and a step in front moves all that come after.
+_COMPARED = 8
+_APART, _APART_INT8 = 1e-3, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +134,7 @@ def tune(
     with _torch_threads(threads):
         with Quantizer(source, calibration, threads=threads) as quantizer:
             prepared = quantizer.prepared
-        with _own_operators(source):
-            teacher, network = TorchGraph(prepared), TorchGraph(prepared, onnx.load_model(str(int8_path)))
+        teacher, network = _in_torch(prepared, {source: None, int8_path: onnx.load_model(str(int8_path))}, calibration)
         for number in range(1, epochs + 1):
             if number > 1:
                 # The activations' ranges moved with the weights.
@@ -141,6 +144,9 @@ def tune(
                 network, teacher, pictures, number, steps=(steps_an_epoch, steps_an_epoch * epochs), moments=moments
             )
             job.progress.end()
+            if not network.is_finite:
+                job.progress.say(f"tuned, epoch {number}/{epochs}: its weights are no numbers any more: given up")
+                break
             path = folder / f"tuned-{number}.onnx"
             onnx.save_model(network.tuned(), str(path))
             with Quantizer(path, calibration, threads=threads) as quantizer:
@@ -163,13 +169,29 @@ def _settings_of(job: ExportJob) -> tuple[TrainSettings, int]:
     return replace(TrainSettings(), **wanted), kept.get("threads") or usable_cores()
 
 
-@contextmanager
-def _own_operators(path: Path) -> Iterator[None]:
-    """Inside the block, an operator that torch's side does not know becomes a UsageError."""
-    try:
-        yield
-    except NotImplementedError as error:
-        raise UsageError(f"{path.name} cannot be tuned: its graph has {error}", "drop `tune`") from error
+def _in_torch(
+    prepared: onnx.ModelProto, files: Mapping[Path, onnx.ModelProto | None], calibration: Sequence[NDArray[np.uint8]]
+) -> list[TorchGraph]:
+    """The files as torch networks. Raises UsageError where torch cannot run one, or answers otherwise than the file."""
+    pixels = calibration[0][:_COMPARED]
+    graphs = []
+    for path, quantized in files.items():
+        try:
+            graph = TorchGraph(prepared, quantized)
+            with torch.no_grad():
+                found = graph(torch.from_numpy(pixels)).softmax(1).numpy()
+        except NotImplementedError as error:
+            raise UsageError(f"{path.name} cannot be tuned: its graph has {error}", "drop `tune`") from error
+        except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:  # whatever a graph is made of
+            what = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UsageError(
+                f"{path.name} cannot be tuned: torch cannot run its graph: {what}", "drop `tune`"
+            ) from error
+        apart = float(np.abs(found - Classifier(path, threads=1).probabilities(pixels)).max())
+        if not apart <= (_APART_INT8 if quantized else _APART):
+            raise UsageError(f"{path.name} cannot be tuned: torch answers up to {apart:.2g} otherwise", "drop `tune`")
+        graphs.append(graph)
+    return graphs
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from edge_export.precision.int8_graph import FRONT
 from edge_export.precision.int8_scales import LARGEST_WEIGHT
-from edge_export.precision.torch_operators import OPERATORS
+from edge_export.precision.torch_operators import OPERATORS, clip_counted
 from edge_runtime import INPUT_NAME
 
 # How onnxruntime's quantizer names what it makes of a constant.
@@ -94,7 +94,7 @@ class TorchGraph(nn.Module):
             if node is not None and id(node) not in needed:
                 needed.add(id(node))
                 waiting.extend(node.input)
-        steps = []
+        steps, counted = [], self._counted(graph)
         for node in graph.node:
             if id(node) not in needed:
                 continue
@@ -102,10 +102,25 @@ class TorchGraph(nn.Module):
             if node.op_type == "DequantizeLinear" and node.input[0] in self._constants:
                 self._read_constant(node, attributes)
                 continue
+            if node.op_type == "Clip" and node.input[0] in counted:
+                own = {"steps": counted[node.input[0]], "own_steps": counted[node.output[0]]}
+                steps.append(_Step("Clip of integers", tuple(node.input), tuple(node.output), own))
+                continue
             if node.op_type not in OPERATORS and node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
                 raise NotImplementedError(node.op_type)
             steps.append(_Step(node.op_type, tuple(node.input), tuple(node.output), attributes))
         return steps
+
+    def _counted(self, graph: onnx.GraphProto) -> dict[str, tuple[float, float]]:
+        """The size of a step, and the integer for zero, of each tensor of integers between layers, by its name."""
+        found = {}
+        for node in graph.node:
+            if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+                name = node.output[0] if node.op_type == "QuantizeLinear" else node.input[0]
+                size, zero = (self._constants[each] for each in node.input[1:3])
+                if size.numel() == 1:
+                    found[name] = (float(size), float(zero))
+        return found
 
     def _read_constant(self, node: onnx.NodeProto, attributes: dict[str, Any]) -> None:
         """A weight or bias becomes a parameter; any other constant is what int8 has for it."""
@@ -156,6 +171,8 @@ class TorchGraph(nn.Module):
                     )
                 case "DequantizeLinear":
                     given = inputs[0]
+                case "Clip of integers":
+                    given = clip_counted(inputs, step.attributes)
                 case _:
                     given = OPERATORS[step.op](inputs, step.attributes)
             if isinstance(given, Tensor):
@@ -168,6 +185,11 @@ class TorchGraph(nn.Module):
     def _value(self, name: str) -> Tensor:
         value: Tensor = self._trained[_key(name)] * self._units[name]
         return value
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all that is trained is still a number."""
+        return all(bool(torch.isfinite(parameter).all()) for parameter in self._trained.values())
 
     def tuned(self) -> onnx.ModelProto:
         """The float graph with the weights as they are now; all else of it is as it was."""

@@ -156,6 +156,13 @@ def _clip(inputs: Sequence[Any], _: Attributes) -> Tensor:
     return torch.clamp(value, low, high)
 
 
+def _gather(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    value, places = inputs
+    axis = attributes.get("axis", 0) % value.ndim
+    taken: Tensor = value.index_select(axis, places.reshape(-1) % value.shape[axis])
+    return taken.reshape(*value.shape[:axis], *places.shape, *value.shape[axis + 1 :])
+
+
 def _hard_sigmoid(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return torch.clamp(inputs[0] * attributes.get("alpha", 0.2) + attributes.get("beta", 0.5), 0, 1)
 
@@ -169,6 +176,14 @@ def _cast(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
     return value.to(_TORCH_TYPES[attributes["to"]])
 
 
+def clip_counted(inputs: Sequence[Any], attributes: Attributes) -> Tensor:
+    """A clip of integers, of which torch has the numbers they stand for: before it on `steps`, then on `own_steps`."""
+    value, shut, opened = inputs
+    (size, zero), (own_size, own_zero) = attributes["steps"], attributes["own_steps"]
+    clipped: Tensor = torch.clamp(value / size + zero, float(shut), float(opened))
+    return (clipped - own_zero) * own_size
+
+
 OPERATORS: dict[str, Operator] = {
     "Add": lambda inputs, _: inputs[0] + inputs[1],
     "AveragePool": _average_pool,
@@ -180,11 +195,7 @@ OPERATORS: dict[str, Operator] = {
     "Div": lambda inputs, _: inputs[0] / inputs[1],
     "Erf": lambda inputs, _: torch.erf(inputs[0]),
     "Flatten": _flatten,
-    "Gather": lambda inputs, attributes: (
-        inputs[0].select(attributes.get("axis", 0), int(inputs[1]))
-        if inputs[1].ndim == 0
-        else inputs[0].index_select(attributes.get("axis", 0), inputs[1])
-    ),
+    "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda inputs, _: inputs[0].mean((2, 3), keepdim=True),
