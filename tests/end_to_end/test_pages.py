@@ -102,6 +102,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Wa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page(
     page: str, readers: tuple[Path, WarmEdge], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -111,11 +112,21 @@ def test_the_commands_of_a_page(
     shutil.copytree(folder, home)
     monkeypatch.setenv("PYTHONPATH", f"{home}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     failed = []
-    for words in (words for other, words in SHOWN if other == page == FIRST.get(tuple(words))):
+    for words in commands_on(page):
         code, said = run(expanded(own_names(words), home), home, warm)
         if code not in next((ENDS[word] for word in words if word in ENDS), (0,)):
             failed.append(f"edge {shlex.join(words)}: {code}\n{said}")
     assert not failed, "\n\n".join(failed)
+
+
+def commands_on(page: str) -> Iterator[list[str]]:
+    """Those that run first on this page, and the export of what it has trained, which others there ask."""
+    trained = False
+    for words in (words for other, words in SHOWN if other == page):
+        first = FIRST.get(tuple(words)) == page
+        trained = trained or (first and words[0] == "train")
+        if first or (trained and words[0] == "export" and is_run(words)):
+            yield words
 
 
 def own_names(words: Sequence[str]) -> list[str]:
