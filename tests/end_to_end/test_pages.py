@@ -149,7 +149,7 @@ def expanded(words: list[str], home: Path) -> list[str]:
 def run(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
     """How the command ends, and what it says on both streams."""
     short = [] if {"--from", "--compare", "--plan"} & set(words) else SHORT.get(words[0], "").split()
-    short += ["--backbones", "resnet18,mobilenet_v2"] if words[0] == "bench" and "all" in words else []
+    short += ["--backbones", "resnet18", "--precision", "fp32"] if words[0] == "bench" and "all" in words else []
     short += ["--start-size", "16"] if "--start-size" in words else []
     if "-" in words:
         given = b"x.jpg\n" if "--files-from" in words else (home / "x.jpg").read_bytes()
