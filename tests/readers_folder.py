@@ -107,7 +107,13 @@ def _runs_and_models(home: Path, edge: Edge) -> None:
     for seed, name in enumerate(("first", "second", "third")):
         _train(home, edge, name, ["--data", "few-shapes", "--seed", str(seed)])
     shutil.copytree(home / "runs" / "first", home / "runs" / "of-the-teacher")
-    _train(home, edge, "NAME", ["--data", "photos", "--limit", "24"])
+    with (home / "split.csv").open("w", newline="") as file:
+        # As many to validate with as --reject-unlike 5% wants.
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "split"))
+        for folder, split in (("photos", "train"), ("later-photos", "val"), ("new-photos", "test")):
+            rows.writerows((path.relative_to(home), path.parent.name, split) for path in home.glob(f"{folder}/*/*"))
+    _train(home, edge, "NAME", ["--data", "split.csv"])
     for precision in ("fp32", "int8"):
         more = ["--with-unlike", "--with-embedding"] if precision == "fp32" else ["--max-drop", "100"]
         edge(["export", "--run", "runs/NAME", "--precision", precision, *more, "--quiet"], home)
