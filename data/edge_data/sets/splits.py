@@ -170,7 +170,8 @@ def _set_aside(folders: ClassFolders, seed: int, groups: Mapping[str, str]) -> S
 
 
 def _kept(groups: Mapping[str, str]) -> str:
-    return f", {len(groups):,} images kept together in {len(set(groups.values())):,} groups" if groups else ""
+    count = len(set(groups.values()))
+    return f", {len(groups):,} images kept together in {count:,} group{'s' if count > 1 else ''}" if groups else ""
 
 
 def _word(folders: ClassFolders, name: str) -> str:
