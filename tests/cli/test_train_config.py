@@ -141,13 +141,21 @@ def test_a_sweep_takes_the_file_too_with_its_own_settings_and_draws_what_it_draw
     code, _, err = run("--config", "sweep.toml", "--data", "nowhere")
     assert code == 2 and "sweep.toml, line 3: there is no setting trials" in err
     for text, said in (
-        ("folds = 3\n", "not on folds"),
         ("trials = 0\n", "sweep.toml, line 1: trials 0: at least 1"),
         ("grace = 2\n", "there is no setting grace"),
     ):
         Path("sweep.toml").write_text(text)
         code, _, err = run("--config", "sweep.toml", app=tune_app)
         assert code == 2 and said in err, err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("text", "said"), [("folds = 3\n", "not on folds"), ("prune = 0.3\nweights = 'x'\n", "prune")])
+def test_a_file_of_what_no_sweep_can_have_is_refused(text: str, said: str, run: Any) -> None:
+    pytest.importorskip("torch")
+    Path("sweep.toml").write_text(text)
+    code, _, err = run("--config", "sweep.toml", app=tune_app)
+    assert code == 2 and said in err, err
     assert not Path("runs").exists()
 
 
