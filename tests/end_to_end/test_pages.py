@@ -122,12 +122,23 @@ def test_the_commands_of_a_page(
 
 
 def commands_on(page: str) -> Iterator[list[str]]:
-    """Those that run first on this page, and the export of what it has trained, which others there ask."""
-    trained = False
+    """Those that run first on this page, and what they need of those that another page has run first.
+
+    That is the export of what this page has trained, and the list of suspects.
+    """
+    trained, exported, folds = False, True, False
     for words in (words for other, words in SHOWN if other == page):
         first = FIRST.get(tuple(words)) == page
-        trained = trained or (first and words[0] == "train")
-        if first or (trained and words[0] == "export" and is_run(words)):
+        folds = folds or (first and words[0] == "train" and "--folds" in words)
+        if first and words[0] == "train":
+            trained, exported = True, False
+        if words[0] == "export" and is_run(words) and (first or trained):
+            exported = True
+            yield words
+        elif first or (folds and words[:2] == ["data", "suspects"]):
+            if not exported and words[0] in {"evaluate", "predict"} and not {"--model", "--run"} & set(words):
+                exported = True
+                yield ["export"]
             yield words
 
 
@@ -152,7 +163,9 @@ def run(words: list[str], home: Path, warm: WarmEdge) -> tuple[int, str]:
     """How the command ends, and what it says on both streams."""
     short = [] if {"--from", "--compare", "--plan"} & set(words) else SHORT.get(words[0], "").split()
     short += ["--backbones", "resnet18", "--precision", "fp32"] if words[0] == "bench" and "all" in words else []
-    short += ["--start-size", "16"] if "--start-size" in words else []
+    short += ["--start-size", "16", "--epochs", "2"] if "--start-size" in words else []
+    # What a page trains here has too few validation pictures for a share as small as the page's.
+    short += ["--run", "runs/NAME"] if words[0] == "predict" and "5%" in words and "--model" not in words else []
     if "-" in words:
         given = b"x.jpg\n" if "--files-from" in words else (home / "x.jpg").read_bytes()
         process = [sys.executable, "-W", "error", "-m", "edge_cli", *words]
