@@ -123,10 +123,6 @@ def _origins(models: list[Path] | None) -> list[dict[str, Any]]:
     return [{"file": str(path), **origin.to_json()} for path, origin in origins if origin is not None]
 
 
-def _quoted(extra: str) -> str:
-    return f"'edge-vision[{extra}]'"
-
-
 def _draw(found: Mapping[str, Any], health: Health) -> None:
     print(f"edge {found['edge']}, Python {found['python']}, {found['system']}")
     print(f"{found['cpu']}, {health.usable_cores} of {health.cores} cores usable, {_memory(health)}")
@@ -140,7 +136,8 @@ def _draw(found: Mapping[str, Any], health: Health) -> None:
     print(", ".join(f"{name} {version or '–'}" for name, version in found["packages"].items()))
     width = max(map(len, found["extras"]))
     for extra, there in found["extras"].items():
-        print(f"extra {extra:<{width}} {'installed' if there else f'missing: pip install {_quoted(extra)}'}")
+        said = "installed" if there else f"missing: pip install 'edge-vision[{extra}]'"
+        print(f"extra {extra:<{width}} {said}")
     for each in found["slow"]:
         print(f"slow: {each['what']}\n      {each['advice']}")
     print("onnxruntime works" if found["onnxruntime_error"] is None else f"broken: {found['onnxruntime_error']}")

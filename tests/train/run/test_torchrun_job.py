@@ -26,7 +26,7 @@ from edge_runtime import EdgeError, Run, Silence, UsageError  # noqa: E402
 from edge_train import train  # noqa: E402
 from edge_train.run.processes import doubt_of_restarts, join_world  # noqa: E402
 from edge_train.run.torchrun_job import find_begun, job_id  # noqa: E402
-from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
+from quick_training import QUICK, Ear, equal, flags, quick_settings, weights  # noqa: E402
 
 # No draws that differ between processes, and statistics that do not depend on shares.
 COMPARED: dict[str, Any] = {
@@ -179,18 +179,13 @@ def test_a_job_that_is_started_again_goes_on_with_its_run(
 def test_a_job_whose_restarts_may_stall_says_so_in_a_line(
     few_shapes: Path, tmp_path: Path, job: pytest.MonkeyPatch
 ) -> None:
-    class Heard(Silence):
-        lines: list[str] = []  # noqa: RUF012
-
-        def say(self, text: str) -> None:
-            self.lines.append(text)
-
+    ear = Ear()
     job.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
     job.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
     assert doubt_of_restarts() is None
     job.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
-    train(quick_settings(few_shapes, tmp_path / "out", epochs=1), Heard())
-    (line,) = [line for line in Heard.lines if "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in line]
+    train(quick_settings(few_shapes, tmp_path / "out", epochs=1), ear)
+    (line,) = [line for line in ear.lines if "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in line]
     assert line.startswith("note: processes that torchrun starts again may not find each other")
     job.setenv("WORLD_SIZE", "two")
     with pytest.raises(UsageError) as refused:

@@ -7,14 +7,12 @@ norm's statistics, which are those of maps that are no more, are taken anew over
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from edge_data import Splits
 from edge_runtime import ClassFolders, Run, UsageError
@@ -28,17 +26,14 @@ from edge_train.network.pruning import prune_channels, require_pruner
 from edge_train.network.tracing import trace
 from edge_train.network.weights import parse_weights
 from edge_train.pruned_fields import OF_THE_RUN
-from edge_train.run.batches import training_batches
+from edge_train.run.channel_sensitivity import measure_sensitivity
 from edge_train.run.epochs import reestimate_batch_norm
 from edge_train.run.job import Job
 from edge_train.settings import Strategy, TrainSettings
 from edge_train.strategy.distillation import require_unseen
-from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.plan import freeze
 from edge_train.targets.target_kind import Answers
 
-_SEEN_IMAGES = 512
-_SEEN_AT_ONCE = 32
 _NAME_A_RUN = "give `weights` the folder of a finished run of edge train"
 # Every layer has changed as much as the head: all learn at its rate, and so do the statistics. With these frozen, half
 # of a MobileNetV2 stayed at chance for an epoch of 3,456 pictures.
@@ -109,7 +104,7 @@ class PrunedStart:
         That is sizes, and accuracy before and right after, in 0..1, on what is measured.
         """
         before = _accuracies(job, self.whole)
-        gradients = _sensitivity(job, self.whole)
+        gradients = measure_sensitivity(job, self.whole)
         network = prune_channels(self.whole, self.backbone, self.share, self.size_px, gradients)
         job.network = network.to(memory_format=torch.channels_last)
         freeze(job.network, job.plan)
@@ -194,41 +189,6 @@ def _require_same(run: Run, checkpoint: Checkpoint, settings: TrainSettings, bac
             f"{run.path} has `{differs}` {card.architecture.get(differs, plain[differs])}, not {asked[differs]}",
             "a pruned network is that of its run: drop it",
         )
-
-
-def _sensitivity(job: Job, network: Network) -> dict[str, Tensor]:
-    """How large each parameter's gradients are, by name: the root of their squares' sum over training batches.
-
-    Their mean would be about nothing in a network that has learned. Leaves the network with its modes changed.
-    """
-    network.eval().requires_grad_(True)
-    objective = job.targets.objective(job.settings, job.splits.train, job.device)
-    count = min(len(job.splits.train), _SEEN_IMAGES)
-    size = min(_SEEN_AT_ONCE, job.settings.batch_size)
-    squares = {name: torch.zeros_like(parameter) for name, parameter in network.named_parameters()}
-    job.progress.begin("weighing channels", count)
-    batches = training_batches(
-        job.store,
-        job.splits.train,
-        job.augment,
-        batch_size=size,
-        seed=job.settings.seed,
-        epoch=0,
-        truth=job.targets.array,
-    )
-    for images, targets in itertools.islice(batches, -(-count // size)):
-        truth = targets.to(job.device)
-        with autocast(job.device, job.precision):
-            logits = network(images.to(job.device)).float()
-        loss = objective(logits, truth, weight=objective.weight(truth), images=len(truth))
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name, parameter in network.named_parameters():
-            if parameter.grad is not None:
-                squares[name] += parameter.grad**2
-        network.zero_grad(set_to_none=True)
-        job.progress.advance(len(images))
-    job.progress.end()
-    return {name: square.sqrt() for name, square in squares.items()}
 
 
 def _accuracies(job: Job, network: Network) -> dict[str, tuple[int, float]]:
