@@ -34,7 +34,7 @@ from edge_runtime.images.profiles import rgb_profile
 __all__ = ["HANG_S", "mutated", "seeds"]
 
 # A hang in seconds of the processor, and by the clock on a machine that does other work as well.
-HANG_S, WAIT_S = 10.0, 60.0
+HANG_S, WAIT_S = 30.0, 60.0
 CONTRACT = Preprocessing(resize_px=36, height_px=32, width_px=32, interpolation="bilinear")
 NUMBERS = (0, 1, 2, 3, 7, 8, 255, 256, 8191, 8944, 16383, 32767, 32768, 65535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 

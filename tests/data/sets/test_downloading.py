@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,11 +69,9 @@ def reply(content: bytes, kind: str = "application/octet-stream", length: int | 
 
 
 def failed_download(url: str, target: Path, *, connect_s: float = 8.0, stall_s: float = 15.0) -> str:
-    """The message of a download that fails, within five seconds and without a trace."""
-    began = time.monotonic()
+    """The message of a download that fails, without a trace."""
     with pytest.raises(WeightsError) as caught:
         download(url, target, ways_out=WAYS_OUT, connect_s=connect_s, stall_s=stall_s)
-    assert time.monotonic() - began < 5
     assert url in caught.value.message and caught.value.hint == WAYS_OUT
     assert list(target.parent.glob("*")) == []
     return caught.value.message
