@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_train.network.fold_batch_norm import with_folded_norms
     from edge_train.network.lookup import find_backbone
     from edge_train.network.network import DeployedNetwork, Network
+    from edge_train.network.overwriting import without_overwriting
     from edge_train.network.weights import load_pretrained, parse_weights
     from edge_train.network.weights_inventory import (
         WeightsFile,

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_train.network.backbones import Backbone
+from edge_train.network.module_tracer import ModuleTracer
 from edge_train.network.network import Network
 
 M = TypeVar("M", bound=nn.Module)
@@ -86,19 +87,11 @@ class _FoldedConv(nn.Module):
         return folded
 
 
-class _ModuleTracer(fx.Tracer):
-    """Sees every module that has no children as one step, torchvision's own among them."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = super().is_leaf_module(m, module_qualified_name)
-        return known or isinstance(m, nn.BatchNorm2d) or not list(m.children())
-
-
 def _pairs(backbone: nn.Module) -> Iterator[tuple[str, str]]:
     """The names of each convolution and of the batch norm that alone reads it; none where it cannot be traced."""
     modules = dict(backbone.named_modules())
     try:
-        nodes = _ModuleTracer().trace(backbone).nodes
+        nodes = ModuleTracer().trace(backbone).nodes
     except Exception:  # what a forward of anyone's does with a stand-in for a tensor is its own
         return
     calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
