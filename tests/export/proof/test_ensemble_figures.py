@@ -27,7 +27,7 @@ from quick_training import Ear
 def originals(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("figures") / "runs"
     for seed, name in enumerate(("first", "second")):
-        make_run(runs / name, "shufflenet_v2_x0_5", seed=seed)
+        make_run(runs / name, "squeezenet1_1", seed=seed)
     return runs
 
 
