@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge_runtime import lazy_door
 
 if TYPE_CHECKING:
+    from edge_batch.answers_folder import answers_place
     from edge_batch.batch_prediction import BatchSummary, predict_batch
     from edge_batch.committed_answers import FreshAnswers
     from edge_batch.cost_plan import Cost, Speed, describe_plan, measure_speed

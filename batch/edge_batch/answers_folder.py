@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,17 @@ from edge_runtime import OutputError, UsageError, atomic_path, lock_file, write_
 FORMAT = 1
 GROUP_ROWS = 512
 _PENDING = ".pending"
+# A path has lost one of the slashes; a letter alone is a drive of Windows.
+_URI = re.compile(r"([A-Za-z][\w+.-]+):/+")
+
+
+def answers_place(out: Path) -> Path:
+    """The folder that `out` names, which may be written `file:///answers`. Raises UsageError for another URI."""
+    if (uri := _URI.match(str(out))) is None:
+        return out
+    if uri[1].lower() == "file":
+        return Path("/", str(out)[uri.end() :])
+    raise UsageError(f"`out` {out} is no folder", "name one, on a disk that every machine mounts")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_batch.answer_columns import INDEX, AnswerColumns
-from edge_batch.answers_folder import FORMAT, GROUP_ROWS, AnswersFolder
+from edge_batch.answers_folder import FORMAT, GROUP_ROWS, AnswersFolder, answers_place
 from edge_batch.committed_answers import Follower, OnAnswers
 from edge_batch.joined_cluster import first_line, ray_cluster
 from edge_batch.picture_answers import Answering, Work
@@ -65,7 +65,8 @@ def predict_batch(
 
     Raises:
         MissingExtraError: Ray is not installed.
-        UsageError: `out` holds something else, or answers of another model, listing or settings; no such cluster.
+        UsageError: `out` is a URI, or holds something else, or answers of another model, listing or settings; no such
+            cluster.
         ModelError: the model cannot be used.
         OutputError: `out` cannot be written.
         EdgeError: the batch failed; the same call goes on with it.
@@ -76,7 +77,7 @@ def predict_batch(
     columns = _open(model, settings)
     if _read(model) != data:
         raise EdgeError(f"{model} was replaced while it was read", "try again")
-    folder = AnswersFolder(out.absolute(), _promise(model, sha256, listing, settings))
+    folder = AnswersFolder(answers_place(out).absolute(), _promise(model, sha256, listing, settings))
     follower = Follower(folder, on_answers)
     times, workers = (0.0, 0.0), 0
     with folder.alone(), _in_our_words(folder):

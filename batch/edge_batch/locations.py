@@ -12,6 +12,8 @@ from edge_runtime import DataError, ImageError, one_line
 MAX_FILE_BYTES = 500_000_000
 _HINT = "check the address, and that this machine may read there"
 _OPTIONS = re.compile(r"\?(?=\w+=)")
+# Of these what stands behind the question mark says which picture it is.
+_ADDRESSES = ("http", "https")
 _LONGEST_REASON = 200
 _RETRY_S = 20
 
@@ -37,7 +39,7 @@ def is_uri(name: str) -> bool:
 
 
 def without_secrets(uri: str) -> str:
-    """The URI as it may be printed and kept: no user, no password and no options."""
+    """The URI as it may be printed and kept: no user, no password and no options; of http the whole address."""
     parts = _split(uri)
     return parts.place + parts.key
 
@@ -45,7 +47,7 @@ def without_secrets(uri: str) -> str:
 def _split(uri: str) -> _Parts:
     # As the stores' own tools do: what stands behind the bucket is a key as it is, not percent-encoded.
     scheme, _, rest = uri.partition("://")
-    plain, *options = _OPTIONS.split(rest, maxsplit=1)
+    plain, *options = [rest] if scheme.lower() in _ADDRESSES else _OPTIONS.split(rest, maxsplit=1)
     where, slash, key = plain.partition("/")
     told = f"?{options[0]}" if options else ""
     return _Parts(f"{scheme}://{where}{told}", f"{scheme}://{where.rpartition('@')[2]}", f"{slash}{key}")
@@ -63,6 +65,13 @@ class Locations:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Locations, (list(self._uris.values()),)
+
+    def learn(self, uri: str) -> str:
+        """Remember how the bucket of a URI is reached, where none said it before; gives the URI without secrets."""
+        parts = _split(uri)
+        if self._uris.get(parts.place, parts.place) == parts.place:
+            self._uris[parts.place] = parts.root
+        return parts.place + parts.key
 
     def find(self, uri: str) -> tuple[Any, str]:
         """The pyarrow file system of a URI, and the path in it. Raises DataError where there is none."""
@@ -88,6 +97,17 @@ class Locations:
             limit = f"{MAX_FILE_BYTES / 1e6:,.0f} MB"
             raise ImageError(f"{uri} has more than {limit}", "is it an image at all?", "oversized")
         return data
+
+    def has(self, uri: str) -> bool:
+        """Whether something is there by that very name; False as well where the store cannot be asked."""
+        from pyarrow.fs import FileType
+
+        try:
+            filesystem, path = self.find(uri)
+            found: bool = filesystem.get_file_info(path.rstrip("/") or path).type != FileType.NotFound
+        except Exception:  # the stores' libraries have errors of their own; listing it will tell
+            return False
+        return found
 
     def walk(self, uri: str) -> Iterator[Stored]:
         """Every file at or below a URI. Raises DataError where nothing is there, or the store cannot be reached."""

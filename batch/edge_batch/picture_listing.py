@@ -69,10 +69,11 @@ def list_all(data: Sequence[str]) -> Listing:
     locations = Locations([name for name in names if is_uri(name)])
     found: dict[str, int | None] = {}
     for name in names:
-        before = len(found)
-        for path, size in _of_bucket(name, locations) if is_uri(name) else _of_disk(name):
+        none = True
+        for path, size in _of_bucket(name, locations) if is_uri(name) else _of_disk(name, locations):
             found.setdefault(path, size)
-        if len(found) == before and len(names) == 1:
+            none = False
+        if none:
             raise DataError(f"{without_secrets(name) if is_uri(name) else name} has no images in it", "name another")
     paths = tuple(found)
     require_utf_8(paths)
@@ -80,10 +81,10 @@ def list_all(data: Sequence[str]) -> Listing:
     return Listing(shown, paths, tuple(found.values()), locations)
 
 
-def _of_disk(name: str) -> Iterator[Stored]:
+def _of_disk(name: str, locations: Locations) -> Iterator[Stored]:
     if is_manifest(Path(name)):
         for path in listed_pictures(Path(name), is_uri):
-            yield Stored(path, None if is_uri(path) else _size(path))
+            yield Stored(locations.learn(path), None) if is_uri(path) else Stored(path, _size(path))
         return
     for source in expand([name], on_problem=_stop):
         path = os.path.abspath(str(source.image))  # noqa: PTH100
@@ -94,7 +95,7 @@ def _of_bucket(uri: str, locations: Locations) -> Iterator[Stored]:
     shown = without_secrets(uri)
     if is_manifest(Path(shown)):
         yield from _of_list_in_bucket(shown, locations)
-    elif glob.has_magic(shown):
+    elif glob.has_magic(shown) and not locations.has(uri):
         base = re.split(r"[*?\[]", shown, maxsplit=1)[0].rpartition("/")[0]
         fits = _pattern(shown)
         fitting = [
@@ -117,7 +118,8 @@ def _of_list_in_bucket(uri: str, locations: Locations) -> Iterator[Stored]:
         copy = Path(folder, posixpath.basename(uri))
         copy.write_bytes(data)
         for name in listed_pictures(copy, lambda _: True):
-            yield Stored(name if is_uri(name) else posixpath.join(posixpath.dirname(uri), name), None)
+            of_list = posixpath.join(posixpath.dirname(uri), name)
+            yield Stored(locations.learn(name) if is_uri(name) else of_list, None)
 
 
 def _order(file: Stored) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from edge_runtime import UsageError, to_words
-from edge_serve.http.hosts import is_loopback
+from edge_serve.http.hosts import is_address, is_loopback
 from edge_serve.settings import ServeSettings
 
 _HOMES = (Path("/home"), Path("/root"))
@@ -28,13 +28,19 @@ def systemd_unit(
 
     The service has a user of its own, unless `edge` or the model lies in somebody's home: then it runs as the user
     who asked, or whose home it is where root asked, and may read the home and change nothing. It never runs as root:
-    `say` is told where its user cannot read what lies in root's home. Raises UsageError for a Unix socket.
+    `say` is told where its user cannot read what lies in root's home. The token and what TLS needs are handed over by
+    systemd, so nobody else need be able to read them. Raises UsageError for a Unix socket.
     """
+    if settings.unix is not None:
+        raise UsageError(
+            f"a unit that listens on {settings.unix} is a socket unit's", "docs/serve.md has one, with ListenStream="
+        )
     executable = Path(sys.executable).absolute().with_name("edge")
     models = {name: path.absolute() for name, path in settings.models.items()}
     keys = tuple(key.absolute() for key in settings.require_signature)
     written = None if settings.drift is None else settings.drift.absolute()
-    settings = replace(settings, require_signature=keys, drift=written)
+    asked = replace(settings, require_signature=keys, drift=written)
+    settings, credentials = _handed_over(asked, token_file)
     read = (*models.values(), *keys, *([] if written is None else [written]))
     homes = [path for path in (executable, *read) if any(path.is_relative_to(home) for home in _HOMES)]
     user = _user(homes) if homes else None
@@ -49,16 +55,15 @@ def systemd_unit(
             f"{_STATE} is a folder that systemd makes for it"
         )
     words = [str(executable), "serve", *_model_words(settings, models), *_flags(settings)]
-    if token_file is not None:
-        words += ["--token-file", "%d/token"]
+    words += [word for flag, name, _ in credentials for word in (flag, f"%d/{name}")]
     low_port = 0 < settings.port < 1024
     rights = "CAP_NET_BIND_SERVICE" if low_port else ""
     return _template("edge-serve.service").format(
-        words=shlex.join(_flags(settings)),
+        words=shlex.join(_flags(asked)),
         command=" ".join(_systemd_word(word) for word in words),
         stop_s=settings.limits.grace_s + 5,
         who="DynamicUser=yes\n" if user is None else f"User={user}\n",
-        token=f"LoadCredential=token:{token_file.absolute()}\n" if token_file is not None else "",
+        token="".join(f"LoadCredential={name}:{path.absolute()}\n" for _, name, path in credentials),
         # It writes to the folder of the workers' figures and to that of the record of drift alone.
         shared=("RuntimeDirectory=edge-serve\nEnvironment=TMPDIR=/run/edge-serve\n" if settings.workers > 1 else "")
         + ("" if written is None else _writable(written.parent)),
@@ -74,10 +79,13 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
     """A Containerfile of two stages that serves as `settings` say, on all addresses of the container.
 
     It wants a token, which is no part of it but a secret of podman's, unless `settings` say that everyone may come.
-    Raises UsageError where files that lie beside each other in it have one name, and for a Unix socket or TLS.
+    Raises UsageError where files that lie beside each other in it have one name, and for a Unix socket, TLS, or a
+    record of drift.
     """
     if settings.unix is not None or settings.tls_cert is not None:
         raise UsageError("in a container it listens on a port and does not encrypt", "let the proxy in front do that")
+    if settings.drift is not None:
+        raise UsageError("in a container that only reads there is no place for `drift`", "leave it out of this command")
     port = settings.port or 8000
     models = {name: Path("/model", path.name) for name, path in settings.models.items()}
     copied = [path.name for path in settings.models.values()]
@@ -96,14 +104,25 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         words=shlex.join(flags),
         version=version("edge-vision"),
         files=" and ".join(names),
-        copies="".join(f"COPY {name} /model/{name}\n" for name in names),
+        copies="".join(f"COPY {json.dumps([name, f'/model/{name}'], ensure_ascii=False)}\n" for name in names),
         extras="serve,sign" if keys else "serve",
         port=port,
-        published=f"{settings.host}:{port}:{port}" if is_loopback(settings.host) else f"{port}:{port}",
+        published=_published(settings.host, port),
         secret="" if settings.no_auth else "--secret edge-token ",
         secrets="" if settings.no_auth else f"#   {making}podman secret create edge-token {secret}\n",
         command=json.dumps(words),
     )
+
+
+def _handed_over(settings: ServeSettings, token_file: Path | None) -> tuple[ServeSettings, list[tuple[str, str, Path]]]:
+    """The settings without the files that systemd hands over, and those: the flag, its name as credential, the file."""
+    files = (
+        ("--token-file", "token", token_file),
+        ("--tls-cert", "tls-cert", settings.tls_cert),
+        ("--tls-key", "tls-key", settings.tls_key),
+    )
+    found = [(flag, name, path) for flag, name, path in files if path is not None]
+    return replace(settings, tls_cert=None, tls_key=None), found
 
 
 def _writable(folder: Path) -> str:
@@ -111,6 +130,14 @@ def _writable(folder: Path) -> str:
     if folder.is_relative_to(_STATE):
         return f"StateDirectory={folder.relative_to(_STATE.parent)}\n"
     return f"ReadWritePaths={_systemd_word(str(folder))}\n"
+
+
+def _published(host: str, port: int) -> str:
+    """What `podman run -p` takes: an address where the server is for this machine alone."""
+    if not is_loopback(host):
+        return f"{port}:{port}"
+    address = f"[{host}]" if ":" in host else host if is_address(host) else "127.0.0.1"
+    return f"{address}:{port}:{port}"
 
 
 def _template(name: str) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from edge_runtime import UsageError, require_extra
+from edge_serve.http.hosts import is_address
 from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix
 from edge_serve.http.tls import tls_context
 from edge_serve.settings import ServeSettings
@@ -28,6 +31,8 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     inherited = inherited_socket()
     listening = inherited or _listen(settings)
     try:
+        if inherited is not None:
+            settings = _at(settings, inherited)
         if settings.workers > 1:
             require_extra("serve")
             from edge_serve.workers.supervisor import supervise
@@ -39,8 +44,21 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         return answer_alone(settings, listening, tls, say)
     finally:
         listening.close()
-        if settings.unix is not None and inherited is None:
+        if inherited is None and settings.unix is not None:
             settings.unix.unlink(missing_ok=True)
+
+
+def _at(settings: ServeSettings, inherited: socket.socket) -> ServeSettings:
+    """The settings with the address that the socket is bound to.
+
+    Raises UsageError where they do not allow for who may come by it.
+    """
+    if inherited.family == socket.AF_UNIX:
+        return replace(settings, unix=Path(os.fsdecode(inherited.getsockname())))
+    # The name that was given is still one that the server goes by.
+    named = () if is_address(settings.host) else (settings.host,)
+    names = (*settings.allow_hosts, *named)
+    return replace(settings, host=inherited.getsockname()[0], allow_hosts=names, unix=None)
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

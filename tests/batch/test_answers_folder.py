@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from edge_batch.answers_folder import AnswersFolder
+from edge_batch.answers_folder import AnswersFolder, answers_place
 from edge_batch.locations import Locations
 from edge_batch.picture_listing import Listing
 from edge_runtime import UsageError
@@ -24,6 +24,18 @@ PROMISE = {
     "data": {"names": ["photos"], "pictures": 3, "bytes": 6, "sha256": LISTING.sha256},
     "settings": {"top": 5, "embedding": False},
 }
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/answers", "gs://b", "S3://b/c", "abfs://b@c/d"])
+def test_a_bucket_is_no_folder_to_write_to(name: str) -> None:
+    with pytest.raises(UsageError, match="is no folder"):
+        answers_place(Path(name))
+
+
+def test_a_folder_may_be_named_as_a_uri() -> None:
+    assert answers_place(Path("file:///some/answers")) == Path("/some/answers")
+    for name in ("answers", "/a:/b", "C:/answers", "a:b/c"):
+        assert answers_place(Path(name)) == Path(name)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("fsspec")
 
 from edge_batch import list_all
+from edge_batch.locations import without_secrets
 from edge_runtime import DataError, ImageError, UsageError
 
 
@@ -70,6 +71,34 @@ def test_a_name_that_no_table_can_hold_is_refused(photos: Path) -> None:
         list_all([str(photos)])
 
 
+def test_secrets_in_a_list_are_used_and_not_kept(bucket: tuple[dict[str, bytes], str], tmp_path: Path) -> None:
+    files, options = bucket
+    files["a/1.jpg"] = b"one"
+    rows = ["path", "s3://photos/a/gone.jpg", f"s3://KEY:SECRET@photos/a/1.jpg?{options}"]
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    listing = list_all([str(tmp_path / "list.csv")])
+    assert listing.paths == ("s3://photos/a/gone.jpg", "s3://photos/a/1.jpg")
+    assert listing.locations.read(listing.paths[1]) == b"one"
+
+
+def test_of_an_address_what_is_asked_for_is_a_part() -> None:
+    for uri in ("https://img.example/a.jpg?w=640&h=480", "http://img.example/a.jpg?X-Signature=0"):
+        assert without_secrets(uri) == uri
+    assert without_secrets("https://me:word@img.example/a.jpg?w=640") == "https://img.example/a.jpg?w=640"
+    assert without_secrets("s3://KEY:SECRET@b/a.jpg?region=x") == "s3://b/a.jpg"
+
+
+def test_a_name_that_stands_for_nothing_is_told_beside_others(
+    photos: Path, bucket: tuple[dict[str, bytes], str]
+) -> None:
+    files, options = bucket
+    files["a/1.jpg"] = b"one"
+    with pytest.raises(DataError, match=r"^s3://photos/a/\*\.jpgg has no images in it"):
+        list_all([str(photos), f"s3://KEY:SECRET@photos/a/*.jpgg?{options}"])
+    # What is there twice stands for something.
+    assert len(list_all([str(photos), str(photos / "near")]).paths) == 13
+
+
 def test_the_hash_tells_one_listing_from_another(photos: Path) -> None:
     before = list_all([str(photos)]).sha256
     assert list_all([str(photos)]).sha256 == before
@@ -90,6 +119,9 @@ def test_a_bucket_is_read_like_a_folder(bucket: tuple[dict[str, bytes], str]) ->
     assert found("a") == ("s3://photos/a/2.jpg", "s3://photos/a/10.jpg", "s3://photos/a/b/c #?.png")
     assert found("a/*.jpg") == ("s3://photos/a/2.jpg", "s3://photos/a/10.jpg")
     assert found("**/*.png") == ("s3://photos/a/b/c #?.png",)
+    files |= {"of [2024]/1.jpg": b"one", "of [2024]/what?.jpg": b"two"}
+    assert found("of [2024]") == ("s3://photos/of [2024]/1.jpg", "s3://photos/of [2024]/what?.jpg")
+    assert found("of [2024]/what?.jpg") == ("s3://photos/of [2024]/what?.jpg",)
     assert found("a/2.jpg") == ("s3://photos/a/2.jpg",)
     assert found("lists/some.csv") == ("s3://photos/lists/2.jpg", "s3://photos/a/10.jpg")
 

@@ -58,7 +58,8 @@ def coloured_images(folder: Path) -> None:
 def test_two_tables_of_the_models_named(edge_bench: Bench, tmp_path: Path) -> None:
     write_tiny_model(tmp_path / "a.onnx")
     write_tiny_model(tmp_path / "b.onnx", size=64)
-    done = edge_bench("a.onnx", "b.onnx", *FAST)
+    # A pattern, as a shell hands it on that expands none.
+    done = edge_bench("[ab].onnx", *FAST)
     assert done.returncode == 0, done.stderr
     for word in (
         "a.onnx",

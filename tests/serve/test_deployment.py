@@ -113,9 +113,35 @@ def test_the_container_serves_as_asked() -> None:
     words = json.loads(line(text, "ENTRYPOINT "))
     assert words[:6] == ["/opt/edge/bin/edge", "serve", "--model", "/model/bees.onnx", "--host", "0.0.0.0"]
     assert words[6:] == ["--port", "9000", "--threads", "2", "--token-file", "/run/secrets/edge-token"]
-    assert line(text, "COPY bees") == ".onnx /model/bees.onnx" and line(text, "EXPOSE ") == "9000"
+    assert 'COPY ["bees.onnx", "/model/bees.onnx"]\n' in text and line(text, "EXPOSE ") == "9000"
     assert line(text, "USER ") == "65532:65532" and TOKEN not in text
     assert "-p 9000:9000 --secret edge-token" in text
+
+
+def test_what_tls_needs_is_handed_over_by_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = settings(Path("/srv/m.onnx"), host="0.0.0.0", token=TOKEN, tls_cert=Path("c.pem"), tls_key=Path("k.pem"))
+    unit = systemd_unit(asked, Path("token"))
+    words = line(unit, "ExecStart=")
+    assert words.endswith("--token-file %d/token --tls-cert %d/tls-cert --tls-key %d/tls-key")
+    for name, file in {"token": "token", "tls-cert": "c.pem", "tls-key": "k.pem"}.items():
+        assert f"LoadCredential={name}:{tmp_path}/{file}\n" in unit
+    # As it was asked for.
+    assert "--tls-cert c.pem --tls-key k.pem" in unit.splitlines()[0]
+
+
+def test_what_no_unit_and_no_container_can_do_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="socket unit"):
+        systemd_unit(settings(Path("/srv/m.onnx"), unix=tmp_path / "socket"))
+    with pytest.raises(UsageError, match="no place for `drift`"):
+        containerfile(settings(Path("m.onnx"), drift=Path("/srv/drift.jsonl")))
+
+
+@pytest.mark.parametrize(("host", "published"), [("::1", "[::1]"), ("localhost", "127.0.0.1"), ("127.0.0.2",) * 2])
+def test_names_and_addresses_are_written_as_containers_take_them(host: str, published: str) -> None:
+    text = containerfile(settings(Path("my bees.onnx"), host=host))
+    assert f" -p {published}:8000:8000 " in text
+    assert 'COPY ["my bees.onnx", "/model/my bees.onnx"]\n' in text
 
 
 def test_a_container_wants_a_token_though_none_was_named() -> None:
@@ -138,7 +164,7 @@ def test_the_public_key_goes_where_the_model_goes(monkeypatch: pytest.MonkeyPatc
     asked = settings(Path("/srv/m.onnx"), require_signature=(Path("fleet.pub"),))
     assert f"--require-signature {tmp_path}/fleet.pub" in line(systemd_unit(asked), "ExecStart=")
     text = containerfile(asked)
-    assert "COPY fleet.pub /model/fleet.pub" in text and "whl[serve,sign]'" in text
+    assert 'COPY ["fleet.pub", "/model/fleet.pub"]' in text and "whl[serve,sign]'" in text
     assert "/model/fleet.pub" in json.loads(line(text, "ENTRYPOINT "))
     with pytest.raises(UsageError, match=r"a\.pub would be two files"):
         containerfile(settings(Path("m.onnx"), require_signature=(Path("1/a.pub"), Path("2/a.pub"))))

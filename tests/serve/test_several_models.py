@@ -239,7 +239,7 @@ def test_the_unit_and_the_container_name_each(tmp_path: Path, monkeypatch: pytes
     asked = ServeSettings({"cats": Path("/srv/a.onnx"), "dogs": Path("b.onnx")})
     assert f"serve --model cats=/srv/a.onnx --model dogs={tmp_path}/b.onnx" in systemd_unit(asked)
     text = containerfile(asked)
-    assert "COPY a.onnx /model/a.onnx\nCOPY b.onnx /model/b.onnx" in text
+    assert 'COPY ["a.onnx", "/model/a.onnx"]\nCOPY ["b.onnx", "/model/b.onnx"]' in text
     assert '"--model", "cats=/model/a.onnx", "--model", "dogs=/model/b.onnx"' in text
     with pytest.raises(UsageError, match=r"m\.onnx would be two files"):
         containerfile(ServeSettings({"a": Path("1/m.onnx"), "b": Path("2/m.onnx")}))

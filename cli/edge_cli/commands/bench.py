@@ -11,6 +11,7 @@ import typer
 from edge_benchmarks import BenchSettings
 from edge_cli.bench.contestants import Choice
 from edge_cli.console import Console
+from edge_cli.file_patterns import matched
 from edge_cli.flags import Options, flag, settings_command
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
@@ -37,7 +38,8 @@ MEASURED = {"run", "backbones", "against", "engines", "max_drop_points", "choose
 def command(
     *,
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="ONNX files.", show_default="the newest run's")
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="ONNX files, or patterns of them.", show_default="the newest run's"),
     ] = None,
     run: RunOption = None,
     options: Options,
@@ -80,7 +82,7 @@ def command(
     quiet: QuietFlag = False,
 ) -> int:
     """Measure side by side, print tables sorted by the 90th percentile."""
-    names = models or []
+    names = list(matched(models or ()))
     given = options.given.keys()
     asks = recommend or max_latency is not None or max_size is not None
     if json_ and csv_:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_batch import list_all, predict_batch
+from edge_batch import answers_place, list_all, predict_batch
 from edge_cli.console import print_json
 from edge_cli.predict.classify import say_problem
 from edge_cli.predict.ray_options import RayOptions
@@ -66,6 +66,7 @@ def run_batch(options: RayOptions, out: Path, model: Path, console: Console, *, 
 
     Raises what `list_all` and `predict_batch` raise.
     """
+    out = answers_place(out)
     listing = list_all(options.data)
     console.say(f"{len(listing.paths):,} pictures")
     said = _Said(console, len(listing.paths))
@@ -88,7 +89,9 @@ def _say_summary(summary: BatchSummary, console: Console) -> None:
     console.say(f"{summary.out}: answers to {summary.answered:,} pictures{failed}{before}")
     if summary.workers:
         now = summary.pictures - summary.before
+        # None where the clock of another machine is ahead by more than it took.
+        rate = f", {now / summary.seconds:,.0f} images/s" if summary.seconds else ""
         console.say(
-            f"{now:,} in {summary.seconds:,.1f} s by {summary.workers} workers, {now / summary.seconds:,.0f} images/s; "
+            f"{now:,} in {summary.seconds:,.1f} s by {summary.workers} workers{rate}; "
             f"starting took {summary.start_s:.0f} s more"
         )

@@ -38,27 +38,44 @@ class Worker:
 
     @classmethod
     async def start(cls, task: Task, listening: socket.socket, heard: Callable[[Message], None]) -> Self:
-        """Start the process and tell it its task; `heard` is told what it says."""
+        """Start the process and tell it its task; `heard` is told what it says.
+
+        Raises EdgeError where the system starts none.
+        """
+        try:
+            process, ours = await cls._begin(task, listening)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise EdgeError(f"worker {task.number} cannot be started: {reason}", "it is tried again") from None
+        channel = Connection(ours.detach())
+        with suppress(OSError):
+            channel.send(task)
+        return cls(task.number, process, channel, heard)
+
+    @staticmethod
+    async def _begin(task: Task, listening: socket.socket) -> tuple[asyncio.subprocess.Process, socket.socket]:
+        """A process, and our end of what it hears by."""
         ours, theirs = socket.socketpair()
         handed_over = (theirs.fileno(), listening.fileno())
         environment = {name: value for name, value in os.environ.items() if name not in _NOT_THEIRS}
         environment["PROMETHEUS_MULTIPROC_DIR"] = str(task.shared)
         # What can be imported here can be there, and nothing from the folder that this was started in.
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", *(f"-W{each}" for each in sys.warnoptions), "-m", _MODULE),
-                *map(str, handed_over),
-                stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=handed_over,
-                env=environment,
-                # Ctrl-C is the supervisor's to hand on: twice means something else.
-                process_group=0,
-            )
-        channel = Connection(ours.detach())
-        with suppress(OSError):
-            channel.send(task)
-        return cls(task.number, process, channel, heard)
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", *(f"-W{each}" for each in sys.warnoptions), "-m", _MODULE),
+                    *map(str, handed_over),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=handed_over,
+                    env=environment,
+                    # Ctrl-C is the supervisor's to hand on: twice means something else.
+                    process_group=0,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        return process, ours
 
     @property
     def pid(self) -> int:

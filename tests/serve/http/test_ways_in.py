@@ -301,6 +301,25 @@ def test_a_socket_that_systemd_listens_on_is_taken_over(rgb_model: Path) -> None
     assert process.returncode == 0 and f"at http://127.0.0.1:{port}/" in said
 
 
+@pytest.mark.parametrize("more", [[], ["--unix", "unused"]])
+def test_a_socket_of_systemd_that_lets_others_in_wants_a_token(rgb_model: Path, more: list[str]) -> None:
+    with socket.socket() as listening:
+        listening.bind(("0.0.0.0", 0))
+        listening.listen()
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", ACTIVATE, str(listening.fileno())),
+                *(sys.executable, "-m", "edge_cli", "serve", "--model", str(rgb_model), *more),
+            ],
+            pass_fds=[listening.fileno()],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 2 and "--host 0.0.0.0 lets others in, and there is no token" in done.stderr
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -163,7 +163,9 @@ def test_a_job_that_is_started_again_goes_on_with_its_run(
     (begun,) = settings.out.iterdir()
     assert json.loads((begun / "config.json").read_text())["torchrun"] == "flowers"
     assert find_begun(settings) == Run(begun)
-    assert find_begun(quick_settings(few_shapes, tmp_path / "out", lr_scale=2.0)) is None
+    others: list[dict[str, Any]] = [{"lr_scale": 2.0}, {"backbone": "resnet18"}, {"weights": str(whole.run.best)}]
+    for given in others:
+        assert find_begun(quick_settings(few_shapes, tmp_path / "out", **given)) is None
     for other in ("roses", "none"):
         job.setenv("TORCHELASTIC_RUN_ID", other)
         assert find_begun(settings) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -10,24 +11,30 @@ from edge_runtime import page_style
 from edge_train.report.page_tables import count_text, percent
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 
 def template(name: str = "report.html") -> Template:
     """A page of this folder; what it is given is escaped, and nothing may be missing."""
+    return _pages().get_template(name)
+
+
+@functools.cache
+def _pages() -> Environment:
+    """One for the whole process, which reads each page once: a sweep or a comparison writes many."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    page = Environment(
+    pages = Environment(
         loader=PackageLoader("edge_train", "report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters |= {"percent": percent, "count": count_text, "sha256": _sha256}
-    page.globals["page_style"] = Markup(page_style())
-    return page.get_template(name)
+    pages.filters |= {"percent": percent, "count": count_text, "sha256": _sha256}
+    pages.globals["page_style"] = Markup(page_style())
+    return pages
 
 
 def drawing(svg: str) -> str:

@@ -46,11 +46,10 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.input_preprocessing import choose_preprocessing
-from edge_train.network.lookup import as_kept, find_again, find_backbone
+from edge_train.network.lookup import find_again
 from edge_train.network.narrowing import PRUNED
 from edge_train.network.network import Network
 from edge_train.network.weights import (
-    find_again_from_anywhere,
     load_pretrained,
     parse_weights,
     read_normalization,
@@ -58,6 +57,7 @@ from edge_train.network.weights import (
 from edge_train.run.download_progress import downloading
 from edge_train.run.image_reading import read_images
 from edge_train.run.job import Job
+from edge_train.run.kept_settings import as_kept_settings
 from edge_train.run.number_format import choose_format
 from edge_train.run.processes import World, join_world
 from edge_train.run.pruned_run import PrunedStart, begin_pruning, require_pruning
@@ -84,13 +84,8 @@ def prepare(
 
     `begun` is the precision of a run that begins again.
     """
-    # As config.json keeps them, they must be found from any folder.
-    if settings.teacher is not None:
-        settings = replace(settings, teacher=str(find_run(settings.teacher).path.resolve()))
-    settings = replace(settings, weights=find_again_from_anywhere(settings.weights))
     require_pruning(settings)
-    backbone = find_backbone(settings.backbone)
-    settings = replace(settings, backbone=as_kept(settings.backbone, backbone))
+    settings, backbone = as_kept_settings(settings)
     backbone = with_attention(backbone, settings.attention)
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)

@@ -6,13 +6,12 @@ import json
 import os
 
 from edge_runtime import CheckpointError, Run
+from edge_train.run.kept_settings import as_kept_settings
 from edge_train.run.processes import join_world
 from edge_train.run.run_folder import plain_settings
 from edge_train.run.versions import choose_device
 from edge_train.settings import TrainSettings
 
-# A run keeps these resolved, not as they were asked for.
-_RESOLVED = ("backbone", "weights", "teacher", "out")
 # What torchrun calls a job that was given no name.
 _UNNAMED = "none"
 
@@ -31,6 +30,8 @@ def find_begun(settings: TrainSettings) -> Run | None:
     name = job_id()
     if name is None:
         return None
+    # In each process, so that none waits for one that was refused.
+    settings, _ = as_kept_settings(settings)
     world, _ = join_world(choose_device(settings.device))
     return world.tell((_newest(settings, name),) if world.leads else None)[0]
 
@@ -52,6 +53,6 @@ def _newest(settings: TrainSettings, name: str) -> Run | None:
 
 
 def _compared(plain: dict[str, object]) -> dict[str, object]:
-    # As a file has them: without tuples.
-    known: dict[str, object] = json.loads(json.dumps({key: plain[key] for key in plain if key not in _RESOLVED}))
+    # As a file has them: without tuples. The folder may be called otherwise from another machine.
+    known: dict[str, object] = json.loads(json.dumps({key: plain[key] for key in plain if key != "out"}))
     return known
