@@ -9,7 +9,7 @@
 # The same by commands:
 #
 # ```sh
-# edge data shapes --out drawn
+# edge data shapes --out drawn --counts 150,90,90
 # edge data check drawn
 # edge data preview --data drawn --augment light --out augmented.png
 # edge train --data drawn --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 --epochs 40 \
@@ -23,7 +23,7 @@ from pathlib import Path
 from edge_vision import TrainSettings, check_data, draw_shapes, train
 
 QUICK = "--quick" in sys.argv  # as the project's tests run it
-folder = Path("drawn")
+folder = Path("drawn-quick" if QUICK else "drawn")
 if not folder.exists():
     draw_shapes(folder, counts=(30, 18, 18) if QUICK else (150, 90, 90))
 

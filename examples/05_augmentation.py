@@ -7,10 +7,11 @@
 # The same by commands:
 #
 # ```sh
-# edge data preview --data shapes --augment strong --out augmented.png
-# edge train --data shapes --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 --epochs 20 \
+# edge data shapes --out few-shapes --counts 90,150,150
+# edge data preview --data few-shapes --augment strong --out augmented.png
+# edge train --data few-shapes --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 --epochs 20 \
 #     --augment none
-# edge train --data shapes --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 --epochs 20 \
+# edge train --data few-shapes --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 --epochs 20 \
 #     --augment strong
 # ```
 
@@ -22,7 +23,7 @@ from pathlib import Path
 from edge_vision import TrainSettings, draw_shapes, train
 
 QUICK = "--quick" in sys.argv  # as the project's tests run it
-folder = Path("few-shapes")
+folder = Path("few-shapes-quick" if QUICK else "few-shapes")
 if not folder.exists():
     draw_shapes(folder, counts=(24, 9, 9) if QUICK else (90, 150, 150))
 

@@ -7,8 +7,8 @@
 # The same by commands:
 #
 # ```sh
-# edge train --data shapes --backbone resnet18 --strategy feature-extraction
 # edge data shapes --out my-shapes
+# edge train --data my-shapes --backbone resnet18 --strategy feature-extraction --epochs 3
 # edge explain --activations list
 # edge explain my-shapes/test/triangle/0000.png --activations conv1
 # edge explain my-shapes/test/triangle/0000.png --activations layer2
@@ -24,7 +24,7 @@ from PIL import Image
 from edge_vision import TrainSettings, draw_activations, draw_shapes, explain_answer, list_layers, train
 
 QUICK = "--quick" in sys.argv  # as the project's tests run it
-folder = Path("my-shapes")
+folder = Path("my-shapes-quick" if QUICK else "my-shapes")
 if not folder.exists():
     draw_shapes(folder, counts=(24, 9, 9) if QUICK else (300, 60, 60))
 picture = folder / "test" / "triangle" / "0000.png"  # or a photo of your own

@@ -9,6 +9,7 @@
 # than one):
 #
 # ```sh
+# edge data shapes --out few-shapes --counts 90,150,150
 # edge train --data few-shapes --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 \
 #     --epochs 15 --seed 0
 # edge export --run runs/first --run runs/second --run runs/third --out ensemble.onnx
@@ -23,7 +24,7 @@ from pathlib import Path
 from edge_vision import Classifier, TrainSettings, choose_evaluation, draw_shapes, evaluate, export, train
 
 QUICK = "--quick" in sys.argv  # as the project's tests run it
-folder = Path("few-shapes")
+folder = Path("few-shapes-quick" if QUICK else "few-shapes")
 if not folder.exists():
     draw_shapes(folder, counts=(24, 9, 9) if QUICK else (90, 150, 150))
 

@@ -9,6 +9,7 @@
 # The same by commands:
 #
 # ```sh
+# edge data shapes --out few-shapes --counts 90,150,150
 # edge train --data few-shapes --image-size 64 --batch-size 16 --backbone resnet18 --strategy fine-tune --epochs 8
 # edge train --data few-shapes --image-size 64 --batch-size 16 --backbone resnet18 --strategy scratch --epochs 20
 # edge train --data few-shapes --image-size 64 --batch-size 16 --backbone resnet18 --strategy scratch --epochs 20 \
@@ -23,7 +24,7 @@ from pathlib import Path
 from edge_vision import TrainSettings, draw_shapes, train
 
 QUICK = "--quick" in sys.argv  # as the project's tests run it
-folder = Path("few-shapes")
+folder = Path("few-shapes-quick" if QUICK else "few-shapes")
 if not folder.exists():
     draw_shapes(folder, counts=(24, 9, 9) if QUICK else (90, 150, 150))
 

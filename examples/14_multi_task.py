@@ -2,14 +2,14 @@
 # # Exercise: several tasks, one network
 #
 # A picture is asked two questions: which shape, and which colour? One backbone answers both, with a head for each.
-# The labels are a list with a column for each task; a cell may be empty, and that picture then teaches the other task
-# alone.
+# The labels are a list with a column for each task. A picture with an empty cell teaches the other task alone.
 #
-# The same by commands:
+# The same by commands, once this script has drawn the list and its pictures:
 #
 # ```sh
 # edge data check tasks/labels.csv --tasks shape,colour
-# edge train --data tasks/labels.csv --tasks shape,colour --backbone resnet18 --image-size 64 --epochs 5
+# edge train --data tasks/labels.csv --tasks shape,colour --backbone resnet18 --image-size 64 \
+#     --strategy feature-extraction --epochs 15
 # edge export
 # edge predict tasks/0001.png
 # ```
@@ -29,7 +29,7 @@ COLOURS = {"blue": (40, 70, 200), "green": (40, 160, 70), "red": (210, 50, 40)}
 
 
 def draw_tasks(folder, count):
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     chance, lines = random.Random(0), ["path,shape,colour"]
     for number in range(count):
         shape, colour = chance.choice(list(CORNERS)), chance.choice(list(COLOURS))
@@ -42,8 +42,8 @@ def draw_tasks(folder, count):
     (folder / "labels.csv").write_text("\n".join(lines))
 
 
-folder = Path("tasks")
-if not folder.exists():
+folder = Path("tasks-quick" if QUICK else "tasks")
+if not (folder / "labels.csv").exists():
     draw_tasks(folder, 90 if QUICK else 400)
 print("".join((folder / "labels.csv").read_text().splitlines(keepends=True)[:4]))
 

@@ -39,14 +39,16 @@ def parse_share(flag: str, text: str) -> float:
     return number / 100 if unit else number
 
 
-def parse_counts(flag: str, text: str) -> tuple[int, ...]:
+def parse_counts(flag: str, text: str, *, least: int = 1) -> tuple[int, ...]:
     """Whole numbers with commas between, as in `1,2,4`. Raises UsageError, which names `flag`, for anything else."""
     try:
         counts = tuple(int(part) for part in text.split(","))
     except ValueError:
         counts = ()
-    if not counts or min(counts) < 1:
-        raise UsageError(f"{flag} {text}: whole numbers from 1 on are needed", "several with commas between: 1,2,4")
+    if not counts or min(counts) < least:
+        raise UsageError(
+            f"{flag} {text}: whole numbers from {least} on are needed", "several with commas between: 1,2,4"
+        )
     return counts
 
 

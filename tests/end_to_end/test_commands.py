@@ -309,6 +309,11 @@ def test_data_shapes_draws_and_never_overwrites(edge: Any, tmp_path: Path) -> No
     assert done.returncode == 0
     assert len(list((tmp_path / "drawn").rglob("*.png"))) == 420
     assert edge("data", "shapes", "--out", "drawn").returncode == 2
+    assert edge("data", "shapes", "--out", "few", "--counts", "6,3,0").returncode == 0
+    assert len(list((tmp_path / "few").rglob("*.png"))) == 9 and not (tmp_path / "few" / "test").exists()
+    for counts in ("6", "6,3,x", "6,3,-3", "1,3,3"):
+        refused = edge("data", "shapes", "--out", "fewer", "--counts", counts)
+        assert refused.returncode == 2 and "counts" in refused.stderr and not (tmp_path / "fewer").exists()
 
 
 def test_the_demo_runs_its_commands_and_ends_with_what_failed(

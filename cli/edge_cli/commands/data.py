@@ -10,6 +10,7 @@ import typer
 from edge_cli.console import Console, print_json, print_table
 from edge_cli.flags import flag
 from edge_cli.options import JsonFlag, LabelFromOption, QuietFlag, RunOption, SeedOption, ThreadsOption
+from edge_cli.quantities import parse_counts
 from edge_data import AugmentationName
 from edge_runtime import UsageError, one_line
 
@@ -214,17 +215,23 @@ def _print_suspects(found: Suspects) -> None:
 
 
 @app.command(
-    name="shapes", help="Draw the synthetic set of circles, squares and triangles: 300 train, 60 val, 60 test."
+    name="shapes", help="Draw the synthetic set of circles, squares and triangles, as train, val and test folders."
 )
 def shapes(
     out: Annotated[Path, flag("--out", "Folder to make.", "DIR")] = Path("shapes"),
     size: Annotated[int, flag("--image-size", "Side of the pictures.", "PX", min=16, max=1024)] = 96,
+    counts: Annotated[str, flag("--counts", "How many pictures to train, validate and test with.", "N,N,N")] = (
+        "300,60,60"
+    ),
     seed: SeedOption = 0,
 ) -> int:
     """Draw into `out`, which must not exist."""
     from edge_data import draw_shapes
 
-    print(draw_shapes(out, seed=seed, size_px=size))
+    of_splits = parse_counts("--counts", counts, least=0)
+    if len(of_splits) != 3:
+        raise UsageError(f"--counts {counts} is not three numbers", "train,val,test: --counts 300,60,60")
+    print(draw_shapes(out, counts=of_splits, seed=seed, size_px=size))
     return 0
 
 

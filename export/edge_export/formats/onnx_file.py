@@ -35,7 +35,7 @@ def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
     with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript", "onnx_ir"), _uncollected():
         # The exporter's own notices about itself: nothing a user could act on.
         warnings.simplefilter("ignore")
-        # The exporter folds batch norm all the same, but traces it before; and in half the time what is not overwritten.
+        # The exporter folds batch norm, too, but traces it before; what overwrites nothing it traces in half the time.
         program = torch.onnx.export(
             without_overwriting(with_folded_norms(network)),
             (sample,),
