@@ -15,6 +15,8 @@ TtaChoice: TypeAlias = Literal["none", "flip", "five-crop", "ten-crop"]
 
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
 
+DEFAULT_NAME = "model"
+
 
 @dataclass(frozen=True, slots=True)
 class ExportSettings:
@@ -54,7 +56,7 @@ class ExportSettings:
             at_most=1,
         ),
     ] = None
-    name: Annotated[str, Setting("With triton and kserve: what the server calls the model.", "NAME")] = "model"
+    name: Annotated[str, Setting("With triton and kserve: what the server calls the model.", "NAME")] = DEFAULT_NAME
     for_this_machine: Annotated[
         bool,
         Setting(
@@ -79,6 +81,10 @@ class ExportSettings:
                 raise UsageError("`for_this_machine` is for ONNX files", "use `formats` onnx")
             if self.with_unlike:
                 raise UsageError("`with_unlike` is for ONNX files", "use `formats` onnx")
+        if self.name != DEFAULT_NAME and not any(each in REPOSITORIES for each in formats):
+            raise UsageError(
+                f"`name` {self.name} is for a server's repository", "use `formats` triton or kserve, or `out`"
+            )
         if self.for_this_machine and any(each in REPOSITORIES for each in formats):
             raise UsageError("`for_this_machine` is for one file, and no server opens it", "use `formats` onnx")
         for name in ("with_embedding", "with_unlike"):

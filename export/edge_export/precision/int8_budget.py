@@ -126,6 +126,11 @@ def fit_budget(
         raise
 
 
+def within_budget(before: Accuracy, after: Accuracy, max_drop_points: float) -> bool:
+    """Whether no more was lost than that; one of a hundred is one point, though floats make it a little more."""
+    return before.percent - after.percent <= max_drop_points + 1e-9
+
+
 @dataclass(frozen=True)
 class _Search:
     """The files tried on the way to one that fits; the last one tried lies at `out_path`."""
@@ -196,7 +201,7 @@ class _Search:
         self.tried.append(trial)
         floats = f", {len(kept)} of {len(self.quantizer.layers.layers)} layers in float" if kept else ""
         self.progress.say(f"{self.precision}, {method}{floats}: {accuracy}, {self._drop(trial):+.1f} points lost")
-        return self._drop(trial) <= self.max_drop_points
+        return within_budget(self.fp32, trial.accuracy, self.max_drop_points)
 
     def _write(self, method: CalibrationMethod, kept: Sequence[LayerHarm]) -> None:
         names = [harm.layer for harm in kept]

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from edge_export.precision.count_right import measure_accuracy
 from edge_export.precision.int8 import Quantizer, to_int8
-from edge_export.precision.int8_budget import Int8Result, fit_budget
+from edge_export.precision.int8_budget import Int8Result, fit_budget, within_budget
 from edge_export.precision.int8_sensitivity import rank_layers
 from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError, int8_arithmetic
 from parts import ROOT
@@ -138,3 +138,9 @@ def test_a_layer_is_ranked_by_what_it_does_alone(tmp_path: Path) -> None:
     alone = Classifier(tmp_path / "alone.onnx", threads=1).probabilities(pixels)
     moved = 50 * np.abs(alone - Classifier(net, threads=1).probabilities(pixels)).sum(axis=1).mean()
     assert ranked[-1].harm_points == pytest.approx(float(moved), abs=1e-6)
+
+
+@pytest.mark.parametrize(("before", "after", "n"), [(59, 58, 100), (55, 54, 100), (109, 107, 200), (110, 108, 200)])
+def test_what_the_budget_allows_may_be_lost_to_the_last_image(before: int, after: int, n: int) -> None:
+    assert within_budget(Accuracy(before, n), Accuracy(after, n), 1.0)
+    assert not within_budget(Accuracy(before, n), Accuracy(after - 1, n), 1.0)

@@ -213,6 +213,19 @@ def test_kserve_gets_the_network_alone_with_its_manifest(tmp_path: Path) -> None
     assert (predictor["protocolVersion"], predictor["storageUri"]) == ("v2", "pvc://models")
     assert {path.name for path in repository.root.iterdir()} == {"Bees_2"}
     assert config(repository.network).name == "Bees_2"
+    # Kubernetes takes no digit first.
+    repository = Repository(tmp_path / "other", "2024-bees", kserve=True)
+    (repository.network / "1").mkdir(parents=True)
+    write_texts(repository, model.card, MEASURED, 4_000_000)
+    said = yaml.safe_load((tmp_path / "other" / "inference-service.yaml").read_text())
+    assert said["metadata"]["name"] == "m-2024-bees"
+
+
+@pytest.mark.parametrize("formats", [("onnx",), ("onnx", "torchscript")])
+def test_a_name_for_a_server_is_refused_where_there_is_none(formats: Any) -> None:
+    with pytest.raises(UsageError, match="`name` bees is for a server's repository"):
+        ExportSettings(name="bees").require_possible(formats, members=1)
+    ExportSettings(name="bees").require_possible((*formats, "triton"), members=1)
 
 
 def test_a_batch_that_pays_is_asked_for_and_one_that_does_not_is_not(tmp_path: Path) -> None:
