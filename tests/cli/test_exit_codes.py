@@ -95,6 +95,7 @@ def test_a_damaged_model_is_1(edge: Any, model: Path, red: Path) -> None:
         (["predict", "--image", "red.png", "--top", "none"], "--top"),
         (["predict", "--colour"], "--colour"),
         (["predcit"], "predict"),
+        (["serve", "--model", "model.onnx", "--run", "gone"], "--model and --run exclude each other"),
         (["export"], "no run"),
         (["export", "--run", "gone"], "gone is not a run folder"),
         (["export", "--format", "caffe"], "caffe"),

@@ -143,7 +143,7 @@ def test_the_newest_run_is_served_and_answers(tmp_path: Path, model: Path, batch
     run.mkdir(parents=True)
     (run / "config.json").write_text('{"created": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")
     model.rename(run / "model.onnx")
-    with serving(run / "model.onnx", "--run", str(run), "--batching", batching) as served:
+    with serving(run / "model.onnx", "--batching", batching) as served:
         body, headers = form(*[("f", f"{name}.png", picture(name)) for name in ("red", "lime", "blue")])
         found = served.ask("POST", "/predict", body, headers).json()["predictions"]
         assert [each["label"] for each in found] == ["red", "green", "blue"]

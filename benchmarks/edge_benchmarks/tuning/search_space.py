@@ -17,6 +17,8 @@ Engine: TypeAlias = Literal["local", "ray"]
 
 # What a sweep gives each trial itself.
 DRAWN = ("backbone", "strategy", "augment", "image_size", "lr_scale")
+# Of ASHA, where none are given.
+GRACE_EPOCHS, REDUCTION = 1, 3
 # Two digits can be typed again.
 DIGITS = 2
 
@@ -64,11 +66,13 @@ class TuneSettings:
         str | None,
         Setting("The Ray cluster to run on.", "auto|HOST:PORT", _HOW, "one of this machine, for the sweep"),
     ] = None
-    grace_epochs: Annotated[int, Setting("Ray: no trial is stopped before it had N epochs.", "N", _HOW, at_least=1)] = 1
+    grace_epochs: Annotated[int, Setting("Ray: no trial is stopped before it had N epochs.", "N", _HOW, at_least=1)] = (
+        GRACE_EPOCHS
+    )
     reduction: Annotated[
         int,
         Setting("Ray: of K trials one goes on, at each step K times as long (ASHA).", "K", _HOW, at_least=2),
-    ] = 3
+    ] = REDUCTION
     bench: Annotated[
         Path | None,
         Setting("Latency on the device: JSON of edge bench there.", "FILE", _CHOICE, "measured on this machine"),
@@ -100,6 +104,10 @@ class TuneSettings:
                     raise UsageError(f"`{name}` {value} is not known", f"choose from {', '.join(choices)}")
         if self.engine == "local" and self.address is not None:
             raise UsageError("`address` is that of a Ray cluster, but `engine` is local", "add `engine` ray")
+        if self.engine == "local" and (self.grace_epochs, self.reduction) != (GRACE_EPOCHS, REDUCTION):
+            raise UsageError(
+                "`grace_epochs` and `reduction` say when Ray stops a trial, but `engine` is local", "add `engine` ray"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ def serve(
     console = Console(quiet=quiet)
     if systemd and container:
         raise UsageError("--systemd and --container exclude each other", "print one after the other")
+    if model and run is not None:
+        raise UsageError("--model and --run exclude each other", "--run serves that run's model")
     token = options.typed["token"]
     settings = options.make(
         ServeSettings,

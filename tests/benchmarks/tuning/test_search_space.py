@@ -60,6 +60,8 @@ def test_several_names_stand_in_one_word_or_in_several() -> None:
         ({"lr_scale_low": 3.0, "lr_scale_high": 1.0}, "`lr_scale_low` 3 is more than `lr_scale_high` 1"),
         ({"engine": "dask"}, "`engine` dask is not known"),
         ({"address": "auto"}, "`address` is that of a Ray cluster"),
+        ({"grace_epochs": 3}, "say when Ray stops a trial"),
+        ({"reduction": 4}, "say when Ray stops a trial"),
         ({"max_latency_ms": 0.0}, "`max_latency_ms` 0: more than 0"),
     ],
 )
