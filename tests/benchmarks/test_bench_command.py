@@ -20,7 +20,7 @@ from PIL import Image
 
 from bench_command import Bench
 from drifting_model import write_drifting_model
-from edge_benchmarks import read_report
+from edge_benchmarks import benching, read_report
 from fake_worker import use_fake_workers
 from other_models import write_foreign, write_sum
 from tiny_model import write_tiny_model
@@ -155,6 +155,17 @@ def test_a_classifier_that_edge_did_not_make_and_any_graph(
     report = json.loads(done.stdout)
     assert report["settings"]["input"] == "random input"
     assert all(row["end_to_end"] is None for row in report["results"])
+
+
+def test_what_cannot_be_shared_is_not_measured(
+    edge_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_foreign(tmp_path / "foreign.onnx")
+    monkeypatch.setattr(benching, "Worker", None)
+    done = edge_bench("foreign.onnx", "--share", "pi.json", *FAST)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to share" in done.stderr and "--backbones mobilenet_v2" in done.stderr
+    assert not (tmp_path / "pi.json").exists()
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")

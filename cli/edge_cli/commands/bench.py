@@ -125,7 +125,11 @@ def command(
 
         check_new_file(share, parameter="share", kinds=(".json",))
     with console:
-        report, held = _measure(choice, settings, out, console) if from_ is None else (read_report(from_), [])
+        report, held = (
+            _measure(choice, settings, out, console, shared=share is not None)
+            if from_ is None
+            else (read_report(from_), [])
+        )
     if out is not None:
         make_folder(out)
     more = described_engines(report, held, console, choose=choose) if choice.engines else {}
@@ -144,16 +148,19 @@ def _refuse(given: Mapping[str, str], left: Set[str], why: str) -> None:
 
 
 def _measure(
-    choice: Choice, settings: BenchSettings, out: Path | None, console: Console
+    choice: Choice, settings: BenchSettings, out: Path | None, console: Console, *, shared: bool
 ) -> tuple[Report, list[HeldEngine]]:
     from dataclasses import replace
 
-    from edge_benchmarks import bench, make_folder
+    from edge_benchmarks import bench, make_folder, require_public
     from edge_cli.bench.contestants import choose_contestants, choose_pictures, say_origins
     from edge_cli.bench.engine_choices import add_engines
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)
+        if shared:
+            # Before minutes go into what would then not be written.
+            require_public(contestant.backbone for contestant in contestants)
         say_origins(contestants, console)
         if not settings.random_input:
             images, origin = choose_pictures(settings.images, choice.data, contestants, console)
