@@ -71,6 +71,7 @@ from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
 from edge_train.strategy.progressive_resizing import require_sizes
+from edge_train.strategy.seen_images import note_seen
 
 
 def prepare(
@@ -116,6 +117,8 @@ def prepare(
     strategy, network, origin = (pruned and pruned.start) or _start_network(
         settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
     )
+    if pruned is None and origin != "none":
+        note_seen(settings.weights, folders, splits, progress)
     plan = make_plan(settings, backbone, strategy)
     progress.say(why)
     freeze(network, plan)
@@ -211,9 +214,7 @@ def _find_teacher(
 ) -> Teacher | None:
     if settings.teacher is None:
         return None
-    return load_teacher(
-        find_run(settings.teacher), folders.labels, folders.fingerprint, splits, device=device, precision=precision
-    )
+    return load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
 
 
 def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)

@@ -30,8 +30,8 @@ from edge_train.run.channel_sensitivity import measure_sensitivity
 from edge_train.run.epochs import reestimate_batch_norm
 from edge_train.run.job import Job
 from edge_train.settings import Strategy, TrainSettings
-from edge_train.strategy.distillation import require_unseen
 from edge_train.strategy.plan import freeze
+from edge_train.strategy.seen_images import require_unseen
 from edge_train.targets.target_kind import Answers
 
 _NAME_A_RUN = "give `weights` the folder of a finished run of edge train"
@@ -149,8 +149,7 @@ def begin_pruning(
             f"{run.path} tells {', '.join(card.labels[:5])} apart, the data has {', '.join(folders.labels[:5])}",
             "prune it with the data that it was trained on",
         )
-    if card.data.get("fingerprint") == folders.fingerprint:
-        require_unseen(run, folders.labels, splits, role="run to prune")
+    require_unseen(run, card, folders, splits, role="run to prune")
     whole = checkpoint.build(dropout=settings.dropout)
     # Which channels leave is told by images. That some can is found out before any is read.
     prune_channels(whole, backbone, settings.prune, size_px)
