@@ -94,9 +94,9 @@ class PrunedStart:
     size_px: int
 
     @property
-    def start(self) -> tuple[Strategy, Network, str]:
-        """What is trained, from which network, and where what is left of it is from."""
-        return "fine-tune", self.whole, f"run {self.run.name} without {self.share:.0%} of its channels"
+    def start(self) -> tuple[Strategy, Network, str, float]:
+        """What is trained, from which network, where what is left of it is from, and the share pruned since ever."""
+        return "fine-tune", self.whole, f"run {self.run.name} without {self.share:.0%} of its channels", self.total
 
     def begin(self, job: Job) -> None:
         """Give the job the pruned network, its statistics taken anew, and what config.json says of it.
