@@ -35,7 +35,7 @@ def test_a_folder_that_grew_is_no_way_round(grown: tuple[Run, Path], tmp_path: P
     older, data = grown
     with pytest.raises(UsageError, match=r"the teacher .* was trained on \d of the images this run is") as caught:
         prepare(quick_settings(data, tmp_path, seed=4, teacher=str(older.path)), Silence())
-    assert "`seed` 3" in caught.value.hint and "or a list for `data`" in caught.value.hint
+    assert "`seed` 3" in caught.value.hint and "or by a list as `data`" in caught.value.hint
     ear = Ear()
     started = {"weights": str(older.path), "strategy": "fine-tune", "seed": 4}
     prepare(quick_settings(data, tmp_path, **started), ear)

@@ -71,4 +71,4 @@ def _how_to_split_alike(run: Run, card: ModelCard, folders: ClassFolders) -> str
     if _is_same(card, folders):
         return alike
     # Most of what was there stays on its side with the same seed; all of it does as a list says.
-    return f"{alike}, or a list for `data`: {run.split} in {folders.root}, with a line for each new image"
+    return f"{alike}, or by a list as `data`: a copy of {run.split} in {folders.root}, with a line for each new image"
