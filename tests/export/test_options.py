@@ -184,7 +184,7 @@ def test_the_first_answer_is_timed_in_fresh_processes(run: Run) -> None:
 
     export(run)
     found = optimize_for_this_machine(run.model, Silence(), runs=2)
-    assert found.runs == 2 and 0 < found.optimized_ms < 10_000 and 0 < found.portable_ms < 10_000
+    assert found.runs == 2 and found.optimized_ms > 0 and found.portable_ms > 0
 
 
 def export_process(run: Run, *words: str, **environment: str) -> subprocess.Popen[str]:

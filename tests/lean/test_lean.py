@@ -88,7 +88,7 @@ def test_bench_the_newest_run(edge: Any, run_folder: Path) -> None:
     done = edge("bench", *QUICK, "--backbones", "none", "--json")
     (row,) = answer(done)["results"]
     assert row["path"].endswith(f"{run_folder.name}/model.onnx")
-    assert 0 < row["latency"]["p50_ms"] <= row["latency"]["p90_ms"] < 1000
+    assert 0 < row["latency"]["p50_ms"] <= row["latency"]["p90_ms"]
 
 
 def test_info_of_a_model(edge: Any, model: Path) -> None:

@@ -67,12 +67,12 @@ def _latency(report: Report) -> Figure:
     for place, row in enumerate(rows):
         _draw_distribution(axes, place, row)
     _beside(axes, -0.75, "p50 / p90 ms")
-    axes.set_yticks(range(len(rows)), [_label(row, rows) for row in rows], color=LIGHT.ink)
+    axes.set_yticks(range(len(rows)), [row_label(row, rows) for row in rows], color=LIGHT.ink)
     axes.set_ylim(len(rows) - 0.4, -0.7)
     slowest, fastest = max(max(row.latency.times_ms) for row in rows), min(min(row.latency.times_ms) for row in rows)
     axes.set_xlim(fastest / 1.15, slowest * 1.15)
     _milliseconds(axes, "inference, one image")
-    _title(figure, "Latency: every call, its median and 90th percentile", report)
+    write_title(figure, "Latency: every call, its median and 90th percentile", report)
     looks = _looks(rows).items()
     patches = [
         Patch(fc=colour, alpha=0.55, hatch=hatch, ec=LIGHT.ink, label=name) for name, (colour, hatch, _) in looks
@@ -135,7 +135,7 @@ def _tradeoff(report: Report, rows: Sequence[Row]) -> Figure:
     count = f", n {accuracy.n}" if accuracy.n else ""
     axes.set_ylabel(f"top-1 accuracy, {accuracy.source}: {lettered(accuracy.where)}{count}")
     axes.grid(axis="y")
-    _title(figure, "Accuracy against latency", report)
+    write_title(figure, "Accuracy against latency", report)
     size = _legend_size_bytes(area)
     looks = _looks(rows).items()
     marks = [
@@ -179,7 +179,8 @@ def _beside(axes: Axes, place: float, text: str) -> None:
     axes.text(1.008, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7.5)
 
 
-def _label(row: Row, rows: Sequence[Row]) -> str:
+def row_label(row: Row, rows: Sequence[Row]) -> str:
+    """A row's name, as short as it can be told from the others, and what else tells it from them."""
     names = [lettered(name) for name in short_names(rows).values()]
     name = lettered(short_names(rows)[row.model]).removeprefix(_shared_start(names))
     # Both ends tell more than the middle, which is a date.
@@ -229,7 +230,7 @@ def _name_points(
         # The line to the name begins where the mark ends.
         look["arrowprops"]["shrinkB"] = math.sqrt(area(row.size_bytes)) / 2
         spot, weight = (row.answer.p90_ms, _percent(row)), "bold" if row in front else "normal"
-        text = axes.annotate(_label(row, rows), spot, (0, 0), weight=weight, **look)
+        text = axes.annotate(row_label(row, rows), spot, (0, 0), weight=weight, **look)
         others = [*taken, *(mark for mark in marks if mark is not own)]
         places = _places(math.sqrt(area(row.size_bytes)) / 2 + 4)
         text.set(**min(places, key=partial(_covered, text, axes, others)))
@@ -286,7 +287,7 @@ def _percent(row: Row) -> float:
     return 100 * row.accuracy.value
 
 
-def _title(figure: Figure, title: str, report: Report) -> None:
+def write_title(figure: Figure, title: str, report: Report) -> None:
     """Above everything, so that it meets nothing that stands beside the axes."""
     figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=13)
     figure.text(0.01, 1 - 56 / figure.bbox.height, lettered(str(report.environment)), fontsize=8, color=LIGHT.quiet)

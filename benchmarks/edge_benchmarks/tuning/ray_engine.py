@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,13 +36,15 @@ def run_with_ray(trials: Sequence[Trial], space: TuneSettings, folder: Path, pro
         EdgeError: Ray gives up.
         OutputError: the folder cannot be written.
     """
-    with ray_cluster(space.address, folder / LOG, "ray.tune", gpus=None, hands_on=HANDED_ON) as cores:
+    with ray_cluster(space.address, folder / LOG, "ray.tune", gpus=None, hands_on=HANDED_ON):
         import ray
 
-        threads = min(trials[0].settings.threads or 1, cores)
+        # A trial is of one machine.
+        machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        threads = min(trials[0].settings.threads or 1, max(machines))
         gpus = 1 if ray.cluster_resources().get("GPU") and trials[0].settings.device in ("auto", "cuda") else 0
         own = [replace(trial, settings=replace(trial.settings, threads=threads)) for trial in trials]
-        at_once = min(len(trials), max(1, cores // threads))
+        at_once = min(len(trials), sum(cores // threads for cores in machines))
         part = SweepPart(embeddings=folder.resolve() / "embeddings", spares_test=True, at_once=at_once)
         progress.say(
             f"Ray: {at_once} trials at once, {threads} thread{'s'[: threads != 1]} each; its log is {folder / LOG}"
@@ -118,8 +121,9 @@ def _train_one(
 ) -> None:
     """One trial, in a process of Ray's."""
     prepare_process()
-    # Relative paths are those of the command.
-    os.chdir(home)
+    # Relative paths are those of the command, where its folder is on this machine, too.
+    with suppress(OSError):
+        os.chdir(home)
     from ray import tune
 
     trial = trials[config["place"]]

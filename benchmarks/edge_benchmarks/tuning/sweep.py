@@ -119,9 +119,12 @@ def choose_trial(rows: Sequence[TrialRow], max_latency_ms: float | None) -> tupl
     a point of it, the fastest on the device is taken. None is slower than `max_latency_ms`.
 
     Raises:
-        EdgeError: none is as fast as that.
+        EdgeError: none is as fast as that, or there is none.
     """
     ranked = [row for row in in_order(rows) if row.figures is not None]
+    if not ranked:
+        reasons = {row.reason for row in rows if row.reason}
+        raise EdgeError(f"no trial has figures: {'; '.join(sorted(reasons))}"[:500], "the same command goes on")
     fits = [row for row in ranked if max_latency_ms is None or _ms(row) <= max_latency_ms]
     if not fits:
         fastest = min(ranked, key=_ms)

@@ -13,7 +13,7 @@ from edge_benchmarks.tuning.sweep import Sweep, TrialRow, choose_trial, front, i
 from edge_benchmarks.tuning.sweep_files import PICTURE, draw_sweep, write_table
 from edge_benchmarks.tuning.sweep_folder import identify, sweep_folder, write_state
 from edge_benchmarks.tuning.target_latency import Latencies, measure_latencies, read_latencies
-from edge_benchmarks.tuning.trial_run import TrialRecord, read_record, run_trial
+from edge_benchmarks.tuning.trial_run import TrialRecord, forget_lost, read_record, run_trial
 from edge_data import find_data, read_split
 from edge_runtime import CheckpointError, EdgeError, Progress, Run, Silence, require_extra, scan
 from edge_train import SweepPart, TrainSettings
@@ -81,6 +81,7 @@ def tune(settings: TrainSettings, space: TuneSettings | None = None, progress: P
 
 def _run_all(trials: Sequence[Trial], space: TuneSettings, folder: Path, progress: Progress) -> None:
     """Run what is left of the trials. Raises the first failure where all failed."""
+    forget_lost(trials, folder, progress)
     left = [trial for trial in trials if not read_record(folder, trial.number).ended]
     if space.engine == "ray" and left:
         from edge_benchmarks.tuning.ray_engine import run_with_ray

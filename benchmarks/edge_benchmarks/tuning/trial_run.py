@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,15 @@ def read_record(folder: Path, number: int) -> TrialRecord:
         return TrialRecord(**{**known, "values": tuple(map(float, known["values"]))})
     except (OSError, ValueError, KeyError, TypeError):
         return TrialRecord()
+
+
+def forget_lost(trials: Sequence[Trial], folder: Path, progress: Progress) -> None:
+    """Have those trials trained again that have ended and whose runs are not there any more. Raises OutputError."""
+    for trial in trials:
+        record = read_record(folder, trial.number)
+        if record.ended and not (record.run and (trial.settings.out / record.run).is_dir()):
+            progress.say(f"note: the run of trial {trial.number}, {record.run}, is gone; it is trained again")
+            write_record(folder, trial, TrialRecord())
 
 
 def write_record(folder: Path, trial: Trial, record: TrialRecord) -> None:

@@ -65,12 +65,21 @@ def show_report(
 
 def write_report(report: Report, folder: Path, console: Console) -> None:
     """Write the report and its pictures into `folder`. Raises OutputError, MissingExtraError."""
-    from edge_benchmarks import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff, write_results
+    from edge_benchmarks import (
+        LATENCY_FILE,
+        SUSTAINED_FILE,
+        TRADEOFF_FILE,
+        draw_latency,
+        draw_sustained,
+        draw_tradeoff,
+        write_results,
+    )
 
     write_results(report, folder)
     draw_latency(report, folder / LATENCY_FILE)
     if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
         console.say(f"no {TRADEOFF_FILE}: {missing}")
+    draw_sustained(report, folder / SUSTAINED_FILE)
     console.say(f"written to {folder}: {', '.join(sorted(path.name for path in folder.glob('*.*')))}")
 
 

@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from bench_reports import make_report, make_row
-from edge_benchmarks import Report, draw_latency, draw_tradeoff
-from edge_benchmarks.report import plots
+from edge_benchmarks import Report, draw_latency, draw_sustained, draw_tradeoff
+from edge_benchmarks.measure.sustained import Bucket, Sustained
+from edge_benchmarks.report import plots, sustained_picture
 from edge_benchmarks.report.plots import LOOKS, OTHER
 from edge_runtime import MissingExtraError, OutputError
 
@@ -40,6 +41,28 @@ def test_both_pictures_are_drawn(tmp_path: Path) -> None:
             # Something is on it.
             assert len(set(image.convert("L").resize((200, 200)).get_flattened_data())) > 10
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("celsius", [50.0, None])
+def test_minutes_without_a_pause_are_a_picture(
+    celsius: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    monkeypatch.setattr(sustained_picture, "save_png", lambda figure, _: figures.append(figure))
+    minutes = tuple(Bucket(60.0 * i, 60.0, 2 + 0.1 * i, 3 + 0.1 * i, 500, celsius, None) for i in range(10))
+    rows = [make_row("a.onnx", sustained=Sustained(minutes)), make_row("b.onnx", 9.0)]
+    assert draw_sustained(make_report(rows), tmp_path / "x.png")
+    (figure,) = figures
+    # What the machine does not tell has no axes.
+    assert [axes.get_ylabel() for axes in figure.axes] == ["ms, median to p90", "°C"][: 2 if celsius else 1]
+    (line,) = figure.axes[0].get_lines()
+    assert line.get_xdata().tolist() == [i + 0.5 for i in range(10)]
+    assert line.get_ydata().tolist() == [minute.p50_ms for minute in minutes]
+    assert line.get_label() == "a.onnx: +45.0%"
+    assert not draw_sustained(make_report(rows[1:]), tmp_path / "none.png")
 
 
 @needs_matplotlib
@@ -121,10 +144,10 @@ def test_a_name_that_is_too_long_keeps_what_tells_it_from_the_others() -> None:
     start = "bees-mobilenet_v2-"
     models = [f"runs/{start}{name}-20261128-225153/model.onnx" for name in ("fine-tune", "feature-extraction")]
     rows = [make_row(model, 2.0) for model in models]
-    labels = [plots._label(row, rows) for row in rows]
+    labels = [plots.row_label(row, rows) for row in rows]
     assert labels == ["fine-tune-20261128-225153/model.onnx", "feature-extraction…-225153/model.onnx"]
     short = [make_row(name, 2.0) for name in ("mobilenet_v3_small", "mobilenet_v3_large")]
-    assert [plots._label(row, short) for row in short] == ["mobilenet_v3_small", "mobilenet_v3_large"]
+    assert [plots.row_label(row, short) for row in short] == ["mobilenet_v3_small", "mobilenet_v3_large"]
 
 
 @needs_matplotlib

@@ -55,6 +55,12 @@ def test_none_is_slower_than_allowed_and_what_has_no_latency_does_not_fit() -> N
         choose_trial(rows, 1)
 
 
+def test_where_no_trial_has_figures_their_reasons_are_the_error() -> None:
+    gone = TrialRow(trial=Trial(1, TrainSettings()), reason="runs/1 is not a finished run")
+    with pytest.raises(EdgeError, match=r"no trial has figures: no weights; runs/1 is not a finished run"):
+        choose_trial([FAILED, gone], None)
+
+
 def test_by_another_figure_only_equals_are_alike() -> None:
     one, two = row(1, 950, 20, best_by="loss"), row(2, 949, 1, best_by="loss")
     assert choose_trial([one, two], None)[0] is one

@@ -17,8 +17,10 @@ pytest.importorskip("onnxscript")
 from bench_reports import make_report, make_row
 from edge_benchmarks import Sweep, TuneSettings, tune
 from edge_benchmarks.report.files import json_text
+from edge_benchmarks.tuning.search_space import Trial
 from edge_benchmarks.tuning.sweep_folder import identify, sweep_folder
 from edge_benchmarks.tuning.target_latency import measure_latencies
+from edge_benchmarks.tuning.trial_run import TrialRecord, forget_lost, read_record, write_record
 from edge_data import draw_shapes
 from edge_runtime import EdgeError, Run, Silence, UsageError, newest_run
 from edge_train import TrainSettings, train
@@ -206,3 +208,15 @@ def test_a_run_without_files_is_a_row_with_a_reason(swept: Sweep, base: TrainSet
         assert row.figures is None
     finally:
         (lost.path / "kept").rename(lost.summary)
+
+
+def test_a_trial_whose_run_was_deleted_is_trained_again(base: TrainSettings, tmp_path: Path) -> None:
+    ear = Ear()
+    trials = [Trial(number, replace(base, out=tmp_path / "runs")) for number in (1, 2, 3)]
+    there, unfinished = TrialRecord("there", (0.5,), ended=True), TrialRecord("gone", (0.5,))
+    for trial, record in zip(trials, (there, TrialRecord("gone", (0.5, 0.6), ended=True), unfinished), strict=True):
+        write_record(tmp_path, trial, record)
+    (tmp_path / "runs" / "there").mkdir(parents=True)
+    forget_lost(trials, tmp_path, ear)
+    assert [read_record(tmp_path, number) for number in (1, 2, 3)] == [there, TrialRecord(), unfinished]
+    assert ear.lines == ["note: the run of trial 2, gone, is gone; it is trained again"]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime import EdgeError
 from edge_serve import ServeSettings
 from edge_serve.workers.messages import Failed, Opened, Ready, Task
 from edge_serve.workers.worker import Worker
@@ -167,6 +168,21 @@ def test_one_that_is_not_waited_for_any_more_is_gone(rgb_model: Path, tmp_path: 
             return await worker.end_within(10)
 
     assert asyncio.run(give_up()) == -signal.SIGKILL
+
+
+def test_one_that_the_system_does_not_start_is_an_error_of_ours(
+    rgb_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which the supervisor tries again after, and the others go on."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python that was replaced"))
+
+    async def begin() -> None:
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            await Worker.start(Task(1, ServeSettings(rgb_model), tmp_path), listening, lambda _: None)
+
+    with pytest.raises(EdgeError, match=r"worker 1 cannot be started: No such file or directory"):
+        asyncio.run(begin())
 
 
 def test_a_worker_whose_supervisor_has_gone_drains_and_ends(rgb_model: Path, tmp_path: Path) -> None:

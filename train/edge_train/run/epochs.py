@@ -40,7 +40,8 @@ from edge_train.strategy.plan import LOSS_RATE, LayerGroup, freeze, layer_groups
 from edge_train.strategy.progressive_resizing import epoch_size_px, first_whole_epoch
 from edge_train.targets.target_kind import Answers
 
-BATCH_NORM_IMAGES = 1024
+# An eighth of the images: of few, as many as batch norm's statistics need; of many, no more than say anything new.
+BATCH_NORM_SHARE, LEAST_BATCH_NORM_IMAGES, BATCH_NORM_IMAGES = 8, 256, 1024
 
 
 @dataclass(slots=True)
@@ -288,12 +289,13 @@ def _tell(job: Job, batch: BatchEnd, images: int) -> None:
 
 
 def reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
-    """Take batch norm's statistics anew over up to 1,024 training images (PreciseBN, Wu and Johnson 2021).
+    """Take batch norm's statistics anew over some training images, 1,024 at most (PreciseBN, Wu and Johnson 2021).
 
     Its running averages lag behind weights that move fast: after a few hundred steps from random weights,
     MobileNetV3 (momentum 0.01) validates at chance with them, and well without.
     """
-    count = min(len(job.splits.train), BATCH_NORM_IMAGES)
+    there = len(job.splits.train)
+    count = min(there, BATCH_NORM_IMAGES, max(there // BATCH_NORM_SHARE, LEAST_BATCH_NORM_IMAGES))
     batches = training_batches(
         job.store, job.splits.train, job.augment, batch_size=64, seed=job.settings.seed, epoch=epoch
     )
