@@ -102,7 +102,7 @@ def bench(
                     raise errors[0]
     failures = tuple(Failure(entry.contestant.name, str(entry.error)) for entry in entries if entry.error)
     entries = [entry for entry in entries if entry.error is None]
-    rows = sorted((_row(entry, entries, settings) for entry in entries), key=lambda row: row.latency.p90_ms)
+    rows = sorted((_row(entry, entries) for entry in entries), key=lambda row: row.latency.p90_ms)
     threads = {entry.threads for entry in entries}
     return Report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -275,7 +275,7 @@ class _Work:
             time.sleep(self.settings.cooldown_s)
 
 
-def _row(entry: _Entry, entries: Sequence[_Entry], settings: BenchSettings) -> Row:
+def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
     contestant, file = entry.contestant, entry.contestant.file
     return Row(
         model=contestant.name,
@@ -293,7 +293,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry], settings: BenchSettings) -> R
         accuracy=entry.accuracy,
         cold_start=ColdStart.of(entry.starts),
         latency=entry.timings["latency"],
-        throughput=Throughput(settings.batch, entry.timings["throughput"]),
+        throughput=Throughput(entry.setup.batch, entry.timings["throughput"]),
         preprocess=entry.timings.get("preprocess"),
         end_to_end=entry.timings.get("end_to_end"),
         sustained=entry.sustained,
@@ -302,6 +302,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry], settings: BenchSettings) -> R
         busyness=entry.busyness,
         throttled=entry.throttled,
         group=entry.group,
+        at_once=file.at_once or 1,
     )
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from bench_command import Bench
 from drifting_model import write_drifting_model
-from edge_benchmarks import read_report
+from edge_benchmarks import benching, read_report
 from fake_worker import use_fake_workers
 from other_models import write_foreign, write_sum
 from tiny_model import write_tiny_model
@@ -157,6 +157,17 @@ def test_a_classifier_that_edge_did_not_make_and_any_graph(
     assert all(row["end_to_end"] is None for row in report["results"])
 
 
+def test_what_cannot_be_shared_is_not_measured(
+    edge_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_foreign(tmp_path / "foreign.onnx")
+    monkeypatch.setattr(benching, "Worker", None)
+    done = edge_bench("foreign.onnx", "--share", "pi.json", *FAST)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nothing to share" in done.stderr and "--backbones mobilenet_v2" in done.stderr
+    assert not (tmp_path / "pi.json").exists()
+
+
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
 def test_out_has_the_report_and_both_pictures(
     edge_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -201,7 +212,7 @@ def test_without_torch_the_runs_model_is_measured(run_folder: Path) -> None:
 def test_what_is_not_installed_names_its_extra(
     run_folder: Path, package: str, words: tuple[str, ...], extra: str
 ) -> None:
-    done = _without(package, run_folder, *words, *FAST)
+    done = _without(package, run_folder, *words, *(FAST if "--train" not in words else ()))
     assert (done.returncode, done.stdout) == (2, "")
     assert extra in done.stderr
     assert not (run_folder / "x").exists()
@@ -228,6 +239,8 @@ def _without(package: str, folder: Path, *words: str) -> subprocess.CompletedPro
         ((), "there is no run"),
         (("--run", "nowhere"), "nowhere"),
         (("a.onnx", "--precision", "int4"), "--precision int4"),
+        (("a.onnx", "--precision", "int8"), "--precision is what fresh backbones are exported in"),
+        (("--run", "x", "--precision", "int8"), "or the file: edge bench runs/NAME/model-int8.onnx"),
         (("a.onnx", "--against", "tensorrt"), "--against tensorrt"),
         (("a.onnx", "--duration", "nan"), "--duration"),
         (("a.onnx", "--duration", "0"), "--duration"),
@@ -264,6 +277,7 @@ def _without(package: str, folder: Path, *words: str) -> subprocess.CompletedPro
         (("--train", "--", "--runs", "1"), "--runs is handed on"),
         (("--train", "--run", "x"), "--train measures training"),
         (("--train", "--max-size", "5MB"), "--train measures training"),
+        (("--train", "speed", "--duration", "1s"), "leave out --duration"),
         (("--train", "--threads", "1,2"), "--threads 1,2"),
     ],
 )

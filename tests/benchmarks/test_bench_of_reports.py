@@ -102,6 +102,33 @@ def test_an_engine_that_answers_otherwise_is_named(
     assert ("a.onnx run by torch answers otherwise" in done.stderr) == said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--threads", "1"),
+        ("--image", "a.jpg"),
+        ("--batch", "2"),
+        ("--duration", "1s"),
+        ("--runs", "20"),
+        ("--cold-starts", "1"),
+        ("--cooldown", "1s"),
+        ("--random-input",),
+        ("--precision", "int8"),
+        ("--keep-models", "kept"),
+        ("--data", "photos"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_says_how_to_measure_is_refused_where_nothing_is(
+    edge_bench: Bench, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    write_reports(tmp_path)
+    for instead in (("--from", "old.json"), ("--compare", "old.json", "slow.json")):
+        done = edge_bench(*instead, *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "measures nothing" in done.stderr and f"leave out {words[0]}" in done.stderr
+
+
 def test_figures_for_others_are_made_of_an_earlier_report_and_replace_nothing(
     edge_bench: Bench, tmp_path: Path
 ) -> None:

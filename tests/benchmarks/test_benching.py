@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from edge_benchmarks import BenchSettings, Contestant, bench, benching
+from edge_benchmarks import BenchSettings, Contestant, bench, benching, latency_table
 from edge_benchmarks.report.report import Report
 from edge_data import EvaluationData
 from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, Silence, UsageError
 from fake_worker import use_fake_workers
+from other_models import write_fixed
 from tiny_model import write_tiny_model
 
 QUICK = BenchSettings(duration_s=0.05, least_runs=20, batch=4, threads=(1,), cold_starts=1)
@@ -96,6 +97,20 @@ def test_random_input_decodes_nothing(contestants: list[Contestant]) -> None:
     (row,) = bench(contestants[1:], replace(QUICK, random_input=True)).rows
     assert row.preprocess is None and row.end_to_end is None
     assert row.answer is row.latency
+
+
+def test_a_row_counts_the_images_of_a_fixed_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_workers(monkeypatch)
+    fixed = [Contestant(str(each), write_fixed(tmp_path / f"{each}.onnx", each)) for each in (1, 3)]
+    report = bench(fixed, replace(QUICK, random_input=True))
+    one, three = sorted(report.rows, key=lambda row: row.model)
+    assert (one.throughput.batch, one.at_once, one.marks) == (4, 1, ())
+    assert (three.throughput.batch, three.at_once, three.marks) == (6, 3, ("latency of 3 images",))
+    # What a fake batch takes is the same.
+    assert three.throughput.images_per_s == pytest.approx(1.5 * one.throughput.images_per_s)
+    columns = latency_table(report).columns
+    assert "batch" in columns and "images/s" in columns and "note" in columns
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
 def test_each_number_of_threads_is_a_row_and_accuracy_is_measured_once(

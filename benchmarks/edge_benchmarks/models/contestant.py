@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -73,15 +74,18 @@ class Contestant:
     def setup(self, *, threads: int | None, batch: int, images: tuple[Path, ...]) -> Setup:
         """What a worker needs to open it; without `images` its input is random.
 
+        A file of a fixed batch gets as many images more as fill its last one, so that what runs is what is counted.
+
         Raises UsageError where it takes no pictures and `images` are given.
         """
         if images and not self.takes_images:
             raise UsageError(f"{self.model} takes no pictures ({self.file.input_px})", "measure it with `random_input`")
+        at_once = self.file.at_once or 1
         return Setup(
             path=str(self.opened),
             engine=self.engine,
             threads=threads,
-            batch=batch,
+            batch=math.ceil(batch / at_once) * at_once,
             images=tuple(map(str, images)),
             classes=None if self.card is not None else self.file.classes,
             is_classifier=self.takes_images,

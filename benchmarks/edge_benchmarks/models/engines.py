@@ -151,16 +151,22 @@ class _Graph(Engine):
 
         self._session = open_session(setup.path, threads=setup.threads)
         self._path = setup.path
+        self._at_once = images_at_once(self._session)
         self._feeds: dict[int, dict[str, NDArray[Any]]] = {}
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run on as many random inputs as there are `pixels`; what is in them does not matter."""
-        feed = self._feeds.get(len(pixels))
+        """Run on as many random inputs as there are `pixels`, or more where a fixed batch needs to be filled.
+
+        What is in them does not matter, and so only what the last of several batches gave is handed back.
+        """
+        batch = self._at_once or len(pixels)
+        feed = self._feeds.get(batch)
         if feed is None:
-            feed = random_feed(self._session, len(pixels), self._path)
-            self._feeds[len(pixels)] = feed
+            feed = random_feed(self._session, batch, self._path)
+            self._feeds[batch] = feed
         try:
-            result: NDArray[np.float32] = self._session.run(None, feed)[0]
+            for _ in range(math.ceil(len(pixels) / batch)):
+                result: NDArray[np.float32] = self._session.run(None, feed)[0]
         except Exception as error:  # onnxruntime's own exceptions share no base class
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{self._path} fails on random input: {reason}", "it may need inputs that fit") from error
@@ -209,6 +215,23 @@ _NUMPY = {
 }
 
 
+def images_at_once(session: Any) -> int | None:
+    """The images that each run of an onnxruntime session takes; None where they may be any number.
+
+    The first of the four sides or more of an image input, if it is fixed. A graph that has neither such an input nor a
+    free first side takes all it is fed as one.
+    """
+    shapes = [node.shape for node in session.get_inputs() if node.shape]
+    for shape in shapes:
+        if len(shape) >= 4 and _is_fixed(shape[0]):
+            return int(shape[0])
+    return 1 if all(_is_fixed(shape[0]) for shape in shapes) else None
+
+
+def _is_fixed(side: Any) -> bool:
+    return isinstance(side, int) and side > 0
+
+
 def random_feed(session: Any, batch: int, path: str) -> dict[str, NDArray[Any]]:
     """Random inputs of the shapes an onnxruntime session declares; the first free side is the batch, others are 1.
 
@@ -222,7 +245,7 @@ def random_feed(session: Any, batch: int, path: str) -> dict[str, NDArray[Any]]:
         if node.type not in _NUMPY:
             raise UsageError(f"{path} takes {node.type}, for which there is no random input", "leave it out")
         kind = np.dtype(_NUMPY[node.type])
-        shape = [side if isinstance(side, int) and side > 0 else 0 for side in node.shape]
+        shape = [side if _is_fixed(side) else 0 for side in node.shape]
         if shape and shape[0] == 0:
             shape[0] = batch
         shape = [side or 1 for side in shape]

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edge_benchmarks.models.engines import random_feed
+from edge_benchmarks.models.engines import images_at_once, random_feed
 from edge_runtime import METADATA_KEY, Classifier, ModelCard, count_parameters, open_session
 
 # What the nodes in front of the first convolution are called where an int8 export has rearranged the graph.
@@ -24,7 +24,7 @@ class ModelFile:
 
     `parameters` counts the weights it stores; `multiply_adds` is what one image takes in convolutions and matrix
     products, None where they could not be counted. `input_px` is the side of its images, or width × height, or the
-    shapes it takes.
+    shapes it takes. `at_once` are the images that each run takes where the file fixes them, None where it does not.
     """
 
     path: Path
@@ -35,6 +35,7 @@ class ModelFile:
     input_px: str
     parameters: int
     multiply_adds: int | None
+    at_once: int | None = None
 
 
 def inspect_model(path: Path) -> ModelFile:
@@ -55,7 +56,9 @@ def inspect_model(path: Path) -> ModelFile:
         card, classes = None, _classes(inputs, session.get_outputs())
         shapes = [[side if isinstance(side, int) else "n" for side in node.shape] for node in inputs]
         input_px = _foreign_sides(shapes)
-    feed = random_feed(session, 1, str(path))
+    at_once = images_at_once(session)
+    feed = random_feed(session, at_once or 1, str(path))
+    multiply_adds = _count_multiply_adds(path, feed)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return ModelFile(
@@ -66,7 +69,8 @@ def inspect_model(path: Path) -> ModelFile:
         classes=classes,
         input_px=input_px,
         parameters=count_parameters(path),
-        multiply_adds=_count_multiply_adds(path, feed),
+        multiply_adds=None if multiply_adds is None else multiply_adds // (at_once or 1),
+        at_once=at_once,
     )
 
 

@@ -144,8 +144,8 @@ def _beyond(best: Row, report: Report, limits: Limits) -> list[str]:
 
 def _cautions(row: Row) -> list[str]:
     cautions = []
-    if row.marks:
-        cautions.append(f"its figures are marked: {', '.join(row.marks)}; measure again on a quiet, cool machine")
+    if row.doubts:
+        cautions.append(f"its figures are marked: {', '.join(row.doubts)}; measure again on a quiet, cool machine")
     if row.accuracy is not None and row.accuracy.source == "published":
         cautions.append("published accuracy is on ImageNet; on your images, after training, the order may be another")
     return cautions

@@ -82,6 +82,7 @@ class Row(PlainData):
     `max_difference` is the largest difference to onnxruntime's probabilities of the same picture, None for onnxruntime
     itself; `stable` says whether inference had become stable when it was measured; `throttled` what held the machine
     back meanwhile, None where it does not say; `group` counts the sets of models that took turns with each other.
+    `at_once` are the images of one inference: more than 1 where the file fixes them, and its latencies are of so many.
     """
 
     model: str
@@ -108,6 +109,7 @@ class Row(PlainData):
     throttled: tuple[str, ...] | None = None
     busyness: Busyness = UNKNOWN_BUSYNESS
     group: int = 0
+    at_once: int = 1
     computed: ClassVar = {"spread": "latency.spread", "noisy": "noisy"}
 
     @property
@@ -138,14 +140,19 @@ class Row(PlainData):
     @property
     def marks(self) -> tuple[str, ...]:
         """What a reader of its figures must know."""
-        marks = []
+        return (*((f"latency of {self.at_once} images",) if self.at_once > 1 else ()), *self.doubts)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why its figures may not be relied on."""
+        doubts = []
         if self.throttled:
-            marks.append("throttled")
+            doubts.append("throttled")
         if self.noisy:
-            marks.append(f"noisy ({self.latency.spread:.0%})")
+            doubts.append(f"noisy ({self.latency.spread:.0%})")
         if not self.stable:
-            marks.append("unstable")
-        return tuple(marks)
+            doubts.append("unstable")
+        return tuple(doubts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,8 @@ def share_report(report: Report) -> SharedReport:
 
     Networks that are not known by a public name are left out. Raises UsageError where there is no other.
     """
-    rows = tuple(_row(row) for row in report.rows if is_public(row))
-    if not rows:
-        raise UsageError(
-            "nothing to share: none of the models is of a backbone with a public name",
-            "measure an export of edge, or --backbones mobilenet_v2",
-        )
+    require_public(row.backbone for row in report.rows)
+    rows = tuple(_row(row) for row in report.rows if is_public(row.backbone))
     own = report.environment
     memory = None if own.memory_bytes is None else round(own.memory_bytes / 2**30)
     machine = SharedMachine(
@@ -94,9 +91,18 @@ def share_report(report: Report) -> SharedReport:
     return SharedReport(SHARED_SCHEMA, report.created[:7], machine, rows)
 
 
-def is_public(row: Row) -> bool:
-    """Whether a row is of a network that others know by its name."""
-    return row.backbone not in _NOT_PUBLIC and _PUBLIC_NAME.fullmatch(row.backbone) is not None
+def is_public(backbone: str) -> bool:
+    """Whether a network is one that others know by its name."""
+    return backbone not in _NOT_PUBLIC and _PUBLIC_NAME.fullmatch(backbone) is not None
+
+
+def require_public(backbones: Iterable[str]) -> None:
+    """Raise UsageError where none of them is public: there is then nothing to share."""
+    if not any(map(is_public, backbones)):
+        raise UsageError(
+            "nothing to share: none of the models is of a backbone with a public name",
+            "measure an export of edge, or `backbones` mobilenet_v2",
+        )
 
 
 def _row(row: Row) -> SharedRow:

@@ -20,7 +20,7 @@ _Columns = list[tuple[str, Callable[[_T], str]]]
 
 def latency_table(report: Report) -> Table:
     """Inference alone, one image at a time, and throughput."""
-    batch = report.rows[0].throughput.batch if report.rows else 1
+    batches = {row.throughput.batch for row in report.rows}
     text = _who(report)
     if any(row.model != row.backbone for row in report.rows):
         text.append(("backbone", lambda row: row.backbone))
@@ -30,8 +30,12 @@ def latency_table(report: Report) -> Table:
         ("p90 ms", lambda row: milliseconds(row.latency.p90_ms)),
         ("p99 ms", lambda row: _or_dash(row.latency.figures()["p99_ms"], milliseconds)),
         ("n", lambda row: str(row.latency.n)),
-        (f"images/s\n(batch {batch})", lambda row: f"{row.throughput.images_per_s:,.1f}"),
     ]
+    if len(batches) > 1:
+        # A file of a fixed batch runs no other.
+        numbers.append(("batch", lambda row: str(row.throughput.batch)))
+    per_second = "images/s" if len(batches) > 1 else f"images/s\n(batch {batches.pop() if batches else 1})"
+    numbers.append((per_second, lambda row: f"{row.throughput.images_per_s:,.1f}"))
     if {row.engine for row in report.rows} > {"onnxruntime"}:
         numbers.append(("× as fast as\nonnxruntime", lambda row: _speedup(onnxruntime_row(report.rows, row), row)))
     if any(row.accuracy for row in report.rows):

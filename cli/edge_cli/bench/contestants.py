@@ -29,7 +29,9 @@ class Choice:
     backbones: Annotated[
         str | None, Setting("Backbones to export on the fly, with random weights; timm:NAME, too.", "all|A,B", WHAT)
     ] = None
-    precision: Annotated[str, Setting("Of those backbones: fp32, int8.", "A,B", WHAT)] = "fp32,int8"
+    precision: Annotated[
+        str | None, Setting("Of those backbones: fp32, int8. A file has its own.", "A,B", WHAT, "fp32,int8")
+    ] = None
     against: Annotated[
         str | None, Setting("Run them also by torch, torchscript, openvino, or all of them.", "A,B", WHAT)
     ] = None
@@ -79,8 +81,13 @@ def choose_contestants(choice: Choice, folder: Path, console: Console) -> list[C
     if choice.models and choice.run is not None:
         raise UsageError("MODEL and --run exclude each other", "name model files, or a run")
     backbones = () if choice.backbones is None else choose_backbones(choice.backbones)
-    precisions = choose_precisions(choice.precision)
+    precisions = choose_precisions(choice.precision or "fp32,int8")
     engines = () if choice.against is None else choose_engines(choice.against)
+    if choice.precision is not None and not backbones:
+        raise UsageError(
+            "--precision is what fresh backbones are exported in; a file has its own",
+            "name some with --backbones, or the file: edge bench runs/NAME/model-int8.onnx",
+        )
     if choice.keep_models is not None and not backbones:
         raise UsageError("--keep-models keeps fresh backbones", "name some with --backbones")
     if backbones:

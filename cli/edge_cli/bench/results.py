@@ -88,7 +88,7 @@ def write_shared(report: Report, target: Path, console: Console) -> None:
     from edge_benchmarks import is_public, json_text, share_report
 
     write_text(target, json_text(share_report(report).to_json()))
-    left = [row.name for row in report.rows if not is_public(row)]
+    left = [row.name for row in report.rows if not is_public(row.backbone)]
     if left:
         console.say(f"not in {target}, for their networks have no public name: {'; '.join(left)}")
     console.say(f"{target}: for docs/machines of edge's repository; read it before you send it")

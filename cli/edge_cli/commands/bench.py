@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from edge_cli.file_patterns import matched
 from edge_cli.flags import Options, flag, settings_command
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
 from edge_cli.quantities import parse_bytes, parse_seconds, parse_share
-from edge_runtime import UsageError, require_extra
+from edge_runtime import UsageError, require_extra, setting_fields
 
 if TYPE_CHECKING:
     from edge_benchmarks import HeldEngine, Report
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 app = typer.Typer(add_completion=False)
 
 RESULT, INSTEAD = "What to make of it", "Instead of measuring models"
-# The parameters whose options say what to measure.
-MEASURED = {"run", "backbones", "against", "engines", "max_drop_points", "choose", "sustained_s"}
+# The parameters whose options say what to measure and how, and those that say what to do with it.
+MEASURED = {each.name for settings in (Choice, BenchSettings) for each in setting_fields(settings)} | {"run", "choose"}
+ASKS = {"recommend", "max_latency", "max_size"}
 
 
 @settings_command(
@@ -83,7 +85,7 @@ def command(
 ) -> int:
     """Measure side by side, print tables sorted by the 90th percentile."""
     names = list(matched(models or ()))
-    given = options.given.keys()
+    given = options.given
     asks = recommend or max_latency is not None or max_size is not None
     if json_ and csv_:
         raise UsageError("--json and --csv exclude each other", "choose one")
@@ -92,17 +94,15 @@ def command(
     if train:
         from edge_cli.bench.training_benchmarks import bench_training
 
-        if asks or given & (MEASURED | {"compare", "from_", "out", "share", "csv_"}):
-            raise UsageError("--train measures training, and nothing of a model", "edge bench --train --help")
+        left = MEASURED - {"data", "threads"} | ASKS | {"compare", "from_", "out", "share", "csv_"}
+        _refuse(given, left, "--train measures training, and nothing of a model")
         return bench_training(names, data=options.typed["data"], threads=options.typed["threads"], as_json=json_)
     console = Console(quiet=quiet, still=True)
     if compare is not None:
         from edge_cli.bench.results import compare_files
 
-        if names or asks or given & (MEASURED | {"from_", "data", "out", "share", "csv_"}):
-            raise UsageError(
-                "--compare takes two reports and measures nothing", "edge bench --compare old.json new.json"
-            )
+        left = MEASURED | ASKS | {"models", "from_", "out", "share", "csv_"}
+        _refuse(given, left, "--compare takes two reports and measures nothing")
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
     from edge_benchmarks import Limits, make_folder, read_report
@@ -113,8 +113,8 @@ def command(
         None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
         None if max_size is None else parse_bytes("--max-size", max_size),
     )
-    if from_ is not None and (names or given & (MEASURED | {"data", "keep_models"})):
-        raise UsageError("--from shows a report and measures nothing", "leave out what is to be measured")
+    if from_ is not None:
+        _refuse(given, MEASURED | {"models"}, "--from shows a report and measures nothing")
     choice = options.make(Choice, models=tuple(map(Path, names)), run=run)
     check_choice(choice, choose=choose)
     settings = options.make(BenchSettings)
@@ -125,7 +125,11 @@ def command(
 
         check_new_file(share, parameter="share", kinds=(".json",))
     with console:
-        report, held = _measure(choice, settings, out, console) if from_ is None else (read_report(from_), [])
+        report, held = (
+            _measure(choice, settings, out, console, shared=share is not None)
+            if from_ is None
+            else (read_report(from_), [])
+        )
     if out is not None:
         make_folder(out)
     more = described_engines(report, held, console, choose=choose) if choice.engines else {}
@@ -137,17 +141,26 @@ def command(
     return code
 
 
+def _refuse(given: Mapping[str, str], left: Set[str], why: str) -> None:
+    """Raise UsageError where one of the options `left` out is given: it would do nothing, unsaid."""
+    if wrong := ["MODEL" if name == "models" else flag for name, flag in given.items() if name in left]:
+        raise UsageError(why, f"leave out {' and '.join(wrong)}")
+
+
 def _measure(
-    choice: Choice, settings: BenchSettings, out: Path | None, console: Console
+    choice: Choice, settings: BenchSettings, out: Path | None, console: Console, *, shared: bool
 ) -> tuple[Report, list[HeldEngine]]:
     from dataclasses import replace
 
-    from edge_benchmarks import bench, make_folder
+    from edge_benchmarks import bench, make_folder, require_public
     from edge_cli.bench.contestants import choose_contestants, choose_pictures, say_origins
     from edge_cli.bench.engine_choices import add_engines
 
     with TemporaryDirectory(prefix="edge-bench-") as folder:
         contestants = choose_contestants(choice, Path(folder), console)
+        if shared:
+            # Before minutes go into what would then not be written.
+            require_public(contestant.backbone for contestant in contestants)
         say_origins(contestants, console)
         if not settings.random_input:
             images, origin = choose_pictures(settings.images, choice.data, contestants, console)

@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from edge_benchmarks import Contestant
-from edge_benchmarks.models.engines import Setup, import_engine, open_engine, random_feed, random_pixels
+from edge_benchmarks.models.engines import Setup, _Graph, import_engine, open_engine, random_feed, random_pixels
 from edge_runtime import ModelError, Sample, UsageError, open_session
-from other_models import write_foreign, write_sum
+from other_models import write_fixed, write_foreign, write_sum
 from tiny_model import write_tiny_model
 
 
@@ -35,6 +35,42 @@ def test_any_other_graph_runs_on_random_numbers_alone(tmp_path: Path) -> None:
     assert "`random_input`" in caught.value.hint
     engine = open_engine(contestant.setup(threads=1, batch=2, images=()))
     assert engine.run(np.stack(random_pixels(None, 4))).shape == (4, 7)
+
+
+@pytest.mark.parametrize(("fixed", "asked", "ran"), [(1, 8, 8), (4, 6, 8), (4, 1, 4)])
+def test_a_fixed_batch_runs_as_often_as_the_images_that_are_counted(
+    fixed: int, asked: int, ran: int, tmp_path: Path
+) -> None:
+    contestant = Contestant("fixed", write_fixed(tmp_path / "fixed.onnx", fixed))
+    assert not contestant.takes_images and contestant.file.at_once == fixed
+    # Of one image: 2 × 8 × 8 numbers, each a sum over three.
+    assert contestant.file.multiply_adds == 2 * 8 * 8 * 3
+    setup = contestant.setup(threads=1, batch=asked, images=())
+    assert setup.batch == ran
+    engine = open_engine(setup)
+    assert isinstance(engine, _Graph)
+    given: list[int] = []
+    session = engine._session
+
+    class Counting:
+        def run(self, outputs: None, feed: dict[str, Any]) -> Any:
+            given.append(len(feed["images"]))
+            return session.run(outputs, feed)
+
+        def get_inputs(self) -> Any:
+            return session.get_inputs()
+
+    engine._session = Counting()
+    engine.run(np.stack(random_pixels(None, setup.batch)))
+    assert given == [fixed] * (ran // fixed)
+
+
+def test_only_a_fixed_number_of_images_is_a_batch(tmp_path: Path) -> None:
+    for name, batch in (("free", "n"), ("fixed", 4)):
+        contestant = Contestant(name, write_foreign(tmp_path / f"{name}.onnx", batch=batch))
+        setup = contestant.setup(threads=1, batch=6, images=(tmp_path / "x.png",))
+        assert (contestant.file.at_once, setup.batch) == ((None, 6) if name == "free" else (4, 8))
+    assert Contestant("sum", write_sum(tmp_path / "sum.onnx")).file.at_once is None
 
 
 def test_random_input_fits_what_a_graph_declares_and_is_always_the_same(tmp_path: Path) -> None:

@@ -318,6 +318,13 @@ def test_repeating_gives_what_differs_from_the_defaults() -> None:
     )
 
 
+def test_repeating_a_pruned_run_says_what_pruning_would_set_otherwise() -> None:
+    # The default of `edge train`, where --prune has train.
+    settings = {"weights": "runs/x", "batch_norm": "frozen"}
+    assert repeat_command(settings) == "edge train --weights runs/x"
+    assert repeat_command({**settings, "prune": 0.3}) == "edge train --weights runs/x --batch-norm frozen --prune 0.3"
+
+
 def test_the_template_is_in_the_wheel(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     root = Path(__file__).parents[3]

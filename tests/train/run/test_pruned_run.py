@@ -8,9 +8,10 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from edge_export import export
-from edge_runtime import Run, UsageError
+from edge_runtime import Run, Silence, UsageError, WeightsError
 from edge_train import (
     ActiveRun,
     Callback,
@@ -22,6 +23,7 @@ from edge_train import (
     resume,
     train,
 )
+from edge_train.run.prepare import prepare
 from quick_training import equal, quick_settings, weights
 
 pytest.importorskip("torch_pruning")
@@ -118,6 +120,35 @@ def test_what_is_left_is_pruned_again(pruned: TrainResult, tmp_path: Path) -> No
     result = train(_settings(pruned.run, tmp_path, epochs=1))
     assert result.card.architecture == {"pruned": 0.75}
     assert result.summary["parameters"] < pruned.summary["parameters"]
+
+
+def _tuned(pruned: Run, data: Path, out: Path, **others: object) -> TrainSettings:
+    told = {"backbone": "mobilenet_v2", "strategy": "fine-tune", "weights": str(pruned.path), **others}
+    return quick_settings(data, out, **told)
+
+
+def test_what_is_left_is_fine_tuned_further(pruned: TrainResult, few_shapes: Path, tmp_path: Path) -> None:
+    stopped = train(_tuned(pruned.run, few_shapes, tmp_path), callbacks=[_Stop()]).run
+    result = resume(stopped)
+    assert result.card.architecture == {"pruned": 0.5} and result.summary["parameters"] == pruned.summary["parameters"]
+    assert result.card.data["pretrained"].endswith("without 50% of the channels")
+    [exported] = export(result.run, out=tmp_path / "tuned.onnx")
+    assert exported.parity is not None
+
+
+def test_it_is_the_body_of_a_network_for_other_classes(pruned: TrainResult, few_shapes: Path, tmp_path: Path) -> None:
+    two = _two_classes(few_shapes, tmp_path)
+    before = weights(pruned.run, "best")
+    for others in ({}, {"hidden_units": 8}):
+        job = prepare(_tuned(pruned.run, two, tmp_path, **others), Silence())
+        after = job.network.state_dict()
+        body = [name for name in before if not name.startswith("backbone.classifier") and "batches_tracked" not in name]
+        assert all(equal({name: before[name]}, {name: after[name]}) for name in body)
+        assert job.network(torch.zeros(2, 32, 32, 3, dtype=torch.uint8)).shape == (2, 2)
+    with pytest.raises(WeightsError, match="is a pruned mobilenet_v2, of other parts than the network to train"):
+        prepare(_tuned(pruned.run, two, tmp_path, attention="se"), Silence())
+    with pytest.raises(WeightsError, match="does not fit resnet18"):
+        prepare(_tuned(pruned.run, two, tmp_path, backbone="resnet18"), Silence())
 
 
 def test_what_does_not_go_together_is_refused(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edge_runtime import CheckpointError, UsageError
+from edge_train.explain.channel_axis import WatchedChannels, channels_first
 from edge_train.network.network import Network
 
 # More names than a person reads in one line; --activations list has all.
@@ -23,8 +24,8 @@ _NAMED = 20
 class Layer:
     """A layer as torch names it, what kind of module it is, and the shape it gives for one picture.
 
-    Maps are `(maps, height, width)`; `has_maps` says whether there is something to look at: three lengths, and more
-    than one place in a map.
+    Maps are `(maps, height, width)`, also of a layer that gives its channels last. `has_maps` says whether there is
+    something to look at: three lengths, and more than one place in a map.
     """
 
     name: str
@@ -109,7 +110,7 @@ def _heard(backbone: nn.Module, outputs: dict[str, Tensor], only: str | None = N
         def hear(_module: nn.Module, _inputs: object, output: object) -> None:
             if isinstance(output, Tensor):
                 # The activation behind it may change it in place.
-                outputs[name] = output.detach().clone()
+                outputs[name] = channels_first(output).detach().clone()
 
         return hear
 
@@ -126,7 +127,7 @@ def _heard(backbone: nn.Module, outputs: dict[str, Tensor], only: str | None = N
 
 
 def _run(network: nn.Module, pixels: NDArray[np.uint8]) -> None:
-    with torch.no_grad():
+    with torch.no_grad(), WatchedChannels():
         network(torch.from_numpy(np.ascontiguousarray(pixels))[None])
 
 

@@ -20,7 +20,7 @@ from edge_runtime import (
     expected_calibration_error,
     write_text,
 )
-from edge_train.pruned_fields import OF_THE_RUN
+from edge_train.pruned_fields import OF_PRUNING, OF_THE_RUN
 from edge_train.recipes import find_recipe
 from edge_train.report.diagnosis import Diagnosis, EpochFigures
 from edge_train.report.page_tables import (
@@ -124,7 +124,7 @@ def repeat_command(settings: Mapping[str, Any]) -> str:
     recipe = settings.get("recipe")
     said = {each.setting for each in find_recipe(recipe).values} if recipe else set()
     if settings.get("prune") is not None:
-        said |= {name for name in OF_THE_RUN if not isinstance(settings.get(name), bool)}
+        said |= {name for name in OF_THE_RUN if not isinstance(settings.get(name), bool)} | {*OF_PRUNING}
     defaults = {field.name: field.default for field in fields(TrainSettings)}
     parts = ["edge", "train"]
     for name, value in settings.items():

@@ -49,6 +49,7 @@ from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import find_again
 from edge_train.network.narrowing import PRUNED
 from edge_train.network.network import Network
+from edge_train.network.pruned_weights import narrow_as_weights
 from edge_train.network.weights import (
     load_pretrained,
     parse_weights,
@@ -60,7 +61,7 @@ from edge_train.run.job import Job
 from edge_train.run.kept_settings import as_kept_settings
 from edge_train.run.number_format import choose_format
 from edge_train.run.processes import World, join_world
-from edge_train.run.pruned_run import PrunedStart, begin_pruning, require_pruning
+from edge_train.run.pruned_run import begin_pruning, require_pruning
 from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.threshold import require_threshold
@@ -71,6 +72,7 @@ from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
 from edge_train.strategy.progressive_resizing import require_sizes
+from edge_train.strategy.seen_images import note_seen
 
 
 def prepare(
@@ -113,9 +115,11 @@ def prepare(
         why += f"; {require_sizes(settings.start_size, contract.height_px, settings.epochs, backbone)}"
     torch.manual_seed(settings.seed)
     pruned = begin_pruning(settings, backbone, folders, splits, contract.height_px)
-    strategy, network, origin = (pruned and pruned.start) or _start_network(
+    strategy, network, origin, taken = (pruned and pruned.start) or _start_network(
         settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
     )
+    if pruned is None and origin != "none":
+        note_seen(settings.weights, folders, splits, progress)
     plan = make_plan(settings, backbone, strategy)
     progress.say(why)
     freeze(network, plan)
@@ -146,7 +150,7 @@ def prepare(
         },
         versions=versions() | dict(backbone.maker.versions if backbone.maker else {}),
         created=now(),
-        architecture=_architecture(settings, backbone, pruned),
+        architecture=_architecture(settings, backbone, taken),
         # Until validation says better.
         thresholds=(0.5,) * len(folders.labels) if folders.kind == "multi-label" else (),
         tasks=folders.tasks,
@@ -194,14 +198,14 @@ def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, t
     return made
 
 
-def _architecture(settings: TrainSettings, backbone: Backbone, pruned: PrunedStart | None) -> dict[str, Any]:
-    """What of the network is not the backbone's own."""
+def _architecture(settings: TrainSettings, backbone: Backbone, taken: float | None) -> dict[str, Any]:
+    """What of the network is not the backbone's own; `taken` is the share of its channels that were pruned."""
     own: dict[str, Any] = {
         "stem": settings.stem,
         "hidden_units": settings.hidden_units,
         "attention": settings.attention,
     }
-    own = {**own, PRUNED: pruned.total if pruned else None}
+    own = {**own, PRUNED: taken}
     own = {name: value for name, value in own.items() if value not in {None, "standard", "none"}}
     return own | dict(backbone.maker.identity if backbone.maker else {})
 
@@ -211,9 +215,7 @@ def _find_teacher(
 ) -> Teacher | None:
     if settings.teacher is None:
         return None
-    return load_teacher(
-        find_run(settings.teacher), folders.labels, folders.fingerprint, splits, device=device, precision=precision
-    )
+    return load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
 
 
 def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
@@ -224,8 +226,11 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
     size_px: int,
     device: torch.device,
     progress: Progress,
-) -> tuple[Strategy, Network, str]:
-    """The network to start from, with the strategy that `auto` comes to and where its weights are from."""
+) -> tuple[Strategy, Network, str, float | None]:
+    """The network to start from, with the strategy that `auto` comes to and where its weights are from.
+
+    Last comes the share of the channels that it lacks, as it begins with a pruned run.
+    """
     _, mean, std = preset(backbone)
     made = build(
         backbone,
@@ -237,8 +242,9 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
     )
     network = Network(made, mean, std)
     choice = parse_weights(settings.weights)
-    origin = "none"
+    origin, taken = "none", None
     if settings.strategy != "scratch" and settings.stem == "standard" and choice != "none":
+        taken = narrow_as_weights(network.backbone, backbone, choice)
         try:
             origin = load_pretrained(
                 network.backbone, backbone, choice, size_px=size_px, progress=downloading(progress)
@@ -249,6 +255,8 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
             progress.say(f"note: {error.message}; `weights` FILE brings your own")
         if (own := read_normalization(settings.weights)) is not None:
             network.normalize_by(*own)
+        if taken is not None:
+            origin += f", without {taken:.0%} of the channels"
     if settings.strategy == "auto":
         strategy, why = choose_strategy(
             settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
@@ -258,7 +266,7 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
         strategy, why = settings.strategy, "as asked"
     attention = f" with {backbone.attention.kind} attention" if backbone.attention is not None else ""
     progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}{attention}; weights: {origin}")
-    return strategy, network, origin
+    return strategy, network, origin, taken
 
 
 def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tuple[Job, Checkpoint]:

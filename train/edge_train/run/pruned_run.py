@@ -25,19 +25,16 @@ from edge_train.network.network import Network
 from edge_train.network.pruning import prune_channels, require_pruner
 from edge_train.network.tracing import trace
 from edge_train.network.weights import parse_weights
-from edge_train.pruned_fields import OF_THE_RUN
+from edge_train.pruned_fields import OF_PRUNING, OF_THE_RUN
 from edge_train.run.channel_sensitivity import measure_sensitivity
 from edge_train.run.epochs import reestimate_batch_norm
 from edge_train.run.job import Job
 from edge_train.settings import Strategy, TrainSettings
-from edge_train.strategy.distillation import require_unseen
 from edge_train.strategy.plan import freeze
+from edge_train.strategy.seen_images import require_unseen
 from edge_train.targets.target_kind import Answers
 
 _NAME_A_RUN = "give `weights` the folder of a finished run of edge train"
-# Every layer has changed as much as the head: all learn at its rate, and so do the statistics. With these frozen, half
-# of a MobileNetV2 stayed at chance for an epoch of 3,456 pictures.
-_OWN: Mapping[str, Any] = {"strategy": "fine-tune", "lr_decay_per_stage": 1.0, "batch_norm": "train"}
 
 
 def pruning_settings(run: str | Path, share: float, **given: Any) -> TrainSettings:
@@ -66,7 +63,7 @@ def pruning_values(weights: str) -> dict[str, Any]:
         )
     one_label = not (known.get("multi_label") or known.get("tasks"))
     values = {name: known[name] for name in OF_THE_RUN if name in known}
-    return {**values, **_OWN, **({"teacher": str(run.path)} if one_label else {})}
+    return {**values, **OF_PRUNING, **({"teacher": str(run.path)} if one_label else {})}
 
 
 def find_pruned(weights: str) -> Run:
@@ -94,9 +91,9 @@ class PrunedStart:
     size_px: int
 
     @property
-    def start(self) -> tuple[Strategy, Network, str]:
-        """What is trained, from which network, and where what is left of it is from."""
-        return "fine-tune", self.whole, f"run {self.run.name} without {self.share:.0%} of its channels"
+    def start(self) -> tuple[Strategy, Network, str, float]:
+        """What is trained, from which network, where what is left of it is from, and the share pruned since ever."""
+        return "fine-tune", self.whole, f"run {self.run.name} without {self.share:.0%} of its channels", self.total
 
     def begin(self, job: Job) -> None:
         """Give the job the pruned network, its statistics taken anew, and what config.json says of it.
@@ -149,8 +146,7 @@ def begin_pruning(
             f"{run.path} tells {', '.join(card.labels[:5])} apart, the data has {', '.join(folders.labels[:5])}",
             "prune it with the data that it was trained on",
         )
-    if card.data.get("fingerprint") == folders.fingerprint:
-        require_unseen(run, folders.labels, splits, role="run to prune")
+    require_unseen(run, card, folders, splits, role="run to prune")
     whole = checkpoint.build(dropout=settings.dropout)
     # Which channels leave is told by images. That some can is found out before any is read.
     prune_channels(whole, backbone, settings.prune, size_px)

@@ -1,0 +1,74 @@
+"""Which images a run is measured on another one, that it begins with or learns from, was trained on.
+
+What that one learned by heart would come back as the new network's own merit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_data import Splits, read_split
+from edge_runtime import ClassFolders, DataError, EdgeError, ModelCard, Progress, Run, UsageError
+from edge_train.network.checkpoint import load_checkpoint
+from edge_train.network.weights import parse_weights
+
+
+def require_unseen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits, *, role: str) -> None:
+    """Raise UsageError where `run`, the teacher for one, whose card it is, was trained on images of val or test."""
+    if seen := _count_seen(run, card, folders, splits):
+        raise UsageError(
+            f"the {role} {run.path} was trained on {seen} of the images this run is measured on",
+            _how_to_split_alike(run, card, folders),
+        )
+
+
+def note_seen(weights: str, folders: ClassFolders, splits: Splits, progress: Progress) -> None:
+    """Say how many images of val and test the run was trained on whose checkpoint `weights` is, if it is one."""
+    path = parse_weights(weights)
+    if not isinstance(path, Path) or not all(each.is_file() for each in (Run(path.parent).config, path)):
+        return
+    run = Run(path.parent)
+    try:
+        card = load_checkpoint(path).card
+    except EdgeError:
+        return
+    if seen := _count_seen(run, card, folders, splits):
+        progress.say(
+            f"note: {run.path} was trained on {seen} of the {len(splits.val) + len(splits.test)} images this run is "
+            f"measured on, so its accuracy will be too good; {_how_to_split_alike(run, card, folders)}"
+        )
+
+
+def _count_seen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits) -> int:
+    """The images of val and test that the run was trained on, by where they lie; by their names in data that moved."""
+    place = folders.root.resolve()
+    known = run.read_config().get("data_root")
+    if _is_same(card, folders):
+        before = place
+    elif known and isinstance(known, str):
+        before = Path(known).resolve()
+    else:
+        return 0
+    try:
+        taught = read_split(run.split, card.labels)
+    except DataError:
+        return 0
+    # Its twin teaches as much as the image itself.
+    learned = {before / name for sample in taught.train for name in (sample.path, taught.groups.get(sample.path, ""))}
+    return sum(
+        place / sample.path in learned or place / splits.groups.get(sample.path, sample.path) in learned
+        for sample in (*splits.val, *splits.test)
+    )
+
+
+def _is_same(card: ModelCard, folders: ClassFolders) -> bool:
+    return card.data.get("fingerprint") == folders.fingerprint
+
+
+def _how_to_split_alike(run: Run, card: ModelCard, folders: ClassFolders) -> str:
+    seed = run.read_config().get("settings", {}).get("seed", 0)
+    alike = f"split alike: `seed` {seed} and its `limit` and `group_by`"
+    if _is_same(card, folders):
+        return alike
+    # Most of what was there stays on its side with the same seed; all of it does as a list says.
+    return f"{alike}, or by a list as `data`: a copy of {run.split} in {folders.root}, with a line for each new image"
