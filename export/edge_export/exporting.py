@@ -138,8 +138,15 @@ def _export_repository(job: ExportJob, repository: Repository, format_: ExportFo
             measured = measure_throughput(path, done.card.preprocessing, job.progress)
             job.progress.say(f"served best: {measured.describe_best()}")
             write_texts(repository, done.card, measured, done.size_bytes)
+            where = "config.pbtxt has it as edge_positive and edge_threshold"
         else:
             job.progress.say("a new version; what describes the model to the server stays as it is")
+            where = "edge_threshold in config.pbtxt may be an older version's"
+        if (point := done.card.operating_point) is not None:
+            job.progress.say(
+                f"note: a server gives probabilities; that {point.positive} is the answer from {point.threshold:.3f} "
+                f"on is for its clients to apply ({where})"
+            )
     return replace(done, path=repository.folder, format=format_)
 
 

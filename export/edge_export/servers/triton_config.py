@@ -47,6 +47,7 @@ def network_config(name: str, card: ModelCard, measured: Throughput) -> str:
         *_outputs(outputs_of(card)),
         f"instance_group [ {{ count: {way.copies} kind: KIND_CPU }} ]",
         _parameter("intra_op_thread_count", str(way.threads)),
+        *_threshold(card),
     ]
     if way.batch > 1:
         lines.append(
@@ -89,6 +90,7 @@ def pictures_config(name: str, first: str, network: str, card: ModelCard, measur
             f"max_batch_size: {largest_batch(measured)}",
             f"input [ {_tensor(FILE_INPUT, 'TYPE_STRING', (1,))} ]",
             *_outputs(outputs),
+            *_threshold(card),
             "ensemble_scheduling {",
             f"  step {{ model_name: {quoted(first)} model_version: -1 {_map(FILE_INPUT, 'input')} "
             f"{_map(INPUT_NAME, 'output')} }}",
@@ -131,6 +133,14 @@ def _tensor(name: str, kind: str, shape: Sequence[int], labels: str = "") -> str
 
 def _outputs(outputs: Iterable[Output]) -> list[str]:
     return [f"output [ {_tensor(each.name, 'TYPE_FP32', (each.length,), each.labels)} ]" for each in outputs]
+
+
+def _threshold(card: ModelCard) -> list[str]:
+    """What decides between two labels, which no server knows of: for its clients to apply."""
+    point = card.operating_point
+    if point is None:
+        return []
+    return [_parameter("edge_positive", point.positive), _parameter("edge_threshold", repr(point.threshold))]
 
 
 def _parameter(key: str, value: str) -> str:

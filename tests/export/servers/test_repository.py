@@ -22,7 +22,16 @@ from edge_export import ExportSettings, export
 from edge_export.servers.repository import Repository, check_repository, require_same_answers, write_texts
 from edge_export.servers.throughput import Throughput, Way
 from edge_export.servers.triton_config import quoted
-from edge_runtime import Classifier, ImageError, OutputError, ParityError, Run, UsageError, find_images
+from edge_runtime import (
+    Classifier,
+    ImageError,
+    OperatingPoint,
+    OutputError,
+    ParityError,
+    Run,
+    UsageError,
+    find_images,
+)
 from edge_train import train
 from own_nets import write_nets
 from quick_training import quick_settings
@@ -219,6 +228,17 @@ def test_kserve_gets_the_network_alone_with_its_manifest(tmp_path: Path) -> None
     write_texts(repository, model.card, MEASURED, 4_000_000)
     said = yaml.safe_load((tmp_path / "other" / "inference-service.yaml").read_text())
     assert said["metadata"]["name"] == "m-2024-bees"
+
+
+def test_what_decides_between_two_labels_is_told_to_clients(tmp_path: Path) -> None:
+    model = Classifier(write_tiny_model(tmp_path / "tiny.onnx", labels=("well", "ill")))
+    card = replace(model.card, operating_point=OperatingPoint("ill", 0.08, 0.95, 20, 19))
+    repository = Repository(tmp_path / "triton", "model")
+    (repository.network / "1").mkdir(parents=True)
+    write_texts(repository, card, MEASURED, 4_000_000)
+    for name in ("model", "model_pictures"):
+        found = config(repository.folder / name).parameters
+        assert (found["edge_positive"].string_value, found["edge_threshold"].string_value) == ("ill", "0.08")
 
 
 @pytest.mark.parametrize("formats", [("onnx",), ("onnx", "torchscript")])

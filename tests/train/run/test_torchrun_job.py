@@ -163,7 +163,11 @@ def test_a_job_that_is_started_again_goes_on_with_its_run(
     (begun,) = settings.out.iterdir()
     assert json.loads((begun / "config.json").read_text())["torchrun"] == "flowers"
     assert find_begun(settings) == Run(begun)
-    others: list[dict[str, Any]] = [{"lr_scale": 2.0}, {"backbone": "resnet18"}, {"weights": str(whole.run.best)}]
+    others: list[dict[str, Any]] = [
+        {"lr_scale": 2.0},
+        {"backbone": "resnet18"},
+        {"weights": str(whole.run.best), "strategy": "fine-tune"},
+    ]
     for given in others:
         assert find_begun(quick_settings(few_shapes, tmp_path / "out", **given)) is None
     for other in ("roses", "none"):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_runtime import UsageError
+from edge_runtime import Prediction, UsageError
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint
 
@@ -48,7 +48,7 @@ class Explainer:
         layer.register_forward_hook(lambda _module, _inputs, output: self._seen.append(output))
 
     def __call__(self, pixels: NDArray[np.uint8], label: str | None = None) -> Explanation:
-        """Explain `label`, by default the most probable one, for the model's input uint8 `[H, W, 3]` RGB.
+        """Explain `label`, by default the answer, for the model's input uint8 `[H, W, 3]` RGB.
 
         Raises UsageError where there is no such label.
         """
@@ -58,7 +58,10 @@ class Explainer:
         self._seen.clear()
         with torch.enable_grad():
             logits = self._network(torch.from_numpy(np.ascontiguousarray(pixels))[None])[0]
-            index = labels.index(label) if label is not None else int(logits.argmax())
+            probabilities = torch.softmax(logits.detach() / self.card.temperature, dim=0)
+            # A threshold may decide.
+            answer = Prediction("", labels, probabilities.numpy(), self.card.operating_point).label
+            index = labels.index(answer if label is None else label)
             feature_map = self._seen[-1]
             # The score before the softmax: behind it, other classes' evidence would count as this one's.
             (gradient,) = torch.autograd.grad(logits[index], feature_map)
@@ -67,7 +70,6 @@ class Explainer:
         strongest = float(heat.max())
         if strongest > 0:
             heat = heat / strongest
-        probabilities = torch.softmax(logits.detach() / self.card.temperature, dim=0)
         return Explanation(labels[index], float(probabilities[index]), heat.numpy().astype(np.float32))
 
 
