@@ -44,8 +44,9 @@ def scan(
 
     Raises:
         DataError: a folder is missing, unreadable or not laid out as it must be, a manifest has faults, a class is
-            unknown, a training class is empty, there are fewer than two, or an image stands in two places; or there
-            are to be several labels, and a place is a folder.
+            unknown, a training class is empty, there are fewer than two, or an image stands in two places; one
+            manifest has the column of groups and another has not; or there are to be several labels, and a place is a
+            folder.
         UsageError: `multi_label` with `tasks`, or tasks that no column can have.
         MissingExtraError: a manifest is Parquet, and pyarrow is not installed.
     """
@@ -67,6 +68,7 @@ def scan(
         raise DataError("no data is named", "name a folder or a manifest with `data`")
     if len(found) == 1:
         return found[0].align(labels, empty_classes=empty_classes)
+    _require_column(places, found, group_column.strip().lower())
     return _join(places, found, labels, label_from, empty_classes=empty_classes)
 
 
@@ -158,6 +160,17 @@ def _require_alike(places: Sequence[Path], found: Sequence[FoundFolders | FoundM
         raise DataError(
             f"{split[0]} is split into train, val or test, and {flat[0]} is not",
             "split all of `data`, by folders or by a column, or none of it",
+        )
+
+
+def _require_column(places: Sequence[Path], found: Sequence[FoundFolders | FoundManifest], wanted: str) -> None:
+    """Raise DataError where one list has the wanted column of groups and another has not."""
+    lists = [(place, each.group_column) for place, each in zip(places, found, strict=True) if is_manifest(place)]
+    having = [place for place, column in lists if wanted and column == wanted]
+    lacking = [place for place, column in lists if column != wanted]
+    if having and lacking:
+        raise DataError(
+            f"{lacking[0]} has no column {wanted!r}, by which {having[0]} is grouped", "add it to all of the lists"
         )
 
 

@@ -126,6 +126,21 @@ def test_the_set_is_known_again_in_another_place(mixed: tuple[Path, Path]) -> No
     assert scan([moved / "photos", moved / "more/list.csv"]).fingerprint != first
 
 
+def test_a_column_of_groups_is_one_of_all_lists(tmp_path: Path) -> None:
+    for name, column in (("a", "group"), ("b", "patient"), ("c", "Patient")):
+        put(tmp_path / name, "0.png", "1.png")
+        rows = "".join(f"{name}/{index}.png,{'xy'[index]},{name}{index}\n" for index in (0, 1))
+        (tmp_path / f"{name}.csv").write_text(f"path,label,{column}\n{rows}")
+    lists = [tmp_path / f"{name}.csv" for name in "abc"]
+    both = scan(lists[1:], group_column="patient")
+    assert both.group_column == "patient" and sorted(both.groups.values()) == ["b0", "b1", "c0", "c1"]
+    for wrong in (lists[:2], lists[1::-1]):
+        with pytest.raises(DataError, match=r"a\.csv has no column 'patient', by which .*b\.csv is grouped"):
+            scan(wrong, group_column="patient")
+    # By itself each list's own column group counts.
+    assert sorted(scan(lists[:2]).groups.values()) == ["a0", "a1"]
+
+
 def test_nothing_named_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no data is named"):
         scan([])
