@@ -43,8 +43,8 @@ PARITY_IMAGES = 64
 class ExportJob:
     """The network of `runs` (one, or the members of an ensemble) and what its files are compared with.
 
-    `training` are the images below `root` that int8 is calibrated on, `test` those that no member of an ensemble was
-    chosen on.
+    `training` are the images below `root` that int8 is calibrated on, `test` those that nothing of a run, or of any
+    member of an ensemble, was chosen on.
     """
 
     runs: tuple[Run, ...]

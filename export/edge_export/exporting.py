@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge_export.export_job import ExportJob, prepare
@@ -15,6 +16,7 @@ from edge_export.networks.averaging_network import AveragingNetwork
 from edge_export.precision.lowering import lower_precision
 from edge_export.proof.answers import onnx_model, torchscript_model
 from edge_export.proof.ensemble_figures import caution, with_ensemble_figures
+from edge_export.proof.held_out_figures import with_test_figures
 from edge_export.proof.price import latency_ratio
 from edge_export.proof.prove import prove
 from edge_export.record import Exported, write_record
@@ -112,6 +114,8 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
         card = proof.onto(card)
         if len(job.runs) > 1:
             card = with_ensemble_figures(job, card, onnx_model(temporary), proof.validation)
+        else:
+            card = with_test_figures(job, card, partial(onnx_model, temporary), target.name)
         if job.settings.with_unlike:
             assert proof.validation.found is not None, "the split was classified"
             card = store_known_pictures(job, temporary, card, proof.validation.found.probabilities)
@@ -167,6 +171,8 @@ def _export_torchscript(job: ExportJob, target: Path) -> Exported:
         card = proof.onto(job.card)
         if len(job.runs) > 1:
             card = with_ensemble_figures(job, card, torchscript_model(temporary), proof.validation)
+        else:
+            card = with_test_figures(job, card, partial(torchscript_model, temporary), target.name)
         replace_torchscript_card(temporary, card)
     return Exported(target, "torchscript", target.stat().st_size, proof.parity, proof.validation, card)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from edge_export.export_job import ExportJob
 from edge_export.networks.averaging_network import AveragingNetwork
 from edge_export.networks.ensemble import EnsembleNetwork
 from edge_export.proof.answers import Model, torch_model
+from edge_export.proof.held_out_figures import answer_images
 from edge_export.proof.whole_split import SplitAccuracy
-from edge_runtime import Evaluation, LabelledBatch, ModelCard, Sample, evaluate_batches, measure_at
+from edge_runtime import Evaluation, ModelCard, measure_at
 from edge_train import SplitAnswers
 
 # By how much choosing its epoch flatters a member's accuracy, the mean of the members that know.
@@ -35,7 +34,7 @@ def with_ensemble_figures(job: ExportJob, card: ModelCard, file: Model, found: S
     validated = {**card.metrics["val"], **_validation(job, card, found.found, found)}
     metrics = {**card.metrics, "val": validated}
     if job.test:
-        answers = _answer(job, file, job.test, "the test split")
+        answers = answer_images(job, file, job.test, "ensemble on the test split")
         measured = _as_answers(answers).measure(card.labels, 1.0).on_card()
         if (point := card.operating_point) is not None:
             measured["at_threshold"] = measure_at(point, card.labels, answers.truth, answers.probabilities).to_json()
@@ -68,7 +67,8 @@ def _members_optimism(card: ModelCard) -> list[float]:
 def _validation(job: ExportJob, card: ModelCard, given: Evaluation, found: SplitAccuracy) -> dict[str, Any]:
     members = _members(job.network) if card.precision == "fp32" else ()
     if members:
-        each = [_as_answers(_answer(job, torch_model(one, card), given.samples, "the members")) for one in members]
+        what = "ensemble on the members"
+        each = [_as_answers(answer_images(job, torch_model(one, card), given.samples, what)) for one in members]
         crossed = [replace(answers, groups=found.groups).cross_fitted() for answers in each]
         # The parts are those of the images, the same for every member.
         judged = np.stack([rows for rows, _ in crossed]).mean(axis=0, dtype=np.float32), crossed[0][1]
@@ -84,18 +84,6 @@ def _members(network: nn.Module) -> tuple[nn.Module, ...]:
     if isinstance(network, AveragingNetwork):
         return tuple(AveragingNetwork(each, network.views) for each in _members(network.network))
     return tuple(network.members) if isinstance(network, EnsembleNetwork) else ()
-
-
-def _answer(job: ExportJob, model: Model, samples: Sequence[Sample], what: str) -> Evaluation:
-    def answer(batch: LabelledBatch) -> NDArray[np.float32]:
-        return model.answer(batch.pixels).probabilities
-
-    job.progress.begin(f"ensemble on {what}", len(samples))
-    found = evaluate_batches(
-        answer, model.preprocessing, job.root, samples, labels=model.labels, on_image=job.progress.advance
-    )
-    job.progress.end()
-    return found
 
 
 def _as_answers(found: Evaluation) -> SplitAnswers:

@@ -18,8 +18,8 @@ DRAWN = "drawn"
 class ProofPictures:
     """`samples` lie below `root`; `shown` says which they are: validation, training or drawn ones, without labels.
 
-    `training` are those that int8 is calibrated on, `test` those in the test split of every member of an ensemble, and
-    `groups` name the group of an image by its path.
+    `training` are those that int8 is calibrated on, `test` those in the test split of the run, or of every member of an
+    ensemble, and `groups` name the group of an image by its path.
     """
 
     root: Path
@@ -47,14 +47,13 @@ def find_proof_pictures(
         root, samples = common_validation(members, _moved(data, card), progress.say)
         cross = len(members) == 1 and CROSS_VALIDATED in card.metrics
         shown = "training" if cross else "validation"
-        test = common_test(members) if len(members) > 1 else ()
-        return ProofPictures(root, samples, split.train, shown, split.groups, test)
+        return ProofPictures(root, samples, split.train, shown, split.groups, common_test(members))
     places = [data] if isinstance(data, Path) else list(data or ())
     if places:
         made = split_data(scan_as_trained(places, card), seed=0, progress=progress)
         root = scan_as_trained(places, card).root
         progress.say(f"{run.path} has no images: compared and measured on {len(made.val)} of {root} ({made.how})")
-        return ProofPictures(root, made.val, made.train, groups=made.groups)
+        return ProofPictures(root, made.val, made.train, groups=made.groups, test=made.test)
     _require_no_images(settings, run.path)
     root = shapes_folder()
     drawn = scan(root).splits["val"]

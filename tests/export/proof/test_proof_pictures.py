@@ -42,9 +42,9 @@ def test_it_is_compared_on_drawn_pictures_which_say_nothing_of_its_accuracy(impo
 
 
 def test_on_images_that_are_named_it_is_measured_too(imported: Run, tmp_path: Path) -> None:
-    data = draw_shapes(tmp_path / "shapes", counts=(12, 9, 0))
+    data = draw_shapes(tmp_path / "shapes", counts=(12, 9, 6))
     (done,) = export(imported, ("torchscript",), out=tmp_path / "model.pt", data=data)
-    assert done.card.metrics["val"]["n"] == 9
+    assert (done.card.metrics["val"]["n"], done.card.metrics["test"]["n"]) == (9, 6)
     assert done.card.parity["validation"]["n"] == 9
 
 
