@@ -76,9 +76,11 @@ def require_unseen(run: Run, labels: Sequence[str], splits: Splits, *, role: str
     except DataError:
         return
     learned = {name for sample in taught.train for name in (sample.path, taught.groups.get(sample.path))}
-    # Its twin teaches as much as the image itself.
+    # Its twin teaches as much as the image itself, but nothing that the run's own training does not where a split that
+    # was found has the group on both sides.
+    twins = learned - {splits.groups.get(sample.path) for sample in splits.train}
     seen = sum(
-        sample.path in learned or splits.groups.get(sample.path, sample.path) in learned
+        sample.path in learned or splits.groups.get(sample.path, sample.path) in twins
         for sample in (*splits.val, *splits.test)
     )
     if seen:
