@@ -13,7 +13,7 @@ from edge_runtime import UsageError
 class BatchSettings:
     """What is asked for beside the pictures; the first four are what answers depend on.
 
-    `top` labels are kept of each answer; a label less probable than `min_confidence` is `unknown`; at most the share
+    `top` labels are kept of each answer; a label withheld for `min_confidence` is `unknown`; at most the share
     `reject_unlike` of known pictures is, too, for being unlike training; with `embedding` each row has its vector.
     `address` is a running cluster's, `auto` for the one on this machine, None for one that is started and ended here;
     `workers` are as many as the cluster has cores where that is None. `keys` are files of public keys.

@@ -45,7 +45,9 @@ def predict(
     model: ModelOption = None,
     run: RunOption = None,
     top: Annotated[int | None, flag("--top", "Labels to print per picture.", "K", default="5; --csv: 0", min=1)] = None,
-    min_confidence: Annotated[float, flag("--min-confidence", "Below it the label is unknown.", "P")] = 0.0,
+    min_confidence: Annotated[
+        float, flag("--min-confidence", "Below it the label is unknown, but for one that its own threshold gives.", "P")
+    ] = 0.0,
     reject_unlike: Annotated[
         str | None,
         flag(

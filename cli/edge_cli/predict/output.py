@@ -27,7 +27,7 @@ def say_threshold(point: OperatingPoint | None, console: Console) -> None:
 
 
 class Output:
-    """Takes answers one by one, to print `top` labels of each; no label less probable than `min_confidence` is one."""
+    """Takes answers one by one, to print `top` labels of each; one that is withheld for `min_confidence` is `unknown`."""
 
     def __init__(self, top: int, min_confidence: float) -> None:
         self._top, self._min_confidence = top, min_confidence
@@ -57,14 +57,21 @@ class Table(Output):
         lines = [one_line(answer.image)]
         if answer.unlike:
             lines.append(f"  {UNKNOWN}: further from training than {answer.unlikeness:.2%} of known pictures")
-        elif answer.probability < self._min_confidence:
-            lines.append(f"  {UNKNOWN}: no label reaches {self._min_confidence:.2%}")
+        elif answer.is_withheld(self._min_confidence):
+            lines.append(f"  {UNKNOWN}: {_withheld_text(answer, self._min_confidence)}")
         elif answer.operating_point is not None:
             lines.append(f"  {one_line(answer.label)}: {threshold_text(answer.operating_point)}")
         for label, probability in rows:
             bar = block * round(probability * BAR_WIDTH)
             lines.append(f"  {label:<{width}}  {probability:7.2%}  {bar}".rstrip())
         say_answer("\n".join(lines))
+
+
+def _withheld_text(answer: Prediction, min_confidence: float) -> str:
+    """What is below the confidence: every label, or the one that an operating point decided for."""
+    if answer.operating_point is None:
+        return f"no label reaches {min_confidence:.2%}"
+    return f"{one_line(answer.label)} has {answer.probability:.2%}, less than {min_confidence:.2%}"
 
 
 class JsonLines(Output):

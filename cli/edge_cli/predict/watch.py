@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_cli.console import json_text
 from edge_cli.flags import said_as_flags
 from edge_cli.predict.output import say_threshold
-from edge_runtime import UNKNOWN, DriftRecord, ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
+from edge_runtime import DriftRecord, ImageError, Journal, Sighting, Sorter, UsageError, one_line, watch
 
 if TYPE_CHECKING:
     from edge_cli.console import Console
@@ -70,9 +70,12 @@ def watch_folder(
                 sys.stdout.flush()
                 if record is not None:
                     likely = sighting.top[0]
-                    unlike = sighting.label == UNKNOWN and likely.probability >= min_confidence
                     record.add(
-                        classifier.card, likely.label, likely.probability, unlike=unlike, distance=sighting.distance
+                        classifier.card,
+                        likely.label,
+                        likely.probability,
+                        unlike=sighting.unlike,
+                        distance=sighting.distance,
                     )
     return INTERRUPTED if signal.SIGINT in caught else 0
 
@@ -94,7 +97,7 @@ def _line(sighting: Sighting, point: OperatingPoint | None, *, jsonl: bool) -> s
 
 def _plain(sighting: Sighting) -> dict[str, Any]:
     value = asdict(sighting)
-    del value["several"], value["distance"]
+    del value["several"], value["distance"], value["unlike"]
     return value
 
 

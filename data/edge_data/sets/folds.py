@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from edge_data.sets.group_by import AUTO
+from edge_data.sets.grouped_split import found_groups, with_test_groups
 from edge_data.sets.groups import groups_by_path
 from edge_data.sets.sides import order_hash
 from edge_data.sets.splits import Splits, pool
@@ -30,8 +31,9 @@ def pool_data(
     Raises what `pool` and `group_pictures` raise.
     """
     samples = [sample for name in ("all", "train", "val") for sample in folders.splits.get(name, ())]
+    named = found_groups(folders, folders.splits.get("test", ()), group_by)
     groups = groups_by_path(folders, samples, group_by, progress=progress, threads=threads)
-    return pool(folders, seed=seed, limit=limit, groups=groups)
+    return with_test_groups(pool(folders, seed=seed, limit=limit, groups=groups), named)
 
 
 def assign_folds(

@@ -26,8 +26,8 @@ class Splits:
     """The images of a run, each tuple ordered by label, then path. `test` may be empty.
 
     `how` is one sentence that says where the splits come from; `notes` are sentences a person must be told. `groups`
-    names the group of each image that is in one of two or more, by path; all of a group are on one side. `kind` and
-    `tasks` say what the samples' labels mean.
+    names the group of each image that is in one of two or more, by path; all of a group are on one side, but of a split
+    that was found. `kind` and `tasks` say what the samples' labels mean.
     """
 
     train: tuple[Sample, ...]
@@ -62,7 +62,7 @@ def split(
     elif "train" not in found:
         raise DataError(f"{folders.root} has no train split", "give a folder with train/CLASS/ or with class folders")
     elif "val" in found:
-        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(folders))
+        made = Splits(found["train"], found["val"], found.get("test", ()), _as_found(folders), groups=groups)
     else:
         made = _set_aside(folders, seed, groups)
     made = replace(made, kind=folders.kind, tasks=folders.tasks)
@@ -206,8 +206,8 @@ def _lonely(splits: Splits, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _too_large(splits: Splits, found: Mapping[str, Sequence[Sample]], labels: Sequence[str]) -> tuple[str, ...]:
-    """Notes on the shares that whole groups leave no choice about."""
-    if not splits.groups:
+    """Notes on the shares that whole groups leave no choice about, where anything was split by them."""
+    if not splits.groups or "val" in found:
         return ()
     notes = []
     counts = {name: _by_class(getattr(splits, name), splits.true_places) for name in _NAMES}

@@ -69,8 +69,17 @@ class Prediction:
         return {}
 
     def told(self, min_confidence: float = 0.0) -> str:
-        """The answer on one line: `label`, or `unknown` where it is less probable than `min_confidence`."""
-        return self.label if self.probability >= min_confidence else UNKNOWN
+        """The answer on one line: `label`, or `unknown` where it is withheld."""
+        return UNKNOWN if self.is_withheld(min_confidence) else self.label
+
+    def is_withheld(self, min_confidence: float) -> bool:
+        """Whether `label` is less probable than `min_confidence`, and not what an operating point gives as positive.
+
+        Its threshold says from where on the positive label must not be missed, however improbable that is.
+        """
+        point = self.operating_point
+        is_positive = point is not None and self.labels[self._place] == point.positive
+        return self.probability < min_confidence and not is_positive
 
     @property
     def probability(self) -> float:
@@ -93,7 +102,7 @@ class Prediction:
     def to_json(self, k: int = 5, *, min_confidence: float = 0.0) -> dict[str, Any]:
         """The answer as `edge predict --json` prints it, with the `k` most probable labels.
 
-        Where `label` is less probable than `min_confidence` it is `unknown`; `top` says what it might be. Where an
+        Where `label` is withheld for `min_confidence` it is `unknown`; `top` says what it might be. Where an
         operating point decided, `positive` says of which label, `threshold` from which probability on. Where what is
         unlike training is rejected, `unlike` says whether this is, `unlikeness` how unlike it is.
         """

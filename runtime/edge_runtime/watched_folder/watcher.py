@@ -28,7 +28,8 @@ class Sighting:
 
     `again` is true for the one answer that a killed process may have given before this one. Of a model that gives
     several labels, or one for each of several tasks, `top` are those given, and `several` is the answer's JSON.
-    `distance` is how far it lies from training's pictures, where the classifier was asked for that.
+    `distance` is how far it lies from training's pictures, where the classifier was asked for that; `unlike` says that
+    it was rejected as unlike all of them.
     """
 
     image: str
@@ -39,6 +40,7 @@ class Sighting:
     again: bool = False
     several: Mapping[str, Any] = field(default_factory=dict)
     distance: float | None = None
+    unlike: bool = False
 
 
 def watch(
@@ -55,8 +57,8 @@ def watch(
     """Classify the pictures in `folder`, then those that land there, until `stop()` says so.
 
     A picture is taken once it has the same size and time of change at two looks, `interval_s` apart, and can be
-    decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. Below `min_confidence`
-    the label is `unknown`. With a `sorter`, which goes with one label a picture, it is moved to its label's folder
+    decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. What is withheld for
+    `min_confidence` is `unknown`. With a `sorter`, which goes with one label a picture, it is moved to its label's folder
     before it is given.
 
     Each step is noted in the journal before it is taken. A picture is done with when the next one is asked for: what
@@ -127,9 +129,11 @@ def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, 
         return None
     if not landed.is_unchanged():
         return None
-    label = None if answer.unlike or answer.probability < min_confidence else answer.label
+    label = None if answer.unlike or answer.is_withheld(min_confidence) else answer.label
     target = None if sorter is None else str(free_name(sorter.folder(label), landed.path.name))
     told = {"label": label or UNKNOWN, "probability": answer.probability, "top": [list(row) for row in answer.top(top)]}
+    if answer.unlike:
+        told["unlike"] = True
     if answer.distance is not None:
         told["distance"] = answer.distance
     if answer.kind != "single-label":
@@ -169,6 +173,7 @@ def _sighting(entry: Entry, folder: Path, *, again: bool = False) -> Sighting:
         again=again,
         several=entry.answer.get("several", {}),
         distance=entry.answer.get("distance"),
+        unlike=bool(entry.answer.get("unlike")),
     )
 
 

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_data import split_data
+from edge_data import draw_shapes, pool_data, read_split, split_data, write_split
 from edge_data.sets.splits import Splits
-from edge_runtime import DataError, Sample, decode, scan
+from edge_runtime import ClassFolders, DataError, Sample, decode, scan
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +100,53 @@ def test_val_that_is_set_aside_is_grouped_and_test_stays(bursts: Path, tmp_path:
     train, val = ({made.groups[s.path] for s in side if s.path in made.groups} for side in (made.train, made.val))
     assert train and val and not train & val
     assert len(made.test) == 2 and made.how.endswith("images kept together in 120 groups; test/ as found")
+
+
+def manifest(root: Path, rows: list[tuple[str, str, str, str]]) -> ClassFolders:
+    """A list `path,label,split,group` of pictures that are never opened."""
+    lines = ["path,label,split,group"]
+    for path, *others in rows:
+        (root / path).write_bytes(b"no picture")
+        lines.append(",".join((path, *others)))
+    (root / "labels.csv").write_text("\n".join(lines))
+    return scan(root / "labels.csv")
+
+
+def test_a_split_that_was_found_keeps_the_groups_that_are_named(tmp_path: Path) -> None:
+    rows = [(f"{n}.jpg", "ab"[n % 2], "val" if n >= 8 else "train", f"p{n // 4}") for n in range(16)]
+    found = manifest(tmp_path, [*rows, ("alone.jpg", "a", "train", "p9"), ("leak.jpg", "a", "val", "p0")])
+    made = split_data(found, seed=0)
+    # Also the group that stands on both sides, but none of a single image; and no share is wished for.
+    assert made.groups == {path: group for path, *_, group in rows} | {"leak.jpg": "p0"}
+    assert made.how == "train and val as found; no test split" and made.notes == ()
+    write_split(tmp_path / "split.csv", made, found.labels)
+    assert read_split(tmp_path / "split.csv", found.labels).groups == made.groups
+    few = split_data(found, seed=0, limit=9)
+    there = {sample.path for sample in (*few.train, *few.val)}
+    assert few.groups == {path: group for path, group in made.groups.items() if path in there}
+    assert not split_data(found, seed=0, group_by="none").groups
+
+
+def test_folders_with_val_have_the_groups_that_an_expression_finds(tmp_path: Path) -> None:
+    for part, patients in (("train", "1122"), ("val", "3345"), ("test", "6")):
+        for label in "ab":
+            (tmp_path / part / label).mkdir(parents=True)
+            for number, patient in enumerate(patients):
+                (tmp_path / part / label / f"patient{patient}_{number}.jpg").write_bytes(b"no picture")
+    made = split_data(scan(tmp_path), seed=0, group_by=r"patient(\d+)")
+    assert made.groups["val/b/patient3_0.jpg"] == "3" and made.groups["test/a/patient6_0.jpg"] == "6"
+    assert len(made.groups) == 18
+
+
+def test_a_test_split_that_was_found_keeps_its_groups_where_the_rest_is_split(tmp_path: Path) -> None:
+    draw_shapes(tmp_path / "shapes", counts=(24, 3, 6))
+    shutil.rmtree(tmp_path / "shapes" / "val")
+    found = scan(tmp_path / "shapes").splits
+    lines = ["path,label,split,group"]
+    for part, samples in found.items():
+        lines += [f"shapes/{s.path},{'abc'[s.label]},{part},{part}{n // 2}" for n, s in enumerate(samples)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    data = scan(tmp_path / "labels.csv")
+    for made in (split_data(data, seed=0), pool_data(data, seed=0)):
+        assert len(made.test) == 6 and {made.groups[sample.path] for sample in made.test} == {"test0", "test1", "test2"}
+        assert len(made.groups) == 30 and "24 images kept together in 12 groups" in made.how

@@ -53,10 +53,12 @@ def _count_seen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits
         taught = read_split(run.split, card.labels)
     except DataError:
         return 0
-    # Its twin teaches as much as the image itself.
     learned = {before / name for sample in taught.train for name in (sample.path, taught.groups.get(sample.path, ""))}
+    # Its twin teaches as much as the image itself, but nothing that the run's own training does not where a split that
+    # was found has the group on both sides.
+    twins = learned - {place / splits.groups.get(sample.path, sample.path) for sample in splits.train}
     return sum(
-        place / sample.path in learned or place / splits.groups.get(sample.path, sample.path) in learned
+        place / sample.path in learned or place / splits.groups.get(sample.path, sample.path) in twins
         for sample in (*splits.val, *splits.test)
     )
 
