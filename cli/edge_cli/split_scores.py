@@ -116,17 +116,22 @@ def print_classes(figures: Mapping[str, Any]) -> None:
 
 def print_threshold(point: Mapping[str, Any], metrics: Mapping[str, Any], split: str) -> None:
     """Print the threshold of a model of two classes, and what it does on that split."""
-    print(threshold_line(point))
-    chosen = ", which it was chosen on" if split == "val" else ""
+    from edge_runtime import CROSS_VALIDATED
+
+    print(threshold_line(point, metrics))
+    chosen = ", which it was chosen on" if split in ("val", CROSS_VALIDATED) else ""
     print(f"  {split}{chosen}: {at_threshold_line(metrics[split]['at_threshold'])}")
 
 
-def threshold_line(point: Mapping[str, Any]) -> str:
-    """The threshold on one line, with what it stands on."""
+def threshold_line(point: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+    """The threshold on one line, with what it stands on, which `metrics` tell: the figures of each split."""
+    from edge_runtime import CROSS_VALIDATED
+
+    crossed = "at_threshold" in metrics.get(CROSS_VALIDATED, {})
+    images = f"{point['n']} cross-validated images" if crossed else f"{point['n']} validation images"
     return (
         f"{point['positive']} from a probability of {point['threshold']:.3f} on, for a sensitivity of at least "
-        f"{point['min_sensitivity']:.1%}: chosen on {point['n']} validation images, {point['positives']} of them "
-        f"{point['positive']}"
+        f"{point['min_sensitivity']:.1%}: chosen on {images}, {point['positives']} of them {point['positive']}"
     )
 
 

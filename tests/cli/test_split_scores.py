@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_cli.split_scores import class_line, headline_text, other_figures, print_classes, print_scores
+from edge_cli.split_scores import class_line, headline_text, other_figures, print_classes, print_scores, print_threshold
 from edge_runtime import measure
 
 TRUTH = np.array([0, 0, 1, 1])
@@ -36,6 +36,21 @@ def test_the_headline_is_the_test_split_where_there_is_one() -> None:
     assert headline_text({"val": val, "test": test}) == "test accuracy 80.0% (n 20)"
     assert headline_text({"val": val}) == "val accuracy 90.0% (n 30)"
     assert not headline_text({}) and not headline_text({"val": {"accuracy": "x"}})
+
+
+@pytest.mark.parametrize(
+    ("split", "images", "said"),
+    [
+        ("cross-validated", "398 cross-validated images", "cross-validated, which it was chosen on: "),
+        ("val", "398 validation images", "val, which it was chosen on: "),
+        ("test", "398 validation images", "test: "),
+    ],
+)
+def test_what_a_threshold_was_chosen_on_is_said(split: str, images: str, said: str, capsys: Any) -> None:
+    point = {"positive": "ill", "threshold": 0.1, "min_sensitivity": 0.95, "n": 398, "positives": 60}
+    print_threshold(point, {split: {"at_threshold": {"sensitivity": 0.97, "found": 58, "missed": 2}}}, split)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(f"chosen on {images}, 60 of them ill") and second.startswith(f"  {said}sensitivity 0.970")
 
 
 def test_older_figures_say_what_they_have() -> None:

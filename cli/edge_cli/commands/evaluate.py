@@ -116,7 +116,7 @@ def evaluate_(
         for views in seen.values():
             print(_beside_one_view(views))
         if point is not None and at_threshold is not None:
-            print(threshold_line(point.to_json()))
+            print(threshold_line(point.to_json(), classifier.card.metrics))
             print(f"  {chosen.split}: {at_threshold_line(at_threshold.to_json())}")
         if drift is not None:
             print(drift)
@@ -190,7 +190,8 @@ def _say_notes(chosen: EvaluationData, unreadable: Sequence[ImageError], card: M
 def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
     """What is to be said of images that the model is not new to."""
     if split != "val":
-        return f"note: the model learned from {split} images: these figures flatter it"
+        which = "train images" if split == "train" else "some of these images"
+        return f"note: the model learned from {which}: these figures flatter it"
     note = "note: training chose by these images and fitted its temperature on them: these figures flatter the model"
     figures = recorded.get("val", {})
     known = figures.get("calibration_folds") and isinstance(figures.get("expected_calibration_error"), float)

@@ -183,7 +183,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     for split, figures in card.metrics.items():
         lines += metric_lines(split, figures, _figures)
     if card.operating_point is not None:
-        lines.append(("threshold", threshold_line(card.operating_point.to_json())))
+        lines.append(("threshold", threshold_line(card.operating_point.to_json(), card.metrics)))
         for split, figures in card.metrics.items():
             shown = figures.get("at_threshold")
             lines += [("", f"{split}: {at_threshold_line(shown)}")] if isinstance(shown, dict) else []

@@ -19,15 +19,15 @@ from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, 
 class EvaluationData:
     """Samples below `root`; `split` names them and `how` says where they come from.
 
-    `had_a_part` tells that the model's own training learned from some of them, or chose by them. By path, `parts` names
-    the split of each where there are splits, `groups` the group of those that are in one.
+    `had_a_part` tells that the model's own training learned from some of them, or chose by them; None where that is not
+    known. By path, `parts` names the split of each where there are splits, `groups` the group of those that are in one.
     """
 
     root: Path
     samples: tuple[Sample, ...]
     split: str
     how: str
-    had_a_part: bool = False
+    had_a_part: bool | None = False
     parts: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,12 +87,24 @@ def choose_evaluation(
 def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> EvaluationData:
     """`chosen`, which says how many of its images trained the run: a figure on those is memory."""
     if run is None or not run.split.is_file():
-        return chosen
+        return _tell_unknown(chosen, card)
     root = run.read_config().get("data_root")
     learned = {Path(str(root), sample.path) for sample in read_split(run.split, card.labels).train}
     place = chosen.root.resolve()
     known = sum(place / sample.path in learned for sample in chosen.samples)
-    return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model") if known else chosen
+    if not known:
+        return chosen
+    return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model", had_a_part=True)
+
+
+def _tell_unknown(chosen: EvaluationData, card: ModelCard) -> EvaluationData:
+    """`chosen`, which says that some of its images may have trained the model: its run, which knows, is not here."""
+    if chosen.split == "test":
+        return chosen
+    unknown = "which of them trained the model is not known without its run"
+    if card.data.get("name") == chosen.root.name:
+        unknown = f"WARNING: it was trained on data of this name, {unknown}"
+    return replace(chosen, how=f"{chosen.how}; {unknown}", had_a_part=None)
 
 
 def _choose_own(root: Path, splits: Splits, wanted: str | None, how: str, card: ModelCard) -> EvaluationData:

@@ -76,6 +76,12 @@ def test_it_is_said_how_many_of_the_images_trained_the_run(manifest: Path, tmp_p
     rows = [row for row in whole.replace("x/", "").splitlines() if row.split(",")[0] in {"path", *held}]
     (tmp_path / "x/other.csv").write_text("\n".join(rows))
     assert choose_evaluation(card, run, tmp_path / "x/other.csv").how == "every labelled image"
+    assert chosen.had_a_part is True
+    # Away from its run nothing is known, and the name of the data makes it likely.
+    for name, said in (("x", "WARNING: it was trained on data of this name, which of"), ("y", "which of")):
+        away = choose_evaluation(replace(card, data={**card.data, "name": name}), None, tmp_path / "x/other.csv")
+        assert away.how == f"every labelled image; {said} them trained the model is not known without its run"
+        assert away.had_a_part is None
 
 
 def test_a_manifests_splits_are_its_own(manifest: Path) -> None:

@@ -59,6 +59,17 @@ def test_the_file_decides_one_by_one_and_in_batches(model: Path, reddish: Path) 
         assert [answer.label for answer in answers] == ["lime"] * 3
 
 
+def test_confidence_withholds_the_other_class_and_never_the_one_that_must_not_be_missed(
+    model: Path, reddish: Path
+) -> None:
+    answer = Classifier(model, threads=1).predict(reddish)
+    assert answer.label == "lime" and answer.probability < 0.5
+    assert answer.told(0.9) == answer.to_json(min_confidence=0.9)["label"] == "lime"
+    other = replace(answer, operating_point=replace(POINT, threshold=0.3))
+    assert (other.label, other.told(0.5), other.told(0.9)) == ("red", "red", "unknown")
+    assert replace(answer, operating_point=None).told(0.9) == "unknown"
+
+
 def test_a_file_without_a_threshold_answers_as_ever(tmp_path: Path, reddish: Path) -> None:
     plain = replace(CARD, operating_point=None)
     assert "operating_point" not in plain.to_json()
