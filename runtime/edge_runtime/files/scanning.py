@@ -165,7 +165,9 @@ def _require_alike(places: Sequence[Path], found: Sequence[FoundFolders | FoundM
 
 def _require_column(places: Sequence[Path], found: Sequence[FoundFolders | FoundManifest], wanted: str) -> None:
     """Raise DataError where one list has the wanted column of groups and another has not."""
-    lists = [(place, each.group_column) for place, each in zip(places, found, strict=True) if is_manifest(place)]
+    lists = [
+        (place, each.group_column) for place, each in zip(places, found, strict=True) if isinstance(each, FoundManifest)
+    ]
     having = [place for place, column in lists if wanted and column == wanted]
     lacking = [place for place, column in lists if column != wanted]
     if having and lacking:

@@ -16,6 +16,9 @@ from torch import nn  # noqa: E402
 from edge_data import Splits, write_split  # noqa: E402
 from edge_runtime import (  # noqa: E402
     CheckpointError,
+    ClassFolders,
+    ModelCard,
+    Preprocessing,
     Run,
     Sample,
     Silence,
@@ -25,9 +28,10 @@ from edge_train import Network, TrainSettings, load_checkpoint, train  # noqa: E
 from edge_train.run.feature_extraction import embed  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
 from edge_train.run.step import Learning, train_epoch  # noqa: E402
-from edge_train.strategy.distillation import Teacher, require_unseen  # noqa: E402
+from edge_train.strategy.distillation import Teacher  # noqa: E402
 from edge_train.strategy.learning_rate import Schedule  # noqa: E402
 from edge_train.strategy.loss import Distillation, Objective  # noqa: E402
+from edge_train.strategy.seen_images import require_unseen  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
@@ -115,14 +119,22 @@ def test_a_teacher_that_learned_what_the_student_is_measured_on_is_refused(flat:
 def test_a_group_on_both_sides_of_a_found_split_teaches_nothing_new(tmp_path: Path) -> None:
     run, labels = Run(tmp_path), ("a", "b")
     run.config.write_text("{}")
+    folders = ClassFolders(tmp_path, labels, {}, (), "sha256:these")
+    card = ModelCard(
+        labels=labels,
+        preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
+        backbone="resnet18",
+        strategy="scratch",
+        data={"fingerprint": folders.fingerprint},
+    )
     groups = {"1.jpg": "p1", "2.jpg": "p1", "3.jpg": "p2", "4.jpg": "p2"}
     one, two, three, four = (Sample(path, number % 2) for number, path in enumerate(groups))
     found = Splits((one, three), (two, four), (), "as found", groups=groups)
     write_split(run.split, found, labels)
-    require_unseen(run, labels, found, role="teacher")
+    require_unseen(run, card, folders, found, role="teacher")
     # This run has not seen the second group, its teacher has.
     with pytest.raises(UsageError, match="was trained on 1 of the images"):
-        require_unseen(run, labels, replace(found, train=(one,)), role="teacher")
+        require_unseen(run, card, folders, replace(found, train=(one,)), role="teacher")
 
 
 def test_a_folder_that_is_no_finished_run_cannot_teach(few_shapes: Path, tmp_path: Path, teacher: Run) -> None:
