@@ -27,7 +27,7 @@ def say_threshold(point: OperatingPoint | None, console: Console) -> None:
 
 
 class Output:
-    """Takes answers one by one, to print `top` labels of each; one that is withheld for `min_confidence` is `unknown`."""
+    """Takes answers one by one, to print `top` labels of each; one withheld for `min_confidence` is `unknown`."""
 
     def __init__(self, top: int, min_confidence: float) -> None:
         self._top, self._min_confidence = top, min_confidence

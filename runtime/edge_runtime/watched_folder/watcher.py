@@ -58,8 +58,8 @@ def watch(
 
     A picture is taken once it has the same size and time of change at two looks, `interval_s` apart, and can be
     decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. What is withheld for
-    `min_confidence` is `unknown`. With a `sorter`, which goes with one label a picture, it is moved to its label's folder
-    before it is given.
+    `min_confidence` is `unknown`. With a `sorter`, which goes with one label a picture, it is moved to its label's
+    folder before it is given.
 
     Each step is noted in the journal before it is taken. A picture is done with when the next one is asked for: what
     the process was killed over is finished, and given again, by the next `watch` with the same journal.
