@@ -135,6 +135,38 @@ def test_a_threshold_is_said_at_the_start_and_in_each_line(edge: Any, tmp_path: 
     assert done.stderr == "lime from 20.00% on\n" and done.stdout.splitlines()[1].startswith("landing/1.png,red,")
 
 
+def test_an_improbable_answer_is_sorted_by_its_threshold_and_only_what_is_withheld_is_unknown(
+    edge: Any, tmp_path: Path
+) -> None:
+    card = ModelCard(
+        labels=("red", "lime"),
+        preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
+        backbone="tiny",
+        strategy="scratch",
+        operating_point=OperatingPoint("lime", 0.2, 0.95, 40, 20),
+    )
+    write_tiny_model(tmp_path / "model.onnx", card.labels, card=card, sharpness=4.0)
+    (tmp_path / "landing").mkdir()
+    # Lime with 27 %, and with 13 %.
+    land(tmp_path / "landing", ["found.png"], "#ffbf00")
+    land(tmp_path / "landing", ["other.png"], "#ff8700")
+    asked = ("--model", "model.onnx", "--min-confidence", "0.9")
+    done = edge("predict", *asked, "landing")
+    assert "found.png\n  lime: lime from 20.00% on\n" in done.stdout
+    assert "other.png\n  unknown: red has 86.79%, less than 90.00%\n" in done.stdout
+    watching = start(tmp_path, "--min-confidence", "0.9", "--move-to", "sorted/{label}", "--drift", "drift.jsonl")
+    assert watching.stdout is not None
+    told = [json.loads(watching.stdout.readline()) for _ in range(2)]
+    watching.send_signal(signal.SIGTERM)
+    watching.communicate(timeout=30)
+    assert {Path(row["moved_to"]).relative_to(tmp_path): row["label"] for row in told} == {
+        Path("sorted/lime/found.png"): "lime",
+        Path("sorted/unknown/other.png"): "unknown",
+    }
+    drift = json.loads((tmp_path / "drift.jsonl").read_text())
+    assert (drift["images"], drift["unlike"]) == (2, 0)
+
+
 def test_two_processes_do_not_watch_with_one_journal(edge: Any, model: Path, tmp_path: Path) -> None:
     (tmp_path / "landing").mkdir()
     land(tmp_path / "landing", ["1.png"])

@@ -49,6 +49,19 @@ def test_from_its_threshold_on_the_positive_label_is_the_answer(lime: float, lab
     assert replace(answer, operating_point=None).to_json().keys() == {"image", "label", "probability", "top"}
 
 
+@pytest.mark.parametrize(
+    ("lime", "threshold", "told"), [(0.2, 0.05, "lime"), (0.02, 0.05, "red"), (0.8, 0.9, "unknown"), (0.8, 0.7, "lime")]
+)
+def test_what_must_not_be_missed_is_never_withheld_for_being_improbable(
+    lime: float, threshold: float, told: str
+) -> None:
+    row = np.array([1 - lime, lime], np.float32)
+    answer = Prediction("x", CARD.labels, row, replace(POINT, threshold=threshold))
+    assert answer.told(0.5) == answer.to_json(min_confidence=0.5)["label"] == told
+    assert answer.is_withheld(0.5) == (told == "unknown")
+    assert replace(answer, operating_point=None).told(0.9) == ("red" if lime < 0.1 else "unknown")
+
+
 def test_the_file_decides_one_by_one_and_in_batches(model: Path, reddish: Path) -> None:
     classifier = Classifier(model, threads=1)
     assert classifier.card.operating_point == POINT
