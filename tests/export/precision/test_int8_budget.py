@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from edge_export.precision.count_right import measure_accuracy
 from edge_export.precision.int8 import Quantizer, to_int8
-from edge_export.precision.int8_budget import Int8Result, fit_budget
+from edge_export.precision.int8_budget import Int8Result, Trial, _Search, fit_budget
 from edge_export.precision.int8_sensitivity import rank_layers
 from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError, int8_arithmetic
 from parts import ROOT
@@ -138,3 +138,8 @@ def test_a_layer_is_ranked_by_what_it_does_alone(tmp_path: Path) -> None:
     alone = Classifier(tmp_path / "alone.onnx", threads=1).probabilities(pixels)
     moved = 50 * np.abs(alone - Classifier(net, threads=1).probabilities(pixels)).sum(axis=1).mean()
     assert ranked[-1].harm_points == pytest.approx(float(moved), abs=1e-6)
+
+
+def test_a_loss_of_exactly_what_is_allowed_fits(tmp_path: Path) -> None:
+    search = _Search(None, tmp_path / "int8.onnx", batches(), Accuracy(59, 100), 1.0, False, Silence())  # type: ignore[arg-type]
+    assert search.fits(Trial("minmax", 0, Accuracy(58, 100))) and not search.fits(Trial("minmax", 0, Accuracy(57, 100)))
