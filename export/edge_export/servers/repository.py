@@ -177,6 +177,8 @@ def _line(label: str) -> str:
 def _inference_service(name: str, measured: Throughput, model_bytes: int) -> str:
     """KServe's InferenceService over `models/`, wherever that is copied to."""
     slug = re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-") or "model"
+    # A name of Kubernetes begins with a letter.
+    slug = f"m-{slug}" if slug[0].isdigit() else slug
     cores = measured.best.copies * measured.best.threads
     # Each copy has the weights once more, and room for its batches; the server itself takes some 500 MB.
     memory_mib = 1024 + 4 * measured.best.copies * model_bytes // 2**20
