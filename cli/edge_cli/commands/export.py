@@ -33,7 +33,8 @@ The file is written only if it answers as the checkpoint does: on up to 64 valid
 batches of 1, 2 and 5, and on the whole validation split.
 
 Precision: int8 files are about a third as large and on some backbones several times faster; they are written only if
-they cost at most --max-drop points of validation accuracy. auto times fp32 and int8 on this machine and keeps the fastest
+they cost at most --max-drop points of validation accuracy. auto times fp32 and int8 on this machine and
+keeps the fastest
 that fits.
 
 Where it goes, unless --out names a file: model.onnx in the run folder, which edge predict takes; model-int8.onnx or
