@@ -41,8 +41,8 @@ def lower_precision(job: ExportJob, path: Path, fp32: Proof, what: str) -> Lower
     """Replace the fp32 file at `path` by one of the precision that was asked for; `auto` may leave it as it is.
 
     Raises:
-        ParityError: more validation accuracy is lost than `max_drop_points`, unless by `auto`; an int8 file's answers are not those of
-            its graph in exact arithmetic, or no calibration image can be read.
+        ParityError: more validation accuracy is lost than `max_drop_points`, unless by `auto`; an int8 file's answers
+            are not those of its graph in exact arithmetic, or no calibration image can be read.
         ModelError: onnxruntime cannot convert the graph.
     """
     with tempfile.TemporaryDirectory(prefix="edge-export-") as name:
