@@ -15,7 +15,7 @@ def name_groups(folders: ClassFolders, paths: Sequence[str], by: str) -> list[st
     """The group of each path as `by` names it, "" for none; no file is opened. Raises what `group_pictures` raises."""
     if names_column(folders, by):
         return [folders.groups.get(path, "") for path in paths]
-    if by in (AUTO, NONE):
+    if by in (AUTO, NONE) or not paths:
         return [""] * len(paths)
     below = [folders.below_class(path) for path in paths]
     levels = _levels(by)

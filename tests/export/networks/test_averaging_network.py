@@ -12,9 +12,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from edge_data import choose_evaluation  # noqa: E402
 from edge_export import ExportSettings, export  # noqa: E402
 from edge_export.precision.fp16 import to_fp16  # noqa: E402
-from edge_runtime import CROSS_VALIDATED, AveragedViews, Classifier, Run, UsageError  # noqa: E402
+from edge_runtime import CROSS_VALIDATED, AveragedViews, Classifier, Run, UsageError, evaluate  # noqa: E402
 from edge_train import (  # noqa: E402
     Checkpoint,
     DeployedNetwork,
@@ -48,7 +49,9 @@ def test_the_file_averages_as_the_runtime_does_and_has_attention_inside(run: Run
     tta = file.card.tta
     assert (tta["name"], tta["views"]) == ("five-crop", 5) and tta["latency_ratio"] > 1
     # Its figures are its own, not those of a single view.
-    assert file.card.metrics["val"]["accuracy"] == made.validation.whole.accuracy and "test" not in file.card.metrics
+    assert file.card.metrics["val"]["accuracy"] == made.validation.whole.accuracy
+    unseen = choose_evaluation(file.card, run, wanted="test")
+    assert file.card.metrics["test"] == evaluate(file, unseen.root, unseen.samples).metrics.on_card()
     to_fp16(made.path, tmp_path / "half.onnx")
     assert np.allclose(Classifier(tmp_path / "half.onnx").probabilities(pixels), expected, atol=0.02)
 
