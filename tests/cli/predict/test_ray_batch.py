@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from bench_reports import make_report, make_row
+from edge_batch import BatchSummary
+from edge_cli.console import Console
 from edge_cli.main import run
+from edge_cli.predict.ray_batch import _say_summary
 from tiny_model import write_tiny_model
 
 
@@ -102,3 +105,11 @@ def test_a_plan_of_pictures_says_what_they_read(
     size_bytes = sum(path.stat().st_size for path in (given / "photos").iterdir())
     assert (found["pictures"], found["bytes"]) == (2, size_bytes)
     assert found["models"][0]["model"] == "tiny" and found["models"][0]["n"] >= 1
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(2.0, "4 in 2.0 s by 2 workers, 2 images/s; "), (0.0, "by 2 workers; ")])
+def test_the_rate_is_said_where_clocks_allow_one(seconds: float, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The clock of another machine may be ahead by more than a batch takes."""
+    summary = BatchSummary(Path("answers"), 4, 4, 0, 0, 2, 1.0, seconds, "a" * 64)
+    _say_summary(summary, Console())
+    assert said in capsys.readouterr().err
