@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from edge_runtime import UsageError, require_extra
 from edge_serve.http.hosts import is_address
@@ -54,7 +53,7 @@ def _at(settings: ServeSettings, inherited: socket.socket) -> ServeSettings:
     Raises UsageError where they do not allow for who may come by it.
     """
     if inherited.family == socket.AF_UNIX:
-        return replace(settings, unix=Path(os.fsdecode(inherited.getsockname())))
+        return settings
     # The name that was given is still one that the server goes by.
     named = () if is_address(settings.host) else (settings.host,)
     names = (*settings.allow_hosts, *named)

@@ -16,6 +16,15 @@ from edge_runtime import ModelCard, OperatingPoint, Preprocessing
 from tiny_model import write_tiny_model
 from unlike_model import write_unlike_model
 
+# A threshold decides between its labels.
+DECIDED = ModelCard(
+    labels=("red", "lime"),
+    preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
+    backbone="tiny",
+    strategy="scratch",
+    operating_point=OperatingPoint("lime", 0.2, 0.95, 40, 20),
+)
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -114,14 +123,7 @@ def test_a_kill_at_any_moment_loses_and_repeats_no_picture(model: Path, tmp_path
 
 
 def test_a_threshold_is_said_at_the_start_and_in_each_line(edge: Any, tmp_path: Path) -> None:
-    card = ModelCard(
-        labels=("red", "lime"),
-        preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
-        backbone="tiny",
-        strategy="scratch",
-        operating_point=OperatingPoint("lime", 0.2, 0.95, 40, 20),
-    )
-    write_tiny_model(tmp_path / "model.onnx", card.labels, card=card)
+    write_tiny_model(tmp_path / "model.onnx", DECIDED.labels, card=DECIDED)
     (tmp_path / "landing").mkdir()
     land(tmp_path / "landing", ["1.png"])
     watching = start(tmp_path)
@@ -138,14 +140,7 @@ def test_a_threshold_is_said_at_the_start_and_in_each_line(edge: Any, tmp_path: 
 def test_an_improbable_answer_is_sorted_by_its_threshold_and_only_what_is_withheld_is_unknown(
     edge: Any, tmp_path: Path
 ) -> None:
-    card = ModelCard(
-        labels=("red", "lime"),
-        preprocessing=Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear"),
-        backbone="tiny",
-        strategy="scratch",
-        operating_point=OperatingPoint("lime", 0.2, 0.95, 40, 20),
-    )
-    write_tiny_model(tmp_path / "model.onnx", card.labels, card=card, sharpness=4.0)
+    write_tiny_model(tmp_path / "model.onnx", DECIDED.labels, card=DECIDED, sharpness=4.0)
     (tmp_path / "landing").mkdir()
     # Lime with 27 %, and with 13 %.
     land(tmp_path / "landing", ["found.png"], "#ffbf00")

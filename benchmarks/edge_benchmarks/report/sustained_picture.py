@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import cycle
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def draw_sustained(report: Report, path: Path) -> bool:
 def _sustained(report: Report, rows: Sequence[Row]) -> Figure:
     known = [
         (unit, read)
-        for unit, read in (("°C", _temperature), ("MHz", _clock))
+        for unit, read in (("°C", attrgetter("temperature_c")), ("MHz", attrgetter("clock_mhz")))
         if any(read(bucket) is not None for row in rows for bucket in _buckets(row))
     ]
     figure = new_figure(WIDTH_PX, 2 * PART_PX + 250 + PART_PX * len(known), dpi=DPI)
@@ -83,11 +84,3 @@ def _buckets(row: Row) -> Sequence[Bucket]:
 
 def _last_ms(row: Row) -> float:
     return _buckets(row)[-1].p50_ms
-
-
-def _temperature(bucket: Bucket) -> float | None:
-    return bucket.temperature_c
-
-
-def _clock(bucket: Bucket) -> float | None:
-    return bucket.clock_mhz

@@ -55,7 +55,7 @@ def command(
         str | None, flag("--max-size", "Recommend no file larger than this.", "SIZE", panel=RESULT)
     ] = None,
     out: Annotated[
-        Path | None, flag("--out", "Write bench.json, bench.csv, bench.md and two pictures there.", "DIR", panel=RESULT)
+        Path | None, flag("--out", "Write bench.json, bench.csv, bench.md and the pictures there.", "DIR", panel=RESULT)
     ] = None,
     choose: Annotated[
         bool,
