@@ -39,7 +39,8 @@ def answers_place(out: Path) -> Path:
         return out
     if uri[1].lower() == "file":
         return Path("/", str(out)[uri.end() :])
-    raise UsageError(f"`out` {out} is no folder", "name one, on a disk that every machine mounts")
+    given = f"{uri[1]}://{str(out)[uri.end() :]}"
+    raise UsageError(f"`out` {given} is no folder", "name one, on a disk that every machine mounts")
 
 
 @dataclass(frozen=True, slots=True)

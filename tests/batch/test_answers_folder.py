@@ -28,7 +28,7 @@ PROMISE = {
 
 @pytest.mark.parametrize("name", ["s3://bucket/answers", "gs://b", "S3://b/c", "abfs://b@c/d"])
 def test_a_bucket_is_no_folder_to_write_to(name: str) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match=f"`out` {re.escape(name)} is no folder"):
         answers_place(Path(name))
 
 
