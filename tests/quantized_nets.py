@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_export.precision.count_right import LabelledImages
+from edge_export.precision.split_figure import LabelledImages
 from edge_runtime import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ModelCard, Preprocessing
 
 LABELS = ("red", "green", "blue")
@@ -84,6 +85,17 @@ def write_net(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     model.metadata_props.add(key=METADATA_KEY, value=card(height, width, labels).dumps())
     onnx.checker.check_model(model, full_check=True)
+    onnx.save_model(model, str(path))
+    return path
+
+
+def write_labels(path: Path, source: Path, thresholds: Sequence[float]) -> Path:
+    """The classifier at `source` as one whose pictures may have several colours: a sigmoid for its softmax."""
+    model = onnx.load(source)
+    (last,) = (node for node in model.graph.node if node.op_type == "Softmax")
+    last.CopyFrom(helper.make_node("Sigmoid", list(last.input), list(last.output), name="Sigmoid"))
+    told = replace(card(), thresholds=tuple(thresholds))
+    model.metadata_props[0].value = told.dumps()
     onnx.save_model(model, str(path))
     return path
 

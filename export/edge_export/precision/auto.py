@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import Int8Result, fit_budget
+from edge_export.precision.split_figure import LabelledImages, SplitFigure, measure_figure
 from edge_runtime import (
-    Accuracy,
     Call,
     Classifier,
     ModelError,
@@ -38,15 +37,15 @@ PLAN = Plan(duration_s=3.0, rounds=20, least_runs=60, most_durations=5)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One candidate: what it costs for a single image here, what it gets right, and why it was kept or not.
+    """One candidate: what it costs for a single image here, what it reaches, and why it was kept or not.
 
-    `latency`, `accuracy` and `size_bytes` are None where no file within the budget could be made.
+    `latency`, `figure` and `size_bytes` are None where no file within the budget could be made.
     """
 
     precision: str
     latency: Timings | None
     size_bytes: int | None
-    accuracy: Accuracy | None
+    figure: SplitFigure | None
     drop_points: float | None
     chosen: bool
     why: str
@@ -59,7 +58,7 @@ class Row:
             "p90_ms": self.latency.p90_ms if self.latency else None,
             "runs": self.latency.n if self.latency else 0,
             "size_bytes": self.size_bytes,
-            "val": self.accuracy.to_json() if self.accuracy else None,
+            "val": self.figure.to_json() if self.figure else None,
             "drop_points": self.drop_points,
             "chosen": self.chosen,
             "why": self.why,
@@ -77,8 +76,10 @@ class Choice:
 
     def table(self) -> str:
         """One line for each candidate."""
-        head = f"{'':2}{'precision':11}{'p50 ms':>8}{'p90 ms':>8}{'runs':>6}{'MB':>7}  {'val top-1':24}{'drop':>6}  why"
-        return "\n".join([head, *(_line(row) for row in self.rows)])
+        figure = f"val {next((row.figure.name for row in self.rows if row.figure), '')}"
+        wide = max(24, *(len(str(row.figure)) + 1 for row in self.rows))
+        head = f"{'':2}{'precision':11}{'p50 ms':>8}{'p90 ms':>8}{'runs':>6}{'MB':>7}  {figure:{wide}}{'drop':>6}  why"
+        return "\n".join([head, *(_line(row, wide) for row in self.rows)])
 
     def to_json(self) -> dict[str, Any]:
         """As `export.json` carries it."""
@@ -89,14 +90,14 @@ class Choice:
         }
 
 
-def _line(row: Row) -> str:
+def _line(row: Row, wide: int) -> str:
     start = f"{'→ ' if row.chosen else '  '}{row.precision:11}"
     if row.latency is None or row.size_bytes is None:
         times = f"{'–':>8}{'–':>8}{'–':>6}{'–':>7}"
     else:
         times = f"{row.latency.p50_ms:8.2f}{row.latency.p90_ms:8.2f}{row.latency.n:6}{row.size_bytes / 1e6:7.1f}"
     drop = "–" if row.drop_points is None else f"{row.drop_points:+.1f}"
-    return f"{start}{times}  {'–' if row.accuracy is None else str(row.accuracy):24}{drop:>6}  {row.why}"
+    return f"{start}{times}  {'–' if row.figure is None else str(row.figure):{wide}}{drop:>6}  {row.why}"
 
 
 def time_by_turns(calls: Sequence[Call], plan: Plan = PLAN) -> Sequence[Timings]:
@@ -130,7 +131,7 @@ def choose(
     """
     progress = progress or Silence()
     what = "validation accuracy of fp32"
-    fp32 = measure_accuracy(fp32_path, images, threads=threads, progress=progress, what=what)
+    fp32 = measure_figure(fp32_path, images, threads=threads, progress=progress, what=what)
     results, refused = _build(
         fp32_path,
         folder,
@@ -144,15 +145,15 @@ def choose(
     paths = {"fp32": fp32_path, **{precision: result.path for precision, result in results.items()}}
     progress.say(f"timing {', '.join(paths)} by turns, one image at a time")
     times = dict(zip(paths, timer(_calls(list(paths.values()), images, threads)), strict=True))
-    accuracies = {"fp32": fp32, **{precision: result.int8 for precision, result in results.items()}}
+    figures = {"fp32": fp32, **{precision: result.int8 for precision, result in results.items()}}
     chosen = _fastest(times)
     rows = [
         Row(
             precision,
             latency,
             paths[precision].stat().st_size,
-            accuracies[precision],
-            fp32.percent - accuracies[precision].percent,
+            figures[precision],
+            fp32.percent - figures[precision].percent,
             precision == chosen,
             _why(precision, chosen, times),
         )
@@ -169,7 +170,7 @@ def _build(
     images: LabelledImages,
     *,
     max_drop_points: float,
-    fp32: Accuracy,
+    fp32: SplitFigure,
     progress: Progress,
     threads: int | None,
 ) -> tuple[dict[str, Int8Result], dict[str, str]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edge_export.precision.count_right import LabelledImages
 from edge_export.precision.int8_scales import WEIGHT_BITS
+from edge_export.precision.split_figure import LabelledImages
 from edge_export.proof.decision import decision_of
 from edge_runtime import Classifier, Drift, ParityError, Progress, int8_arithmetic
 

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.precision.count_right import LabelledImages, measure_accuracy
 from edge_export.precision.exactness import arithmetic_json, measure_drift, require_exact
 from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
-from edge_export.proof.decision import decision_of
-from edge_runtime import Accuracy, Classifier, Drift, ModelError, ParityError, Progress, Silence
+from edge_export.precision.split_figure import LabelledImages, SplitFigure, measure_figure
+from edge_runtime import Accuracy, Drift, ModelError, ParityError, Progress, Silence
 
 # With more than this in float the file is neither small nor fast, and int8 only a name.
 MOST_IN_FLOAT = 0.5
@@ -24,15 +23,15 @@ MOST_IN_FLOAT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One int8 file that was tried: how it was calibrated, how many layers stayed in float, and what it got right."""
+    """One int8 file that was tried: how it was calibrated, how many layers stayed in float, and what it reached."""
 
     method: CalibrationMethod
     kept_float: int
-    accuracy: Accuracy
+    figure: SplitFigure
 
     def to_json(self) -> dict[str, Any]:
         """As `export.json` carries it."""
-        return {"method": self.method, "kept_float": self.kept_float, **self.accuracy.to_json()}
+        return {"method": self.method, "kept_float": self.kept_float, **self.figure.to_json()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class Int8Result:
     path: Path
     precision: str
     method: CalibrationMethod
-    fp32: Accuracy
-    int8: Accuracy
+    fp32: SplitFigure
+    int8: SplitFigure
     tried: tuple[Trial, ...]
     harms: tuple[LayerHarm, ...]
     calibration_images: int
@@ -54,7 +53,7 @@ class Int8Result:
 
     @property
     def drop_points(self) -> float:
-        """Points of top-1 lost against the float file; negative where int8 gets more right."""
+        """Points of its figure that it loses against the float file; negative where int8 reaches more."""
         return self.fp32.percent - self.int8.percent
 
     @property
@@ -99,14 +98,14 @@ def fit_budget(
     max_drop_points: float,
     *,
     mixed: bool = False,
-    fp32: Accuracy | None = None,
+    fp32: SplitFigure | None = None,
     progress: Progress | None = None,
 ) -> Int8Result:
-    """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` of top-1 on `images`.
+    """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` on `images`.
 
-    Of a model of several labels, or of several tasks, an image counts as right where all its answers are.
+    Points are of top-1, of the mAP where a picture may have several labels, and of several tasks' mean accuracy.
     The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
-    first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's accuracy on
+    first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's figure on
     the same images where it is known already. The file's answers are those of its graph in exact arithmetic.
 
     Raises:
@@ -117,7 +116,7 @@ def fit_budget(
     progress = progress or Silence()
     if fp32 is None:
         what = "validation accuracy of fp32"
-        fp32 = measure_accuracy(quantizer.fp32_path, images, threads=quantizer.threads, progress=progress, what=what)
+        fp32 = measure_figure(quantizer.fp32_path, images, threads=quantizer.threads, progress=progress, what=what)
     search = _Search(quantizer, out_path, images, fp32, max_drop_points, mixed, progress)
     try:
         return search.run()
@@ -126,7 +125,7 @@ def fit_budget(
         raise
 
 
-def within_budget(before: Accuracy, after: Accuracy, max_drop_points: float) -> bool:
+def within_budget(before: SplitFigure, after: SplitFigure, max_drop_points: float) -> bool:
     """Whether no more was lost than that; one of a hundred is one point, though floats make it a little more."""
     return before.percent - after.percent <= max_drop_points + 1e-9
 
@@ -138,7 +137,7 @@ class _Search:
     quantizer: Quantizer
     out_path: Path
     images: LabelledImages
-    fp32: Accuracy
+    fp32: SplitFigure
     max_drop_points: float
     mixed: bool
     progress: Progress
@@ -154,7 +153,7 @@ class _Search:
         for method in CALIBRATION_METHODS:
             if self._try(method):
                 return self._result(method, ())
-        best = max(self.tried, key=lambda trial: trial.accuracy.correct)
+        best = max(self.tried, key=lambda trial: trial.figure.value)
         self.progress.say(f"{self.precision} loses {self._drop(best):.1f} points; ranking its layers by harm")
         ranked = rank_layers(
             self.quantizer, self._few_images(), method=best.method, mixed=self.mixed, progress=self.progress
@@ -186,7 +185,7 @@ class _Search:
         self._write(method, kept)
         what = f"validation accuracy of {self.precision}, {method}"
         try:
-            accuracy = measure_accuracy(
+            figure = measure_figure(
                 self.out_path,
                 self.images,
                 threads=self.quantizer.threads,
@@ -196,19 +195,19 @@ class _Search:
             )
         except ModelError:
             # Probabilities that are no numbers: none of them is right.
-            accuracy = Accuracy(0, self.fp32.n)
-        trial = Trial(method, len(kept), accuracy)
+            figure = SplitFigure(self.fp32.key, 0.0, Accuracy(0, self.fp32.n))
+        trial = Trial(method, len(kept), figure)
         self.tried.append(trial)
         floats = f", {len(kept)} of {len(self.quantizer.layers.layers)} layers in float" if kept else ""
-        self.progress.say(f"{self.precision}, {method}{floats}: {accuracy}, {self._drop(trial):+.1f} points lost")
-        return within_budget(self.fp32, trial.accuracy, self.max_drop_points)
+        self.progress.say(f"{self.precision}, {method}{floats}: {figure}, {self._drop(trial):+.1f} points lost")
+        return within_budget(self.fp32, trial.figure, self.max_drop_points)
 
     def _write(self, method: CalibrationMethod, kept: Sequence[LayerHarm]) -> None:
         names = [harm.layer for harm in kept]
         self.quantizer.write(self.out_path, method=method, keep_float=names, mixed=self.mixed)
 
     def _drop(self, trial: Trial) -> float:
-        return self.fp32.percent - trial.accuracy.percent
+        return self.fp32.percent - trial.figure.percent
 
     def _few_images(self) -> NDArray[np.uint8]:
         batches = (pixels for pixels, _ in self.images())
@@ -216,7 +215,7 @@ class _Search:
 
     def _result(self, method: CalibrationMethod, harms: tuple[LayerHarm, ...]) -> Int8Result:
         kept = sum(harm.kept_float for harm in harms)
-        int8 = next(t.accuracy for t in self.tried if (t.method, t.kept_float) == (method, kept))
+        int8 = next(t.figure for t in self.tried if (t.method, t.kept_float) == (method, kept))
         drift = measure_drift(
             self.out_path,
             self.images,
@@ -240,13 +239,12 @@ class _Search:
         )
 
     def _refusal(self, ranked: Sequence[LayerHarm], most: int) -> ParityError:
-        best = max(self.tried, key=lambda trial: trial.accuracy.correct)
-        decision = decision_of(Classifier(self.quantizer.fp32_path).card)
-        lost = f"{self._drop(best):.1f} points of {decision.right_name}"
+        best = max(self.tried, key=lambda trial: trial.figure.value)
+        lost = f"{self._drop(best):.1f} points of {self.fp32.name}"
         worst = ", ".join(f"{harm.layer} ({harm.harm_points:.1f})" for harm in ranked[:3])
         return ParityError(
             f"{self.precision} loses {lost} at best, {self.max_drop_points:g} are allowed: fp32 {self.fp32}, "
-            f"{self.precision} {best.accuracy} with {best.kept_float} layers in float "
+            f"{self.precision} {best.figure} with {best.kept_float} layers in float "
             f"(at most {most}); layers that hurt most: {worst}",
             "allow more with `max_drop_points`, calibrate on more images with `calibration_images`, "
             "or `precision` fp32",

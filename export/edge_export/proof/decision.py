@@ -37,9 +37,6 @@ class Decision:
     `[N, tasks]` with MISSING.
     """
 
-    # What the share of images that are answered rightly is called.
-    right_name = "top-1"
-
     def __init__(self, card: ModelCard) -> None:
         self.card = card
 
@@ -71,13 +68,15 @@ class Decision:
 
     def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """All figures on `samples`."""
-        return measure(self.card.labels, self.truth(samples), probabilities)
+        return self.measure_truth(self.truth(samples), probabilities)
+
+    def measure_truth(self, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> SplitMetrics:
+        """All figures of N images, by what is true of them."""
+        return measure(self.card.labels, truth, probabilities)
 
 
 class LabelDecision(Decision):
     """Each label is given that reaches its threshold."""
-
-    right_name = "exact match"
 
     def same(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether all labels are given alike; one within 1e-4 of its threshold is a tie."""
@@ -108,15 +107,13 @@ class LabelDecision(Decision):
         """The same with all labels of an image."""
         return Drift.of_labels(self.card.thresholds, truth, found, exact)
 
-    def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
+    def measure_truth(self, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """mAP, and the figures of each label."""
-        return measure_labels(self.card.labels, self.card.thresholds, self.truth(samples), probabilities)
+        return measure_labels(self.card.labels, self.card.thresholds, truth, probabilities)
 
 
 class TaskDecision(Decision):
     """The most probable label of each task is its answer."""
-
-    right_name = "images with all tasks right"
 
     def same(self, expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether every task is answered alike."""
@@ -148,9 +145,9 @@ class TaskDecision(Decision):
         """The same with all tasks of an image."""
         return Drift.of_tasks(self.card.tasks, truth, found, exact)
 
-    def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
+    def measure_truth(self, truth: NDArray[Any], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """The figures of each task, and their mean accuracy."""
-        return measure_tasks(self.card.tasks, self.truth(samples), probabilities)
+        return measure_tasks(self.card.tasks, truth, probabilities)
 
 
 def decision_of(card: ModelCard) -> Decision:

@@ -11,13 +11,14 @@ import pytest
 
 pytest.importorskip("torch")
 
-from edge_export.precision.count_right import measure_accuracy
+from edge_export.precision.auto import choose
 from edge_export.precision.int8 import Quantizer, to_int8
 from edge_export.precision.int8_budget import Int8Result, fit_budget, within_budget
 from edge_export.precision.int8_sensitivity import rank_layers
-from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, UsageError, int8_arithmetic
+from edge_export.precision.split_figure import SplitFigure, measure_figure
+from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, Timings, UsageError, int8_arithmetic
 from parts import ROOT
-from quantized_nets import batches, colours, write_easy, write_hopeless
+from quantized_nets import batches, colours, write_easy, write_hopeless, write_labels
 
 
 class Notes(Silence):
@@ -48,18 +49,18 @@ def test_accuracy_is_a_count(tmp_path: Path) -> None:
     easy = write_easy(tmp_path / "easy.onnx")
     pixels, labels = colours(30)
     wrong = np.where(np.arange(30) < 3, (labels + 1) % 3, labels)
-    accuracy = measure_accuracy(easy, lambda: [(pixels[:20], wrong[:20]), (pixels[20:], wrong[20:])], threads=1)
-    assert accuracy == Accuracy(27, 30)
+    accuracy = measure_figure(easy, lambda: [(pixels[:20], wrong[:20]), (pixels[20:], wrong[20:])], threads=1)
+    assert accuracy == SplitFigure.of_top1(Accuracy(27, 30))
     assert (accuracy.percent, str(accuracy)) == (90.0, "90.0 % (27 of 30)")
     with pytest.raises(UsageError, match="no validation image"):
-        measure_accuracy(easy, lambda: [], threads=1)
+        measure_figure(easy, lambda: [], threads=1)
 
 
 def test_an_easy_net_is_int8_at_the_first_try(tmp_path: Path) -> None:
     easy, notes = write_easy(tmp_path / "easy.onnx"), Notes()
     result = fit(easy, tmp_path / "int8.onnx", 0, notes)
     assert (result.precision, result.method, result.kept_float) == ("int8", "minmax", ())
-    assert result.fp32 == result.int8 == Accuracy(48, 48)
+    assert result.fp32 == result.int8 == SplitFigure.of_top1(Accuracy(48, 48))
     assert result.drop_points == 0
     assert result.table() == ""
     assert result.to_json()["calibration"] == {"method": "minmax", "images": 8}
@@ -89,10 +90,10 @@ def test_a_file_whose_kernels_and_graph_drift_apart_is_refused(tmp_path: Path, m
 def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) -> None:
     net, out, notes = write_hopeless(tmp_path / "net.onnx", layers_after=4), tmp_path / "int8.onnx", Notes()
     to_int8(net, out, [colours(8)[0]], threads=1)
-    assert measure_accuracy(out, batches(), threads=1).percent < 50
+    assert measure_figure(out, batches(), threads=1).percent < 50
     result = fit(net, out, 1.0, notes)
     assert set(result.kept_float) == {"conv0", "conv1"}
-    assert result.int8 == measure_accuracy(out, batches(), threads=1) == Accuracy(48, 48)
+    assert result.int8 == measure_figure(out, batches(), threads=1) == SplitFigure.of_top1(Accuracy(48, 48))
     kept, rest = result.harms[:2], result.harms[2:]
     assert min(harm.harm_points for harm in kept) > 10 * max(harm.harm_points for harm in rest)
     assert len(result.harms) == 7
@@ -104,6 +105,38 @@ def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) ->
     assert [line.split()[-1] for line in lines[1:]] == ["float"] * 2 + ["int8"] * 5
     assert any(task == "measuring each layer in int8 layers" and total == 7 for task, total in notes.tasks)
     assert {trial["method"] for trial in result.to_json()["tried"]} == {"minmax", "percentile", "entropy"}
+
+
+def test_where_pictures_have_several_labels_the_budget_is_of_the_map(tmp_path: Path) -> None:
+    pixels, labels = colours(48)
+    truth = np.eye(3, dtype=bool)[labels]
+    several = lambda: [(pixels, truth)]  # noqa: E731
+    first = write_labels(tmp_path / "first.onnx", write_easy(tmp_path / "easy.onnx"), [0.5] * 3)
+    # Thresholds right above the best score of a picture without the label: int8 moves some over them, ranked as before.
+    scores = np.where(truth, 0, Classifier(first, threads=1).probabilities(pixels)).max(axis=0)
+    net = write_labels(tmp_path / "net.onnx", tmp_path / "easy.onnx", [float(score) + 1e-6 for score in scores])
+    with Quantizer(net, [pixels[:8]], threads=1) as quantizer:
+        result = fit_budget(quantizer, tmp_path / "int8.onnx", several, 0.0)
+    assert (result.fp32.key, result.fp32.value, result.int8.value, result.kept_float) == ("map", 1.0, 1.0, ())
+    assert result.int8.right.correct < result.fp32.right.correct == 48
+    told = result.to_json()["int8"]
+    assert (told["map"], told["correct"], told["n"]) == (1.0, result.int8.right.correct, 48)
+    assert str(result.int8) == "mAP 100.0 % (48 images)"
+    steady = Timings(((10, 10, 10),) * 20)
+    choice = choose(net, tmp_path, [pixels[:8]], several, 0.0, threads=1, timer=lambda calls: [steady] * len(calls))
+    assert "val mAP" in choice.table() and choice.table().count("mAP 100.0 % (48 images)") == 3
+
+    hopeless = write_hopeless(tmp_path / "hopeless.onnx", layers_after=4)
+    net = write_labels(tmp_path / "labels.onnx", hopeless, [0.5] * 3)
+    with Quantizer(net, [pixels[:8]], threads=1) as quantizer:
+        result = fit_budget(quantizer, tmp_path / "mended.onnx", several, 1.0)
+        assert set(result.kept_float) == {"conv0", "conv1"} and result.tried[0].figure.value < 0.9
+    beyond = write_labels(tmp_path / "labels.onnx", write_hopeless(hopeless, layers_after=0), [0.5] * 3)
+    with (
+        Quantizer(beyond, [pixels[:8]], threads=1) as quantizer,
+        pytest.raises(ParityError, match=r"int8 loses \d+\.\d points of mAP at best, 1 are allowed: fp32 mAP 100"),
+    ):
+        fit_budget(quantizer, tmp_path / "none.onnx", several, 1.0)
 
 
 def test_over_budget_the_export_is_refused_and_nothing_is_left(tmp_path: Path) -> None:
@@ -142,5 +175,6 @@ def test_a_layer_is_ranked_by_what_it_does_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("before", "after", "n"), [(59, 58, 100), (55, 54, 100), (109, 107, 200), (110, 108, 200)])
 def test_what_the_budget_allows_may_be_lost_to_the_last_image(before: int, after: int, n: int) -> None:
-    assert within_budget(Accuracy(before, n), Accuracy(after, n), 1.0)
-    assert not within_budget(Accuracy(before, n), Accuracy(after - 1, n), 1.0)
+    fp32, found, less = (SplitFigure.of_top1(Accuracy(count, n)) for count in (before, after, after - 1))
+    assert within_budget(fp32, found, 1.0)
+    assert not within_budget(fp32, less, 1.0)
