@@ -112,7 +112,7 @@ def test_where_pictures_have_several_labels_the_budget_is_of_the_map(tmp_path: P
     truth = np.eye(3, dtype=bool)[labels]
     several = lambda: [(pixels, truth)]  # noqa: E731
     first = write_labels(tmp_path / "first.onnx", write_easy(tmp_path / "easy.onnx"), [0.5] * 3)
-    # Thresholds right above the best score of a picture without the label: int8 moves some over them, ranked as before.
+    # Thresholds right above the best of the pictures without the label: int8 moves some over them, ranked as before.
     scores = np.where(truth, 0, Classifier(first, threads=1).probabilities(pixels)).max(axis=0)
     net = write_labels(tmp_path / "net.onnx", tmp_path / "easy.onnx", [float(score) + 1e-6 for score in scores])
     with Quantizer(net, [pixels[:8]], threads=1) as quantizer:
