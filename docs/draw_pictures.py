@@ -1,7 +1,8 @@
 """Draws the pictures in the pages anew, by the project's own commands from drawn shapes: make docs-pictures
 
 MobileNetV2's weights are downloaded or taken from EDGE_WEIGHTS_DIR; the report is photographed by Chromium, where there
-is one. Two minutes on two cores. What comes out depends on the machine in times and last digits.
+is one. Two minutes on two cores. What comes out depends on the machine in times and last digits. `--sustained` draws instead
+what a machine at rest keeps of its speed through ten minutes.
 """
 
 from __future__ import annotations
@@ -39,6 +40,14 @@ def draw(into: Path) -> None:
         draw_layer(edge, work, into)
         edge("train --data shapes --backbone mobilenet_v2 --strategy fine-tune --find-lr --out rates")
         keep(next((work / "rates").glob("rates-*.png")), into / "learning-rates.png")
+
+
+def draw_sustained(into: Path) -> None:
+    """Latency by the minute of ten minutes without a pause, on a machine with nothing else to do."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = "bench --backbones mobilenet_v2 --precision int8 --sustained 10m --out bench"
+        subprocess.run([sys.executable, "-m", "edge_cli", *words.split()], cwd=folder, check=True)
+        keep(Path(folder, "bench", "sustained.png"), into / "sustained.png")
 
 
 def draw_comparison(edge: Edge, work: Path, into: Path) -> None:
@@ -89,4 +98,4 @@ def keep(picture: Path, into: Path) -> None:
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    draw(FOLDER)
+    (draw_sustained if sys.argv[1:] == ["--sustained"] else draw)(FOLDER)
