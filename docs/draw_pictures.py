@@ -1,8 +1,8 @@
 """Draws the pictures in the pages anew, by the project's own commands from drawn shapes: make docs-pictures
 
 MobileNetV2's weights are downloaded or taken from EDGE_WEIGHTS_DIR; the report is photographed by Chromium, where there
-is one. Two minutes on two cores. What comes out depends on the machine in times and last digits. `--sustained` draws instead
-what a machine at rest keeps of its speed through ten minutes.
+is one. Two minutes on two cores. What comes out depends on the machine in times and last digits. `--sustained` draws
+instead what a machine at rest keeps of its speed through ten minutes.
 """
 
 from __future__ import annotations
