@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from edge_benchmarks.report.plots import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff
     from edge_benchmarks.report.recommendation import Limits, Recommendation, recommend
     from edge_benchmarks.report.regression import compare_reports
-    from edge_benchmarks.report.report import NOISY_SPREAD, Report
+    from edge_benchmarks.report.report import Report
     from edge_benchmarks.report.shared_report import is_public, require_public, share_report
     from edge_benchmarks.report.sustained_picture import SUSTAINED_FILE, draw_sustained
     from edge_benchmarks.report.tables import (
         comparison_table,
         cost_table,
         describe_conditions,
+        describe_uncertainty,
         latency_table,
         milliseconds,
         sustained_table,

@@ -23,7 +23,8 @@ from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, recorded_accuracy
-from edge_benchmarks.report.report import NOISY_SPREAD, ColdStart, Failure, Report, Row, Throughput
+from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
+from edge_benchmarks.report.turn_bootstrap import unsettled
 from edge_benchmarks.settings import BenchSettings
 from edge_data import EvaluationData
 from edge_runtime import (
@@ -198,7 +199,7 @@ class _Work:
         turns = [self._turn(entry, worker, task) for entry, worker in group]
         measured = self._interleave(TASKS[task], turns, plan)
         for _ in range(MORE_TIMES if task == "latency" else 0):
-            noisy = [place for place, each in enumerate(measured) if each.n and each.spread > NOISY_SPREAD]
+            noisy = [place for place, each in enumerate(measured) if each.n and unsettled(each)]
             more = self._interleave("noisy ones again", [turns[place] for place in noisy], plan) if noisy else []
             for place, timings in zip(noisy, more, strict=True):
                 measured[place] = measured[place] + timings

@@ -1,34 +1,22 @@
 """Two reports against each other: how much slower or faster each model became, and how sure that is.
 
-The interval is a cluster bootstrap. Calls of one turn resemble each other, so turns are drawn with replacement, not
-calls (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8, strategy 1; the same for
-benchmarks in Kalibera and Jones, Rigorous Benchmarking in Reasonable Time, ISMM 2013); it is the percentile interval of
-the quotient of the two figures (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). It holds for
-these two runs: what differs from run to run, such as where a process lies in memory, is not in it.
+The interval is a cluster bootstrap of the turns (turn_bootstrap.py): the percentile interval of the quotient of the two
+figures (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). It holds for these two runs: what
+differs from run to run, such as where a process lies in memory, is not in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge_benchmarks.plain_data import PlainData
 from edge_benchmarks.report.report import Report, Row
-from edge_runtime import Timings, UsageError
-
-PERCENTS = (50, 90)
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-# So many turns, whatever they hold, make no interval.
-LEAST_TURNS = 5
-# Resampling holds a number for every call and resample of a chunk.
-CHUNK_NUMBERS = 4_000_000
-
-_Drawn: TypeAlias = "NDArray[np.float64]"
+from edge_benchmarks.report.turn_bootstrap import PERCENTS, percentile_interval, resample_percentiles
+from edge_runtime import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,39 +136,15 @@ def compare_reports(old: Report, new: Report) -> ReportComparison:
 
 def _change(old: Row, new: Row) -> ModelChange:
     choose = np.random.default_rng(0)
-    before, after = (_resample(row.latency, choose) for row in (old, new))
+    before, after = (resample_percentiles(row.latency, choose) for row in (old, new))
     changes = []
     for index, percent in enumerate(PERCENTS):
         interval = None
         if before is not None and after is not None:
             quotients = after[:, index] / before[:, index] - 1
-            tail = 100 * (1 - CONFIDENCE) / 2
-            low, high = np.percentile(quotients, (tail, 100 - tail))
-            interval = (float(low), float(high))
+            interval = percentile_interval(quotients)
         changes.append(Change(old.latency.percentile_ms(percent), new.latency.percentile_ms(percent), interval))
     return ModelChange(old, new, *changes)
-
-
-def _resample(timings: Timings, choose: np.random.Generator) -> _Drawn | None:
-    """The percentiles `PERCENTS` of resamples of the turns, `[RESAMPLES, percents]`; None with too few turns.
-
-    Calls are sorted once; a resample is then a weight for each call, how often its turn was drawn.
-    """
-    turns = len(timings.turns_ms)
-    if turns < LEAST_TURNS:
-        return None
-    times = np.array(timings.times_ms)
-    owner = np.repeat(np.arange(turns), [len(turn) for turn in timings.turns_ms])
-    order = np.argsort(times)
-    times, owner = times[order], owner[order]
-    chunk = max(1, CHUNK_NUMBERS // len(times))
-    drawn = []
-    for start in range(0, RESAMPLES, chunk):
-        size = min(chunk, RESAMPLES - start)
-        weights = choose.multinomial(turns, np.full(turns, 1 / turns), size=size)[:, owner].cumsum(axis=1)
-        totals = weights[:, -1:]
-        drawn.append(np.stack([times[(weights < totals * percent / 100).sum(axis=1)] for percent in PERCENTS], axis=1))
-    return np.concatenate(drawn)
 
 
 def _differences(old: Report, new: Report) -> list[str]:

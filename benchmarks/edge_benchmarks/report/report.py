@@ -15,13 +15,11 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.engines import EngineName
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.plain_data import PlainData
+from edge_benchmarks.report.turn_bootstrap import uncertainty, unsettled
 from edge_benchmarks.settings import HowMeasured
 from edge_runtime import Timings
 
 SCHEMA = 2
-
-# Above this (p90 - p10) / p50 of a latency, something but the model decides how long a call takes.
-NOISY_SPREAD = 0.20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +108,7 @@ class Row(PlainData):
     busyness: Busyness = UNKNOWN_BUSYNESS
     group: int = 0
     at_once: int = 1
-    computed: ClassVar = {"spread": "latency.spread", "noisy": "noisy"}
+    computed: ClassVar = {"spread": "latency.spread", "uncertainty": "uncertainty", "noisy": "noisy"}
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -134,8 +132,14 @@ class Row(PlainData):
 
     @property
     def noisy(self) -> bool:
-        """Whether its latency is too scattered to be relied on."""
-        return self.latency.spread > NOISY_SPREAD
+        """Whether its latency's percentiles are too unsure to be relied on."""
+        return bool(unsettled(self.latency))
+
+    @property
+    def uncertainty(self) -> dict[str, float] | None:
+        """How far the 95 % interval of the latency's p50 and p90 reaches, as shares of them."""
+        found = uncertainty(self.latency)
+        return None if found is None else {f"p{percent}": share for percent, share in found.items()}
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -149,7 +153,8 @@ class Row(PlainData):
         if self.throttled:
             doubts.append("throttled")
         if self.noisy:
-            doubts.append(f"noisy ({self.latency.spread:.0%})")
+            unsure = (f"p{percent} ±{share:.0%}" for percent, share in unsettled(self.latency).items())
+            doubts.append(f"noisy ({', '.join(unsure)})")
         if not self.stable:
             doubts.append("unstable")
         return tuple(doubts)

@@ -9,8 +9,9 @@ from typing import TypeVar
 from edge_benchmarks.machine.thermal import Conditions, Series
 from edge_benchmarks.report.fastest_engine import onnxruntime_row
 from edge_benchmarks.report.regression import ModelChange, ReportComparison
-from edge_benchmarks.report.report import NOISY_SPREAD, Report, Row
+from edge_benchmarks.report.report import Report, Row
 from edge_benchmarks.report.text_table import Table
+from edge_benchmarks.report.turn_bootstrap import SURE_WITHIN
 from edge_runtime import Timings
 
 _T = TypeVar("_T")
@@ -114,10 +115,21 @@ def markdown_text(report: Report) -> str:
     how = report.settings
     measured = (
         f"Measured {report.created}; {how.input}; each figure from {how.duration_s:g} s and {how.least_runs} calls at "
-        f"least, {how.cold_starts} cold starts. Noisy means (p90 − p10) / p50 above {NOISY_SPREAD:.0%}."
+        f"least, {how.cold_starts} cold starts. {describe_uncertainty(report)}"
     )
     tables = [latency_table(report), cost_table(report), sustained_table(report)]
     return "\n\n".join(["\n".join(block), measured, *(table.markdown() for table in tables if table.rows)]) + "\n"
+
+
+def describe_uncertainty(report: Report) -> str:
+    """How sure the rows' percentiles are, and what a row that is called noisy misses."""
+    known = [row.uncertainty for row in report.rows if row.uncertainty]
+    within = ""
+    if known:
+        most = {name: max(found[name] for found in known) for name in known[0]}
+        within = f"; here {' and '.join(f'{name} within ±{share:.1%}' for name, share in most.items())} at worst"
+    bounds = " or ".join(f"p{percent} beyond ±{share:.0%}" for percent, share in SURE_WITHIN.items())
+    return f"Noisy means {bounds} (95 % interval, turns resampled{within})."
 
 
 def describe_conditions(conditions: Conditions) -> list[str]:

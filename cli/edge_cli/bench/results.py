@@ -121,12 +121,13 @@ def _print(table: Table) -> None:
 
 def _conditions(report: Report) -> list[str]:
     """Where and how the figures were measured, and what is to be said against them."""
-    from edge_benchmarks import NOISY_SPREAD, describe_conditions, milliseconds
+    from edge_benchmarks import describe_conditions, describe_uncertainty, milliseconds
 
     decoding = report.median_decoding_ms
     apart = "" if decoding is None else f"; decoding and resizing takes {milliseconds(decoding)} ms more"
     lines = [str(report.environment), *describe_conditions(report.conditions)]
     lines.append(f"inference alone of {report.settings.input}{apart}")
+    lines.append(describe_uncertainty(report))
     noisy = [row for row in report.rows if row.noisy]
     if noisy:
         others = max((row.busyness.others_share or 0.0 for row in noisy), default=0.0)
@@ -134,7 +135,7 @@ def _conditions(report: Report) -> list[str]:
         why = [f"other programs used up to {others:.0%} of the processor"] if others > BUSY_SHARE else []
         why += [f"the hypervisor took up to {stolen:.0%} of it"] if stolen > BUSY_SHARE / 2 else []
         lines.append(
-            f"noisy: (p90 - p10) / p50 above {NOISY_SPREAD:.0%} in {len(noisy)} of {len(report.rows)} rows; "
+            f"noisy: {len(noisy)} of {len(report.rows)} rows; "
             f"{' and '.join(why) if why else 'measure longer, or on a machine that does nothing else'}"
         )
     throttled = sorted({what for row in report.rows for what in row.throttled or ()})

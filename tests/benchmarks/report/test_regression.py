@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from bench_reports import make_report, make_row, noisy_timings
 from edge_benchmarks import Report, compare_reports
 from edge_benchmarks.report.regression import Change
-from edge_runtime import Timings, UsageError
+from edge_runtime import UsageError
 
 
 def report(median_ms: float, *, seed: int, drift: float = 0.02, turns: int = 20) -> Report:
@@ -70,20 +69,6 @@ def test_with_too_few_turns_there_is_no_interval() -> None:
     (change,) = compare_reports(report(10.0, seed=1, turns=4), report(10.0, seed=2)).changes
     assert change.p50.interval is None
     assert change.to_json()["p50"]["interval_95"] is None
-
-
-def test_resampling_draws_turns_as_a_plain_loop_would() -> None:
-    from edge_benchmarks.report import regression as comparing
-
-    timings = Timings(((1.0, 2.0, 3.0), (10.0,), (4.0, 5.0), (6.0, 7.0, 8.0, 9.0), (2.5,)))
-    found = comparing._resample(timings, np.random.default_rng(0))
-    assert found is not None and found.shape == (comparing.RESAMPLES, 2)
-    weights = np.random.default_rng(0).multinomial(5, np.full(5, 0.2), size=comparing.RESAMPLES)
-    for drawn, (p50, p90) in list(zip(weights, found, strict=True))[:50]:
-        calls = sorted(call for times, turn in zip(drawn, timings.turns_ms, strict=True) for call in turn * int(times))
-        # The inverse of the distribution function: the first call that so many do not exceed.
-        for percent, value in ((50, p50), (90, p90)):
-            assert value == calls[int(np.ceil(len(calls) * percent / 100 - 1e-9)) - 1]
 
 
 def test_rows_are_paired_by_model_engine_and_threads() -> None:

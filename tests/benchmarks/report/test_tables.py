@@ -56,7 +56,7 @@ def test_what_is_not_known_is_a_dash() -> None:
 
 
 def test_noisy_throttled_and_unstable_rows_are_marked() -> None:
-    row = make_row(latency=noisy_timings(5.0, spread=0.5), throttled=("under-voltage",), stable=False)
+    row = make_row(latency=noisy_timings(5.0, drift=0.5), throttled=("under-voltage",), stable=False)
     assert row.noisy
     table = latency_table(make_report([row]))
     note = table.rows[0][table.columns.index("note")]
