@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the work failed or a gate was not met, 2 wrong usage, sett
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import io
 import os
@@ -18,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
-from edge_runtime import EdgeError, UsageError, lossy_stderr, prepare_process
+from edge_runtime import EdgeError, UsageError, lossy_stderr, one_line, prepare_process
 
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
 COMMANDS = {
@@ -55,6 +56,10 @@ _EXTRA_OF_VERB = {
     "weights": "train",
     "label": "serve",
 }
+
+# What a path that was given may be at fault for, and what a disk; another error that names a file is a fault of ours.
+_NO_PATH = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",
@@ -160,10 +165,8 @@ def run() -> int:
             raise
         return 0 if _is_of_rich(error) else _unwritable(error.__context__)
     except OSError as error:
-        # An error that names a file is a fault of ours; one that names none is a stream that takes no more.
-        if error.filename is not None:
-            raise
-        return _unwritable(error)
+        # One that names no file is of a stream that takes no more.
+        return _unwritable(error) if error.filename is None else _unusable(error)
     except ImportError as error:
         return _unloadable(error, error.name or "")
     except RuntimeError as error:
@@ -204,6 +207,18 @@ def _usage(error: typer.TyperException) -> int:
         return 0
     message = message.removeprefix("Value error, ").replace("Value error, ", "").rstrip(".")
     return fail(message, f"{path} --help lists what there is", getattr(error, "exit_code", 2))
+
+
+def _unusable(error: OSError) -> int:
+    """A path that may not be looked at, or is none: Path.exists and its like tell of that by an error, not by False."""
+    if error.errno in _NO_PATH:
+        hint = "check the path, and that you may read it"
+    elif error.errno in _NO_ROOM:
+        hint = "make room, or name another place"
+    else:
+        raise error
+    name = one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
+    return fail(f"{name}: {error.strerror}", hint, 2 if error.errno in _NO_PATH else 1)
 
 
 def _unwritable(error: OSError) -> int:

@@ -232,6 +232,35 @@ def test_a_connection_that_ends_is_not_taken_for_a_reader_that_has_gone() -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict --image red.png --model LONG/model.onnx",
+        "predict --image red.png --model model.onnx --save-input LONG.png",
+        "predict --watch LONG --model model.onnx",
+    ],
+)
+@pytest.mark.usefixtures("model")
+def test_a_name_that_is_too_long_is_one_clear_error(edge: Any, red: Path, words: str) -> None:
+    done = edge(*words.replace("LONG", "x" * 300).split(), cwd=red.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and "xxx" in done.stderr and ": File name too long\n" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("kind", "code"), [("PermissionError(13", 2), ("OSError(30", 1)])
+def test_what_may_not_be_looked_at_or_written_is_one_clear_error(kind: str, code: int) -> None:
+    # Tests may run as root, who may look at everything.
+    script = (
+        "import sys; sys.argv = ['edge', 'doctor']; from edge_cli.commands import doctor\n"
+        f"def refused(): raise {kind}, 'Refused', 'locked/model.onnx')\n"
+        "doctor.run_probe = refused; from edge_cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: locked/model.onnx: Refused\n hint: ") and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_is_0_and_every_default_is_in_it(edge: Any, verb: str) -> None:
     done = edge(verb, "--help", COLUMNS="200", NO_COLOR="1")
