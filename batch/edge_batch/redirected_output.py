@@ -10,15 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-
-class _Log(io.FileIO):
-    """A log whose disk may be full: what does not fit is lost, and nobody hears of it."""
-
-    def write(self, data: Any, /) -> int:
-        """Write what can be written, and say that it was all."""
-        with suppress(OSError):
-            super().write(data)
-        return len(data)
+from edge_runtime import LossyFile
 
 
 @contextmanager
@@ -27,7 +19,7 @@ def output_to(path: Path) -> Iterator[TextIO]:
 
     Raises OSError where it cannot be opened.
     """
-    log = io.TextIOWrapper(_Log(path, "ab"), encoding="utf-8", errors="backslashreplace", write_through=True)
+    log = io.TextIOWrapper(LossyFile(path, "ab"), encoding="utf-8", errors="backslashreplace", write_through=True)
     with log, _redirected(log):
         yield log
 
@@ -43,8 +35,8 @@ def _redirected(log: TextIO) -> Iterator[None]:
         # Ray prints on stdout that a worker died.
         sys.stdout = log
         if 2 in kept and _is_fd_2(before[1]):
-            encoding = before[1].encoding
-            ours.append(open(os.dup(kept[2]), "w", encoding=encoding, errors="backslashreplace", buffering=1))  # noqa: PTH123, SIM115
+            encoding, screen = before[1].encoding, LossyFile(os.dup(kept[2]), "wb")
+            ours.append(io.TextIOWrapper(screen, encoding=encoding, errors="backslashreplace", line_buffering=True))
             sys.stderr = ours[0]
         for fd in kept:
             os.dup2(log.fileno(), fd)

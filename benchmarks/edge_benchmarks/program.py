@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from edge_runtime import EdgeError, as_flags, prepare_process
+from edge_runtime import EdgeError, as_flags, lossy_stderr, prepare_process
 
 INTERRUPTED = 130
 
@@ -25,6 +25,8 @@ def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted", p
     """
     if not plain:
         prepare_process()
+    # Whoever reads only the first messages does not end the measurement.
+    sys.stderr = lossy_stderr(sys.stderr)
     # Ended from outside, as Ctrl-C ends it: what it started and the files it made must go with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 the work failed or a gate was not met, 2 wrong usage, sett
 from __future__ import annotations
 
 import difflib
+import errno
 import gc
 import io
 import os
@@ -18,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
-from edge_runtime import EdgeError, UsageError, prepare_process
+from edge_runtime import EdgeError, UsageError, lossy_stderr, one_line, prepare_process
 
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
 COMMANDS = {
@@ -55,6 +56,10 @@ _EXTRA_OF_VERB = {
     "weights": "train",
     "label": "serve",
 }
+
+# What a path that was given may be at fault for, and what a disk; another error that names a file is a fault of ours.
+_NO_PATH = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE})
 
 _32_BIT = (
     "this is a 32-bit Python, for which there is no onnxruntime",
@@ -122,7 +127,8 @@ def main() -> None:
     prepare_process()
     # A stream that the caller closed: what would go there is nobody's.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    # Messages that nobody reads, or no disk holds, are no reason to leave the work undone.
+    sys.stderr = lossy_stderr(sys.stderr) if sys.stderr else open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         # A file name or a bar that the terminal's encoding lacks must not end the work.
         if isinstance(stream, io.TextIOWrapper):
@@ -154,15 +160,13 @@ def run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         return fail("interrupted", "", INTERRUPTED)
     except SystemExit as error:
-        # typer and rich turn a broken pipe into this.
+        # typer and rich turn a broken pipe into this; rich has then let go of standard output.
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        return _unwritable(error.__context__)
+        return 0 if _is_of_rich(error) else _unwritable(error.__context__)
     except OSError as error:
-        # An error that names a file is a fault of ours; one that names none is a stream that takes no more.
-        if error.filename is not None:
-            raise
-        return _unwritable(error)
+        # One that names no file is of a stream that takes no more.
+        return _unwritable(error) if error.filename is None else _unusable(error)
     except ImportError as error:
         return _unloadable(error, error.name or "")
     except RuntimeError as error:
@@ -205,9 +209,43 @@ def _usage(error: typer.TyperException) -> int:
     return fail(message, f"{path} --help lists what there is", getattr(error, "exit_code", 2))
 
 
+def _unusable(error: OSError) -> int:
+    """A path that may not be looked at, or is none: Path.exists and its like tell of that by an error, not by False."""
+    if error.errno in _NO_PATH:
+        hint = "check the path, and that you may read it"
+    elif error.errno in _NO_ROOM:
+        hint = "make room, or name another place"
+    else:
+        raise error
+    name = one_line(os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename))
+    return fail(f"{name}: {error.strerror}", hint, 2 if error.errno in _NO_PATH else 1)
+
+
 def _unwritable(error: OSError) -> int:
     """The reader of our output has gone (`edge predict … | head`), or its disk is full: nothing is left to flush."""
+    if isinstance(error, BrokenPipeError) and not _reader_has_gone():
+        # That of something else, such as a process that was to help.
+        return fail(f"a connection to another process or machine ended: {error.strerror}", "try again", 1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         return 0
     return fail(f"cannot write the output: {error.strerror}", "make room, or send it elsewhere", 1)
+
+
+def _is_of_rich(error: SystemExit) -> bool:
+    """Whether rich raised it, which writes nothing but to our output."""
+    import traceback
+
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_name == "on_broken_pipe"
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads standard output any more; taken for granted where the system cannot tell."""
+    import select
+
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(1, 0)
+    return bool(poll.poll(0))

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         read_throttling,
         slow_reasons,
     )
+    from edge_runtime.machine.lossy_output import LossyFile, lossy_stderr
     from edge_runtime.machine.probe import run_probe
     from edge_runtime.machine.process import is_prepared, prepare_process
     from edge_runtime.machine.resources import (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -194,6 +195,70 @@ def test_a_closed_pipe_ends_quietly(model: Path, tmp_path: Path) -> None:
     done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+def test_work_is_done_also_where_nobody_reads_the_messages(model: Path, tmp_path: Path) -> None:
+    for folder in ("ph/a", "ph/b"):
+        (tmp_path / folder).mkdir(parents=True)
+        for index in range(3):
+            Image.new("RGB", (30, 30), "red").save(tmp_path / folder / f"{index}.png")
+            (tmp_path / folder / f"{index}x.png").write_text("not a picture")
+    Image.new("RGB", (30, 30), "red").save(tmp_path / "ph" / "stray.png")
+
+    def unheard(*words: str) -> subprocess.CompletedProcess[str]:
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "edge_cli", *words]
+        done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=writer, text=True, check=False)
+        os.close(writer)
+        return done
+
+    # It says that a picture lies beside the folders before it writes the list.
+    assert unheard("data", "list", "ph", "--out", "all.csv").returncode == 0
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 13
+    done = unheard("predict", "--image", "ph", "--model", str(model), "--csv")
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 8)
+    assert unheard("predict", "--image", "gone.png", "--model", str(model)).returncode == 2
+
+
+def test_a_connection_that_ends_is_not_taken_for_a_reader_that_has_gone() -> None:
+    code = (
+        "import sys; sys.argv = ['edge', 'doctor']; from edge_cli.commands import doctor\n"
+        "def broken(): raise BrokenPipeError(32, 'Broken pipe')\n"
+        "doctor.run_probe = broken; from edge_cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "Broken pipe" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "predict --image red.png --model LONG/model.onnx",
+        "predict --image red.png --model model.onnx --save-input LONG.png",
+        "predict --watch LONG --model model.onnx",
+    ],
+)
+@pytest.mark.usefixtures("model")
+def test_a_name_that_is_too_long_is_one_clear_error(edge: Any, red: Path, words: str) -> None:
+    done = edge(*words.replace("LONG", "x" * 300).split(), cwd=red.parent)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and "xxx" in done.stderr and ": File name too long\n" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize(("kind", "code"), [("PermissionError(13", 2), ("OSError(30", 1)])
+def test_what_may_not_be_looked_at_or_written_is_one_clear_error(kind: str, code: int) -> None:
+    # Tests may run as root, who may look at everything.
+    script = (
+        "import sys; sys.argv = ['edge', 'doctor']; from edge_cli.commands import doctor\n"
+        f"def refused(): raise {kind}, 'Refused', 'locked/model.onnx')\n"
+        "doctor.run_probe = refused; from edge_cli.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: locked/model.onnx: Refused\n hint: ") and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -14,12 +14,15 @@ from edge_cli.console import print_json
 from edge_cli.options import JsonFlag
 from edge_runtime import (
     EXTRAS,
+    EdgeError,
+    ModelError,
     UsageError,
     cpu_model,
     int8_arithmetic,
     int8_origin,
     missing_package,
     newest_run,
+    one_line,
     package_version,
     read_health,
     run_probe,
@@ -109,18 +112,30 @@ def doctor(
         print_json(found)
     else:
         _draw(found, health)
-    return 1 if error else 0
+    return 1 if error or any("error" in each for each in found["int8"]["files"]) else 0
 
 
 def _origins(models: list[Path] | None) -> list[dict[str, Any]]:
-    """What each of the files that has int8 weights says of them, read without numpy and onnxruntime."""
+    """What each of the files that has int8 weights says of them, read without numpy and onnxruntime; or its damage.
+
+    Raises UsageError for one that is named, and cannot be read.
+    """
+    # Of what nobody named, no fault ends the report.
+    reported: type[EdgeError] = EdgeError if models is None else ModelError
     if models is None:
         try:
             models = sorted(newest_run(needs=("model.onnx", "model-int8.onnx")).path.glob("*.onnx"))
         except UsageError:
             models = []
-    origins = [(path, int8_origin(path)) for path in models]
-    return [{"file": str(path), **origin.to_json()} for path, origin in origins if origin is not None]
+    found: list[dict[str, Any]] = []
+    for path in models:
+        try:
+            origin = int8_origin(path)
+        except reported as error:
+            found.append({"file": str(path), "error": str(error)})
+        else:
+            found += [] if origin is None else [{"file": str(path), **origin.to_json()}]
+    return found
 
 
 def _draw(found: Mapping[str, Any], health: Health) -> None:
@@ -129,7 +144,7 @@ def _draw(found: Mapping[str, Any], health: Health) -> None:
     if found["instruction_sets"]:
         print(f"instruction sets: {', '.join(found['instruction_sets'])}")
     for each in found["int8"]["files"]:
-        print(f"int8: {each['file']}: {each['says']}")
+        print(f"broken: {one_line(each['error'])}" if "error" in each else f"int8: {each['file']}: {each['says']}")
     state = [*_frequency(health), *_heat(health), *_held_back(health.throttling)]
     if state:
         print(", ".join(state))

@@ -53,6 +53,10 @@ class SettingsFile:
         name = f"{self._place(field.name)}: {field.name}"
         if value is None and field.default is None:
             return None
+        for text in value if isinstance(value, list) else (value,):
+            # A null character, or half a character of UTF-16: no file's name has one, and no flag takes one.
+            if isinstance(text, str) and re.search("[\0\ud800-\udc7f\udd00-\udfff]", text):
+                raise UsageError(f"{name} = {_shown(value)}: no text of a command has such a character", "leave it out")
         try:
             fitted = _fit(field.kind, value)
         except TypeError:

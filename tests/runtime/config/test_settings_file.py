@@ -65,6 +65,14 @@ def test_any_text_survives(text: str) -> None:
     assert tomllib.loads(to_toml(Oven(tins=text), title=""))["tins"] == text
 
 
+@pytest.mark.parametrize("name", ["a\\u0000b", "\\ud800"])
+def test_text_that_no_path_can_have_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    said = refusal(tmp_path / "oven.json", f'{{"out": "{name}"}}').message
+    assert 'oven.json, line 1: out = "' in said and "no text of a command" in said
+    # What stands for a byte of a file's name that is no UTF-8.
+    assert read(tmp_path / "oven.json", '{"out": "\\udcff"}')["out"] == Path("\udcff")
+
+
 def test_text_that_is_no_unicode_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"`tins` .* is not UTF-8"):
         to_toml(Oven(tins="a\udcff"), title="")
