@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import DRAWING_SUFFIX, is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
+    from edge_runtime.images.encoded_file import read_encoded
     from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind
     from edge_runtime.images.memory import MAX_PIXELS
     from edge_runtime.images.preprocessing import Preprocessing

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from edge_benchmarks.models.engines import Engine, Setup, import_engine, open_engine, random_pixels
-from edge_runtime import EdgeError, Sample, prepare_process, read_meminfo
+from edge_runtime import EdgeError, Sample, prepare_process, read_encoded, read_meminfo
 
 if TYPE_CHECKING:
     from edge_runtime import Call
@@ -137,7 +137,7 @@ class _Obedience:
         if not self._setup.images or preprocessing is None:
             pixels = random_pixels(preprocessing, RANDOM_IMAGES)
         else:
-            encoded = [Path(image).read_bytes() for image in self._setup.images]
+            encoded = [read_encoded(image) for image in self._setup.images]
             if task == "preprocess":
                 turn = cycle(encoded)
                 return lambda: preprocessing(next(turn))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_data.check.quality import Quality, measure_quality
-from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, image_kind
+from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, image_kind, read_encoded
 
 if TYPE_CHECKING:
     from edge_runtime import ImageClassifier
@@ -64,11 +64,11 @@ def inspect(root: Path, path: str, classifier: ImageClassifier | None = None) ->
     head = b""
     asked = None if classifier is None else classifier.preprocessing
     try:
-        data = (root / path).read_bytes()
+        data = read_encoded(root / path)
         head = data[:HEAD_BYTES]
         # All of a JPEG's data is still read, so that a cut is found, but only an eighth of its frequencies computed.
         picture = decode(data, reduce_to_px=_DECODED_SHORT_SIDE_PX) if asked is None else asked.decode(data)
-    except (ImageError, OSError):
+    except ImageError:
         return _refused(root, path, format_of(head, path))
     size_px, oddities = _header(data, picture)
     small = np.asarray(picture.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), np.float32)

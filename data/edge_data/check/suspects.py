@@ -18,6 +18,7 @@ from edge_data.sets.out_of_fold import OUT_OF_FOLD, OutOfFold, read_out_of_fold
 from edge_data.sets.run_data import run_places
 from edge_runtime import (
     EdgeError,
+    ImageError,
     LabelErrors,
     LabelFrom,
     ListPaths,
@@ -26,6 +27,7 @@ from edge_runtime import (
     csv_line,
     find_label_errors,
     quoted_text,
+    read_encoded,
     require_utf_8,
     scan,
     write_text,
@@ -217,8 +219,8 @@ def _two_labels(now: Sequence[str], places: Sequence[str]) -> Iterator[list[int]
     for alike in filter(differ, sizes.values()):
         digests: dict[bytes, list[int]] = defaultdict(list)
         for row in alike:
-            with suppress(OSError):
-                data = Path(places[row]).read_bytes()
+            with suppress(ImageError):
+                data = read_encoded(places[row])
                 digests[hashlib.blake2b(data, digest_size=16).digest()].append(row)
         yield from filter(differ, digests.values())
 

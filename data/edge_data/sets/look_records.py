@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import ImageError, decode
+from edge_runtime import ImageError, decode, read_encoded
 
 SIDE_PX, CHROMA_PX, DIGEST_BYTES = 16, 4, 16
 _LUMA_BYTES, _CHROMA_BYTES = SIDE_PX**2, 2 * CHROMA_PX**2
@@ -42,8 +42,8 @@ def see(root: Path, paths: Sequence[str]) -> Records:
     seen, small = [], []
     for row, path in enumerate(paths):
         try:
-            data = (root / path).read_bytes()
-        except OSError:
+            data = read_encoded(root / path)
+        except ImageError:
             continue
         digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
         records[row, :DIGEST_BYTES], records[row, -1] = np.frombuffer(digest, np.uint8), 1

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from importlib import import_module
 from io import BytesIO
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,6 +20,7 @@ from edge_runtime.errors import ImageError, ImageProblem, MissingExtraError, one
 from edge_runtime.extras import missing_package
 from edge_runtime.images.arrays import array_image
 from edge_runtime.images.colour import converter_of
+from edge_runtime.images.encoded_file import open_encoded
 from edge_runtime.images.kind import foreign_hint, image_kind
 from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
 from edge_runtime.images.modes import rgb_of
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | NDArray[np.uint8]"
 """A path, an encoded file's bytes, a PIL image, or an array, uint8 `[H, W, 3]` RGB or `[H, W]` grey."""
-
-# As many as an uncompressed RGBA picture of the pixel limit has: what is longer is no picture, or never ends.
-_FILE_BYTES_PER_PIXEL = 4
 
 # Calling the plugin's class imports that plugin and nothing else; `Image.open` on bytes imports five (6 of 45 ms cold).
 # JPEG's class is also MPO's first picture, without parsing the index of the others.
@@ -86,8 +82,7 @@ def decode(
             source = array_image(source, name)
         if isinstance(source, Image.Image):
             return _decode_image(source, name, background, to_srgb, max_pixels)
-        max_bytes = _FILE_BYTES_PER_PIXEL * max(max_pixels, MAX_PIXELS)
-        with _open(source, name, max_bytes) as file:
+        with open_encoded(source, name, max_pixels=max_pixels) as file:
             return _decode_file(
                 file, name, background, reduce_to_px=reduce_to_px, to_srgb=to_srgb, max_pixels=max_pixels
             )
@@ -120,48 +115,6 @@ def _name(source: object) -> str:
         "give a path, an encoded file's bytes, a PIL image or an array",
         "no-file",
     )
-
-
-def _open(source: str | os.PathLike[str] | bytes | bytearray | memoryview, name: str, max_bytes: int) -> IO[bytes]:
-    if isinstance(source, bytes | bytearray | memoryview):
-        return BytesIO(source if isinstance(source, bytes) else bytes(source))
-    path = Path(os.fsdecode(source))
-    try:
-        # Opening a device may do anything: it is looked at before, and again after, as names can change in between.
-        _check_regular(os.stat(source), name, max_bytes)  # noqa: PTH116 (Path("") would be the current folder)
-        file = open(source, "rb", opener=_open_without_waiting)  # noqa: SIM115
-        try:
-            _check_regular(os.fstat(file.fileno()), name, max_bytes)
-        except ImageError:
-            file.close()
-            raise
-        return file
-    except FileNotFoundError:
-        if path.is_symlink():
-            text = f"{name} is a link to a file that does not exist"
-            raise ImageError(text, "restore what it points to", "missing") from None
-        raise ImageError(f"{name} does not exist", "check the path", "missing") from None
-    except PermissionError:
-        raise ImageError(f"{name} may not be read", "check its permissions and its folder's", "unreadable") from None
-    # ValueError: a path with a null character.
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"{name} cannot be opened: {reason}", "check the path", "unreadable") from None
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # A pipe would wait for its writer; where there is no such flag, there are no pipes with names.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _check_regular(status: os.stat_result, name: str, max_bytes: int) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise ImageError(f"{name} is {what}", "give the path of an image file", "no-file")
-    if status.st_size > max_bytes:
-        size_mb, limit_mb = status.st_size / 1e6, max_bytes / 1e6
-        text = f"{name} has {size_mb:,.0f} MB; the limit is {limit_mb:,.0f} MB"
-        raise ImageError(text, "is it an image at all?", "oversized")
 
 
 def _decode_file(

@@ -134,6 +134,13 @@ def test_an_image_over_the_limit_harms(data: Path) -> None:
     assert finding.text.startswith("bee/bomb.png has 9500 × 9500 pixels") and "shrink it" in finding.text
 
 
+def test_a_file_larger_than_memory_is_told_and_the_rest_is_checked(data: Path) -> None:
+    with (data / "ant" / "huge.jpg").open("wb") as file:
+        file.truncate(2**42)
+    (finding,) = found(data)["unreadable"]
+    assert "has 4,398,047 MB; the limit is 320 MB" in finding.text
+
+
 def test_a_note_is_known_by_its_kind_and_not_by_its_words(data: Path) -> None:
     picture().save(data / "it has no images of bees.png")
     (finding,) = found(data)["note"]

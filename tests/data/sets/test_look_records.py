@@ -53,3 +53,9 @@ def test_a_process_that_does_not_work_is_done_without(
     monkeypatch.setattr(look_records, "_WORTH_PROCESSES", 100)
     monkeypatch.setattr(sys, "executable", program)
     assert np.array_equal(gathered(tmp_path, many, 2), see(tmp_path, many))
+
+
+def test_a_file_larger_than_memory_is_passed_over(tmp_path: Path, many: list[str]) -> None:
+    with (tmp_path / "huge.jpg").open("wb") as file:
+        file.truncate(2**42)
+    assert see(tmp_path, ["huge.jpg", many[1]])[:, -1].tolist() == [0, 1]
