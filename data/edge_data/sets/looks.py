@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_data.sets.look_cache import keep, recall, stamps
-from edge_data.sets.look_records import SIDE_PX, channels, see_all, shrink, unpack
+from edge_data.sets.look_records import DIGEST_BYTES, SIDE_PX, channels, see_all, shrink, unpack
 from edge_runtime import Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """N pictures: `digests` of the files' bytes, b"" where one cannot be read; `luma` [N, 16, 16] uint8 and `chroma`
-    [N, 4, 4, 2] uint8 of the upright pictures, all 0 where one cannot be decoded.
+    """N pictures: `digests` of the files' bytes, or of the decoded pixels, b"" where one cannot be read; `luma`
+    [N, 16, 16] uint8 and `chroma` [N, 4, 4, 2] uint8 of the upright pictures, all 0 where one cannot be decoded.
     """
 
     digests: tuple[bytes, ...]
@@ -30,21 +31,22 @@ class LookBook:
     """Looks of pictures that something else decodes, by path; threads may share it. It knows nothing of their files."""
 
     def __init__(self) -> None:
-        self._small: dict[str, NDArray[np.uint8]] = {}
+        self._seen: dict[str, tuple[NDArray[np.uint8], bytes]] = {}
 
     def add(self, path: str, picture: Image.Image) -> None:
-        """Keep what the upright RGB `picture` looks like."""
-        self._small[path] = shrink(picture)
+        """Keep what the upright RGB `picture` looks like, and a digest of its pixels."""
+        pixels = f"{picture.width} {picture.height} ".encode() + picture.tobytes()
+        self._seen[path] = shrink(picture), hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest()
 
     def update(self, other: LookBook) -> None:
         """Take over all that another book has."""
-        self._small.update(other._small)
+        self._seen.update(other._seen)
 
     def looks(self, paths: Sequence[str]) -> Looks:
-        """The looks of `paths`, in order; those that were never added match nothing."""
-        none = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
-        luma, chroma = channels(np.stack([self._small.get(path, none) for path in paths]))
-        return Looks((b"",) * len(paths), luma, chroma)
+        """The looks of `paths`, in order, their digests those of the pixels; what was never added matches nothing."""
+        none = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8), b""
+        small, digests = zip(*(self._seen.get(path, none) for path in paths), strict=True)
+        return Looks(tuple(digests), *channels(np.stack(small)))
 
 
 def look_at(root: Path, paths: Sequence[str], progress: Progress, *, threads: int) -> Looks:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
-from edge_data.check.duplicates import exact_groups, near_groups
+from edge_data.check.duplicates import SAME_SCENE, exact_groups, near_groups
+from edge_data.sets.look_records import channels, shrink
 from time_ratio import ratio
 
 Pictures = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -60,3 +64,38 @@ def test_pictures_of_which_a_third_is_alike_are_not_compared_two_by_two() -> Non
 
 def test_exact_groups_leave_out_what_has_no_digest() -> None:
     assert exact_groups([b"a", b"", b"b", b"a", b"", b"a"]) == [[0, 3, 5]]
+
+
+def symmetric() -> list[Image.Image]:
+    """A disc, a bottle, a sign and an icon, each in the middle of its ground."""
+    made = []
+    for ground, forms in (
+        ("white", [("ellipse", (60, 60, 240, 240), "firebrick")]),
+        ("white", [("rectangle", (120, 40, 180, 270), "seagreen"), ("rectangle", (135, 10, 165, 40), "black")]),
+        ("silver", [("ellipse", (30, 30, 270, 270), "red"), ("rectangle", (70, 130, 230, 170), "white")]),
+        ("navy", [("rectangle", (100, 100, 200, 200), "white"), ("ellipse", (130, 130, 170, 170), "navy")]),
+    ):
+        made.append(Image.new("RGB", (300, 300), ground))
+        for form, box, colour in forms:
+            getattr(ImageDraw.Draw(made[-1]), form)(box, fill=colour)
+    return made
+
+
+def saved(picture: Image.Image, side_px: int, quality: int) -> Image.Image:
+    file = io.BytesIO()
+    picture.resize((side_px, side_px), Image.Resampling.BICUBIC).save(file, "JPEG", quality=quality)
+    return Image.open(file).convert("RGB")
+
+
+def test_near_copies_of_symmetric_pictures_are_found() -> None:
+    originals = symmetric()
+    shown = list(originals)
+    for again in (
+        lambda picture: saved(picture, 300, 40),
+        lambda picture: saved(picture, 150, 75),
+        lambda picture: saved(picture, 100, 60),
+        lambda picture: picture.point(lambda level: int(0.93 * level)),
+    ):
+        shown += [again(picture) for picture in originals]
+    groups = near_groups(*channels(np.stack([shrink(picture) for picture in shown])), SAME_SCENE)
+    assert groups == [list(range(first, len(shown), 4)) for first in range(4)]

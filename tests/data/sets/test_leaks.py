@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from edge_data import ImageStore
 from edge_data.sets.leaks import Leak, find_leaks
@@ -36,6 +38,21 @@ def test_x_rays_that_validate_and_train(xrays: Path) -> None:
 
 def test_photos_without_a_leak(hymenoptera: Path) -> None:
     assert leaks_of(hymenoptera) == ()
+
+
+def test_copies_without_structure_are_found_by_their_pixels(tmp_path: Path) -> None:
+    texture = {number: np.random.default_rng(number).integers(90, 160, (80, 100, 3), np.uint8) for number in range(8)}
+    for place, numbers in (
+        ("train/rough", (0, 1)),
+        ("train/smooth", (2, 3)),
+        ("val/rough", (0, 4)),
+        ("val/smooth", (5, 6)),
+    ):
+        (tmp_path / place).mkdir(parents=True)
+        for number in numbers:
+            Image.fromarray(texture[number]).save(tmp_path / place / f"{place[:3]}{number}.png")
+    (leak,) = leaks_of(tmp_path)
+    assert (leak.images, leak.of, leak.example) == (1, 4, ("val/rough/val0.png", "train/rough/tra0.png"))
 
 
 def by_name(**splits: list[str]) -> tuple[ClassFolders, LookBook]:
