@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from edge_runtime import DataError, ImageError, one_line
+from edge_runtime import DataError, ImageError, UsageError, one_line
 
 MAX_FILE_BYTES = 500_000_000
 _HINT = "check the address, and that this machine may read there"
 _OPTIONS = re.compile(r"\?(?=\w+=)")
 # Of these what stands behind the question mark says which picture it is.
 _ADDRESSES = ("http", "https")
+# What stands before the first slash of these is a bucket, which has no port.
+_BUCKETS = ("s3", "s3a", "gs", "gcs")
 _LONGEST_REASON = 200
 _RETRY_S = 20
 
@@ -39,7 +41,10 @@ def is_uri(name: str) -> bool:
 
 
 def without_secrets(uri: str) -> str:
-    """The URI as it may be printed and kept: no user, no password and no options; of http the whole address."""
+    """The URI as it may be printed and kept: no user, no password and no options; of http the whole address.
+
+    Raises UsageError where its secret has a slash, so that nobody can tell where it ends.
+    """
     parts = _split(uri)
     return parts.place + parts.key
 
@@ -49,8 +54,36 @@ def _split(uri: str) -> _Parts:
     scheme, _, rest = uri.partition("://")
     plain, *options = [rest] if scheme.lower() in _ADDRESSES else _OPTIONS.split(rest, maxsplit=1)
     where, slash, key = plain.partition("/")
+    user, colon, secret = where.partition(":")
+    is_port = scheme.lower() not in _BUCKETS and (secret.isdigit() or user.startswith("["))
+    if colon and "@" not in where and "@" in key and not is_port:
+        raise UsageError(
+            f"the secret in the URI {scheme}://… has a slash: write it %2F", "the key of AWS may have some"
+        )
     told = f"?{options[0]}" if options else ""
     return _Parts(f"{scheme}://{where}{told}", f"{scheme}://{where.rpartition('@')[2]}", f"{slash}{key}")
+
+
+def beside(uri: str, name: str) -> str:
+    """The URI of what a list at `uri` names by a path relative to its folder.
+
+    Raises DataError where that is outside of the bucket or absolute, as a path of one machine is.
+    """
+    parts = _split(uri)
+    name = name.replace("\\", "/")
+    if name.startswith("/") or re.match(r"[A-Za-z]:/", name):
+        raise DataError(f"{name!r} is a path of one machine, in a list of a bucket", "name it relative to the list")
+    path, question, query = name.partition("?") if uri.startswith(_ADDRESSES) else (name, "", "")
+    # Keys are compared letter by letter: a store makes nothing of `.` and `..`.
+    folders = parts.key.split("/")[1:-1]
+    for part in path.split("/"):
+        if part == ".." and not folders:
+            raise DataError(f"{name!r} leaves {parts.place}", "name it relative to the list")
+        if part == "..":
+            folders.pop()
+        elif part not in ("", "."):
+            folders.append(part)
+    return "/".join((parts.place, *folders)) + question + query
 
 
 class Locations:

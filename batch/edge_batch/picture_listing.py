@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
+from urllib.parse import unquote
 
-from edge_batch.locations import Locations, Stored, is_uri, without_secrets
+from edge_batch.locations import Locations, Stored, beside, is_uri, without_secrets
 from edge_runtime import (
     DataError,
     EdgeError,
@@ -61,11 +62,11 @@ def list_all(data: Sequence[str]) -> Listing:
     Of a list (CSV, or Parquet) a column `path` is read, whose paths are relative to the list or URIs.
 
     Raises DataError where a name stands for no picture, a list names a file that is not there, a store cannot be
-    reached, or a name is no UTF-8; UsageError where nothing is named.
+    reached, or a name is no UTF-8; UsageError where nothing is named, or a secret has a slash.
     """
     if not data:
         raise UsageError("no pictures are named", "--data DIR, a pattern, a list, or s3://BUCKET/PATH")
-    names = [os.path.abspath(name.removeprefix("file://")) if name.startswith("file://") else name for name in data]  # noqa: PTH100
+    names = [os.path.abspath(_local(name)) if _is_file_uri(name) else name for name in data]  # noqa: PTH100
     locations = Locations([name for name in names if is_uri(name)])
     found: dict[str, int | None] = {}
     for name in names:
@@ -83,8 +84,12 @@ def list_all(data: Sequence[str]) -> Listing:
 
 def _of_disk(name: str, locations: Locations) -> Iterator[Stored]:
     if is_manifest(Path(name)):
-        for path in listed_pictures(Path(name), is_uri):
-            yield Stored(locations.learn(path), None) if is_uri(path) else Stored(path, _size(path))
+
+        def stored(row: str) -> str | None:
+            return locations.learn(row) if is_uri(row) and not _is_file_uri(row) else None
+
+        for path in listed_pictures(Path(name), stored):
+            yield Stored(path, None if is_uri(path) else _size(path))
         return
     for source in expand([name], on_problem=_stop):
         path = os.path.abspath(str(source.image))  # noqa: PTH100
@@ -117,9 +122,28 @@ def _of_list_in_bucket(uri: str, locations: Locations) -> Iterator[Stored]:
     with TemporaryDirectory(prefix="edge-list-") as folder:
         copy = Path(folder, posixpath.basename(uri))
         copy.write_bytes(data)
-        for name in listed_pictures(copy, lambda _: True):
-            of_list = posixpath.join(posixpath.dirname(uri), name)
-            yield Stored(locations.learn(name) if is_uri(name) else of_list, None)
+
+        def stored(row: str) -> str:
+            if _is_file_uri(row):
+                raise DataError(f"{row!r} is a file of one machine, in a list of a bucket")
+            return locations.learn(row) if is_uri(row) else beside(uri, row)
+
+        try:
+            listed = listed_pictures(copy, stored)
+        except DataError as error:
+            raise DataError(error.message.replace(str(copy), uri, 1), error.hint) from None
+    for path in listed:
+        yield Stored(path, None)
+
+
+def _is_file_uri(name: str) -> bool:
+    return name[:7].lower() == "file://"
+
+
+def _local(uri: str) -> str:
+    """The path that `file://…` means: as it stands, where that is there, else percent-decoded."""
+    path = uri[7:]
+    return path if os.path.lexists(path) else unquote(path)
 
 
 def _order(file: Stored) -> tuple[str, str]:

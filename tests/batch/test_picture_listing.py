@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ def test_a_list_names_files_beside_it_and_uris(photos: Path) -> None:
     listing = list_all([str(photos / "list.csv")])
     assert listing.paths == (f"{photos}/near/1.png", f"{photos}/far/away/0.jpg", "s3://photos/a.jpg")
     assert listing.sizes[2] is None
+
+
+def test_a_list_may_name_files_as_uris(photos: Path) -> None:
+    (photos / "near" / "1.png").rename(photos / "near" / "a 1.png")
+    (photos / "list.csv").write_text(f"path\nfile://{photos}/near/a%201.png\nfile://{photos}/near/5.png\nnear/5.png\n")
+    listing = list_all([str(photos / "list.csv"), f"file://{photos}/near/a%201.png"])
+    assert names(listing.paths, photos) == ["near/a 1.png", "near/5.png"] and None not in listing.sizes
 
 
 def test_a_list_may_be_parquet(photos: Path) -> None:
@@ -124,6 +132,39 @@ def test_a_bucket_is_read_like_a_folder(bucket: tuple[dict[str, bytes], str]) ->
     assert found("of [2024]/what?.jpg") == ("s3://photos/of [2024]/what?.jpg",)
     assert found("a/2.jpg") == ("s3://photos/a/2.jpg",)
     assert found("lists/some.csv") == ("s3://photos/lists/2.jpg", "s3://photos/a/10.jpg")
+
+
+def test_a_list_in_a_bucket_names_keys_as_paths_are_named(bucket: tuple[dict[str, bytes], str]) -> None:
+    files, options = bucket
+    files["a/b/list.csv"] = b"path\n1.jpg\n./1.jpg\n../2.jpg\nc\\3.jpg\n../..//4.jpg\n"
+    place = f"s3://KEY:SECRET@photos/a/b/list.csv?{options}"
+    expected = ("a/b/1.jpg", "a/2.jpg", "a/b/c/3.jpg", "4.jpg")
+    assert list_all([place]).paths == tuple(f"s3://photos/{key}" for key in expected)
+    files["a/b/list.csv"] = (
+        b"path\n1.jpg\n/data/1.jpg\nC:\\1.jpg\n../../../1.jpg\nfile:///data/1.jpg\ns3://K:a/b@c/1.jpg\n"
+    )
+    with pytest.raises(DataError) as raised:
+        list_all([place])
+    assert raised.value.message == (
+        "s3://photos/a/b/list.csv, line 3: '/data/1.jpg' is a path of one machine, in a list of a bucket; "
+        "line 4: 'C:/1.jpg' is a path of one machine, in a list of a bucket; "
+        "line 5: '../../../1.jpg' leaves s3://photos; "
+        "line 6: 'file:///data/1.jpg' is a file of one machine, in a list of a bucket; "
+        "line 7: the secret in the URI s3://… has a slash: write it %2F"
+    )
+
+
+def test_a_secret_with_a_slash_is_refused_and_not_shown(tmp_path: Path) -> None:
+    for uri in ("s3://AKIA:abc/def+gh@photos/a", "gs://me:1/2@photos/a.csv", "http://me:w/x@img.example/a.jpg"):
+        with pytest.raises(UsageError, match="has a slash: write it %2F") as raised:
+            list_all([uri])
+        assert not {"AKIA", "abc", "def", "1/2", "w/x"} & set(re.split(r"[^\w/+]", str(raised.value)))
+        (tmp_path / "list.csv").write_text(f"path\n{uri}\n")
+        with pytest.raises(DataError, match="line 2: the secret in the URI"):
+            list_all([str(tmp_path / "list.csv")])
+    assert without_secrets("s3://AKIA:abc%2Fdef@photos/a@2x.jpg") == "s3://photos/a@2x.jpg"
+    for uri in ("hdfs://namenode:8020/of/me@here/a.jpg", "http://[::1]:80/@2x.jpg", "s3://photos/a:b/c@2x.jpg"):
+        assert without_secrets(uri) == uri
 
 
 def test_pictures_of_a_bucket_are_read_elsewhere_by_what_the_listing_was_given(

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from edge_runtime.errors import DataError
+from edge_runtime.errors import DataError, EdgeError
 from edge_runtime.files.csv_cells import plain_text
 from edge_runtime.files.labelling import SEPARATOR, tasks_of
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
@@ -164,18 +165,23 @@ def find_pictures(path: Path) -> list[Path]:
     return [Path(place) for place, _ in filter(None, found)]
 
 
-def listed_pictures(path: Path, apart: Callable[[str], bool]) -> list[str]:
-    """As `find_pictures`, but where `apart` is true of a name, such as a URI, that is given and nothing is looked for.
+def listed_pictures(path: Path, apart: Callable[[str], str | None]) -> list[str]:
+    """As `find_pictures`, but what `apart` makes of a name, such as a URI, is given as it is; None: a file is sought.
 
-    Raises what `find_manifest` raises.
+    What `apart` raises, an EdgeError, is wrong with that line. Raises what `find_manifest` raises.
     """
     faults = Faults(path)
     base = os.path.abspath(path.parent)  # noqa: PTH100
     found: list[str] = []
     for row in open_manifest(path, faults, labelled=False).rows:
         name = plain_text(row.path.strip())
-        if name and apart(name):
-            found.append(name)
+        try:
+            other = apart(name) if name else None
+        except EdgeError as error:
+            faults.add(row.line, error.message)
+            continue
+        if other is not None:
+            found.append(other)
         elif (file := _find_file(row, base, faults)) is not None:
             found.append(file[0])
     faults.check()
@@ -239,11 +245,13 @@ def _find_file(row: ManifestRow, base: str, faults: Faults) -> tuple[str, int] |
 def find_file(named: str, base: str) -> tuple[str, int] | str:
     """The absolute path of a file that a manifest in the folder `base` names, and its size in bytes; or what is wrong.
 
-    Paths may be written with backslashes, and with the quote that `quoted_text` puts before a formula.
+    Paths may be written with backslashes, as `file:///data/a.jpg`, and with the quote that `quoted_text` puts before a
+    formula.
     """
     reason = f"no file {named!r}" if named.strip() else "no path"
+    plain = plain_text(named.strip())
     # As it stands first: any name may be that of a file.
-    for text in dict.fromkeys((named, named.strip(), plain_text(named.strip()))):
+    for text in dict.fromkeys((named, named.strip(), plain, *file_uri_paths(plain))):
         for name in (text, text.replace("\\", "/")) if "\\" in text else (text,):
             if not name:
                 continue
@@ -259,6 +267,15 @@ def find_file(named: str, base: str) -> tuple[str, int] | str:
                 return _whole(place, found), found.st_size
             reason = f"{named!r} is a folder" if stat.S_ISDIR(found.st_mode) else f"{named!r} is no file"
     return reason
+
+
+def file_uri_paths(name: str) -> tuple[str, ...]:
+    """The paths that `file://…` may mean, as it stands and percent-decoded; none where it is no such URI."""
+    scheme, mark, rest = name.partition("://")
+    if not mark or scheme.lower() != "file":
+        return ()
+    path = rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
+    return path, unquote(path)
 
 
 def _whole(place: str, found: os.stat_result) -> str:

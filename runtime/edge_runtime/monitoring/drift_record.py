@@ -48,6 +48,11 @@ class DriftRecord:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @staticmethod
+    def require_card(card: ModelCard) -> None:
+        """Raise what a record of a model with that card, or its `renew`, would raise."""
+        AnswerWindow(card)
+
     def renew(self, card: ModelCard) -> None:
         """Begin a new window for another model; the lines go on in the same file. Raises as the window does."""
         fresh = AnswerWindow(card)

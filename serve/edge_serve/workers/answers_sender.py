@@ -6,7 +6,7 @@ import threading
 from itertools import groupby
 from multiprocessing.connection import Connection
 
-from edge_runtime import ModelCard
+from edge_runtime import DriftRecord, ModelCard
 from edge_serve.workers.messages import Answers, Given, Message, Opened
 
 _EVERY_S = 0.5
@@ -68,6 +68,8 @@ class SentAnswers:
 
     def __init__(self, sender: AnswersSender, model: str, card: ModelCard) -> None:
         self._sender, self._model, self._card = sender, model, card
+        # Among several models one that gives several labels is served without a record.
+        self._recorded = card.kind == "single-label"
 
     def add(self, card: ModelCard, label: str, probability: float, *, distance: float | None = None) -> None:
         """One more answer; one of a model that was replaced meanwhile is passed over."""
@@ -75,6 +77,8 @@ class SentAnswers:
             self._sender.soon(self._model, (label, probability, distance))
 
     def renew(self, card: ModelCard) -> None:
-        """Answers come from another model from now on."""
+        """Answers come from another model from now on. Raises UsageError as the supervisor's record of it would."""
+        if self._recorded:
+            DriftRecord.require_card(card)
         self._card = card
         self._sender.soon(self._model, card)

@@ -34,6 +34,8 @@ class FleetDrift:
         if self._settings.drift is None:
             return
         name, card = opened.model, opened.card
+        # Where the record takes no such model, its answers must not count for the one before.
+        self._cards.pop((worker, name), None)
         if name not in self._records:
             self._records[name] = open_record(self._settings, name, card, self._say)
             self._newest[name] = card

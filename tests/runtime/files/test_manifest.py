@@ -315,7 +315,23 @@ def test_what_is_no_manifest_by_name_is_a_file(tmp_path: Path) -> None:
 
 def test_what_lies_elsewhere_is_named_and_not_looked_for(tmp_path: Path) -> None:
     listed = put(tmp_path, "path\na/1.jpg\ns3://photos/x.jpg\nb/1.jpg\n")
-    found = listed_pictures(listed, lambda name: "://" in name)
+    found = listed_pictures(listed, lambda name: name if "://" in name else None)
     assert found == [f"{tmp_path}/a/1.jpg", "s3://photos/x.jpg", f"{tmp_path}/b/1.jpg"]
     with pytest.raises(DataError, match=r"line 3: no file .s3://photos/x\.jpg"):
-        listed_pictures(listed, lambda _: False)
+        listed_pictures(listed, lambda _: None)
+
+
+def test_a_path_may_be_a_file_uri(tmp_path: Path) -> None:
+    (tmp_path / "a b.jpg").write_bytes(b"one")
+    (tmp_path / "100%25.jpg").write_bytes(b"two")
+    names = ("a b.jpg", "a%20b.jpg", "100%25.jpg")
+    listed = put(
+        tmp_path,
+        "path\n"
+        + "\n".join(
+            f"{scheme}://{tmp_path}/{name}" for scheme, name in zip(("file", "FILE", "file"), names, strict=True)
+        )
+        + f"\nfile://localhost{tmp_path}/a/1.jpg\n",
+    )
+    found = [f"{tmp_path}/{name}" for name in ("a b.jpg", "a b.jpg", "100%25.jpg", "a/1.jpg")]
+    assert listed_pictures(listed, lambda _: None) == found

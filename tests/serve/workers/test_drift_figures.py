@@ -59,6 +59,30 @@ def test_what_cannot_be_recorded_is_told_at_the_start(tmp_path: Path, card: Mode
         fleet(tmp_path).opened(0, Opened("m", several))
 
 
+def test_a_model_without_a_record_does_not_take_the_place_of_one_with(tmp_path: Path, card: ModelCard) -> None:
+    several = Classifier(write_multi_label_model(tmp_path / "several.onnx"), threads=1).card
+    here, there = Pipe()
+    sender = AnswersSender(there)
+    record = SentAnswers(sender, "m", card)
+    with pytest.raises(UsageError, match="multi-label"):
+        record.renew(several)
+    record.add(card, "red", 0.9)
+    SentAnswers(sender, "other", several).renew(several)
+    sender.start()
+    sender.close()
+    assert here.recv() == Answers("m", (("red", 0.9, None),)) and here.recv().model == "other"
+    here.close()
+    there.close()
+
+    drift = fleet(tmp_path)
+    drift.opened(0, Opened("m", card))
+    with pytest.raises(UsageError, match="multi-label"):
+        drift.opened(0, Opened("m", several))
+    drift.answered(0, Answers("m", (("red", 0.9, None),)))
+    drift.publish()
+    assert drift_figures(tmp_path, "m")()["images"] == 0
+
+
 def test_a_worker_sends_its_answers_in_their_order(card: ModelCard) -> None:
     here, there = Pipe()
     sender = AnswersSender(there)

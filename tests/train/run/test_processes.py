@@ -105,15 +105,17 @@ from torch import nn
 
 from edge_train import train
 from edge_train.run.processes import join_world
+from edge_train.run.split_answers import answer_logits
 from quick_training import quick_settings
 
+CPU = torch.device("cpu")
 data, out, weights = map(Path, sys.argv[1:])
 settings = quick_settings(data, out / "scratch", batch_size=6, dropout=0.2, ema=0.9, mixup=0.2)
 train(settings)
 train(quick_settings(data, out / "frozen", batch_size=6, strategy="feature-extraction", weights=str(weights),
                      optimizer="sgd", augment="standard", views=2))
 
-world, _ = join_world(torch.device("cpu"))
+world, _ = join_world(CPU)
 norm = nn.BatchNorm2d(3)
 norm.running_mean.copy_(torch.tensor([0.1, 0.7, float(world.rank)]))
 norm.running_var.fill_(1.0 + world.rank)
@@ -123,7 +125,10 @@ assert torch.equal(norm.running_var, torch.full((3,), 2.0)), norm.running_var
 
 rows = torch.arange(20.0).reshape(10, 2)
 mine = torch.stack(list(world.shard(list(rows))))
-assert torch.equal(world.unshard(mine), rows)
+assert torch.equal(world.unshard([mine[:2], mine[2:]]), rows)
+for few in (1, 2):
+    answered = answer_logits(nn.Identity(), [(row[None],) for row in world.shard(rows[:few])], device=CPU, world=world)
+    assert answered.tolist() == rows[:few].tolist(), answered
 assert world.collect(world.rank) == [0, 1, 2] and world.tell("first" if world.leads else None) == "first"
 assert int(world.sum(torch.tensor(world.rank + 1))) == 6
 """
@@ -186,6 +191,18 @@ def test_a_batch_too_small_to_be_shared_is_refused(
         train(quick_settings(few_shapes, tmp_path, accumulate=2))
 
 
+def test_fewer_images_than_two_a_process_are_refused(
+    few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import edge_train.run.prepare
+
+    with monkeypatch.context() as patch, pytest.raises(UsageError, match="images to train on are too few for 500"):
+        patch.setattr(edge_train.run.prepare, "join_world", lambda device: (World(0, 500), device))
+        patch.setattr(World, "tell", lambda _, value: value)
+        patch.setattr(World, "collect", lambda _, value: [value])
+        train(quick_settings(few_shapes, tmp_path, batch_size=1000))
+
+
 def test_without_torchrun_one_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
@@ -204,5 +221,5 @@ def test_a_world_of_one_changes_nothing() -> None:
     ALONE.agree(norm)
     assert equal(before, dict(norm.state_dict())) and ALONE.parallel(norm, CPU) is norm
     part = torch.ones(3)
-    assert ALONE.unshard(part) is part and ALONE.sum(part) is part
+    assert torch.equal(ALONE.unshard([part, part]), torch.ones(6)) and ALONE.sum(part) is part
     assert ALONE.tell("x") == "x" and ALONE.collect(5) == [5] and list(ALONE.shard([1, 2])) == [1, 2]

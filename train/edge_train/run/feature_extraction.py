@@ -200,5 +200,4 @@ def _embed(job: Job, body: Network, batches: Iterable[Batch], teacher: Teacher |
             if teacher is not None:
                 taught.append(teacher.logits(on_device).cpu())
             job.progress.advance(len(images) * job.world.size)
-    vectors = job.world.unshard(torch.cat(seen))
-    return vectors, job.world.unshard(torch.cat(taught)) if taught else torch.empty(0)
+    return job.world.unshard(seen), job.world.unshard(taught)

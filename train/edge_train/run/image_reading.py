@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge_data import ImageStore, LookBook, Splits, find_leaks, without
-from edge_runtime import ClassFolders, DataError, EdgeError, ImageError, Progress
+from edge_runtime import ClassFolders, DataError, EdgeError, ImageError, Progress, UsageError
 from edge_train.run.processes import World
 from edge_train.settings import TrainSettings
 
@@ -42,6 +42,12 @@ def read_images(  # noqa: PLR0917 (what reading takes)
     if bad:
         splits = without(splits, bad.keys())
     splits = _checked(splits, store.root, cut=settings.folds is None)
+    if len(splits.train) < 2 * world.size:
+        # Batch norm needs two images a process.
+        raise UsageError(
+            f"{len(splits.train)} images to train on are too few for {world.size} processes",
+            f"start at most {len(splits.train) // 2}",
+        )
     return splits if found is None else _tell_leaks(settings, found, splits, progress, world.collect(book))
 
 

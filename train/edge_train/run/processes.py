@@ -34,15 +34,22 @@ class World:
         """This process's share: every `size`-th item."""
         return items if self.size == 1 else items[self.rank :: self.size]
 
-    def unshard(self, part: Tensor) -> Tensor:
-        """All processes' shares of what `shard` dealt out, put together in the first order, on the CPU."""
+    def unshard(self, pieces: Sequence[Tensor]) -> Tensor:
+        """All processes' shares of what `shard` dealt out, put together in the first order, on the CPU.
+
+        `pieces` are this process's share, one after another; it has none where there are fewer items than processes.
+        """
+        mine = torch.cat(list(pieces)) if pieces else None
         if self.size == 1:
-            return part
-        parts: list[Any] = [None] * self.size
-        dist.all_gather_object(parts, part.cpu())
-        whole = torch.empty((sum(len(each) for each in parts), *part.shape[1:]), dtype=part.dtype)
+            return torch.empty(0) if mine is None else mine
+        parts = self.collect(None if mine is None else mine.cpu())
+        there = [each for each in parts if each is not None]
+        if not there:
+            return torch.empty(0)
+        whole = torch.empty((sum(map(len, there)), *there[0].shape[1:]), dtype=there[0].dtype)
         for rank, each in enumerate(parts):
-            whole[rank :: self.size] = each
+            if each is not None:
+                whole[rank :: self.size] = each
         return whole
 
     def sum(self, value: Tensor) -> Tensor:
