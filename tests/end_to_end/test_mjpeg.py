@@ -98,6 +98,10 @@ def test_a_stream_without_a_picture_is_an_error(edge: Edge, model: Path, tmp_pat
     ("words", "said"),
     [
         (["--every", "2"], "--every and --latest go with --mjpeg"),
+        (["--watch", ".", "--every", "3"], "--every and --latest go with --mjpeg"),
+        (["--explain", "x.png", "--latest"], "--every and --latest go with --mjpeg"),
+        (["--explain", "x.png", "--drift", "d"], "--drift go with --watch"),
+        (["--mjpeg", "x", "--move-to", "s/{label}"], "--drift go with --watch"),
         (["--mjpeg", "x", "--json"], "--mjpeg takes no other pictures"),
         (["--mjpeg", "x", "y.png"], "--mjpeg takes no other pictures"),
         (["--mjpeg", "nowhere"], "--mjpeg nowhere cannot be read"),

@@ -165,6 +165,16 @@ def predict(
         "edge predict --engine ray --data DIR --out answers",
         *(data, address, embedding or None, plan or None, cores, bench),
     )
+    _refuse_alone(
+        "--every and --latest go with --mjpeg",
+        "edge predict --mjpeg -",
+        *(() if mjpeg is not None else (every, latest or None)),
+    )
+    _refuse_alone(
+        "--move-to, --state, --interval and --drift go with --watch",
+        "edge predict --watch DIR",
+        *(() if watch is not None else (move_to, state, interval, drift)),
+    )
     if out is not None and explain is None:
         _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
@@ -202,11 +212,6 @@ def predict(
         return classify_stream(
             open_classifier(), mjpeg, every=every or 1, latest=latest, top=top or TOP, min_confidence=min_confidence
         )
-    _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
-    beside_watch = move_to, state, interval, drift
-    _refuse_alone(
-        "--move-to, --state, --interval and --drift go with --watch", "edge predict --watch DIR", *beside_watch
-    )
     from edge_cli.predict.classify import Pictures, classify
     from edge_cli.predict.output import say_threshold
 
