@@ -165,13 +165,16 @@ def predict(
         "edge predict --engine ray --data DIR --out answers",
         *(data, address, embedding or None, plan or None, cores, bench),
     )
-    if mjpeg is None:
-        _refuse_alone("--every and --latest go with --mjpeg", "edge predict --mjpeg -", every, latest or None)
-    if watch is None:
-        beside_watch = move_to, state, interval, drift
-        _refuse_alone(
-            "--move-to, --state, --interval and --drift go with --watch", "edge predict --watch DIR", *beside_watch
-        )
+    _refuse_alone(
+        "--every and --latest go with --mjpeg",
+        "edge predict --mjpeg -",
+        *(() if mjpeg is not None else (every, latest or None)),
+    )
+    _refuse_alone(
+        "--move-to, --state, --interval and --drift go with --watch",
+        "edge predict --watch DIR",
+        *(() if watch is not None else (move_to, state, interval, drift)),
+    )
     if out is not None and explain is None:
         _check_out(out, jsonl or json_ or csv_, watch or mjpeg, names)
     if explain is not None:
