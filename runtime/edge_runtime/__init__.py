@@ -134,6 +134,7 @@ if TYPE_CHECKING:
         measure_at,
     )
     from edge_runtime.scores.views_evaluation import ViewsEvaluation, evaluate_views
+    from edge_runtime.setting_kinds import as_kind
     from edge_runtime.settings import (
         LabelFrom,
         Seed,
