@@ -7,6 +7,7 @@ They are found one after another while others are classified: beside the names o
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -71,12 +72,17 @@ def read_names(file: BinaryIO) -> Iterator[list[str]]:
     """The names in a list, as `find` writes it: each ends in NUL (`-print0`) or in a newline, and empty ones are none.
 
     Which of the two it is, the first that are read decide. A list being written is read as far as it has come: it gives
-    as many names at a time as there are without waiting for more.
+    as many names at a time as there are without waiting for more. A byte order mark before them, as editors on Windows
+    write it, is none of them.
     """
     read = getattr(file, "read1", file.read)
-    rest, separator = b"", b""
+    rest, separator, begun = b"", b"", False
     while chunk := read(CHUNK_BYTES):
         rest += chunk
+        if not begun and len(rest) < len(BOM_UTF8) and BOM_UTF8.startswith(rest):
+            continue
+        if not begun:
+            rest, begun = rest.removeprefix(BOM_UTF8), True
         if not separator:
             separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
         if separator:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from hypothesis import given, strategies as st
 
 from edge_runtime.errors import EdgeError
@@ -23,12 +24,19 @@ class Dripping(io.RawIOBase):
         return piece
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="\0\n\r", exclude_categories=["Cs"]), min_size=1), min_size=1),
+@given(st.lists(st.text(st.characters(exclude_characters="\0\n\r\ufeff", exclude_categories=["Cs"]), min_size=1), min_size=1),
        st.sampled_from(["\0", "\n"]), st.integers(1, 9))  # fmt: skip
 def test_a_list_reads_the_same_however_it_arrives(names: list[str], end: str, step: int) -> None:
     data = "".join(name + end for name in names).encode()
     found = list(read_names(Dripping(data, step)))  # type: ignore[arg-type]
     assert [name for some in found for name in some] == names
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 100])
+@pytest.mark.parametrize("end", [b"\n", b"\0", b"\r\n"])
+def test_a_byte_order_mark_is_no_part_of_the_first_name(step: int, end: bytes) -> None:
+    data = b"\xef\xbb\xbfa.jpg" + end + b"b.jpg" + end
+    assert [name for some in read_names(Dripping(data, step)) for name in some] == ["a.jpg", "b.jpg"]  # type: ignore[arg-type]
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True))
