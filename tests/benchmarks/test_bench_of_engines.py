@@ -87,7 +87,7 @@ def test_a_choice_that_cannot_be_kept_is_an_error_in_one_line_and_no_figure_is_l
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file"))
     done = edge_bench(model.name, "--engines", "--choose", "--json", "--out", "bench", *FAST)
     assert done.returncode == 1 and "cannot write" in done.stderr and "EDGE_CACHE" in done.stderr
-    assert json.loads(done.stdout)["engines"]["chosen"] == [] and len(json.loads(done.stdout)["models"]) == 2
+    assert json.loads(done.stdout)["engines"]["chosen"] == [] and len(json.loads(done.stdout)["results"]) == 2
     assert (tmp_path / "bench" / "bench.json").is_file()
 
 
