@@ -21,6 +21,7 @@ from edge_runtime import (
     EdgeError,
     UsageError,
     expand,
+    is_ignored,
     is_image,
     is_manifest,
     listed_pictures,
@@ -151,8 +152,8 @@ def _order(file: Stored) -> tuple[str, str]:
 
 
 def _is_picture(below: str) -> bool:
-    """Whether it is taken of a folder: as on a disk no dot-entry, at any depth."""
-    return is_image(below) and not any(part.startswith(".") or part == "__MACOSX" for part in below.split("/"))
+    """Whether it is taken of a folder: as on a disk no dot-entry at any depth, and nothing that edge draws."""
+    return is_image(below) and not any(map(is_ignored, below.split("/")))
 
 
 def _pattern(shown: str) -> re.Pattern[str]:

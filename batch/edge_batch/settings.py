@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from edge_runtime import UsageError
+from edge_runtime import UsageError, as_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class BatchSettings:
     keys: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
+        for name, kind in get_type_hints(BatchSettings).items():
+            object.__setattr__(self, name, as_kind(getattr(self, name), kind, f"`{name}`"))
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"`threads` {self.workers}: at least 1 is needed")
         if self.address is not None and "://" in self.address:

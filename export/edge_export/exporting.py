@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -29,7 +30,7 @@ from edge_export.servers.repository import (
     write_texts,
 )
 from edge_export.servers.throughput import measure_throughput
-from edge_export.settings import REPOSITORIES, ExportFormat, ExportSettings
+from edge_export.settings import FORMATS, REPOSITORIES, ExportFormat, ExportSettings
 from edge_export.targets import default_target, require_writable
 from edge_export.unlike.known_pictures import store_known_pictures
 from edge_runtime import (
@@ -40,6 +41,7 @@ from edge_runtime import (
     Run,
     Silence,
     UsageError,
+    as_kind,
     atomic_path,
     graph_sha256,
     remove_quick_load,
@@ -48,10 +50,10 @@ from edge_runtime import (
 
 def export(
     runs: Run | Sequence[Run],
-    formats: tuple[ExportFormat, ...] = ("onnx",),
+    formats: ExportFormat | tuple[ExportFormat, ...] = ("onnx",),
     *,
-    out: Path | None = None,
-    data: Path | Sequence[Path] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
     settings: ExportSettings | None = None,
     progress: Progress | None = None,
 ) -> list[Exported]:
@@ -69,21 +71,27 @@ def export(
         OutputError: the file cannot be written, or would replace something edge did not make.
     """
     runs = (runs,) if isinstance(runs, Run) else tuple(runs)
+    formats = (formats,) if isinstance(formats, str) else tuple(formats)
+    target_path: Path | None = as_kind(out, Path, "`out`")
+    places: Path | tuple[Path, ...] | None = as_kind(data, Path | tuple[Path, ...], "`data`")
     settings, progress = settings or ExportSettings(), progress or Silence()
     if not runs:
         raise UsageError("there is no run to export", "name one in `runs`")
-    if out is not None and len(formats) > 1:
+    if wrong := [each for each in formats if each not in FORMATS + REPOSITORIES]:
+        raise UsageError(f"`formats` {wrong[0]} is not known", f"choose {', '.join(FORMATS + REPOSITORIES)}")
+    if target_path is not None and len(formats) > 1:
         raise UsageError(f"`out` names one file, but {len(formats)} are asked for", "drop `out`, or export one format")
     settings.require_possible(formats, members=len(runs))
     targets = {
-        format_: out or default_target(runs[0], format_, settings.precision, members=len(runs)) for format_ in formats
+        format_: target_path or default_target(runs[0], format_, settings.precision, members=len(runs))
+        for format_ in formats
     }
     for format_, target in targets.items():
         if format_ in REPOSITORIES:
             check_repository(Repository(target, settings.name, format_ == "kserve"))
         else:
-            require_writable(target, own=out is None)
-    job = prepare(runs, data, settings, progress)
+            require_writable(target, own=target_path is None)
+    job = prepare(runs, places, settings, progress)
     done = []
     for format_, target in targets.items():
         progress.say(f"exporting {format_} to {target}")

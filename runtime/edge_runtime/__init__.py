@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.said_labels import targets_of
     from edge_runtime.files.samples import ClassFolders, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
-    from edge_runtime.files.walk import DRAWING_SUFFIX, is_image, natural_key, walk_folder
+    from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
     from edge_runtime.images.encoded_file import read_encoded
     from edge_runtime.images.kind import FORMAT_OF_SUFFIX, HEAD_BYTES, READABLE_FORMATS, format_of, image_kind
@@ -135,6 +135,7 @@ if TYPE_CHECKING:
         measure_at,
     )
     from edge_runtime.scores.views_evaluation import ViewsEvaluation, evaluate_views
+    from edge_runtime.setting_kinds import as_kind
     from edge_runtime.settings import (
         LabelFrom,
         Seed,

@@ -20,6 +20,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
 from edge_runtime.errors import UsageError
+from edge_runtime.setting_kinds import as_kind
 
 
 # Named tuples: every command pays for this module when it starts, and they are made five times as fast as dataclasses.
@@ -113,11 +114,18 @@ def _described(settings: Any) -> tuple[SettingField, ...]:
 def check_settings(settings: Any) -> None:
     """Check each field of a settings dataclass by itself: choices, bounds, and that a number is one.
 
+    What is of another kind than its field is turned into it: a text into a path, a path into a text, a list into a
+    tuple.
+
     Raises:
         UsageError: a value makes no sense; the message names the field in backticks.
     """
     for field in setting_fields(type(settings)):
-        field.check(getattr(settings, field.name), f"`{field.name}`")
+        given = getattr(settings, field.name)
+        value = as_kind(given, field.kind, f"`{field.name}`")
+        if value is not given:
+            object.__setattr__(settings, field.name, value)
+        field.check(value, f"`{field.name}`")
 
 
 def plain_flag(name: str) -> str:

@@ -119,6 +119,7 @@ def test_the_hash_tells_one_listing_from_another(photos: Path) -> None:
 def test_a_bucket_is_read_like_a_folder(bucket: tuple[dict[str, bytes], str]) -> None:
     files, options = bucket
     files |= {"a/10.jpg": b"ten", "a/2.jpg": b"two", "a/b/c #?.png": b"odd", "a/.b/1.png": b"", "a/x.txt": b""}
+    files |= {"a/2.explained.png": b"drawn"}
     files["lists/some.csv"] = b"path\n2.jpg\ns3://photos/a/10.jpg\n"
 
     def found(place: str) -> tuple[str, ...]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import edge_benchmarks
 from bench_command import Bench
+from edge_benchmarks import Report, bench
 from edge_benchmarks.models import engine_parity
 from edge_runtime import Classifier, find_engine_choice
 from fake_worker import use_fake_workers
@@ -77,10 +80,28 @@ def test_options_that_do_not_go_together(edge_bench: Bench, model: Path, words: 
     assert not done.stdout
 
 
-def test_a_choice_that_cannot_be_kept_is_an_error_in_one_line(
+def test_a_choice_that_cannot_be_kept_is_an_error_in_one_line_and_no_figure_is_lost(
     edge_bench: Bench, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file"))
-    done = edge_bench(model.name, "--engines", "--choose", *FAST)
+    done = edge_bench(model.name, "--engines", "--choose", "--json", "--out", "bench", *FAST)
     assert done.returncode == 1 and "cannot write" in done.stderr and "EDGE_CACHE" in done.stderr
+    assert json.loads(done.stdout)["engines"]["chosen"] == [] and len(json.loads(done.stdout)["results"]) == 2
+    assert (tmp_path / "bench" / "bench.json").is_file()
+
+
+@pytest.mark.parametrize(("meanwhile", "said"), [("gone", "No such file"), ("exported", "it is another file")])
+def test_a_file_that_is_not_the_measured_one_any_more_gets_no_choice(
+    edge_bench: Bench, model: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: str, said: str
+) -> None:
+    def measured(*given: Any, **more: Any) -> Report:
+        report = bench(*given, **more)
+        model.unlink() if meanwhile == "gone" else write_tiny_model(model, sharpness=3.0)
+        return report
+
+    monkeypatch.setattr(edge_benchmarks, "bench", measured, raising=False)
+    done = edge_bench(model.name, "--engines", "--choose", *FAST)
+    assert done.returncode == 1 and said in done.stderr and "no engine is noted" in done.stderr
+    assert "× as fast as" in done.stdout
+    assert not model.exists() or find_engine_choice(model, 2) is None

@@ -58,6 +58,13 @@ def test_the_embedding_is_the_same_in_both_formats_and_optional(run: Run) -> Non
     assert Classifier(run.model).embedding_size == 0
 
 
+def test_texts_are_paths_and_one_format_needs_no_tuple(run: Run, shapes: Path, tmp_path: Path) -> None:
+    (made,) = export(Run(str(run.path)), "onnx", out=str(tmp_path / "m.onnx"), data=str(shapes))  # type: ignore[arg-type]
+    assert made.path == tmp_path / "m.onnx" and made.path.is_file()
+    with pytest.raises(UsageError, match="`formats` tflite is not known"):
+        export(run, ("tflite",))  # type: ignore[arg-type]
+
+
 def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
     asked = ExportSettings(precision="int8", max_drop_points=100, calibration_images=8)
     (done,) = export(run, settings=asked)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from edge_runtime import Seed, Setting, Threads, UsageError, check_settings, setting_fields, to_words
@@ -25,6 +26,8 @@ class Oven:
     size_bytes: Annotated[int, Setting("How large.", unit=1e6, flag="--size", at_least=1_000, at_most=10**9)] = 10**6
     timers_s: Annotated[tuple[float, ...], Setting("When it rings.", at_least=1)] = ()
     rest_s: Annotated[float, Setting("How long after.")] = 30.0
+    maker: Annotated[str, Setting("Who made it.")] = "us"
+    makers: Annotated[str | tuple[str, ...], Setting("All who made it.")] = ()
     threads: Threads = None
     seed: Seed = 0
     inner: int = 3
@@ -44,6 +47,8 @@ def test_the_fields_that_are_said_something_of() -> None:
         "size_bytes",
         "timers_s",
         "rest_s",
+        "maker",
+        "makers",
         "threads",
         "seed",
     ]
@@ -100,3 +105,41 @@ def test_the_words_of_a_command_line_are_those_that_differ() -> None:
 @pytest.mark.parametrize(("name", "flag"), [("data", "--data"), ("head_epochs", "--head-epochs"), ("rest_s", "--rest")])
 def test_the_plain_flag_of_a_name(name: str, flag: str) -> None:
     assert plain_flag(name) == flag
+
+
+@pytest.mark.parametrize(
+    ("given", "had"),
+    [
+        ({"where": "cellar"}, Path("cellar")),
+        ({"timers_s": [1, 2.5]}, (1, 2.5)),
+        ({"timers_s": 3.5}, (3.5,)),
+        ({"trays": np.int64(3)}, 3),
+        ({"heat": np.float32(2)}, 2.0),
+        ({"maker": Path("a/b")}, "a/b"),
+        ({"makers": [Path("a"), "b"]}, ("a", "b")),
+        ({"makers": Path("a")}, "a"),
+    ],
+)
+def test_what_is_of_another_kind_becomes_what_the_field_has(given: dict[str, Any], had: object) -> None:
+    value = getattr(Oven(**given), next(iter(given)))
+    assert value == had and type(value) is type(had)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"trays": "5"}, "`trays` '5': a whole number is needed"),
+        ({"trays": 2.5}, "`trays` 2.5: a whole number is needed"),
+        ({"trays": True}, "`trays` True: a whole number is needed"),
+        ({"heat": "hot"}, "`heat` 'hot': a number is needed"),
+        ({"timers_s": (1, "2")}, "`timers_s` '2': a number is needed"),
+        ({"where": 3}, "`where` 3: a path is needed"),
+        ({"maker": 3}, "`maker` 3: a text is needed"),
+        ({"light": "no"}, "`light` 'no': True or False is needed"),
+        ({"light": 1}, "`light` 1: True or False is needed"),
+    ],
+)
+def test_a_value_of_a_kind_that_is_none_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Oven(**wrong)
+    assert caught.value.message == said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,3 +137,12 @@ def test_the_largest_seed_is_one_torch_and_numpy_take() -> None:
     seed = 2**63 - 1
     torch.manual_seed(TrainSettings(seed=seed).seed)
     assert np.random.default_rng([seed, 1]).random() < 1
+
+
+def test_paths_may_be_texts_and_texts_paths() -> None:
+    settings = TrainSettings(data=Path("photos"), out="elsewhere", weights=Path("a/mine.pth"))  # type: ignore[arg-type]
+    assert (settings.data, settings.out, settings.weights) == ("photos", Path("elsewhere"), "a/mine.pth")
+    several = TrainSettings(data=[Path("a"), "b"])  # type: ignore[arg-type,list-item]
+    assert several.data == ("a", "b") and TrainSettings(data=("a",)).data == "a"
+    with pytest.raises(UsageError, match="`epochs` '5': a whole number is needed"):
+        TrainSettings(epochs="5")  # type: ignore[arg-type]

@@ -287,13 +287,12 @@ class TrainSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, str):
-            # As config.json and a caller may have it; one is what it is alone.
-            several = tuple(self.data)
-            object.__setattr__(self, "data", several[0] if len(several) == 1 else several)
         object.__setattr__(self, "track", parse_trackers(self.track))
         object.__setattr__(self, "tasks", words(self.tasks))
         check_settings(self)
+        # As config.json and a caller may have it; one is what it is alone.
+        if isinstance(self.data, tuple) and len(self.data) == 1:
+            object.__setattr__(self, "data", self.data[0])
         self._check_together()
 
     @property

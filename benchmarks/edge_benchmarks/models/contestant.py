@@ -11,7 +11,7 @@ from edge_benchmarks.models.engines import EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_data import EvaluationData
-from edge_runtime import ModelCard, UsageError
+from edge_runtime import ModelCard, UsageError, as_kind
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Contestant:
     passing: bool = False
     images: EvaluationData | None = None
     known_accuracy: SourcedAccuracy | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("model", "path", "checkpoint"):
+            object.__setattr__(self, name, as_kind(getattr(self, name), Path, f"`{name}`"))
 
     @cached_property
     def file(self) -> ModelFile:

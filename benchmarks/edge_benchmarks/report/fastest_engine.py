@@ -19,8 +19,10 @@ def onnxruntime_row(rows: Sequence[Row], row: Row) -> Row | None:
     return None
 
 
-def fastest_engines(report: Report, held: Sequence[HeldEngine]) -> list[tuple[Path, EngineChoice]]:
-    """For each model file and number of threads the engine to take: the fastest for one picture, by the median.
+def fastest_engines(report: Report, held: Sequence[HeldEngine]) -> list[tuple[Path, str, EngineChoice]]:
+    """Each model file, the SHA-256 it was measured with, and the engine to take for a number of threads.
+
+    It is the fastest for one picture, by the median.
 
     Another than onnxruntime only where it is faster beyond noise. Models whose file is gone are left out.
     """
@@ -46,5 +48,5 @@ def fastest_engines(report: Report, held: Sequence[HeldEngine]) -> list[tuple[Pa
             0.0 if found is None or found.max_difference is None else found.max_difference,
             0 if found is None else found.images,
         )
-        chosen.append((Path(base.path), choice))
+        chosen.append((Path(base.path), base.sha256, choice))
     return chosen

@@ -88,8 +88,8 @@ class TuneSettings:
     def __post_init__(self) -> None:
         for name in ("backbones", "strategies", "augments"):
             object.__setattr__(self, name, _named(name, getattr(self, name)))
-        object.__setattr__(self, "image_sizes", tuple(dict.fromkeys(self.image_sizes)))
         check_settings(self)
+        object.__setattr__(self, "image_sizes", tuple(dict.fromkeys(self.image_sizes)))
         if not self.image_sizes:
             raise UsageError("`image_sizes` names none", "try 160,224")
         if self.lr_scale_low > self.lr_scale_high:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edge_cli.bench.contestants import Choice, own_images
 from edge_cli.console import Console
 from edge_cli.flags import said_as_flags
-from edge_runtime import UsageError
+from edge_runtime import EdgeError, UsageError
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant, HeldEngine, Report
@@ -68,25 +68,32 @@ def _run_by(contestant: Contestant, held: HeldEngine, labelled: EvaluationData |
 
 def described_engines(
     report: Report, held: Sequence[HeldEngine], console: Console, *, choose: bool
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], EdgeError | None]:
     """What the JSON document carries of the engines; with `choose` the fastest of each model is noted, and said.
 
-    Raises OutputError where that cannot be noted.
+    Also the first error of what could not be noted, to be raised when all that was measured is shown and written.
     """
-    chosen = _keep_fastest(report, held, console) if choose else []
-    return {"engines": {"held": [each.to_json() for each in held], "chosen": chosen}}
+    chosen, failed = _keep_fastest(report, held, console) if choose else ([], None)
+    return {"engines": {"held": [each.to_json() for each in held], "chosen": chosen}}, failed
 
 
-def _keep_fastest(report: Report, held: Sequence[HeldEngine], console: Console) -> list[dict[str, Any]]:
+def _keep_fastest(
+    report: Report, held: Sequence[HeldEngine], console: Console
+) -> tuple[list[dict[str, Any]], EdgeError | None]:
     """Note for each model which engine is to run it here, and say so; as the JSON document carries it."""
     from edge_benchmarks import fastest_engines
     from edge_runtime import keep_engine_choices
 
-    chosen = []
-    for path, choice in fastest_engines(report, held):
-        note = keep_engine_choices(path, [choice])
+    chosen, failed = [], None
+    fastest = fastest_engines(report, held)
+    for path, sha256, choice in fastest:
+        try:
+            note = keep_engine_choices(path, [choice], measured_sha256=sha256)
+        except EdgeError as error:
+            failed = failed or error
+            continue
         console.say(f"{path}: {choice}; noted for --engine auto in {note}")
         chosen.append({"model": str(path), "note": str(note), **choice.to_json()})
-    if not chosen:
+    if not fastest:
         console.say("nothing is noted: the measured files are gone")
-    return chosen
+    return chosen, failed

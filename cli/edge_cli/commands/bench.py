@@ -132,12 +132,14 @@ def command(
         )
     if out is not None:
         make_folder(out)
-    more = described_engines(report, held, console, choose=choose) if choice.engines else {}
+    more, failed = described_engines(report, held, console, choose=choose) if choice.engines else ({}, None)
     code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_, more=more)
     if out is not None:
         write_report(report, out, console)
     if share is not None:
         write_shared(report, share, console)
+    if failed is not None:
+        raise failed
     return code
 
 

@@ -102,8 +102,8 @@ def check_data(
     label_from: LabelFrom = "top",
     multi_label: bool = False,
     tasks: Sequence[str] = (),
-    sheet: Path | None = None,
-    model: Path | None = None,
+    sheet: str | Path | None = None,
+    model: str | Path | None = None,
     threads: int | None = None,
 ) -> DataReport:
     """Look at every file below the folder `data`, or that a manifest names, or several of both as one set.
@@ -130,9 +130,10 @@ def check_data(
         raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
+    sheet = None if sheet is None else Path(sheet)
     if sheet is not None:
         check_target(sheet, own_folders)
-    classifier = None if model is None else _open_embedding(model)
+    classifier = None if model is None else _open_embedding(Path(model))
     # A training class without images is something to report, not to stop at.
     folders = scan(places, label_from=label_from, empty_classes=True, multi_label=multi_label, tasks=tasks)
     root = folders.root

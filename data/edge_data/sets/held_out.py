@@ -35,7 +35,7 @@ class EvaluationData:
 def choose_evaluation(
     card: ModelCard,
     run: Run | None = None,
-    data: Path | Sequence[Path] | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     wanted: str | None = None,
     *,
     label_from: LabelFrom | None = None,

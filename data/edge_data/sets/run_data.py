@@ -17,7 +17,7 @@ def run_places(config: Mapping[str, Any]) -> tuple[Path, ...]:
 
 
 def scan_as_trained(
-    data: Path | Sequence[Path], card: ModelCard, *, label_from: LabelFrom | None = None
+    data: str | Path | Sequence[str | Path], card: ModelCard, *, label_from: LabelFrom | None = None
 ) -> ClassFolders:
     """`scan` with the labels of the model, the same column for groups and, by default, the same folder for labels.
 

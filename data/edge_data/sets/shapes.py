@@ -58,13 +58,16 @@ def shapes_folder() -> Path:
         ) from None
 
 
-def draw_shapes(folder: Path, *, counts: tuple[int, int, int] = _COUNTS, seed: int = 0, size_px: int = 96) -> Path:
+def draw_shapes(
+    folder: str | Path, *, counts: tuple[int, int, int] = _COUNTS, seed: int = 0, size_px: int = 96
+) -> Path:
     """Draw `folder`/{train,val,test}/{circle,square,triangle}/NNNN.png and return `folder`.
 
     `counts` are images in train, val and test over all three classes; val and test may be 0. The folder
     appears complete or not at all. Raises UsageError for a folder that is in use or for settings that make
     no sense, OutputError when it cannot be written.
     """
+    folder = Path(folder)
     _check(folder, counts, seed, size_px)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

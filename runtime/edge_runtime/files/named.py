@@ -7,12 +7,14 @@ They are found one after another while others are classified: beside the names o
 from __future__ import annotations
 
 import os
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from edge_runtime.errors import EdgeError, ImageError, UsageError
-from edge_runtime.files.walk import is_image, natural_key, unreadable, walk_folder
+from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, natural_key, unreadable, walk_folder
 
 STANDARD_INPUT = "-"
 MAX_INPUT_BYTES = 500_000_000
@@ -34,8 +36,9 @@ def expand(names: Iterable[str], *, on_problem: OnProblem, stdin: BinaryIO | Non
 
     A name is a file; a folder, of which every image at any depth is taken in natural order; `-`, the bytes of one
     picture on `stdin`; or a pattern (`*`, `?`, `[…]`, `**`), where no file has that very name. Of what a pattern
-    matches, the images are taken, or all files where it ends in a suffix of its own, such as `*.dat`. What stands for
-    nothing, or cannot be read, is handed to `on_problem`, and the rest goes on.
+    matches, the images are taken, or all files where it ends in a suffix of its own, such as `*.dat`; like a folder it
+    leaves out what edge draws itself, unless it ends as those names do. What stands for nothing, or cannot be read, is
+    handed to `on_problem`, and the rest goes on.
     """
     for name in names:
         if name == STANDARD_INPUT and stdin is not None:
@@ -71,12 +74,17 @@ def read_names(file: BinaryIO) -> Iterator[list[str]]:
     """The names in a list, as `find` writes it: each ends in NUL (`-print0`) or in a newline, and empty ones are none.
 
     Which of the two it is, the first that are read decide. A list being written is read as far as it has come: it gives
-    as many names at a time as there are without waiting for more.
+    as many names at a time as there are without waiting for more. A byte order mark before them, as editors on Windows
+    write it, is none of them.
     """
     read = getattr(file, "read1", file.read)
-    rest, separator = b"", b""
+    rest, separator, begun = b"", b"", False
     while chunk := read(CHUNK_BYTES):
         rest += chunk
+        if not begun and len(rest) < len(BOM_UTF8) and BOM_UTF8.startswith(rest):
+            continue
+        if not begun:
+            rest, begun = rest.removeprefix(BOM_UTF8), True
         if not separator:
             separator = b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b""
         if separator:
@@ -107,12 +115,23 @@ def _matching(pattern: str, on_problem: OnProblem) -> Iterator[Source]:
     suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
     any_file = bool(suffix) and not glob.has_magic(suffix)
     for path in sorted(glob.iglob(pattern, recursive=True), key=natural_key):  # noqa: PTH207 (as given, "./x" too)
+        if _is_apart(path, pattern):
+            continue
         if not os.path.isdir(path):  # noqa: PTH112
             if any_file or is_image(path):
                 yield Source(path, path)
         # ** has matched what lies in the folder, too.
         elif "**" not in pattern:
             yield from _images(path, on_problem)
+
+
+def _is_apart(path: str, pattern: str) -> bool:
+    """Whether a match, or a folder on its way, is what a folder leaves out, and `pattern` does not name it either."""
+    if pattern.endswith(DRAWING_SUFFIX):
+        return False
+    named = set(Path(pattern).parts)
+    # A dot-entry is matched only where the pattern has the dot, too.
+    return any(is_ignored(part) and part not in named and not part.startswith(".") for part in Path(path).parts)
 
 
 def _images(folder: str, on_problem: OnProblem) -> Iterator[Source]:

@@ -19,6 +19,9 @@ class Run:
 
     path: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
     @property
     def name(self) -> str:
         """The folder's name."""
@@ -79,7 +82,7 @@ class Run:
         return value
 
 
-def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",)) -> Run:
+def newest_run(root: str | Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",)) -> Run:
     """The newest run below `root` that has one of the files `needs`.
 
     Newest is by the time the run was created, which its config.json holds, so that copying or touching
@@ -88,6 +91,7 @@ def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",
     Raises:
         UsageError: there is no such run, or `root` cannot be read.
     """
+    root = Path(root)
     there = _runs(root)
     runs = [(created, run) for run in there if (created := _created(run, needs))]
     runs += [(created, best) for run in there for created, best in _compared(run.path) if _created(best, needs)]
@@ -101,12 +105,13 @@ def newest_run(root: Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("best.pt",
     return max(runs, key=lambda pair: (pair[0], pair[1].name))[1]
 
 
-def find_run(name: str | Path, root: Path = RUNS_FOLDER) -> Run:
+def find_run(name: str | Path, root: str | Path = RUNS_FOLDER) -> Run:
     """The run at the path `name`, or of that name below `root`.
 
     Raises:
         UsageError: neither is a run folder.
     """
+    root = Path(root)
     for path in (Path(name), root / name):
         if _has(path / "config.json"):
             return Run(path)

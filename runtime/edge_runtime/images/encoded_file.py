@@ -1,4 +1,4 @@
-"""An encoded picture's bytes, from a path or from memory: what no picture can be is refused before any of it is read."""
+"""An encoded picture's bytes, of a path or from memory: what no picture can be is refused before it is read."""
 
 from __future__ import annotations
 

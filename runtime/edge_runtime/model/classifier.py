@@ -66,7 +66,7 @@ class Classifier(Predictor):
         engine: what runs the file. "openvino" (the extra `fast`) and "xnnpack" (where onnxruntime has it) give the same
             answers but for rounding (int8 layers are rounded otherwise); "openvino-bf16" others, which nobody has held
             against these. "auto" is what `edge bench --engines --choose` found fastest for this file on this machine
-            and so many threads, and found to answer alike; "onnxruntime" where nothing was measured.
+            and so many threads, and found to answer alike; "onnxruntime" where nothing was measured, and with `exact`.
 
     `signed_by` is the fingerprint of the key that signed it, "" where no signature was required. `engine` is what runs
     it, and `engine_choice` what "auto" rests on, None where that is nothing.
@@ -92,7 +92,8 @@ class Classifier(Predictor):
         path = Path(model)
         file = identify_file(path)
         keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
-        self.engine_choice = _chosen(path, threads) if engine == "auto" else None
+        # Exact arithmetic is onnxruntime's alone.
+        self.engine_choice = _chosen(path, threads) if engine == "auto" and not exact else None
         if engine == "auto":
             engine = "onnxruntime" if self.engine_choice is None else self.engine_choice.engine
         self.engine: RuntimeEngine = engine

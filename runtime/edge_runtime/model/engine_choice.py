@@ -72,19 +72,29 @@ def find_engine_choice(model: Path, threads: int | None = None) -> EngineChoice 
     return None
 
 
-def keep_engine_choices(model: Path, choices: Sequence[EngineChoice]) -> Path:
+def keep_engine_choices(model: Path, choices: Sequence[EngineChoice], *, measured_sha256: str | None = None) -> Path:
     """Note what was measured of the file at `model`; what holds for other numbers of threads stays. Gives the note.
 
+    Of the file as it is now, which is to be the one of `measured_sha256` where that is given.
+
     Raises:
-        OSError: the model is not there.
-        OutputError: the note cannot be written.
+        OutputError: the model is gone or another by now, or the note cannot be written.
     """
     note = _note_of(model)
+    try:
+        file = describe_file(model)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"no engine is noted for {model}: {reason}", "measure it where it is now") from None
+    if measured_sha256 not in (None, file["sha256"]):
+        raise OutputError(
+            f"no engine is noted for {model}: it is another file than the one that was measured", "measure it again"
+        )
     kept = {**_read(note, model), **{choice.threads: choice for choice in choices}}
     value = {
         "choice_format": CHOICE_FORMAT,
         "machine": _machine(),
-        "model": describe_file(model),
+        "model": file,
         "choices": [choice.to_json() for choice in kept.values()],
     }
     try:

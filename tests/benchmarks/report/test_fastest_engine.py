@@ -25,7 +25,7 @@ def test_the_fastest_is_taken_and_what_it_was_held_against_kept() -> None:
         make_row("fresh", path=None, latency=steady(9.0)),
     ]
     held = [HeldEngine("a.onnx", "openvino-bf16", images=64, made=5, max_difference=0.01, agreement=1.0)]
-    chosen = {(path, choice.threads): choice for path, choice in fastest_engines(make_report(rows), held)}
+    chosen = {(path, choice.threads): choice for path, _, choice in fastest_engines(make_report(rows), held)}
     best = chosen[Path("a.onnx"), 1]
     assert (best.engine, best.p50_ms, best.onnxruntime_p50_ms) == ("openvino-bf16", 3.0, 6.0)
     assert (best.max_difference, best.images, best.speedup) == (0.01, 64, 2.0)
@@ -37,8 +37,8 @@ def test_the_fastest_is_taken_and_what_it_was_held_against_kept() -> None:
 def test_what_is_faster_on_average_alone_is_not_taken() -> None:
     moody = Timings((((5.0,) * 10,) * 11) + (((12.0,) * 10,) * 9))
     rows = [make_row(latency=steady(10.0)), make_row(engine="openvino", latency=moody)]
-    ((_, choice),) = fastest_engines(make_report(rows), [])
+    ((_, _, choice),) = fastest_engines(make_report(rows), [])
     assert moody.p50_ms < 10 and choice.engine == "onnxruntime"
     quick = make_row(engine="openvino", latency=noisy_timings(5.0))
-    ((_, choice),) = fastest_engines(make_report([rows[0], quick]), [])
+    ((_, _, choice),) = fastest_engines(make_report([rows[0], quick]), [])
     assert choice.engine == "openvino"

@@ -49,6 +49,12 @@ def test_the_same_file_with_another_time_still_counts(model: Path) -> None:
     assert find_engine_choice(model, 2) == TWO
 
 
+def test_exact_arithmetic_is_onnxruntimes_whatever_was_chosen(model: Path) -> None:
+    keep_engine_choices(model, [TWO])
+    classifier = Classifier(model, threads=2, engine="auto", exact=True)
+    assert (classifier.engine, classifier.engine_choice) == ("onnxruntime", None)
+
+
 def change(key: str, value: Any) -> Callable[[Path], object]:
     def write(note: Path) -> None:
         said = json.loads(note.read_text())

@@ -95,10 +95,9 @@ class ImportSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        # A caller may give the one it has.
-        object.__setattr__(self, "data", (self.data,) if isinstance(self.data, str) else tuple(self.data))
-        object.__setattr__(self, "out", Path(self.out))
         check_settings(self)
+        # A caller may give the one it has.
+        object.__setattr__(self, "data", (self.data,) if isinstance(self.data, str) else self.data)
         check_group_by(self.group_by)
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and not are_channels(values, positive=name == "std"):

@@ -116,7 +116,11 @@ class AverageResult:
 
 @borrowed_torch()
 def average(
-    runs: Sequence[Run], *, out: Path = RUNS_FOLDER, threads: int | None = None, progress: Progress | None = None
+    runs: Sequence[Run],
+    *,
+    out: str | Path = RUNS_FOLDER,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> AverageResult:
     """Average the best checkpoints of `runs`, and leave a run folder below `out` if that validates better than each.
 
@@ -132,7 +136,7 @@ def average(
         EdgeError: no average beats the best single run; nothing is written.
         OutputError: the run folder cannot be written.
     """
-    started = time.perf_counter()
+    started, out = time.perf_counter(), Path(out)
     progress = progress or Silence()
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
