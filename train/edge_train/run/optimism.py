@@ -2,7 +2,8 @@
 
 The best of many epochs is partly the luckiest. By how much is told by choosing again: on a resample of the images, and
 looking at those that were not drawn (the leave-one-out bootstrap, Efron and Tibshirani 1997; the bias is that of
-Tibshirani and Tibshirani 2009). The epochs' answers are all it takes, so no network is trained or run again.
+Tibshirani and Tibshirani 2009). The epochs' answers are all it takes, so no network is trained or run again. Groups are
+drawn whole: what was not drawn must have had no part in the choice, nor its like.
 """
 
 from __future__ import annotations
@@ -90,14 +91,22 @@ class Optimism:
 
 
 def estimate_optimism(
-    epochs: Sequence[EpochAnswers], labels: NDArray[np.int64], criterion: Criterion, *, seed: int = 0
+    epochs: Sequence[EpochAnswers],
+    labels: NDArray[np.int64],
+    criterion: Criterion,
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Optimism | None:
     """How much choosing among `epochs` by `criterion` flatters the accuracy of the one chosen, at least 0.
 
-    `labels` are the true classes, int64 `[N]`. None where there was nothing to choose, or too much to resample.
+    `labels` are the true classes, int64 `[N]`, `groups` the name of each image's group, None where all stand alone.
+    None where there was nothing to choose, all images are of one group, or there is too much to resample.
     """
     images = len(labels)
-    if len(epochs) < 2 or images < 2:
+    names, place = np.unique(np.arange(images) if groups is None else np.array(groups), return_inverse=True)
+    units = len(names)
+    if len(epochs) < 2 or units < 2:
         return None
     if criterion == "auroc" and any(each.scores is None for each in epochs):
         return None
@@ -109,7 +118,7 @@ def estimate_optimism(
     whole = choice.best(np.ones((1, images)))[0]
     hits, left_out = np.zeros(images), np.zeros(images)
     for _ in range(0, resamples, FEWEST_RESAMPLES):
-        drawn = draws.multinomial(images, np.full(images, 1 / images), size=FEWEST_RESAMPLES).astype(np.float64)
+        drawn = draws.multinomial(units, np.full(units, 1 / units), size=FEWEST_RESAMPLES).astype(np.float64)[:, place]
         out = drawn == 0
         hits += (choice.right[choice.best(drawn)] & out).sum(axis=0)
         left_out += out.sum(axis=0)

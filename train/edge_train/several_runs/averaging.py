@@ -274,8 +274,10 @@ def _cook(runs: Sequence[Run], judge: _Judge) -> tuple[tuple[AverageStep, ...], 
 
 def _optimism(judge: _Judge) -> Optimism | None:
     """How much choosing among the runs and their averages flatters validation; None where test is quoted instead."""
-    labels = np.array([sample.label for sample in judge.splits.val], dtype=np.int64)
-    found = estimate_optimism(judge.tried, labels, judge.criterion)
+    val, names = judge.splits.val, judge.splits.groups
+    labels = np.array([sample.label for sample in val], dtype=np.int64)
+    groups = [names.get(sample.path, sample.path) for sample in val]
+    found = estimate_optimism(judge.tried, labels, judge.criterion, groups=groups)
     return None if found is None else replace(found, what="runs and averages")
 
 
