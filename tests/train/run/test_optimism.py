@@ -15,6 +15,7 @@ from edge_runtime import Sample, auroc  # noqa: E402
 from edge_train.run.epochs import FitState  # noqa: E402
 from edge_train.run.finish import _optimism  # noqa: E402
 from edge_train.run.optimism import (  # noqa: E402
+    MOST_SCORES,
     EpochAnswers,
     Optimism,
     _auroc,
@@ -168,3 +169,15 @@ def test_answers_are_kept_as_tensors_and_come_back() -> None:
     np.testing.assert_allclose(back[1].loss, [0.313, 0, 3.049], atol=1e-3)
     scored = from_tensors(to_tensors([EpochAnswers.of(SplitAnswers((), logits, labels), "auroc")]))
     assert scored[0].scores is not None and scored[0].scores.shape == (3, 2)
+
+
+def test_no_more_scores_are_kept_of_all_epochs_than_can_be_ranked() -> None:
+    answers = SplitAnswers((), np.zeros((100, 10), np.float32), np.zeros(100, np.int64))
+    most = MOST_SCORES // 1000
+    assert EpochAnswers.of(answers, "auroc", epochs=most).scores is not None
+    too_many = EpochAnswers.of(answers, "auroc", epochs=most + 1)
+    assert too_many.scores is None
+    whole = EpochAnswers.of(answers, "auroc", whole=True)
+    assert whole.logits is answers.logits and whole.scores is None, "scores are made of logits"
+    few = EpochAnswers.of(answers, "auroc", epochs=2)
+    assert {*to_tensors([few, too_many])} == {"right", "loss"}, "a run that another edge began"

@@ -22,8 +22,8 @@ from edge_train.settings import Criterion
 RESAMPLES, FEWEST_RESAMPLES = 200, 25
 # Ranking anew what a resample drew takes the most; so many scores are ranked in some seconds.
 RANKED = 200_000_000
-# The scores of an epoch are kept up to here: beyond, so many images leave no luck to speak of.
-MOST_SCORES = 1_000_000
+# So many scores of all epochs are kept, 32 MB of last.pt, which each epoch writes: what the fewest resamples may rank.
+MOST_SCORES = RANKED // FEWEST_RESAMPLES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,22 +40,28 @@ class EpochAnswers:
     logits: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, answers: SplitAnswers, criterion: Criterion, *, whole: bool = False) -> EpochAnswers:
-        """Those of an epoch's answers to the validation images, with their logits where `whole`."""
+    def of(cls, answers: SplitAnswers, criterion: Criterion, *, epochs: int = 1, whole: bool = False) -> EpochAnswers:
+        """Those of one of `epochs` epochs' answers to the validation images.
+
+        With their logits where `whole`, else with their scores where it takes them to choose, and few enough to keep.
+        """
         probabilities = answers.probabilities(1.0)
+        scored = criterion == "auroc" and not whole and epochs * probabilities.size <= MOST_SCORES
         truth = probabilities[np.arange(len(answers.labels)), answers.labels]
         return cls(
             answers.logits.argmax(axis=1) == answers.labels,
             -np.log(np.maximum(truth, np.finfo(np.float32).tiny)),
-            probabilities if criterion == "auroc" and probabilities.size <= MOST_SCORES else None,
+            probabilities if scored else None,
             answers.logits if whole else None,
         )
 
 
 def to_tensors(epochs: Sequence[EpochAnswers]) -> dict[str, torch.Tensor]:
-    """The answers of all epochs as last.pt keeps them."""
+    """The answers of all epochs as last.pt keeps them; what one of them lacks is kept of none."""
     stacked: dict[str, Any] = {name: [getattr(each, name) for each in epochs] for name in EpochAnswers.__slots__}
-    return {name: torch.from_numpy(np.stack(rows)) for name, rows in stacked.items() if rows and rows[0] is not None}
+    return {
+        name: torch.from_numpy(np.stack(rows)) for name, rows in stacked.items() if all(row is not None for row in rows)
+    }
 
 
 def from_tensors(kept: Mapping[str, torch.Tensor]) -> list[EpochAnswers]:
