@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import auroc  # noqa: E402
+from edge_runtime import Sample, auroc  # noqa: E402
+from edge_train.run.epochs import FitState  # noqa: E402
+from edge_train.run.finish import _optimism  # noqa: E402
 from edge_train.run.optimism import (  # noqa: E402
+    MOST_SCORES,
     EpochAnswers,
     Optimism,
     _auroc,
@@ -57,6 +60,38 @@ def mean_estimate_and_truth(shares: Truth, images: int, *, alike: float = 0.0, t
 def test_of_many_epochs_of_pure_chance_it_finds_the_luck_of_the_best(count: int, images: int) -> None:
     estimate, truth = mean_estimate_and_truth(np.full(count, 0.7), images)
     assert truth > 3 and estimate == pytest.approx(truth, rel=0.15)
+
+
+def test_bursts_are_drawn_whole() -> None:
+    draws = np.random.default_rng(0)
+    bursts = np.repeat(np.arange(6), 10)
+    names = [f"burst {number}" for number in bursts]
+    estimates, truths, alone = [], [], []
+    for _ in range(100):
+        # Frames of a burst are right together.
+        right = simulated(np.full(30, 0.7), 6, draws)[:, bursts]
+        found, single = (
+            estimate_optimism(epochs_of(right), np.zeros(60, np.int64), "accuracy", groups=groups)
+            for groups in (names, None)
+        )
+        assert found is not None and single is not None and found.images == 60
+        estimates.append(found.points)
+        alone.append(single.points)
+        truths.append(100 * (right.mean(axis=1).max() - 0.7))
+    assert np.mean(truths) > 25 and np.mean(estimates) == pytest.approx(np.mean(truths), rel=0.15)
+    assert np.mean(alone) < 2
+    one = estimate_optimism(epochs_of(right), np.zeros(60, np.int64), "accuracy", groups=["one burst"] * 60)
+    assert one is None, "nothing had no part in the choice"
+
+
+def test_a_run_is_told_of_with_its_groups() -> None:
+    samples = tuple(Sample(f"{number}.jpg", 0) for number in range(60))
+    logits, labels = np.zeros((60, 2), np.float32), np.zeros(60, np.int64)
+    right = simulated(np.full(30, 0.7), 6, np.random.default_rng(0))[:, np.repeat(np.arange(6), 10)]
+    state = FitState("accuracy", answers=epochs_of(right))
+    names = {f"{number}.jpg": f"burst {number // 10}" for number in range(60)}
+    grouped, single = (_optimism(state, {"val": SplitAnswers(samples, logits, labels, each)}) for each in (names, {}))
+    assert grouped is not None and single is not None and grouped.points > single.points + 5
 
 
 def test_epochs_that_learn_and_err_on_the_same_images_are_less_lucky_and_it_says_so() -> None:
@@ -134,3 +169,15 @@ def test_answers_are_kept_as_tensors_and_come_back() -> None:
     np.testing.assert_allclose(back[1].loss, [0.313, 0, 3.049], atol=1e-3)
     scored = from_tensors(to_tensors([EpochAnswers.of(SplitAnswers((), logits, labels), "auroc")]))
     assert scored[0].scores is not None and scored[0].scores.shape == (3, 2)
+
+
+def test_no_more_scores_are_kept_of_all_epochs_than_can_be_ranked() -> None:
+    answers = SplitAnswers((), np.zeros((100, 10), np.float32), np.zeros(100, np.int64))
+    most = MOST_SCORES // 1000
+    assert EpochAnswers.of(answers, "auroc", epochs=most).scores is not None
+    too_many = EpochAnswers.of(answers, "auroc", epochs=most + 1)
+    assert too_many.scores is None
+    whole = EpochAnswers.of(answers, "auroc", whole=True)
+    assert whole.logits is answers.logits and whole.scores is None, "scores are made of logits"
+    few = EpochAnswers.of(answers, "auroc", epochs=2)
+    assert {*to_tensors([few, too_many])} == {"right", "loss"}, "a run that another edge began"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -345,3 +346,10 @@ def test_without_test_images_it_says_what_choosing_it_flatters(
     )
     assert found["text"].endswith(" points too good; the epoch of each run was chosen on them before")
     assert load_checkpoint(result.run.best).card.metrics["val"]["optimism_points"] == found["points"]
+    for copy in untested:
+        with copy.split.open(newline="") as file:
+            columns, *rows = csv.reader(file)
+        rows = [[*row[:3], "burst" if row[0] == "val" else ""] for row in rows]
+        with copy.split.open("w", newline="") as file:
+            csv.writer(file).writerows([[*columns[:3], "group"], *rows])
+    assert "optimism" not in average(untested, out=tmp_path / "burst", threads=1).summary, "one group chose it"

@@ -126,7 +126,7 @@ def fit(
         learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
         kept = None
         if isinstance(val, SplitAnswers):
-            kept = EpochAnswers.of(val, state.criterion, whole=job.keeps_logits)
+            kept = EpochAnswers.of(val, state.criterion, epochs=settings.epochs, whole=job.keeps_logits)
         best = state.note(row, kept)
         if job.world.leads:
             _keep(job, run, state, learning, best=best)

@@ -94,7 +94,8 @@ def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism 
     """How much the choice of the epoch flatters validation; None where nothing was chosen, or nobody quotes it."""
     if "test" in answers or state.answers is None or "val" not in answers:
         return None
-    return estimate_optimism(state.answers, answers["val"].labels, state.criterion)
+    val = answers["val"]
+    return estimate_optimism(state.answers, val.labels, state.criterion, groups=val.group_names)
 
 
 def summarize(

@@ -2,7 +2,8 @@
 
 The best of many epochs is partly the luckiest. By how much is told by choosing again: on a resample of the images, and
 looking at those that were not drawn (the leave-one-out bootstrap, Efron and Tibshirani 1997; the bias is that of
-Tibshirani and Tibshirani 2009). The epochs' answers are all it takes, so no network is trained or run again.
+Tibshirani and Tibshirani 2009). The epochs' answers are all it takes, so no network is trained or run again. Groups are
+drawn whole: what was not drawn must have had no part in the choice, nor its like.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from edge_train.settings import Criterion
 RESAMPLES, FEWEST_RESAMPLES = 200, 25
 # Ranking anew what a resample drew takes the most; so many scores are ranked in some seconds.
 RANKED = 200_000_000
-# The scores of an epoch are kept up to here: beyond, so many images leave no luck to speak of.
-MOST_SCORES = 1_000_000
+# So many scores of all epochs are kept, 32 MB of last.pt, which each epoch writes: what the fewest resamples may rank.
+MOST_SCORES = RANKED // FEWEST_RESAMPLES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,22 +40,28 @@ class EpochAnswers:
     logits: NDArray[np.float32] | None = None
 
     @classmethod
-    def of(cls, answers: SplitAnswers, criterion: Criterion, *, whole: bool = False) -> EpochAnswers:
-        """Those of an epoch's answers to the validation images, with their logits where `whole`."""
+    def of(cls, answers: SplitAnswers, criterion: Criterion, *, epochs: int = 1, whole: bool = False) -> EpochAnswers:
+        """Those of one of `epochs` epochs' answers to the validation images.
+
+        With their logits where `whole`, else with their scores where it takes them to choose, and few enough to keep.
+        """
         probabilities = answers.probabilities(1.0)
+        scored = criterion == "auroc" and not whole and epochs * probabilities.size <= MOST_SCORES
         truth = probabilities[np.arange(len(answers.labels)), answers.labels]
         return cls(
             answers.logits.argmax(axis=1) == answers.labels,
             -np.log(np.maximum(truth, np.finfo(np.float32).tiny)),
-            probabilities if criterion == "auroc" and probabilities.size <= MOST_SCORES else None,
+            probabilities if scored else None,
             answers.logits if whole else None,
         )
 
 
 def to_tensors(epochs: Sequence[EpochAnswers]) -> dict[str, torch.Tensor]:
-    """The answers of all epochs as last.pt keeps them."""
+    """The answers of all epochs as last.pt keeps them; what one of them lacks is kept of none."""
     stacked: dict[str, Any] = {name: [getattr(each, name) for each in epochs] for name in EpochAnswers.__slots__}
-    return {name: torch.from_numpy(np.stack(rows)) for name, rows in stacked.items() if rows and rows[0] is not None}
+    return {
+        name: torch.from_numpy(np.stack(rows)) for name, rows in stacked.items() if all(row is not None for row in rows)
+    }
 
 
 def from_tensors(kept: Mapping[str, torch.Tensor]) -> list[EpochAnswers]:
@@ -90,14 +97,22 @@ class Optimism:
 
 
 def estimate_optimism(
-    epochs: Sequence[EpochAnswers], labels: NDArray[np.int64], criterion: Criterion, *, seed: int = 0
+    epochs: Sequence[EpochAnswers],
+    labels: NDArray[np.int64],
+    criterion: Criterion,
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> Optimism | None:
     """How much choosing among `epochs` by `criterion` flatters the accuracy of the one chosen, at least 0.
 
-    `labels` are the true classes, int64 `[N]`. None where there was nothing to choose, or too much to resample.
+    `labels` are the true classes, int64 `[N]`, `groups` the name of each image's group, None where all stand alone.
+    None where there was nothing to choose, all images are of one group, or there is too much to resample.
     """
     images = len(labels)
-    if len(epochs) < 2 or images < 2:
+    names, place = np.unique(np.arange(images) if groups is None else np.array(groups), return_inverse=True)
+    units = len(names)
+    if len(epochs) < 2 or units < 2:
         return None
     if criterion == "auroc" and any(each.scores is None for each in epochs):
         return None
@@ -109,7 +124,7 @@ def estimate_optimism(
     whole = choice.best(np.ones((1, images)))[0]
     hits, left_out = np.zeros(images), np.zeros(images)
     for _ in range(0, resamples, FEWEST_RESAMPLES):
-        drawn = draws.multinomial(images, np.full(images, 1 / images), size=FEWEST_RESAMPLES).astype(np.float64)
+        drawn = draws.multinomial(units, np.full(units, 1 / units), size=FEWEST_RESAMPLES).astype(np.float64)[:, place]
         out = drawn == 0
         hits += (choice.right[choice.best(drawn)] & out).sum(axis=0)
         left_out += out.sum(axis=0)

@@ -40,6 +40,11 @@ class SplitAnswers(Answers):
     groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def group_names(self) -> list[str] | None:
+        """The name of each image's group, its path where it stands alone; None where all do."""
+        return [self.groups.get(sample.path, sample.path) for sample in self.samples] if self.groups else None
+
+    @property
     def loss(self) -> float:
         """Mean cross-entropy."""
         return float(cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels)))
@@ -82,9 +87,8 @@ class SplitAnswers(Answers):
 
     def cross_fitted(self) -> tuple[NDArray[np.float32], int]:
         """The probabilities at temperatures that were fitted without the image's own part, and how many parts."""
-        groups = [self.groups.get(sample.path, sample.path) for sample in self.samples] if self.groups else None
         logits, labels = torch.from_numpy(self.logits), torch.from_numpy(self.labels)
-        temperatures, parts = cross_fitted_temperatures(logits, labels, groups)
+        temperatures, parts = cross_fitted_temperatures(logits, labels, self.group_names)
         return self.probabilities(temperatures.numpy()[:, np.newaxis]), parts
 
     def measure(

@@ -146,7 +146,7 @@ def average(
     check_out(out, places)
     store = ImageStore(root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
     criterion, why = choose_criterion(settings_of(runs[0], out).best_by, splits.train, splits.val)
-    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion)
+    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion, 2 * len(runs) - 1)
     progress.say(f"averaging {len(runs)} runs of {first.card.backbone}: {len(splits.val)} validation images of {root}")
     if why:
         progress.say(why)
@@ -210,6 +210,8 @@ class _Judge:
     splits: Splits
     progress: Progress
     criterion: Criterion
+    # How many networks are tried at most.
+    most: int
     # What each network that was tried answered on validation: the one kept is the best of them.
     tried: list[EpochAnswers] = field(default_factory=list)
 
@@ -227,7 +229,7 @@ class _Judge:
         self.load(soup)
         found = self.answers(self.splits.val, task)
         if not self.splits.test:
-            self.tried.append(EpochAnswers.of(found, self.criterion))
+            self.tried.append(EpochAnswers.of(found, self.criterion, epochs=self.most))
         if not math.isfinite(loss := found.loss):
             return Score(Accuracy(0, len(found.labels)), math.inf, None, self.criterion)
         return Score(found.accuracy, loss, value_of(self.criterion, found), self.criterion)
@@ -278,8 +280,10 @@ def _cook(runs: Sequence[Run], judge: _Judge) -> tuple[tuple[AverageStep, ...], 
 
 def _optimism(judge: _Judge) -> Optimism | None:
     """How much choosing among the runs and their averages flatters validation; None where test is quoted instead."""
-    labels = np.array([sample.label for sample in judge.splits.val], dtype=np.int64)
-    found = estimate_optimism(judge.tried, labels, judge.criterion)
+    val, names = judge.splits.val, judge.splits.groups
+    labels = np.array([sample.label for sample in val], dtype=np.int64)
+    groups = [names.get(sample.path, sample.path) for sample in val]
+    found = estimate_optimism(judge.tried, labels, judge.criterion, groups=groups)
     return None if found is None else replace(found, what="runs and averages")
 
 
