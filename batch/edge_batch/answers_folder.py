@@ -128,16 +128,23 @@ class AnswersFolder:
         shutil.rmtree(self.begun, ignore_errors=True)
 
     @property
-    def is_done(self) -> bool:
-        """Whether all answers are there."""
-        return self.note.exists() and _read(self.note).get("state") == "done"
+    def counts(self) -> tuple[int, int] | None:
+        """How many pictures are answered and how many failed, once all are there; None before.
+
+        What lies beside the note is not looked at then: whoever reads the answers may add to the folder.
+        """
+        said = _read(self.note) if self.note.exists() else {}
+        if said.get("state") != "done":
+            return None
+        answered, failed = said.get("answered"), said.get("failed")
+        if not isinstance(answered, int) or not isinstance(failed, int):
+            raise UsageError(f"{self.note} is no note of this edge", "name another `out`")
+        return answered, failed
 
     def committed(self) -> list[Path]:
         """The files of answers that are whole, so far."""
-        if self.is_done:
-            return sorted(self.path.glob("*.parquet"))
         whole = self._noted() - self._pending()
-        return sorted(file for file in self.path.glob("*.parquet") if _origin(file) in whole)
+        return sorted(file for file in self._files() if _origin(file) in whole)
 
     def clear(self) -> None:
         """Take away files of answers that a kill left half done. Raises UsageError where one is none of these answers.
@@ -145,7 +152,7 @@ class AnswersFolder:
         Ray does the same where it begins again, which it does not where all is answered.
         """
         pending, noted = self._pending(), self._noted()
-        for file in self.path.glob("*.parquet"):
+        for file in self._files():
             if _origin(file) in pending:
                 file.unlink()
             elif _origin(file) not in noted:
@@ -153,6 +160,10 @@ class AnswersFolder:
                     f"`out` {self.path} holds {file.name}, which is none of its answers: it is left alone",
                     "move it elsewhere",
                 )
+
+    def _files(self) -> list[Path]:
+        """What may be files of answers, by their names."""
+        return [file for file in self.path.glob("*.parquet") if not _is_passed_over(file.name)]
 
     def _noted(self) -> set[str]:
         return {name.stem.removesuffix(_PENDING) for name in self.checkpoint.glob("*.parquet")}
@@ -179,7 +190,9 @@ class AnswersFolder:
         except OSError as error:
             raise _unwritable(self.path, error) from None
         ours = self.inside.is_dir()
-        foreign = [name for name in there if name != "_edge" and not (ours and name.endswith(".parquet"))]
+        foreign = [name for name in there if not (_is_passed_over(name) or (ours and name.endswith(".parquet")))]
+        # It may be anything, such as answers of another program, where edge has not begun yet.
+        foreign = foreign or [name for name in there if name.startswith("_") and not ours]
         if foreign:
             raise UsageError(
                 f"`out` {self.path} holds {foreign[0]}, which is no answer: it is left alone", "name an empty folder"
@@ -188,7 +201,7 @@ class AnswersFolder:
     def _refuse_other(self) -> None:
         """Raise UsageError where the answers that are there are of something else."""
         if not self.note.exists():
-            if any(self.path.glob("*.parquet")):
+            if self._files():
                 raise UsageError(f"`out` {self.path} holds Parquet that is none of edge", "name an empty folder")
             return
         said = _read(self.note)
@@ -200,6 +213,11 @@ class AnswersFolder:
                 )
         if (version := said.get("edge")) != self.promise["edge"]:
             raise UsageError(f"`out` {self.path} was begun by edge {version}", "go on with that, or name another `out`")
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether readers of Parquet folders pass over it, or a system keeps it in any folder: `.DS_Store`, `.nfs…`."""
+    return name.startswith((".", "_")) or name in ("Thumbs.db", "desktop.ini")
 
 
 def _origin(file: Path) -> str:

@@ -84,11 +84,11 @@ def predict_batch(
         folder.begin(listing)
         follower.look(before=True)
         before = follower.pictures
-        if not folder.is_done and _todo(folder, listing).any():
+        if not follower.all_there and _todo(folder, listing).any():
             work = Work(data, sha256, settings, columns, listing.locations, folder.ready, folder.begun)
             workers, times = _answer(work, folder, listing, follower)
-        follower.look()
-        if not folder.is_done:
+        if not follower.all_there:
+            follower.look()
             _check(folder, len(listing.paths))
             folder.finish({"answered": follower.pictures - follower.failed, "failed": follower.failed})
     return BatchSummary(

@@ -29,17 +29,25 @@ OnAnswers = Callable[[FreshAnswers], None]
 
 
 class Follower:
-    """Looks which files of answers have become whole, and says it; `pictures` and `failed` are so far."""
+    """Looks which files of answers have become whole, and says it; `pictures` and `failed` are so far.
+
+    `all_there` says that an earlier call had finished, whose note is believed.
+    """
 
     def __init__(self, folder: AnswersFolder, on_answers: OnAnswers) -> None:
         self._folder, self._on_answers = folder, on_answers
         self._known: set[Path] = set()
         self.pictures = self.failed = 0
+        self.all_there = False
 
     def look(self, *, before: bool = False) -> None:
         """Say what is new."""
         from pyarrow import parquet
 
+        if (counts := self._folder.counts) is not None:
+            self.pictures, self.failed, self.all_there = sum(counts), counts[1], True
+            self._on_answers(FreshAnswers(self.pictures, (), before))
+            return
         for file in self._folder.committed():
             if file not in self._known:
                 cells = parquet.read_table(file, columns=["error"])["error"]

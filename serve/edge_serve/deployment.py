@@ -107,6 +107,8 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         copies="".join(f"COPY {json.dumps([name, f'/model/{name}'], ensure_ascii=False)}\n" for name in names),
         extras="serve,sign" if keys else "serve",
         port=port,
+        # The workers' figures are files, and docker has no place for them in a container that only reads.
+        shared="--tmpfs /tmp " if settings.workers > 1 else "",
         published=_published(settings.host, port),
         secret="" if settings.no_auth else "--secret edge-token ",
         secrets="" if settings.no_auth else f"#   {making}podman secret create edge-token {secret}\n",

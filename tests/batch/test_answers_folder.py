@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from edge_batch.answers_folder import AnswersFolder, answers_place
+from edge_batch.committed_answers import Follower, FreshAnswers
 from edge_batch.locations import Locations
 from edge_batch.picture_listing import Listing
 from edge_runtime import UsageError
@@ -75,9 +76,9 @@ def test_only_whole_files_count_and_half_ones_go(folder: AnswersFolder) -> None:
 def test_a_finished_folder_is_known_and_tidy(folder: AnswersFolder) -> None:
     begun(folder)
     whole = answer(folder, "x_000000", [0, 1, 2])
-    assert not folder.is_done
+    assert folder.counts is None
     folder.finish({"answered": 3, "failed": 0})
-    assert folder.is_done and folder.committed() == [whole]
+    assert folder.counts == (3, 0) and whole.exists()
     assert {path.name for path in folder.inside.iterdir()} == {"lock", "run.json"}
     assert json.loads(folder.note.read_text())["answered"] == 3
 
@@ -100,6 +101,37 @@ def test_answers_of_something_else_are_not_mixed(folder: AnswersFolder, key: str
     renamed = {**PROMISE, "model": {"path": "elsewhere.onnx", "sha256": "a" * 64}}
     with AnswersFolder(folder.path, renamed).alone():
         pass
+
+
+def test_what_a_reader_adds_to_a_finished_folder_is_not_counted(folder: AnswersFolder) -> None:
+    begun(folder)
+    whole = answer(folder, "x_000000", [0, 1, 2])
+    folder.finish({"answered": 2, "failed": 1})
+    (folder.path / "all.parquet").write_bytes(whole.read_bytes())
+    (folder.path / "other.parquet").write_text("no Parquet")
+    heard: list[FreshAnswers] = []
+    with folder.alone():
+        follower = Follower(folder, heard.append)
+        follower.look(before=True)
+    assert (follower.pictures, follower.failed, follower.all_there) == (3, 1, True)
+    assert heard == [FreshAnswers(3, (), True)]
+    said = json.loads(folder.note.read_text())
+    folder.note.write_text(json.dumps({**said, "answered": None}))
+    with pytest.raises(UsageError, match="no note of this edge"):
+        follower.look()
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", ".nfs0001", "._x_000000-0.parquet", "_SUCCESS", "Thumbs.db", "desktop.ini"]
+)
+def test_what_a_system_keeps_in_any_folder_is_passed_over(folder: AnswersFolder, name: str) -> None:
+    begun(folder)
+    whole = answer(folder, "x_000000", [0, 1])
+    (folder.path / name).write_bytes(whole.read_bytes())
+    with folder.alone():
+        assert folder.count(3).tolist() == [1, 1, 0]
+        folder.clear()
+    assert (folder.path / name).exists()
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "x.parquet", "_other"])

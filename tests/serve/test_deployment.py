@@ -116,6 +116,9 @@ def test_the_container_serves_as_asked() -> None:
     assert 'COPY ["bees.onnx", "/model/bees.onnx"]\n' in text and line(text, "EXPOSE ") == "9000"
     assert line(text, "USER ") == "65532:65532" and TOKEN not in text
     assert "-p 9000:9000 --secret edge-token" in text
+    # Of one alone nothing is written; several keep their figures in files.
+    text = containerfile(settings(Path("m.onnx"), host="0.0.0.0", port=9000, token=TOKEN, workers=2), Path("token"))
+    assert "-p 9000:9000 --tmpfs /tmp --secret edge-token" in text
 
 
 def test_what_tls_needs_is_handed_over_by_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

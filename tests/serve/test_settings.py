@@ -172,3 +172,17 @@ def test_the_name_in_a_host_header(header: str, name: str | None) -> None:
 def test_an_allowed_host_is_a_name(name: str) -> None:
     with pytest.raises(UsageError, match="`allow_hosts`"):
         HostCheck([name])
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("https://app.example:443", b"https://app.example"),
+        ("http://app.example:80", b"http://app.example"),
+        ("https://[::1]:443", b"https://[::1]"),
+        ("http://app.example:443", b"http://app.example:443"),
+        ("https://app.example:8443", b"https://app.example:8443"),
+    ],
+)
+def test_an_origin_is_known_as_browsers_write_it(given: str, origin: bytes) -> None:
+    assert HostCheck(origins=[given]).may_share(origin)

@@ -85,13 +85,7 @@ def run_trial(
     except OutputError:
         raise
     except Exception as error:
-        progress.end()
-        text = error.message if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
-        found = replace(read_record(folder, trial.number), error=one_line(text))
-        progress.say(f"note: trial {trial.number} failed: {found.error}")
-        if not isinstance(error, EdgeError):
-            # What nobody foresaw is to be understood later.
-            write_text(folder / f"trial-{trial.number:03}.traceback.txt", traceback.format_exc())
+        found = _failed(trial, folder, progress, error)
     else:
         found = replace(read_record(folder, trial.number), ended=True)
     write_record(folder, trial, found)
@@ -99,14 +93,36 @@ def run_trial(
 
 
 def end_stopped(trial: Trial, folder: Path, progress: Progress, part: SweepPart) -> TrialRecord:
-    """Measure the run of a trial whose training was stopped from outside, and keep that it was. Raises EdgeError."""
+    """Measure the run of a trial whose training was stopped from outside, and keep that it was; or what it fails by.
+
+    Raises OutputError as `run_trial` does.
+    """
     from edge_train import remeasure
 
     record = read_record(folder, trial.number)
     assert record.run is not None
-    remeasure(Run(trial.settings.out / record.run), progress, part=part)
-    found = replace(record, ended=True, stopped=len(record.values) < trial.settings.epochs)
+    try:
+        remeasure(Run(trial.settings.out / record.run), progress, part=part)
+    except OutputError:
+        raise
+    except Exception as error:
+        found = _failed(trial, folder, progress, error)
+    else:
+        found = replace(record, ended=True, stopped=len(record.values) < trial.settings.epochs)
     write_record(folder, trial, found)
+    return found
+
+
+def _failed(trial: Trial, folder: Path, progress: Progress, error: Exception) -> TrialRecord:
+    """Say why a trial failed; its record with that, yet to be written."""
+    progress.end()
+    text = error.message if isinstance(error, EdgeError) else f"{type(error).__name__}: {error}"
+    found = replace(read_record(folder, trial.number), error=one_line(text))
+    progress.say(f"note: trial {trial.number} failed: {found.error}")
+    if not isinstance(error, EdgeError):
+        # What nobody foresaw is to be understood later.
+        trace = "".join(traceback.format_exception(error))
+        write_text(folder / f"trial-{trial.number:03}.traceback.txt", trace)
     return found
 
 

@@ -144,11 +144,13 @@ def predict(
         from edge_cli.predict.ray_batch import run_engine
         from edge_cli.predict.ray_options import RayOptions
 
+        beside_bench = (model, run, require_signature or None) if plan and bench is not None else ()
+        _refuse_alone("--bench names its models: no --model, --run or --require-signature", "drop it", *beside_bench)
         chosen = RayOptions(
             data or [],
             out,
             address,
-            top or TOP,
+            top,
             min_confidence,
             reject_unlike,
             embedding=embedding,

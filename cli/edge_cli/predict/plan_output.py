@@ -23,10 +23,13 @@ OTHER_CORES = (16, 64, 256)
 def say_plan(options: RayOptions, choose: Callable[[], Path], console: Console, *, json_: bool) -> int:
     """Print what the pictures named, or a million, take each model of a bench, or the one chosen; the exit code.
 
-    Raises UsageError where neither pictures nor a bench are named, or the bench has none of one thread.
+    Raises UsageError where neither pictures nor a bench are named, the bench has none of one thread, or something is
+    asked for that says how to classify.
     """
-    if options.out is not None or options.address is not None:
-        raise UsageError("--plan classifies nothing: no --out and no --address", "leave them out")
+    if given := options.of_answers:
+        raise UsageError(
+            f"--plan classifies nothing, on one core of this machine: no {' and no '.join(given)}", "drop it"
+        )
     cores, bench = options.cores, options.bench
     counts = parse_counts("--cores", cores) if cores else tuple(sorted({usable_cores(), *OTHER_CORES}))
     listing = list_all(options.data) if options.data else None

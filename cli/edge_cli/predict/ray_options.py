@@ -17,7 +17,7 @@ class RayOptions:
     data: Sequence[str]
     out: Path | None
     address: str | None
-    top: int
+    top: int | None
     min_confidence: float
     reject_unlike: str | None
     embedding: bool = False
@@ -27,11 +27,25 @@ class RayOptions:
     cores: str | None = None
     bench: Path | None = None
 
+    @property
+    def of_answers(self) -> tuple[str, ...]:
+        """The flags that were given of those that say how to answer, which a plan cannot heed."""
+        given = {
+            "--out": self.out is not None,
+            "--address": self.address is not None,
+            "--top": self.top is not None,
+            "--min-confidence": self.min_confidence > 0,
+            "--reject-unlike": self.reject_unlike is not None,
+            "--embedding": self.embedding,
+            "--threads": self.workers is not None,
+        }
+        return tuple(name for name, there in given.items() if there)
+
     def settings(self) -> BatchSettings:
         """The batch's settings. Raises UsageError."""
         share = self.reject_unlike
         return BatchSettings(
-            top=self.top,
+            top=BatchSettings().top if self.top is None else self.top,
             min_confidence=self.min_confidence,
             reject_unlike=None if share is None else parse_share("--reject-unlike", share),
             embedding=self.embedding,

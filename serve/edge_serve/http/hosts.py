@@ -16,6 +16,7 @@ from edge_runtime import UsageError
 from edge_serve.http.refusal import Refusal
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+_OWN_PORTS = {"http": ":80", "https": ":443"}
 _PORT = re.compile(r":\d{1,5}")
 
 
@@ -61,14 +62,14 @@ class HostCheck:
 
 
 def _origin(text: str) -> bytes:
-    """An origin as a browser writes it. Raises UsageError."""
+    """An origin as a browser writes it, without the scheme's own port. Raises UsageError."""
     scheme, mark, host = text.partition("://")
     if not mark or scheme not in ("http", "https") or host_name(host) is None or text != text.lower():
         raise UsageError(
             f"`cors` {text!r} is no origin",
             "name the site's scheme and host, and port if it has one: https://app.example",
         )
-    return text.encode()
+    return text.removesuffix(_OWN_PORTS[scheme]).encode()
 
 
 def host_name(host: str) -> str | None:

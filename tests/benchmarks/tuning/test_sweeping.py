@@ -20,10 +20,10 @@ from edge_benchmarks.report.files import json_text
 from edge_benchmarks.tuning.search_space import Trial
 from edge_benchmarks.tuning.sweep_folder import identify, sweep_folder
 from edge_benchmarks.tuning.target_latency import measure_latencies
-from edge_benchmarks.tuning.trial_run import TrialRecord, forget_lost, read_record, write_record
+from edge_benchmarks.tuning.trial_run import TrialRecord, end_stopped, forget_lost, read_record, write_record
 from edge_data import draw_shapes
 from edge_runtime import EdgeError, Run, Silence, UsageError, newest_run
-from edge_train import TrainSettings, train
+from edge_train import SweepPart, TrainSettings, train
 from quick_training import QUICK, Ear, equal, weights, write_weights
 
 NAME = "shufflenet_v2_x0_5"
@@ -220,3 +220,12 @@ def test_a_trial_whose_run_was_deleted_is_trained_again(base: TrainSettings, tmp
     forget_lost(trials, tmp_path, ear)
     assert [read_record(tmp_path, number) for number in (1, 2, 3)] == [there, TrialRecord(), unfinished]
     assert ear.lines == ["note: the run of trial 2, gone, is gone; it is trained again"]
+
+
+def test_a_stopped_trial_that_cannot_be_measured_is_a_row_with_its_reason(base: TrainSettings, tmp_path: Path) -> None:
+    ear = Ear()
+    trial = Trial(1, replace(base, out=tmp_path / "runs"))
+    write_record(tmp_path, trial, TrialRecord("gone", (0.5,)))
+    found = end_stopped(trial, tmp_path, ear, SweepPart())
+    assert found == read_record(tmp_path, 1) and not found.ended and found.run == "gone"
+    assert found.error is not None and ear.lines == [f"note: trial 1 failed: {found.error}"]
