@@ -60,7 +60,8 @@ print(f"{file.path}, {file.size_bytes / 1e6:.1f} MB: {file.describe()}")
 # A new photo: here the first of the folder, which the network knows; take one that it does not.
 
 # %%
-new = sorted(path for path in photos.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))[0]
+suffixes = [".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".hif", ".avif", ".gif", ".bmp", ".tif", ".tiff"]
+new = min(path for path in photos.rglob("[!.]*") if path.suffix.lower() in suffixes)
 for label, probability in Classifier(file.path).predict(new).top(3):
     print(f"{label:<12}{probability:>7.1%}")
 explain_answer(result.run, new, "explained.png")

@@ -5,13 +5,13 @@
 # work as all of them together. Here three networks from scratch that differ in nothing but the seed; the ensemble is
 # one file that is used as any other.
 #
-# The same by commands (`edge average` averages the weights of runs that fine-tuned one network instead: no more work
-# than one):
+# The same by commands, in which `runs/first` and so on stand for the folders that the trainings print (`edge average`
+# averages the weights of runs that fine-tuned one network instead: no more work than one):
 #
 # ```sh
 # edge data shapes --out few-shapes --counts 90,150,150
 # edge train --data few-shapes --backbone resnet18 --strategy scratch --image-size 64 --batch-size 16 \
-#     --epochs 15 --seed 0
+#     --epochs 15 --seed 0       # and once more with --seed 1, and with --seed 2
 # edge export --run runs/first --run runs/second --run runs/third --out ensemble.onnx
 # edge evaluate --model ensemble.onnx --run runs/first
 # ```

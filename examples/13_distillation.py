@@ -6,7 +6,7 @@
 # million photos teaches one that starts from random weights and has 90 drawn shapes. The student may be another,
 # smaller network.
 #
-# The same by commands:
+# The same by commands, in which `runs/of-the-teacher` stands for the folder that the first training prints:
 #
 # ```sh
 # edge data shapes --out few-shapes --counts 90,150,150

@@ -70,7 +70,7 @@ def make_folder(home: Path, edge: Edge) -> Path:
     for name, labels in CLASS_FOLDERS.items():
         for tint, label in enumerate(labels):
             for number in range(16):
-                draw(home / name / label / f"cam{number % 6}_{number}.jpg", draws, tint)
+                draw(home / name / label / f"cam{number % 6}-20261128_{number}.jpg", draws, tint)
     for name, folder in LISTS.items():
         with (home / name).open("w", newline="") as file:
             rows = csv.writer(file)
@@ -80,11 +80,12 @@ def make_folder(home: Path, edge: Edge) -> Path:
             )
     for number, name in enumerate(FLAT):
         for each in range(6):
-            draw(home / name / f"cam{each}_{number}.jpg", draws, each % 2)
+            draw(home / name / f"cam{each}-20261128_{number}.jpg", draws, each % 2)
     for name in SINGLE:
         draw(home / name, draws, 0)
     # As a person would have left it.
-    (home / "mended.csv").write_text(f"{','.join(LABELLED)}\nphotos/ants/cam0_0.jpg,ants,{WHEN}\n")
+    (home / "mended.csv").write_text(f"{','.join(LABELLED)}\nphotos/ants/cam0-20261128_0.jpg,ants,{WHEN}\n")
+    _write_trap(home)
     draw_tasks(home / "tasks", 60).rename(home / "tasks" / "labels.csv")
     draw_shapes(home / "few-shapes", counts=(24, 9, 9))
     with (home / "photos.csv").open("w", newline="") as file:
@@ -100,6 +101,17 @@ def make_folder(home: Path, edge: Edge) -> Path:
     _runs_and_models(home, edge)
     _checkpoints(home)
     return home
+
+
+def _write_trap(home: Path) -> None:
+    """A list with splits and groups, as field_sets.py writes one."""
+    (home / "trap").mkdir()
+    with (home / "trap" / "labels.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("path", "label", "split", "group"))
+        for folder, split in (("photos", "train"), ("later-photos", "val"), ("new-photos", "test")):
+            for number, path in enumerate(sorted(home.glob(f"{folder}/*/*"))):
+                rows.writerow((f"../{path.relative_to(home)}", path.parent.name, split, f"cam-{split}-{number % 3}"))
 
 
 def _runs_and_models(home: Path, edge: Edge) -> None:

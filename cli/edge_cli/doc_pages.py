@@ -85,9 +85,12 @@ def find_doc_page(topic: str = "", *, site: Path = SITE, source: Path = SOURCE) 
 
 
 def _pages(folder: Path) -> Mapping[str, Path]:
-    """The pages by their names; of two names the one nearer to the root."""
+    """The pages by their names, a folder's index by the folder's; of two names the one nearer to the root."""
     found = [path for path in sorted(folder.rglob("*")) if path.suffix[1:] in KINDS and path.stem != "404"]
-    return {path.stem: path for path in sorted(found, key=lambda path: -len(path.parts))}
+    nearest_last = sorted(found, key=lambda path: -len(path.parts))
+    return {
+        path.parent.name if path.stem == "index" and path.parent != folder else path.stem: path for path in nearest_last
+    }
 
 
 def _sections(page: Path) -> frozenset[str]:

@@ -46,6 +46,16 @@ def test_a_command_a_page_or_a_diagnosis_is_found_in_the_site(site: Path) -> Non
     assert "a%20site" in found.address
 
 
+def test_the_first_page_of_a_folder_is_called_like_the_folder(site: Path, tmp_path: Path) -> None:
+    (site / "recipes").mkdir()
+    (site / "recipes" / "index.html").touch()
+    assert find_doc_page("recipes", site=site).path == site / "recipes" / "index.html"
+    assert find_doc_page(site=site).path == find_doc_page("index", site=site).path == site / "index.html"
+    for folder in ("recipes", "decisions"):
+        found = find_doc_page(folder, site=tmp_path, source=ROOT / "docs")
+        assert found.path == ROOT / "docs" / folder / "index.md"
+
+
 def test_a_clone_without_the_site_has_the_sources(tmp_path: Path) -> None:
     source = ROOT / "docs"
     assert find_doc_page("train", site=tmp_path, source=source).path == source / "training.md"

@@ -33,3 +33,9 @@ def test_every_variable_that_a_command_asks_for_by_name_is_on_the_page() -> None
     assert len(names) > 12
     shown = set(re.findall(r"`([A-Z_]+)(?:[=…][^`]*)?`", PAGE))
     assert not {name for name in names if name not in shown and not name.startswith(("MLFLOW_", "WANDB_", "COMET_"))}
+
+
+def test_what_trains_is_said_to_read_caches_and_weights() -> None:
+    for name in ("EDGE_CACHE", "EDGE_WEIGHTS_DIR"):
+        (readers,) = re.findall(rf"(?m)^\| `{name}` \|.*\| (.+) \|$", PAGE)
+        assert {"train", "compare", "tune", "import", "demo"} <= set(re.findall(r"`(\w+)`", readers))

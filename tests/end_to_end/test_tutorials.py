@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from camera_frames import evenings, frame_name, outputs
 from conftest import unpacked
 from documented_commands import code_blocks, commands_of
 from parts import ROOT
@@ -42,9 +43,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mobilenet_weights: Pat
 
 
 def commands(page: str, folder: str = "tutorials") -> list[list[str]]:
-    blocks = code_blocks(ROOT / "docs" / folder / f"{page}.md")
-    shown = [words for language, block in blocks if language == "sh" for words in commands_of(language, block)]
-    return [words for words in shown if words[0] not in WAITING]
+    return [words for words, _ in commands_and_places(page, folder)]
+
+
+def commands_and_places(page: str, folder: str) -> list[tuple[list[str], bool]]:
+    """The commands of a page, and of each whether it is the Pi's `edge/bin/edge`."""
+    blocks = [block for language, block in code_blocks(ROOT / "docs" / folder / f"{page}.md") if language == "sh"]
+    shown = [(words, "edge/bin/edge " in block) for block in blocks for words in commands_of("sh", block)]
+    return [(words, on_pi) for words, on_pi in shown if words[0] not in WAITING]
 
 
 def run(words: Iterable[str], home: Path) -> str:
@@ -94,7 +100,8 @@ def test_the_first_model_of_a_hundred_photos(home: Path, hymenoptera: Path) -> N
 
 
 def frames(home: Path, hymenoptera: Path) -> None:
-    """Photos under the names of six cameras, and labels.csv of them."""
+    """Photos under the names that the tutorial's camera gives on six evenings, and labels.csv of them."""
+    output, _ = outputs("tutorials/camera-trap.md")
     flowers = unpacked("flowers128")
     kinds = {kind: sorted((hymenoptera / "train" / kind).glob("*.jpg"))[:60] for kind in ("ants", "bees")}
     kinds["empty"] = sorted(flowers.glob("*/*.jpg"))[::40][:90]
@@ -102,26 +109,51 @@ def frames(home: Path, hymenoptera: Path) -> None:
     with (home / "labels.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("path", "label"))
+        taken = 0
         for kind, photos in kinds.items():
             for number, photo in enumerate(photos):
-                name = f"frames/cam{number % 6}_{photo.name}"
+                name = frame_name(output, evenings(6)[number % 6], taken)
+                taken += 1
                 shutil.copy(photo, home / name)
                 rows.writerow((name, kind))
 
 
 def test_a_camera_trap(home: Path, hymenoptera: Path) -> None:
     frames(home, hymenoptera)
-    copy(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3], home / "incoming")
-    copy(sorted((hymenoptera / "val" / "ants").glob("*.jpg"))[:3], home / "frames2")
-    for words in commands("camera-trap"):
+    pi = home.parent / "pi"
+    seventh = evenings(7)[-1]
+    for number, photo in enumerate(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3]):
+        landed = pi / frame_name(outputs("tutorials/camera-trap.md")[1], seventh, number)
+        landed.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, landed)
+    for words, on_pi in commands_and_places("camera-trap", "tutorials"):
         if "--watch" in words:
-            watch(words, home)
+            watch(words, pi)
+            collected(home, hymenoptera)
         else:
-            run(words, home)
+            run(words, pi if on_pi else home)
         if words[0] == "export":
             (model,) = home.glob("runs/*/model.onnx")
-            shutil.copy(model, home)
-    assert len(list((home / "sorted").rglob("*.jpg"))) == 3 and (home / "answers.csv").is_file()
+            shutil.copy(model, pi)
+        if "answers.csv" in words:
+            labelled(home)
+    assert len(list((pi / "sorted").rglob("*.jpg"))) == 3 and (pi / "incoming" / "drift.jsonl").is_file()
+    assert len(list(home.glob("runs/*/split.csv"))) == 2
+
+
+def collected(home: Path, hymenoptera: Path) -> None:
+    """What the Pi's two services have sorted, copied to the computer."""
+    (output,) = outputs("raspberry-pi.md")
+    for number, photo in enumerate(sorted((hymenoptera / "val" / "ants").glob("*.jpg"))[:3]):
+        name = home / "frames2" / "ants" / Path(frame_name(output, evenings(8)[-1], number)).name
+        name.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, name)
+
+
+def labelled(home: Path) -> None:
+    """What a person does with `edge label answers.csv`."""
+    with (home / "answers.csv").open(newline="") as answers, (home / "labels.csv").open("a", newline="") as labels:
+        csv.writer(labels).writerows((row["path"], "ants") for row in csv.DictReader(answers))
 
 
 def watch(words: list[str], home: Path) -> None:
@@ -191,8 +223,30 @@ def test_the_products_recipe(home: Path, recyclables: Path) -> None:
 def test_the_wildlife_recipe(home: Path, hymenoptera: Path) -> None:
     frames(home, hymenoptera)
     copy(sorted((hymenoptera / "val" / "bees").glob("*.jpg"))[:3], home / "incoming")
+    # Under the names that the page wants.
+    (home / "DIR").mkdir()
+    (home / "DIR" / "flowers128").symlink_to(unpacked("flowers128"))
+    (home / "DIR" / "hymenoptera").symlink_to(hymenoptera)
+    drawing = [sys.executable, ROOT / "benchmarks" / "self_checks" / "field_sets.py", "wildlife"]
+    subprocess.run([*drawing, "--pictures", home / "DIR", "--out", home / "trap"], check=True)
+    thin(home / "trap" / "labels.csv")
     walk("wildlife", home)
     assert len(list((home / "sorted").rglob("*.jpg"))) == 3
+
+
+def thin(labels: Path, each: int = 20) -> None:
+    """Leave twenty rows of each class and split."""
+    with labels.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seen: dict[tuple[str, str], int] = {}
+    with labels.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        for row in rows:
+            key = row["label"], row["split"]
+            seen[key] = seen.get(key, 0) + 1
+            if seen[key] <= each:
+                table.writerow(row)
 
 
 @EVERY

@@ -20,6 +20,7 @@ import pytest
 import edge_vision
 from conftest import unpacked
 from documented_commands import code_blocks, commands_of
+from edge_runtime.files.walk import IMAGE_SUFFIXES
 from parts import ROOT
 
 SCRIPTS = sorted((ROOT / "examples").glob("[0-9][0-9]_*.py"))
@@ -90,6 +91,20 @@ def test_the_notebook_is_the_scripts_and_kept_without_outputs(script: Path) -> N
     if find_spec("jupytext") is not None:
         made = runpy.run_path(str(ROOT / "examples" / "make_notebooks.py"))["notebook_of"](script)
         assert made == script.with_suffix(".ipynb").read_text(encoding="utf-8"), "make notebooks"
+
+
+def test_a_photo_of_any_kind_that_edge_reads_is_found() -> None:
+    text = (ROOT / "examples" / "07_own_photos.py").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"suffixes = \[(.+)\]", text)
+    assert set(re.findall(r"\.\w+", listed)) == IMAGE_SUFFIXES
+
+
+def test_runs_that_a_command_names_are_said_to_be_the_readers() -> None:
+    for script in SCRIPTS:
+        blocks = " ".join(block for _, block in code_blocks(script))
+        said = " ".join(body for kind, body in cells_of(script) if kind == "markdown")
+        for name in set(re.findall(r"runs/[a-z-]+", blocks)) - {"runs/second", "runs/third"}:
+            assert re.search(rf"`{name}`[^`]* stand", said), f"{script.name}: {name}"
 
 
 def run(number: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:

@@ -138,7 +138,7 @@ RECIPES: tuple[Recipe, ...] = (
             RecipeValue("class_balance", "weights", "one animal in fifty pictures counts as much as the empty ones"),
             _RARE_COUNTS,
         ),
-        (RecipeAsks("group_by", r"'(cam\d+)_'", "pictures of one camera on one side, or its place is learned"),),
+        (RecipeAsks("group_by", r"'(cam\d+-\d+)_'", "one camera's night on one side, or that night is learned"),),
     ),
     Recipe(
         "documents",
