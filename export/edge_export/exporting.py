@@ -114,12 +114,14 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
     with atomic_path(target) as temporary:
         write_onnx(job.network, job.card, temporary)
         proof = prove(job, onnx_model(temporary), target.name)
-        card, table = _priced(job, temporary), ""
+        card, table, both = _priced(job, temporary), "", None
         if job.settings.precision != "fp32":
             lowered = lower_precision(job, temporary, proof, target.name)
-            proof, table = lowered.proof, lowered.table
+            proof, table, both = lowered.proof, lowered.table, lowered.both
             card = replace(card, precision=lowered.precision, quantization=lowered.how)
         card = proof.onto(card)
+        if both is not None:
+            card = both.at_threshold(card, card.precision, job.progress)
         if len(job.runs) > 1:
             card = with_ensemble_figures(job, card, onnx_model(temporary), proof.validation)
         else:

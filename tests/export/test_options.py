@@ -283,7 +283,10 @@ def test_the_threshold_travels_and_is_chosen_anew_for_answers_of_its_own(decided
     ear, asked = Ear(), ExportSettings(precision="int8", max_drop_points=100, calibration_images=8)
     (small,) = export(decided, out=tmp_path / "small.onnx", settings=asked, progress=ear)
     assert any("threshold: square from a probability of" in line for line in ear.lines)
+    assert any(line.startswith("int8 at its threshold: accuracy") for line in ear.lines)
     classifier = Classifier(small.path, threads=1)
+    exact, shown = classifier.card.quantization["arithmetic"]["exact"], classifier.card.metrics["val"]["at_threshold"]
+    assert exact["accuracy"] == (shown["found"] + shown["left"]) / exact["n"]
     found = choose_evaluation(classifier.card, decided, wanted="val")
     squares = [sample for sample in found.samples if classifier.labels[sample.label] == "square"]
     share = sum(classifier.predict(found.root / each.path).label == "square" for each in squares) / len(squares)

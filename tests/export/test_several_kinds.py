@@ -107,6 +107,9 @@ def test_int8_answers_with_its_own_outputs_and_as_its_graph_does(run: Run, edge:
     expected = np.concatenate([each.numpy() for each in (found if isinstance(found, tuple) else (found,))], axis=1)
     answers = np.concatenate(session.run(None, {"image": pixels.numpy()}), axis=1)
     assert np.abs(answers - expected).mean() < 0.05 and not np.array_equal(answers, expected)
+    if card.kind == "multi-label":
+        parts = load_checkpoint(run.best).card.metrics["val"]["calibration_folds"]
+        assert card.metrics["val"]["calibration_folds"] == parts > 1, "the file's own answers, judged as training's"
     stated = card.quantization["arithmetic"]["exact"]
     assert stated["n"] == len(pixels) and stated["max_difference"] <= 0.02
     told = edge("evaluate", "--model", done.path, "--run", run.path, "--split", "val", "--exact", "--json")

@@ -19,7 +19,15 @@ from edge_runtime import LabelFrom, UsageError
 
 if TYPE_CHECKING:
     from edge_data import EvaluationData
-    from edge_runtime import Classifier, Drift, Evaluation, ImageError, ModelCard, OtherColumns, ViewsEvaluation
+    from edge_runtime import (
+        Classifier,
+        Drift,
+        Evaluation,
+        ImageError,
+        ModelCard,
+        OtherColumns,
+        ViewsEvaluation,
+    )
 
 app = typer.Typer(add_completion=False)
 
@@ -91,13 +99,14 @@ def evaluate_(
                 classifier, chosen, console, mistakes=mistakes, others=others, as_json=json_, exact=exact
             )
         result, seen = _evaluated(classifier, chosen, None if tta == "none" else tta, console, exact=exact)
-        drift = _drift(classifier, result, chosen.root, console) if exact else None
+        again = _answer_exactly(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
     if mistakes is not None:
         count = write_mistakes(mistakes, chosen, result, classifier.card, others)
         console.say(f"{mistakes}: {count:,} mistake{'' if count == 1 else 's'}, the surest first")
     point = classifier.card.operating_point
     at_threshold = None if point is None else measure_at(point, classifier.labels, result.truth, result.probabilities)
+    drift, exactly = (None, None) if again is None else _held_against(again, result, classifier.card)
     if json_:
         more = {}
         if point is not None and at_threshold is not None:
@@ -108,7 +117,7 @@ def evaluate_(
                 **result.metrics.to_json(),
                 **more,
                 **{name: views.to_json() for name, views in seen.items()},
-                **_exact_json(drift),
+                **_exact_json(drift, exactly),
             }
         )
     else:
@@ -120,6 +129,8 @@ def evaluate_(
             print(f"  {chosen.split}: {at_threshold_line(at_threshold.to_json())}")
         if drift is not None:
             print(drift)
+        if exactly is not None:
+            print(f"  in exact arithmetic: {at_threshold_line(exactly)}")
     return _end(path, drift, console, unreadable=len(result.unreadable))
 
 
@@ -146,8 +157,11 @@ def _evaluate_several(
     return _end(classifier.path, drift, console, unreadable=len(result.unreadable))
 
 
-def _exact_json(drift: Drift | None) -> dict[str, Any]:
-    return {} if drift is None else {"exact": {**drift.to_json(), "holds": drift.holds}}
+def _exact_json(drift: Drift | None, at_threshold: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    if drift is None:
+        return {}
+    more = {} if at_threshold is None else {"at_threshold": at_threshold}
+    return {"exact": {**drift.to_json(), "holds": drift.holds, **more}}
 
 
 def _end(path: Path, drift: Drift | None, console: Console, *, unreadable: int) -> int:
@@ -222,11 +236,19 @@ def _beside_one_view(seen: ViewsEvaluation) -> str:
     )
 
 
-def _drift(classifier: Classifier, result: Evaluation, root: Path, console: Console) -> Drift:
-    """The same images in exact arithmetic, held against the answers of this machine's kernels."""
-    from edge_runtime import Classifier, Drift, evaluate
+def _answer_exactly(classifier: Classifier, result: Evaluation, root: Path, console: Console) -> Evaluation:
+    """The same images in exact arithmetic."""
+    from edge_runtime import Classifier, evaluate
 
     console.begin("evaluating in exact arithmetic", len(result.samples))
     graph = Classifier(classifier.path, threads=classifier.threads, exact=True)
-    again = evaluate(graph, root, result.samples, on_image=console.advance)
-    return Drift.between([sample.label for sample in result.samples], result.probabilities, again.probabilities)
+    return evaluate(graph, root, result.samples, on_image=console.advance)
+
+
+def _held_against(again: Evaluation, result: Evaluation, card: ModelCard) -> tuple[Drift, Mapping[str, Any] | None]:
+    """How far this machine's kernels are from exact arithmetic, and what the threshold does there."""
+    from edge_runtime import Drift, measure_at
+
+    point, exactly = card.operating_point, again.probabilities
+    drift = Drift.between(result.truth, result.probabilities, exactly, labels=card.labels, point=point)
+    return drift, None if point is None else measure_at(point, card.labels, result.truth, exactly).to_json()

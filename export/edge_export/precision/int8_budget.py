@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_export.precision.exactness import arithmetic_json, measure_drift, require_exact
+from edge_export.precision.exactness import BothAnswers, answer_both, arithmetic_json, require_exact
 from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
 from edge_export.precision.split_figure import LabelledImages, SplitFigure, measure_figure
@@ -38,7 +38,8 @@ class Trial:
 class Int8Result:
     """The int8 file that fits its budget; `harms` ranks the layers where some had to stay in float, else is empty.
 
-    `drift` is how far its answers here are from its graph in exact arithmetic.
+    `drift` is how far its answers here are from its graph in exact arithmetic; `both` are they, where a threshold
+    that is still to be chosen will decide.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class Int8Result:
     harms: tuple[LayerHarm, ...]
     calibration_images: int
     drift: Drift
+    both: BothAnswers | None = field(default=None, compare=False, repr=False)
 
     @property
     def drop_points(self) -> float:
@@ -216,7 +218,7 @@ class _Search:
     def _result(self, method: CalibrationMethod, harms: tuple[LayerHarm, ...]) -> Int8Result:
         kept = sum(harm.kept_float for harm in harms)
         int8 = next(t.figure for t in self.tried if (t.method, t.kept_float) == (method, kept))
-        drift = measure_drift(
+        both = answer_both(
             self.out_path,
             self.images,
             threads=self.quantizer.threads,
@@ -224,6 +226,7 @@ class _Search:
             what=self.precision,
             total=self.fp32.n,
         )
+        drift = both.drift
         self.progress.say(f"{self.precision}: {drift}")
         require_exact(drift, self.precision)
         return Int8Result(
@@ -236,6 +239,7 @@ class _Search:
             harms,
             self.quantizer.calibration_images,
             drift,
+            both if both.card.operating_point is not None else None,
         )
 
     def _refusal(self, ranked: Sequence[LayerHarm], most: int) -> ParityError:

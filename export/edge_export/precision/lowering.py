@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge_export.export_job import ExportJob
 from edge_export.precision.auto import choose
+from edge_export.precision.exactness import BothAnswers
 from edge_export.precision.fp16 import to_fp16
 from edge_export.precision.int8 import Quantizer
 from edge_export.precision.int8_budget import fit_budget
@@ -30,12 +31,16 @@ KEPT_BYTES = 512 << 20
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """The precision that was reached, how (as the card carries it), a table for a person, and the file's proof."""
+    """The precision that was reached, how (as the card carries it), a table for a person, and the file's proof.
+
+    `both` are an int8 file's answers by kernels and exactly, where a threshold will decide.
+    """
 
     precision: str
     how: dict[str, Any]
     table: str
     proof: Proof
+    both: BothAnswers | None = None
 
 
 def lower_precision(job: ExportJob, path: Path, fp32: Proof, what: str) -> Lowered:
@@ -50,23 +55,23 @@ def lower_precision(job: ExportJob, path: Path, fp32: Proof, what: str) -> Lower
         # Under its own name, so that what the converters say names the file a person asked for.
         source = Path(name) / what
         shutil.copyfile(path, source)
-        made, precision, how, table = _convert(job, source, Path(name))
+        made, precision, how, table, both = _convert(job, source, Path(name))
         if precision == "fp32":
             return Lowered(precision, how, table, fp32)
         proof = prove(job, onnx_model(made), what, exact=False)
         _require_budget(job, fp32, proof, what, precision)
         shutil.copyfile(made, path)
-    return Lowered(precision, how, table, proof)
+    return Lowered(precision, how, table, proof, both)
 
 
-def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dict[str, Any], str]:
-    """The file made, its precision, how it was made, and a table for a person."""
+def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dict[str, Any], str, BothAnswers | None]:
+    """The file made, its precision, how it was made, a table for a person, and `Lowered.both`."""
     settings = job.settings
     if settings.precision == "fp16":
         made = folder / "fp16" / source.name
         made.parent.mkdir()
         to_fp16(source, made)
-        return made, "fp16", {}, ""
+        return made, "fp16", {}, "", None
     if settings.precision not in ("int8", "auto"):
         raise UsageError(f"`precision` {settings.precision} has no conversion", "choose fp32, fp16, int8 or auto")
     calibration = _calibration_pixels(job)
@@ -75,13 +80,13 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
         made = folder / "int8.onnx"
         with Quantizer(source, calibration) as quantizer:
             result = fit_budget(quantizer, made, images, settings.max_drop_points, progress=job.progress)
-        return made, result.precision, _for_card(result.to_json()), result.table()
+        return made, result.precision, _for_card(result.to_json()), result.table(), result.both
     choice = choose(source, folder, calibration, images, settings.max_drop_points, progress=job.progress)
     how = {"candidates": choice.to_json()["candidates"]}
     if choice.int8 is not None:
         how |= _for_card(choice.int8.to_json())
     table = "\n".join(filter(None, (choice.int8.table() if choice.int8 else "", choice.table())))
-    return choice.path, choice.precision, how, table
+    return choice.path, choice.precision, how, table, choice.int8.both if choice.int8 else None
 
 
 def _for_card(result: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Decision:
 
     def drift(self, truth: NDArray[Any], found: NDArray[np.float32], exact: NDArray[np.float32]) -> Drift:
         """How far the answers of kernels, `found`, are from those of their graph in exact arithmetic."""
-        return Drift.between(truth, found, exact)
+        return Drift.between(truth, found, exact, labels=self.card.labels, point=self.card.operating_point)
 
     def measure(self, samples: Sequence[Sample], probabilities: NDArray[np.float32]) -> SplitMetrics:
         """All figures on `samples`."""

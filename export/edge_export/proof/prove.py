@@ -13,7 +13,7 @@ from edge_export.proof.decision import MAX_DIFFERENCE, decision_of
 from edge_export.proof.parity import Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
 from edge_runtime import ModelCard, OperatingPoint, choose_operating_point, measure_at
-from edge_train import SplitAnswers
+from edge_train import LabelAnswers, SplitAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,12 @@ def _own_figures(card: ModelCard, found: SplitAccuracy) -> dict[str, Any]:
         return found.whole.on_card()
     # The logarithm of a probability is a logit, at temperature 1.
     logits = np.log(np.maximum(found.found.probabilities, np.finfo(np.float32).tiny))
+    if card.kind == "multi-label":
+        # A yes or no has two of them, of which the odds are known alone.
+        odds = logits - np.log(np.maximum(1 - found.found.probabilities, np.finfo(np.float32).tiny))
+        truth = decision_of(card).truth(found.found.samples)
+        labelled = LabelAnswers(found.found.samples, odds, truth, found.groups)
+        return labelled.measure(card.labels, card.thresholds, 1.0, cross_fit=True).on_card()
     answers = SplitAnswers(found.found.samples, logits, found.found.truth, found.groups)
     measured = answers.measure(card.labels, 1.0, judged=answers.cross_fitted()).on_card()
     if "optimism_points" in found.recorded:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.files.labelling import MISSING
+from edge_runtime.model.card import OperatingPoint
 from edge_runtime.model.task import Task, task_slices
+from edge_runtime.scores.thresholds import choose_answers
 
 MAX_DRIFT = 0.02
 MIN_AGREEMENT = 0.99
@@ -21,7 +23,7 @@ class Drift:
     """What this machine's kernels answer, against the same graph in exact arithmetic, over `n` images.
 
     Differences are of probabilities, the largest of an image's labels; the mean is over the images. `accuracy` is the
-    share of images that the kernels get right, `exact_accuracy` that of the graph.
+    share of images that the kernels get right, `exact_accuracy` that of the graph; where a threshold decides, by it.
     """
 
     n: int
@@ -33,11 +35,20 @@ class Drift:
 
     @classmethod
     def between(
-        cls, truth: Sequence[int] | NDArray[np.int64], found: NDArray[np.float32], exact: NDArray[np.float32]
+        cls,
+        truth: Sequence[int] | NDArray[np.int64],
+        found: NDArray[np.float32],
+        exact: NDArray[np.float32],
+        *,
+        labels: tuple[str, ...] = (),
+        point: OperatingPoint | None = None,
     ) -> Drift:
-        """Of two answers to the same images, float32 `[N, classes]`, N 1 or more, with their right labels `[N]`."""
-        labels, own, other = np.asarray(truth), found.argmax(axis=1), exact.argmax(axis=1)
-        return cls._judged(found, exact, alike=own == other, right=own == labels, exactly_right=other == labels)
+        """Of two answers to the same images, float32 `[N, classes]`, N 1 or more, with their right labels `[N]`.
+
+        With `point`, between the two of `labels`, an answer is what its threshold says, else the most probable label.
+        """
+        right, own, other = np.asarray(truth), *(choose_answers(labels, rows, point) for rows in (found, exact))
+        return cls._judged(found, exact, alike=own == other, right=own == right, exactly_right=other == right)
 
     @classmethod
     def of_labels(
@@ -86,7 +97,7 @@ class Drift:
 
     @property
     def holds(self) -> bool:
-        """Whether both give the same answers: at most 0.02 apart in a probability, and 99 % of the first labels."""
+        """Whether both give the same answers: at most 0.02 apart in a probability, and 99 % of the answers."""
         return self.max_difference <= MAX_DRIFT and self.top1_agreement >= MIN_AGREEMENT
 
     def to_json(self) -> dict[str, Any]:

@@ -43,7 +43,8 @@ class MultiLabelMetrics:
     """What `measure_labels` found: `per_class` has a row per label, in label order.
 
     `exact` counts the images of which every label is right. `log_loss` in nats, `brier` and `calibration_error` are
-    means over all images and labels, each a question of yes or no.
+    means over all images and labels, each a question of yes or no; `calibration_folds` is not 0 where they are
+    cross-fitted, in so many parts.
     """
 
     per_class: tuple[LabelMetrics, ...]
@@ -52,6 +53,7 @@ class MultiLabelMetrics:
     calibration_error: float
     log_loss: float
     brier: float
+    calibration_folds: int = 0
 
     @property
     def n(self) -> int:
@@ -98,6 +100,7 @@ class MultiLabelMetrics:
             "log_loss": self.log_loss,
             "brier": self.brier,
             "expected_calibration_error": self.calibration_error,
+            **({"calibration_folds": self.calibration_folds} if self.calibration_folds else {}),
         }
 
 

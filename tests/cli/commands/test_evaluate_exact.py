@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from drifting_model import write_drifting_model
+from edge_runtime import Classifier, OperatingPoint
 from tiny_model import write_tiny_model
 
 
@@ -62,3 +64,20 @@ def test_without_the_flag_nothing_is_said_of_it(edge: Any, photos: Path, tmp_pat
     model = write_drifting_model(tmp_path / "old.onnx")
     done = edge("evaluate", "--model", model, "--data", photos, "--split", "all", "--json")
     assert done.returncode == 0 and "exact" not in json.loads(done.stdout)
+
+
+def test_where_a_threshold_decides_both_are_compared_at_it(edge: Any, photos: Path, tmp_path: Path) -> None:
+    """From a probability of almost nothing on all six pictures are taken for the first label, which two of them are."""
+    model = tmp_path / "two.onnx"
+    card = Classifier(write_tiny_model(model, ("a", "b"))).card
+    write_tiny_model(
+        model, card=replace(card, operating_point=OperatingPoint("a", 1e-9, 0.95, 6, 2)), labels=("a", "b")
+    )
+    for name in ("0.png", "1.png"):
+        (photos / "c" / name).rename(photos / "b" / f"c{name}")
+    (photos / "c").rmdir()
+    words = ("evaluate", "--model", model, "--data", photos, "--split", "all", "--exact")
+    found = json.loads(edge(*words, "--json").stdout)
+    assert found["exact"]["accuracy"] == found["exact"]["exact_accuracy"] == 2 / 6 != found["accuracy"]
+    assert found["exact"]["at_threshold"] == found["at_threshold"] and found["at_threshold"]["alarmed"] == 4
+    assert "in exact arithmetic: sensitivity 1.000" in edge(*words).stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_runtime import Drift
+from edge_runtime import Drift, OperatingPoint
 
 EXACT = np.array([[0.9, 0.1], [0.4, 0.6], [0.51, 0.49], [0.2, 0.8]], np.float32)
 
@@ -27,6 +27,16 @@ def test_differences_are_the_largest_of_an_image_and_their_mean() -> None:
     assert (drift.top1_agreement, drift.accuracy, drift.exact_accuracy) == (0.75, 1.0, 0.75)
     assert not drift.holds
     assert "top-1 agreement 75.00%, max |Δp| 0.04, mean 0.015 on 4 images" in str(drift)
+
+
+def test_where_a_threshold_decides_its_answers_are_compared() -> None:
+    """All of them flip, though no probability moves by more than 0.01 and none of the most probable labels."""
+    kernels, graph = (np.repeat(np.array([[low, 1 - low]], np.float32), 20, axis=0) for low in (0.025, 0.035))
+    point, truth = OperatingPoint("ill", 0.03, 0.95, 20, 20), [0] * 20
+    assert Drift.between(truth, kernels, graph).holds
+    drift = Drift.between(truth, kernels, graph, labels=("ill", "well"), point=point)
+    assert (drift.top1_agreement, drift.accuracy, drift.exact_accuracy) == (0.0, 0.0, 1.0)
+    assert drift.max_difference == pytest.approx(0.01, abs=1e-6) and not drift.holds
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ from edge_runtime import (  # noqa: E402
 )
 from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, train  # noqa: E402
 from edge_train.run.batches import _order  # noqa: E402
+from edge_train.run.epochs import reestimate_batch_norm  # noqa: E402
+from edge_train.run.prepare import prepare  # noqa: E402
 from quick_training import Ear, equal, flags, quick_settings, weights  # noqa: E402
 from warm_edge import WarmEdge  # noqa: E402
 
@@ -346,3 +348,14 @@ def test_from_scratch_validates_with_fresh_batch_norm_statistics(tmp_path: Path)
     result = train(given)
     # With torchvision's momentum of 0.01 it stays at a third, which is chance.
     assert result.summary["metrics"]["val"]["accuracy"] >= 0.45
+
+
+def test_batch_norm_is_measured_on_batches_of_even_sizes(data: Path, tmp_path: Path) -> None:
+    """Each of them weighs the same: two images left over of 66 would make half of all statistics."""
+    job = prepare(settings(data, tmp_path, strategy="scratch"), Silence())
+    many = (job.splits.train * 66)[:66]
+    job.splits = replace(job.splits, train=many)
+    seen: list[int] = []
+    job.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    reestimate_batch_norm(job, job.network, 1)
+    assert seen == [33, 33]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edge_export import export
-from edge_runtime import Run, Silence, UsageError, WeightsError
+from edge_runtime import EdgeError, Run, Silence, UsageError, WeightsError
 from edge_train import (
     ActiveRun,
     Callback,
@@ -183,3 +183,20 @@ def _two_classes(shapes: Path, folder: Path) -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(image.read_bytes())
     return made
+
+
+def test_memory_that_does_not_suffice_is_told_of_also_before_the_first_epoch(
+    whole: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where others have taken it; it is no fault of the backbone's."""
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    for place in ("run.pruned_run.measure_sensitivity", "network.pruning._require_rebuilt"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"edge_train.{place}", full)
+            with pytest.raises(EdgeError, match="memory does not suffice for training") as told:
+                train(_settings(whole, tmp_path))
+        assert not isinstance(told.value, UsageError)
+    assert not list(tmp_path.iterdir())

@@ -13,12 +13,13 @@ torch = pytest.importorskip("torch")
 
 from edge_runtime import Preprocessing  # noqa: E402
 from edge_train import find_backbone  # noqa: E402
+from edge_train.network.network import Network  # noqa: E402
 from edge_train.run.number_format import choose_format  # noqa: E402
 from edge_train.run.processes import ALONE  # noqa: E402
 from edge_train.strategy import format_speed  # noqa: E402
 from edge_train.strategy.format_speed import BUDGET_S, FormatSpeed, measure_speed, remembered_speed  # noqa: E402
 from edge_train.strategy.mixed_precision import has_bf16  # noqa: E402
-from edge_train.strategy.plan import make_plan  # noqa: E402
+from edge_train.strategy.plan import freeze, make_plan  # noqa: E402
 from quick_training import Ear, network, quick_settings  # noqa: E402
 
 PX = (32, 32)
@@ -169,6 +170,31 @@ def test_a_run_goes_on_in_what_it_began_in(
     assert found == expected[0] and measured == ([] if begun else [8])
     assert len(ear.lines) == len(expected[1])
     assert all(line.startswith(start) for line, start in zip(ear.lines, expected[1], strict=True))
+
+
+def test_what_is_tried_is_what_most_epochs_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The head alone learns in the first epochs, but the steps that take long are those of the whole network."""
+    monkeypatch.setattr("edge_train.strategy.mixed_precision.has_bf16", lambda _: True)
+    tried: list[Network] = []
+
+    def measure(net: Network, *_: object, **__: object) -> FormatSpeed:
+        tried.append(net)
+        return FormatSpeed(1.0, 1.0)
+
+    monkeypatch.setattr("edge_train.run.number_format.remembered_speed", measure)
+    settings = quick_settings(tmp_path, tmp_path, precision="auto", strategy="fine-tune", epochs=3, head_epochs=1)
+    plan = make_plan(settings, find_backbone(settings.backbone), "fine-tune")
+    contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+    net = network(settings.backbone)
+    freeze(net, plan)
+    learned = [parameter.requires_grad for parameter in net.parameters()]
+    assert not all(learned)
+    choose_format(settings, plan, net, contract, torch.device("cpu"), ALONE, Ear())
+    (own,) = tried
+    assert all(parameter.requires_grad for parameter in own.parameters())
+    norms = [module for module in own.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert norms and not any(norm.training for norm in norms), "its statistics stay, and are folded"
+    assert [parameter.requires_grad for parameter in net.parameters()] == learned
 
 
 def test_a_machine_that_has_no_bfloat16_goes_on_in_float32(measured: list[int], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,20 @@ def test_one_temperature_makes_the_probabilities_mean_what_they_say() -> None:
     for low in (0.1, 0.4, 0.7):
         inside = (probabilities >= low) & (probabilities < low + 0.2)
         assert given.truth[inside].mean() == pytest.approx(probabilities[inside].mean(), abs=0.05)
+
+
+def test_validation_is_judged_at_temperatures_that_have_not_seen_the_image() -> None:
+    """Of twenty pictures, groups whole: the loss is not that of the temperature that was fitted on all of them."""
+    few = answers(20)
+    groups = {str(n): f"patient {n // 2}" for n in range(20)}
+    card, found = MultiLabel(CARD).calibrate({"val": replace(few, groups=groups), "test": few})
+    assert card.metrics["val"]["calibration_folds"] == 5 and "calibration_folds" not in card.metrics["test"]
+    val, same = found["val"].to_json(), found["test"].to_json()
+    assert val["log_loss"] > same["log_loss"] and val["map"] == same["map"]
+    rows, _ = replace(few, groups=groups).cross_fitted()
+    heats = (few.logits / np.log(rows / (1 - rows)))[:, 0]
+    np.testing.assert_allclose(heats[::2], heats[1::2], rtol=1e-3)
+    assert len(set(heats.round(3))) == 5
 
 
 def test_extreme_logits_are_probabilities_too() -> None:

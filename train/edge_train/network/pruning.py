@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from edge_runtime import MissingExtraError, UsageError
 from edge_train.network.backbones import Backbone
+from edge_train.network.device_memory import is_out_of_memory
 from edge_train.network.narrowing import narrow
 from edge_train.network.network import Network
 
@@ -74,6 +75,8 @@ def prune_channels(
             ).step()
         _require_rebuilt(network.backbone, model, example)
     except Exception as error:  # it meets whatever layers, and code, the network is made of
+        if is_out_of_memory(error):
+            raise
         raise UsageError(
             f"channels cannot be taken from {backbone.name}: {_first_line(error)}",
             "choose a `backbone` such as resnet18 or mobilenet_v2",

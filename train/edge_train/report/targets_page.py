@@ -256,6 +256,11 @@ def _figures(report: TargetReport) -> Iterator[Table]:
             ("images", *(each.n for each in several)),
         ]
         caption = "The last four figures but one are means over all images and labels, each a yes or no."
+        if folds := next((each.calibration_folds for each in several if each.calibration_folds), 0):
+            caption += (
+                " On validation, which the temperature was fitted on, log loss, Brier score and calibration error are "
+                f"cross-fitted: each of {folds} parts at the temperature that the others come to."
+            )
         yield Table(caption, ("figure", *splits), rows)
     for task in report.card.tasks:
         given = [each.tasks[task.name] for each in found if isinstance(each, TaskMetrics)]

@@ -296,10 +296,13 @@ def reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
     """
     there = len(job.splits.train)
     count = min(there, BATCH_NORM_IMAGES, max(there // BATCH_NORM_SHARE, LEAST_BATCH_NORM_IMAGES))
+    # Every batch weighs the same, however small: none may be a remainder of a few images.
+    parts = -(-count // 64)
+    even = -(-count // parts)
     batches = training_batches(
-        job.store, job.splits.train, job.augment, batch_size=64, seed=job.settings.seed, epoch=epoch
+        job.store, job.splits.train, job.augment, batch_size=even, seed=job.settings.seed, epoch=epoch
     )
-    some = itertools.islice((images for images, _ in batches), -(-count // 64))
+    some = itertools.islice((images for images, _ in batches), parts)
     with autocast(job.device, job.precision):
         torch.optim.swa_utils.update_bn(some, network, device=job.device)
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from edge_runtime import EdgeError, Run
+from edge_train.network.device_memory import is_out_of_memory, out_of_memory
 from edge_train.run.job import Job
-from edge_train.run.step import is_out_of_memory, out_of_memory
 from edge_train.run.sweep_part import WHOLE
 
 # What gloo and NCCL say where the other end of a connection is gone.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 
 from edge_runtime import Preprocessing, Progress
+from edge_train.network.fold_batch_norm import fold_frozen
 from edge_train.network.network import Network
 from edge_train.run.processes import World
 from edge_train.settings import Precision, TrainSettings
 from edge_train.strategy.format_speed import FormatSpeed, remembered_speed
 from edge_train.strategy.mixed_precision import ChosenPrecision, choose_precision, has_bf16
-from edge_train.strategy.plan import Plan
+from edge_train.strategy.plan import Plan, freeze, set_mode
 
 
 def choose_format(  # noqa: PLR0917 (what it is chosen by)
@@ -25,7 +28,8 @@ def choose_format(  # noqa: PLR0917 (what it is chosen by)
 ) -> Precision:
     """The precision of a run, the same in all its processes; said where it is not float32 as everywhere.
 
-    `begun` is what a run that is resumed has been trained in until now. `network` has been frozen as `plan` says.
+    `begun` is what a run that is resumed has been trained in until now. `network` stays as it is; steps are tried as
+    they are taken in the last epoch, in which all learns that ever does.
 
     Raises:
         UsageError: bf16 asked for where the device has none.
@@ -49,7 +53,9 @@ def _choose(
     size_px = (contract.height_px, contract.width_px)
 
     def measure() -> FormatSpeed:
-        laid_out = network.to(memory_format=torch.channels_last)
-        return remembered_speed(laid_out, size_px, settings.step_images, frozen=frozen)
+        tried = copy.deepcopy(network).to(memory_format=torch.channels_last)
+        freeze(tried, plan, settings.epochs)
+        set_mode(tried, plan, settings.epochs)
+        return remembered_speed(fold_frozen(tried), size_px, settings.step_images, frozen=frozen)
 
     return choose_precision(settings.precision, device, plan.backbone.name, frozen=frozen, measure=measure)

@@ -45,6 +45,7 @@ from edge_train.network.attention_sites import with_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
+from edge_train.network.device_memory import within_memory
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import find_again
 from edge_train.network.narrowing import PRUNED
@@ -75,6 +76,7 @@ from edge_train.strategy.progressive_resizing import require_sizes
 from edge_train.strategy.seen_images import note_seen
 
 
+@within_memory()
 def prepare(
     settings: TrainSettings,
     progress: Progress,
@@ -85,6 +87,9 @@ def prepare(
     """Check and load everything that can go wrong before the first epoch; `splits` are made where none are given.
 
     `begun` is the precision of a run that begins again.
+
+    Raises, beside what is wrong with settings and images:
+        EdgeError: the device has not the memory, which others may have taken.
     """
     require_pruning(settings)
     settings, backbone = as_kept_settings(settings)
@@ -269,6 +274,7 @@ def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
     return strategy, network, origin, taken
 
 
+@within_memory()
 def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tuple[Job, Checkpoint]:
     """The job of a run that was interrupted, with its own settings and split, and the checkpoint to go on from.
 

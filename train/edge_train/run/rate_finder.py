@@ -21,6 +21,7 @@ from torch import nn
 
 from edge_runtime import DataError, OutputError, Progress, Silence, UsageError, require_extra, write_text
 from edge_train.network.backbones import as_file_name
+from edge_train.network.device_memory import within_memory
 from edge_train.network.fold_batch_norm import fold_frozen
 from edge_train.report.rate_chart import draw_rates
 from edge_train.run.batches import Batch
@@ -29,7 +30,7 @@ from edge_train.run.epochs import epoch_batches, learning_of
 from edge_train.run.feature_extraction import Head, choose_views, embed
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare
-from edge_train.run.step import Learning, is_out_of_memory, out_of_memory
+from edge_train.run.step import Learning
 from edge_train.settings import TrainSettings
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.plan import freeze, set_mode
@@ -81,12 +82,8 @@ def find_learning_rate(settings: TrainSettings, progress: Progress | None = None
     job = prepare(replace(settings, lr_scale=1.0, warmup_epochs=0.0, ema=None), progress or Silence())
     if len(job.splits.train) < 2:
         raise DataError(f"{len(job.splits.train)} image to train on: at least two are needed", "name more images")
-    try:
+    with within_memory():
         curve = _sweep(job)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory() from error
     picture = _new_file(job, ".png")
     table = picture.with_suffix(".csv")
     draw_rates(picture, curve, settings.lr_scale, title=f"{job.backbone.name}, {job.strategy}")

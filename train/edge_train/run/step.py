@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from edge_runtime import EdgeError
+from edge_train.network.device_memory import is_out_of_memory, out_of_memory
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch
@@ -187,16 +187,3 @@ def train_epoch(
     if not math.isfinite(mean_loss):
         raise FloatingPointError(f"the training loss became {mean_loss}")
     return EpochResult(mean_loss, float(world.sum(correct_sum)) / images, images, time.perf_counter() - started)
-
-
-def out_of_memory() -> EdgeError:
-    """What a user is told when memory does not suffice, and halving the batch does not help."""
-    return EdgeError(
-        "memory does not suffice for training",
-        "try a smaller `batch_size`, a smaller `image_size` or a smaller backbone",
-    )
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch, on whichever device, could not have the memory it asked for."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_runtime import Progress, Run, Silence, UsageError, require_extra
+from edge_train.network.device_memory import within_memory
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.callbacks import Callback
 from edge_train.run.epochs import FitState, fit, read_state
@@ -124,7 +125,8 @@ def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = W
     started = time.perf_counter()
     job, last = prepare_again(run, progress or Silence(), part)
     state = read_state(last.training)
-    return finish(job, run, state, started - _seconds(run, state))
+    with within_memory():
+        return finish(job, run, state, started - _seconds(run, state))
 
 
 def _seconds(run: Run, state: FitState) -> float:

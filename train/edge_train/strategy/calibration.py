@@ -70,15 +70,25 @@ def cross_fitted_temperatures(
     images of one name in `groups` [N], where there are any, are in one part: a twin is as good as the image itself.
     One group alone has no others: its temperature is 1, in 0 parts.
     """
-    temperatures = torch.ones(len(labels), dtype=torch.float64)
-    names = range(len(labels)) if groups is None else groups
-    most = CROSS_FIT_PARTS if len(labels) < MANY_IMAGES else 2
+    return cross_fit(lambda rest: fit_temperature(logits[rest], labels[rest]), labels, groups)
+
+
+def cross_fit(
+    fit: Callable[[torch.Tensor], float], kinds: torch.Tensor, groups: Sequence[str] | None = None
+) -> tuple[torch.Tensor, int]:
+    """The same of any answers: `fit` gives the temperature of some of them, bool `[N]`; the parts have `kinds` alike.
+
+    `kinds` is int64 `[N]`.
+    """
+    temperatures = torch.ones(len(kinds), dtype=torch.float64)
+    names = range(len(kinds)) if groups is None else groups
+    most = CROSS_FIT_PARTS if len(kinds) < MANY_IMAGES else 2
     if (parts := min(most, len(set(names)))) < 2:
         return temperatures, 0
-    part = _deal(labels.long(), names, parts)
+    part = _deal(kinds.long(), names, parts)
     for number in range(parts):
         mine = part == number
-        temperatures[mine] = fit_temperature(logits[~mine], labels[~mine])
+        temperatures[mine] = fit(~mine)
     return temperatures, parts
 
 

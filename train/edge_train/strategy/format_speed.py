@@ -15,6 +15,7 @@ from torch import nn
 
 from edge_runtime import OutputError, cache_folder, cpu_model, write_json
 from edge_train.network.network import Network
+from edge_train.strategy.plan import BATCH_NORM
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -58,11 +59,12 @@ def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int
     shape = "x".join(map(str, size_px))
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
     weights, learned = sum(size for size, _ in sizes), sum(size for size, learns in sizes if learns)
+    norms = sum(isinstance(module, BATCH_NORM) and module.training for module in network.modules())
     capability = torch.backends.cpu.get_cpu_capability()
     key = (
         f"{cpu_model()}, {capability}, torch {torch.__version__}: "
         f"{type(network.backbone).__name__} of {weights} parameters, {shape} px, batches of {batch_size}, "
-        f"{'forward' if frozen else f'training {learned}'}"
+        f"{'forward' if frozen else f'training {learned}, {norms} batch norms'}"
     )
     found = _as_speed(_read_kept().get(key))
     if found is None:
@@ -104,6 +106,8 @@ def measure_speed(
 ) -> FormatSpeed:
     """Take a few training steps, or with `frozen` forward passes, of a copy of `network` on the CPU, by turns.
 
+    What learns in it, and which of its modules are in training mode, is what the run's steps have.
+
     At most BUDGET_S seconds by `clock`, on random images of `size_px`, height and width, as many at once as fit,
     `batch_size` at most. Neither the network nor torch's random numbers are changed.
     """
@@ -114,7 +118,8 @@ def measure_speed(
         if layer.gain < 1:
             return layer
         own = copy.deepcopy(network)
-        own.train(not frozen)
+        if frozen:
+            own.eval()
         few = _network_step(own, size_px, 2, frozen=frozen)
         # The first chooses kernels; where it is long, so are all.
         if _timed(few, "fp32", clock) > BUDGET_S / 4:

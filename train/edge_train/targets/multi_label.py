@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from edge_runtime import ModelCard, MultiLabelMetrics, Sample, best_thresholds, label_matrix, measure_labels
 from edge_train.settings import BestBy, Criterion, TrainSettings
-from edge_train.strategy.calibration import minimise_over_temperature
+from edge_train.strategy.calibration import cross_fit, minimise_over_temperature
 from edge_train.strategy.loss import Distillation, Objective
 from edge_train.targets.target_kind import Answers, Measured, TargetKind, Validated
 
@@ -55,9 +55,13 @@ class LabelObjective(Objective):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelAnswers(Answers):
-    """The answers to pictures of which `truth`, bool `[N, classes]`, says which labels they have."""
+    """The answers to pictures of which `truth`, bool `[N, classes]`, says which labels they have.
+
+    `groups` names the group of an image by its path; one that it lacks stands alone.
+    """
 
     truth: NDArray[np.bool_]
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -86,15 +90,48 @@ class LabelAnswers(Answers):
             )
         )
 
-    def probabilities(self, temperature: float) -> NDArray[np.float32]:
-        """sigmoid(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0."""
+    def probabilities(self, temperature: float | NDArray[np.float64]) -> NDArray[np.float32]:
+        """sigmoid(logits / temperature), float32 `[N, classes]`; a logit that is no number counts as 0.
+
+        The temperature may be one for each image, `[N, 1]`.
+        """
         scaled = np.nan_to_num(self.logits.astype(np.float64), posinf=1e30, neginf=-1e30) / temperature
         # Without a power that overflows.
         return np.asarray(0.5 * (1 + np.tanh(scaled / 2)), dtype=np.float32)
 
-    def measure(self, labels: Sequence[str], thresholds: Sequence[float], temperature: float) -> MultiLabelMetrics:
-        """All figures of merit at that temperature and those thresholds."""
-        return measure_labels(labels, thresholds, self.truth, self.probabilities(temperature))
+    def cross_fitted(self) -> tuple[NDArray[np.float32], int]:
+        """The probabilities at temperatures that were fitted without the image's own part, and how many parts."""
+        groups = [self.groups.get(sample.path, sample.path) for sample in self.samples] if self.groups else None
+        # Each part has as many of every set of labels.
+        _, kinds = np.unique(self.truth, axis=0, return_inverse=True)
+
+        def fit(some: Tensor) -> float:
+            rest = some.numpy()
+            return replace(self, logits=self.logits[rest], truth=self.truth[rest]).fit_temperature()
+
+        temperatures, parts = cross_fit(fit, torch.from_numpy(kinds.reshape(-1)), groups)
+        return self.probabilities(temperatures.numpy()[:, np.newaxis]), parts
+
+    def measure(
+        self, labels: Sequence[str], thresholds: Sequence[float], temperature: float, *, cross_fit: bool = False
+    ) -> MultiLabelMetrics:
+        """All figures of merit at that temperature and those thresholds.
+
+        With `cross_fit`, for the very images that it was fitted on, those that judge the probabilities are
+        cross-fitted.
+        """
+        found = measure_labels(labels, thresholds, self.truth, self.probabilities(temperature))
+        if not cross_fit:
+            return found
+        probabilities, parts = self.cross_fitted()
+        judged = measure_labels(labels, thresholds, self.truth, probabilities)
+        return replace(
+            found,
+            calibration_error=judged.calibration_error,
+            log_loss=judged.log_loss,
+            brier=judged.brier,
+            calibration_folds=parts,
+        )
 
 
 class MultiLabel(TargetKind):
@@ -123,10 +160,10 @@ class MultiLabel(TargetKind):
         self,
         samples: Sequence[Sample],
         logits: NDArray[np.float32],
-        groups: Mapping[str, str] | None = None,  # noqa: ARG002 (nothing is cross-fitted)
+        groups: Mapping[str, str] | None = None,
     ) -> LabelAnswers:
         """The answers, with the labels that are there."""
-        return LabelAnswers(tuple(samples), logits, self._truth(samples))
+        return LabelAnswers(tuple(samples), logits, self._truth(samples), groups or {})
 
     def choose_criterion(
         self,
@@ -146,7 +183,10 @@ class MultiLabel(TargetKind):
         given = {name: found for name, found in answers.items() if isinstance(found, LabelAnswers)}
         temperature = given["val"].fit_temperature()
         thresholds = best_thresholds(given["val"].truth, given["val"].probabilities(temperature))
-        metrics = {name: found.measure(self.card.labels, thresholds, temperature) for name, found in given.items()}
+        metrics = {
+            name: found.measure(self.card.labels, thresholds, temperature, cross_fit=name == "val")
+            for name, found in given.items()
+        }
         figures = {name: found.on_card() for name, found in metrics.items()}
         return replace(self.card, temperature=temperature, thresholds=thresholds, metrics=figures), metrics
 
