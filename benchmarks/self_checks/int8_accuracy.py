@@ -78,7 +78,7 @@ def main() -> int:
     parser = flags("what int8 costs trained networks", "threads")
     parser.add_argument("--data", type=Path, required=True, help="class folders")
     parser.add_argument("--weights", type=Path, help="folder of BACKBONE*.pth (default: downloaded)")
-    parser.add_argument("--backbones", default="all", help="with commas between (default: %(default)s)")
+    parser.add_argument("--backbones", help="with commas between (default: those of --run, else all)")
     parser.add_argument("--run", type=Path, action="append", default=[], help="a finished run, instead of training one")
     parser.add_argument("--image-size", type=at_least_1, default=64, help="(default: %(default)s)")
     parser.add_argument("--epochs", type=at_least_1, default=4, help="(default: %(default)s)")
@@ -101,7 +101,7 @@ def measure(given: argparse.Namespace, folder: Path) -> bool:
     say(str(read_environment(threads=given.threads)))
     finished = by_backbone(given.run)
     rows: list[Row] = []
-    for backbone in choose_backbones(given.backbones):
+    for backbone in choose_backbones(given.backbones or ",".join(finished) or "all"):
         run = finished.get(backbone.name)
         if run is None:
             told = {"batch_size": given.batch_size, "lr_scale": given.lr_scale}
