@@ -1,5 +1,5 @@
 """`python -m edge_cli` is `edge`."""
 
-from edge_cli.main import main
+from edge_cli.entry import main
 
 main()

@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from edge_cli.console import fail
+from edge_cli.early_interrupt import INTERRUPTED, end_on_interrupt, raise_on_interrupt
 from edge_runtime import EdgeError, UsageError, lossy_stderr, one_line, prepare_process
 
 # Verb -> module; a verb's module is imported when the verb is run, so no verb pays for another.
@@ -45,7 +46,6 @@ COMMANDS = {
     "demo": "demo",
 }
 
-INTERRUPTED = 130
 # The verbs that are not called like their extra.
 _EXTRA_OF_VERB = {
     "compare": "train",
@@ -124,6 +124,7 @@ def _edge(
 
 def main() -> None:
     """Run `edge` with the process's arguments and exit with the code DESIGN promises."""
+    end_on_interrupt()
     prepare_process()
     # A stream that the caller closed: what would go there is nobody's.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
@@ -136,6 +137,7 @@ def main() -> None:
     # Starting up makes some 60,000 objects and no garbage: collecting every 700 of them costs 15 ms.
     gc.set_threshold(50_000)
     code = run() if sys.maxsize > 2**32 else fail(*_32_BIT, 2)
+    end_on_interrupt()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -154,6 +156,8 @@ def main() -> None:
 def run() -> int:
     """Run `edge` with the process's arguments and give its exit code; what is wrong is said on stderr."""
     try:
+        # What is taken down on the way out has to be; before and after there is nothing to take down.
+        raise_on_interrupt()
         code = app(standalone_mode=False, prog_name="edge")
     except EdgeError as error:
         return fail(error.message, error.hint, error.exit_code)

@@ -60,6 +60,9 @@ from tiny_model import write_tiny_model
         (("--train", "--max-size", "5MB"), "--train measures training"),
         (("--train", "speed", "--duration", "1s"), "leave out --duration"),
         (("--train", "--threads", "1,2"), "--threads 1,2"),
+        (("--train", "listing", "--data", "others"), "--data is of no use to listing"),
+        (("--train", "precision", "listing", "--data", "others"), "--data is of no use to precision and listing"),
+        (("--train", "listing", "--threads", "2"), "--threads is of no use to listing"),
     ],
 )
 def test_wrong_usage_is_exit_2_in_words(edge_bench: Bench, tmp_path: Path, words: tuple[str, ...], said: str) -> None:

@@ -168,22 +168,25 @@ def test_wrong_training_settings_are_2_and_leave_no_run(edge: Any, red: Path, wo
     assert not list(red.parent.glob("runs/*"))
 
 
-def test_interrupted_is_130(model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["--jsonl", "--json"])
+def test_interrupted_is_130_and_what_is_printed_is_whole(model: Path, tmp_path: Path, form: str) -> None:
     for index in range(3000):
         (tmp_path / "many").mkdir(exist_ok=True)
         Image.new("RGB", (64, 64), "red").save(tmp_path / "many" / f"{index}.png")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "edge_cli", "predict", "--image", "many", "--model", model, "--jsonl"],
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_cli", "predict", "--image", "many", "--model", model, form],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert running.stdout is not None
-    running.stdout.readline()
-    running.send_signal(signal.SIGINT)
-    _, stderr = running.communicate(timeout=60)
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        begun = running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        whole, stderr = begun + running.stdout.read(), running.stderr.read()
     assert running.returncode == 130
+    for document in [whole] if form == "--json" else whole.splitlines():
+        assert json.loads(document)
     assert "interrupted" in stderr and "Traceback" not in stderr
 
 

@@ -116,6 +116,16 @@ def _only_of_the_signed_model(folder: Path) -> None:
     best.write_bytes(kept)
 
 
+def test_a_folder_has_no_place_for_its_drawing(tmp_path: Path) -> None:
+    from edge_cli.drawing_target import beside_picture
+    from edge_runtime import UsageError
+
+    assert beside_picture(tmp_path / "x.png", ".conv1") == tmp_path / "x.conv1.explained.png"
+    for folder in (Path(), Path("/"), tmp_path):
+        with pytest.raises(UsageError, match="is a folder"):
+            beside_picture(folder)
+
+
 def _refuses(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What edge explain cannot draw is said in a line and a hint, in this process: each of them would load torch."""
     monkeypatch.chdir(folder)
@@ -128,6 +138,8 @@ def _refuses(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         (["x.png", "--activations", "conv1", "--out", "x.jpg"], "x.jpg"),
         (["x.png", "--activations", "list"], "takes no picture"),
         ([], "there is no picture"),
+        (["."], ". is a folder"),
+        (["/", "--activations", "conv1"], "/ is a folder"),
     ):
         monkeypatch.setattr(sys, "argv", ["edge", "explain", "--quiet", *words])
         assert run() == (1 if "gone.png" in words else 2)

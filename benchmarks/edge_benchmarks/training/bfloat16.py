@@ -37,6 +37,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(words)
+    for flag in ("image_size", "batch_size", "runs", "threads"):
+        if (value := getattr(given, flag)) < 1:
+            parser.error(f"--{flag.replace('_', '-')} {value}: at least 1 is needed")
     return exit_code(lambda: _compare(given))
 
 

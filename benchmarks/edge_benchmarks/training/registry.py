@@ -17,12 +17,13 @@ class TrainingBenchmark:
     module: str
     words: tuple[str, ...] = ()
     takes_data: bool = False
+    takes_threads: bool = True
     by_default: bool = True
 
 
 TRAINING_BENCHMARKS: Mapping[str, TrainingBenchmark] = {
     "speed": TrainingBenchmark("edge_benchmarks.training.speed", takes_data=True),
-    "listing": TrainingBenchmark("edge_benchmarks.training.speed", ("listing",)),
+    "listing": TrainingBenchmark("edge_benchmarks.training.speed", ("listing",), takes_threads=False),
     "precision": TrainingBenchmark("edge_benchmarks.training.bfloat16"),
     "cifar10": TrainingBenchmark("edge_benchmarks.training.course_on_cifar10", takes_data=True, by_default=False),
 }

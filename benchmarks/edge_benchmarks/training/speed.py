@@ -99,6 +99,8 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         value = getattr(given, flag)
         if value is not None and value < 1:
             parser.error(f"--{flag.replace('_', '-')} {value}: at least 1 is needed")
+    if given.part == "listing" and given.threads is not None:
+        parser.error("--threads is of training: a listing takes none")
     if given.files < 2 * listing.CLASSES:
         parser.error(f"--files {given.files}: at least {2 * listing.CLASSES} are needed")
     return given

@@ -16,6 +16,8 @@ def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads:
     """
     from edge_benchmarks import TRAINING_BENCHMARKS, run_training_benchmark
 
+    with_data = {name for name, each in TRAINING_BENCHMARKS.items() if each.takes_data}
+    with_threads = {name for name, each in TRAINING_BENCHMARKS.items() if each.takes_threads}
     dashes = [index for index, word in enumerate(words) if word.startswith("-")]
     names, options = (words[: dashes[0]], words[dashes[0] :]) if dashes else (words, ())
     unknown = [name for name in names if name not in TRAINING_BENCHMARKS]
@@ -27,12 +29,15 @@ def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads:
         raise UsageError(f"--threads {threads}: training takes one number", "try 2")
     if data and len(data) > 1:
         raise UsageError(f"--data is given {len(data)} times", "a training benchmark takes one folder or manifest")
-    require_extra("export")
     chosen = list(dict.fromkeys(names)) or [name for name, each in TRAINING_BENCHMARKS.items() if each.by_default]
+    for flag, given, takers in (("--data", data, with_data), ("--threads", threads, with_threads)):
+        if given and not takers.intersection(chosen):
+            raise UsageError(f"{flag} is of no use to {' and '.join(chosen)}", f"leave out {flag}")
+    require_extra("export")
     documents, worst = {}, 0
     for name in chosen:
-        extra = [*(["--data", *data] if data and TRAINING_BENCHMARKS[name].takes_data else [])]
-        extra += ["--threads", threads] if threads else []
+        extra = [*(["--data", *data] if data and name in with_data else [])]
+        extra += ["--threads", threads] if threads and name in with_threads else []
         code, output = run_training_benchmark(name, [*extra, *options], as_json=as_json)
         worst = max(worst, code)
         # One whose --check is not met prints its document all the same.

@@ -10,9 +10,10 @@ import typer
 
 from edge_cli.choose_model import choose_run
 from edge_cli.console import Console, print_json, print_table
+from edge_cli.drawing_target import beside_picture
 from edge_cli.flags import flag, paragraphs
 from edge_cli.options import JsonFlag, QuietFlag, RunOption
-from edge_runtime import DRAWING_SUFFIX, Run, UsageError, require_extra
+from edge_runtime import Run, UsageError, require_extra
 
 if TYPE_CHECKING:
     from edge_train import Layer
@@ -79,7 +80,7 @@ def _list(chosen: Run, *, json_: bool) -> int:
 def _draw_answer(chosen: Run, image: Path, out: Path | None, console: Console, *, json_: bool) -> int:
     from edge_train import explain_answer
 
-    target = out or image.with_name(f"{image.stem}{DRAWING_SUFFIX}")
+    target = out or beside_picture(image)
     found = explain_answer(chosen, image, target)
     if json_:
         answer = {"label": found.label, "probability": found.probability}
@@ -95,7 +96,7 @@ def _draw_layer(chosen: Run, image: Path, layer: str, out: Path | None, console:
 
     # A name that is no layer's may be no file's either.
     plain = re.sub(r"[^\w.-]+", "-", layer)
-    target = out or image.with_name(f"{image.stem}.{plain}{DRAWING_SUFFIX}")
+    target = out or beside_picture(image, f".{plain}")
     found = draw_activations(chosen, image, layer, target)
     count, *size = found.maps.shape
     filters = None if found.filters is None else {"of": found.filters_of, "count": len(found.filters)}

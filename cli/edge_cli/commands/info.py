@@ -15,7 +15,7 @@ from edge_cli.options import JsonFlag, QuietFlag, RunOption, SignatureOption
 from edge_cli.several_lines import kind_lines, metric_lines
 from edge_cli.split_scores import at_threshold_line, headline_text, threshold_line
 from edge_cli.unlike_lines import unlike_lines
-from edge_runtime import one_line
+from edge_runtime import UsageError, one_line
 
 if TYPE_CHECKING:
     from edge_runtime import ModelCard
@@ -40,6 +40,9 @@ def info(
     quiet: QuietFlag = False,
 ) -> int:
     """Read the file's card, its inputs and outputs."""
+    files = {model, named} - {None}
+    if len(files) + (run is not None) > 1:
+        raise UsageError("MODEL, --model and --run name one file, and more than one is given", "give one of them")
     path, _ = choose_model(model or named, run, Console(quiet=quiet))
     signer = None
     if require_signature:

@@ -99,17 +99,21 @@ def classify(
     `prints` says that it prints them: on a terminal that stands in a bar's place.
     """
     failed = 0
-    with console:
-        if pictures.count is None and not (prints and sys.stdout.isatty()):
-            console.begin("classifying", None)
-        for name, answer in _answers(classifier, pictures, save_input):
-            console.advance()
-            if isinstance(answer, ImageError):
-                failed += 1
-                say_problem(answer)
-                output.fail(name, answer)
-            else:
-                output.write(answer)
+    try:
+        with console:
+            if pictures.count is None and not (prints and sys.stdout.isatty()):
+                console.begin("classifying", None)
+            for name, answer in _answers(classifier, pictures, save_input):
+                console.advance()
+                if isinstance(answer, ImageError):
+                    failed += 1
+                    say_problem(answer)
+                    output.fail(name, answer)
+                else:
+                    output.write(answer)
+    except (EdgeError, KeyboardInterrupt):
+        output.cut_off()
+        raise
     output.end()
     return 1 if failed or pictures.failed else 0
 

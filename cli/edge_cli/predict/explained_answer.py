@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime import DRAWING_SUFFIX, Classifier, ModelError, UsageError, require_extra
+from edge_cli.drawing_target import beside_picture
+from edge_runtime import Classifier, ModelError, UsageError, require_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ def explain_picture(
         raise UsageError(f"no best.pt lies beside {model}, and --explain needs one", "name its run with --run")
     from edge_train import Explainer, check_explanation_target, draw_explanation, load_checkpoint, write_explanation
 
-    target = out or image.with_name(f"{image.stem}{DRAWING_SUFFIX}")
+    target = out or beside_picture(image)
     check_explanation_target(target)
     classifier = Classifier(model, threads=threads, require_signature=keys)
     if (kind := classifier.card.kind) != "single-label":

@@ -42,6 +42,9 @@ class Output:
     def end(self) -> None:
         """Print what comes after the last, if anything does."""
 
+    def cut_off(self) -> None:
+        """No more comes, as the work was interrupted or failed: what is printed must be whole all the same."""
+
     def _json(self, answer: Prediction, indent: int | None = None) -> str:
         return json_text(answer.to_json(self._top, min_confidence=self._min_confidence), indent=indent)
 
@@ -88,17 +91,22 @@ class JsonDocument(Output):
     def __init__(self, model: str, top: int, min_confidence: float) -> None:
         super().__init__(top, min_confidence)
         head = f'{{\n  "model": {json_text(model)},\n  "predictions": ['
-        self._before, self._after = f"{head}\n", f"{head}]\n}}\n"
+        self._before, self._after, self._begun = f"{head}\n", f"{head}]\n}}\n", False
 
     def write(self, answer: Prediction) -> None:
         """Print one answer."""
         text = self._json(answer, indent=2).replace("\n", "\n    ")
         sys.stdout.write(f"{self._before}    {text}")
-        self._before, self._after = ",\n", "\n  ]\n}\n"
+        self._before, self._after, self._begun = ",\n", "\n  ]\n}\n", True
 
     def end(self) -> None:
         """Close the document."""
         sys.stdout.write(self._after)
+
+    def cut_off(self) -> None:
+        """Close the document where it was begun: it has the answers that there were."""
+        if self._begun:
+            self.end()
 
 
 class Csv(Output):

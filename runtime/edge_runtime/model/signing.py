@@ -72,6 +72,7 @@ def new_key(path: str | os.PathLike[str], passphrase: bytes | None = None) -> tu
     Gives back where the public one lies, and what it is. The private one is encrypted where there is a `passphrase`.
 
     Raises:
+        UsageError: `path` is no file's name, or ends as the public key's.
         OutputError: one of them is there already, or cannot be written.
         MissingExtraError: cryptography is not installed.
     """
@@ -79,7 +80,10 @@ def new_key(path: str | os.PathLike[str], passphrase: bytes | None = None) -> tu
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    private, public = Path(path), Path(path).with_suffix(".pub")
+    private = Path(path)
+    if not private.name:
+        raise UsageError(f"{private} is a folder, not the private key's file", "name the private key, fleet.pem say")
+    public = private.with_suffix(".pub")
     if public == private:
         raise UsageError(f"{path}: .pub is the public key's suffix", "name the private key, fleet.pem say")
     for each in (private, public):

@@ -37,3 +37,10 @@ def test_both_precisions_are_measured_and_told(capsys: pytest.CaptureFixture[str
 def test_an_unknown_backbone_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--backbones", "magic"]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("flag", ["--runs", "--batch-size", "--threads", "--image-size"])
+def test_less_than_one_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*WORDS, flag, "0"])
+    assert ended.value.code == 2 and f"{flag} 0: at least 1 is needed" in capsys.readouterr().err

@@ -222,3 +222,12 @@ def test_hostile_metrics_of_several_tasks_are_shown_or_passed_over(
     ):
         assert info(described(write_multi_task_model(tmp_path / "t.onnx"), val=figures)) == 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_one_file_is_shown_and_another_beside_it_refused(edge: Any, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "a.onnx")
+    write_tiny_model(tmp_path / "b.onnx")
+    assert edge("info", "a.onnx", "--model", "a.onnx").returncode == 0
+    for words in (("a.onnx", "--model", "b.onnx"), ("--model", "b.onnx", "--run", "one")):
+        done = edge("info", *words, "--verify")
+        assert (done.returncode, done.stdout) == (2, "") and "more than one is given" in done.stderr

@@ -71,6 +71,7 @@ def test_what_makes_no_sense_is_one_line(edge: Any, tmp_path: Path) -> None:
         ((), "a key is needed"),
         (("--key", "fleet.pem", "--new-key", "other.pem"), "a key is needed"),
         (("--new-key", "fleet.pem"), "is there already"),
+        (("--new-key", "."), "is a folder"),
         (("--new-key", "other.pem", "--model", "model.onnx"), "signs nothing"),
         (("--key", "fleet.pem", "--encrypt"), "--encrypt goes with --new-key"),
         (("--key", "fleet.pub", "--model", "model.onnx"), "is no private key"),
