@@ -18,11 +18,18 @@ __all__ = ["write_unlike_model"]
 SCALE = UnlikeScale.of(np.arange(1, 100, dtype=float), centres=4, training_images=50)
 
 
-def write_unlike_model(path: Path, labels: tuple[str, ...] = ("red", "green", "blue")) -> Path:
-    """Write it to `path`: a pure red, green or blue picture (brightness 85) is known, white (255) is not."""
+def write_unlike_model(
+    path: Path, labels: tuple[str, ...] = ("red", "green", "blue"), *, distance_factor: float = 1
+) -> Path:
+    """Write it to `path`: a pure red, green or blue picture (brightness 85) is known, white (255) is not.
+
+    A distance is the brightness times `distance_factor`.
+    """
     proto = onnx.load(write_tiny_model(path, labels))
     proto.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "channels"))
-    proto.graph.node.append(helper.make_node("ReduceMean", ["colour", "channels"], [DISTANCE_NAME], keepdims=0))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array(distance_factor, np.float32), "factor"))
+    proto.graph.node.append(helper.make_node("ReduceMean", ["colour", "channels"], ["brightness"], keepdims=0))
+    proto.graph.node.append(helper.make_node("Mul", ["brightness", "factor"], [DISTANCE_NAME]))
     proto.graph.output.append(helper.make_tensor_value_info(DISTANCE_NAME, TensorProto.FLOAT, ["batch"]))
     card = replace(Classifier(path, threads=1).card, unlike=SCALE)
     del proto.metadata_props[:]

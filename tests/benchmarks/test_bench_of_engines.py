@@ -6,7 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
+from PIL import Image
 
 import edge_benchmarks
 from bench_command import Bench
@@ -14,7 +18,7 @@ from edge_benchmarks import Report, bench
 from edge_benchmarks.models import engine_parity
 from edge_runtime import Classifier, find_engine_choice
 from fake_worker import use_fake_workers
-from tiny_model import write_tiny_model
+from tiny_model import write_multi_label_model, write_tiny_model
 
 FAST = ("--duration", "50ms", "--runs", "20", "--threads", "2", "--cold-starts", "1")
 
@@ -58,6 +62,28 @@ def test_the_fastest_is_kept_and_said_in_json(edge_bench: Bench, model: Path) ->
     assert choice is not None and (choice.engine, choice.speedup) == ("openvino", pytest.approx(2.0))
     assert chosen["engine"] == "openvino" and Path(chosen["note"]).is_file()
     assert "2.00 times as fast as onnxruntime" in done.stderr
+
+
+@pytest.mark.usefixtures("model")
+def test_a_model_of_several_labels_is_weighed_by_the_data_named(
+    edge_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, weaker = write_multi_label_model(tmp_path / "several.onnx"), tmp_path / "weaker.onnx"
+    proto = onnx.load(path)
+    for constant in proto.graph.initializer:
+        if constant.name in ("weights", "bias"):
+            constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * np.float32(0.9), constant.name))
+    onnx.save(proto, weaker)
+
+    def opened(_: Path, *, engine: str = "onnxruntime") -> Classifier:
+        return Classifier(path if engine == "onnxruntime" else weaker)
+
+    monkeypatch.setattr(engine_parity, "Classifier", opened)
+    Image.new("RGB", (32, 32), "yellow").save(tmp_path / "1.png")
+    (tmp_path / "list.csv").write_text("path,label\n1.png,red|green\n")
+    done = edge_bench(path.name, "--engines", "--data", "list.csv", "--max-drop", "1", *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "right, by onnxruntime" in done.stderr and "refused" not in done.stderr
 
 
 @pytest.mark.parametrize(

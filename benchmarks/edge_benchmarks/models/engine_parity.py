@@ -12,6 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge_benchmarks.models.contestant import Contestant
 from edge_data import EvaluationData
 from edge_export import (
@@ -42,14 +45,18 @@ from edge_runtime import (
 
 # As many as an export is proven on, and as its accuracy is compared on with the checkpoint's.
 PROOF_IMAGES, ACCURACY_IMAGES = 64, 1000
+# As far as the embedding, which it is made of, may differ; distances are in 0..2.
+MAX_DISTANCE_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class HeldEngine:
     """What an engine's answers to a file were like beside onnxruntime's.
 
-    `max_difference` and `agreement` are of `images` pictures and `made` ones. `accuracy` and `onnxruntime_accuracy` are
-    of labelled images, None where they were not asked. `refused` says why it is not timed, "" where it is.
+    `max_difference` and `agreement` are of `images` pictures and `made` ones; `unlike_agreement` is the share of them
+    that both refuse for being unlike training, or both do not, None where the file cannot tell. `accuracy` and
+    `onnxruntime_accuracy` are of labelled images, None where they were not asked. `refused` says why it is not timed,
+    "" where it is.
     """
 
     model: str
@@ -58,6 +65,7 @@ class HeldEngine:
     made: int = 0
     max_difference: float | None = None
     agreement: float | None = None
+    unlike_agreement: float | None = None
     accuracy: Accuracy | None = None
     onnxruntime_accuracy: Accuracy | None = None
     refused: str = ""
@@ -69,6 +77,8 @@ class HeldEngine:
             else f"max |Δp| {self.max_difference:.2g}, {self.agreement:.1%} of the labels the same on {self.images} "
             f"pictures and {self.made} made ones"
         )
+        if self.unlike_agreement is not None:
+            beside += f", {self.unlike_agreement:.1%} alike or unlike training by both"
         if self.accuracy is not None and self.onnxruntime_accuracy is not None:
             beside += f"; {self.accuracy} right, by onnxruntime {self.onnxruntime_accuracy}"
         if self.refused:
@@ -142,8 +152,11 @@ def hold_engines(
             made=parity.hostile_images,
             max_difference=max(parity.max_difference, parity.embedding_difference or 0.0),
             agreement=parity.top1_agreement,
+            unlike_agreement=None if card.unlike is None else _unlike_agreement(plain, other, expected.pixels),
         )
-        if _is_equal(parity, card.precision):
+        if found.unlike_agreement is not None and found.unlike_agreement < _least_agreement(card.precision):
+            held.append(replace(found, refused="it takes other pictures for unlike training"))
+        elif _is_equal(parity, card.precision):
             held.append(found)
         elif max_drop_points is None or labelled is None:
             held.append(replace(found, refused=_why(card.precision, asked=max_drop_points is not None)))
@@ -154,8 +167,29 @@ def hold_engines(
 
 def _is_equal(parity: Parity, precision: str) -> bool:
     if precision.startswith("int8"):
-        return parity.max_difference <= MAX_DRIFT and parity.top1_agreement >= MIN_AGREEMENT
+        return parity.max_difference <= MAX_DRIFT and parity.top1_agreement >= _least_agreement(precision)
     return replace(parity, tolerance=MAX_DIFFERENCE).holds
+
+
+def _least_agreement(precision: str) -> float:
+    """The share of pictures that are to be decided alike."""
+    return MIN_AGREEMENT if precision.startswith("int8") else 1.0
+
+
+def _unlike_agreement(plain: Classifier, other: Classifier, pixels: NDArray[np.uint8]) -> float:
+    """The share of pictures that both refuse, or both do not: the least over shares of known ones that can be asked.
+
+    A picture at a threshold, which is the distance of one of validation's, may fall to either side by rounding.
+    """
+    scale = plain.card.unlike
+    assert scale is not None, "the card has one"
+    one, two = (
+        np.concatenate([by.probabilities_and_distances(pixels[at : at + 1])[1] for at in range(len(pixels))])
+        for by in (plain, other)
+    )
+    same = np.abs(one - two) <= MAX_DISTANCE_DIFFERENCE
+    cuts = [scale.threshold(share) for share in scale.costs()] or [scale.distances[-1]]
+    return min(float((same | (((one > cut) == (two > cut)) & np.isfinite(two))).mean()) for cut in cuts)
 
 
 def _why(precision: str, *, asked: bool) -> str:

@@ -170,19 +170,29 @@ def _named(choice: Choice, console: Console) -> list[Contestant]:
 
 def _scored(contestant: Contestant, choice: Choice, console: Console) -> Contestant:
     """With the images its accuracy is measured on, chosen as `edge evaluate` does; as it is where it has not one."""
-    from edge_data import choose_evaluation, find_data
-
     if contestant.card is None:
         raise UsageError(
             f"{contestant.model} says no labels, so its accuracy cannot be measured", "leave out --data, or this file"
         )
-    places = find_data(choice.data).places
     if contestant.card.kind != "single-label":
         console.say(f"{contestant.model} is a {contestant.card.kind} model: its accuracy is edge evaluate's to say")
         return contestant
+    return replace(contestant, images=named_images(contestant, choice))
+
+
+def named_images(contestant: Contestant, choice: Choice) -> EvaluationData | None:
+    """What is to be scored of the data that is named, None where there is none or edge did not make the file.
+
+    Raises DataError where its labels are not the model's.
+    """
+    from edge_data import choose_evaluation, find_data
+
+    if not choice.data or contestant.card is None:
+        return None
     run = Run(contestant.model.parent)
-    images = choose_evaluation(contestant.card, run if run.config.is_file() else None, places, None)
-    return replace(contestant, images=images)
+    return choose_evaluation(
+        contestant.card, run if run.config.is_file() else None, find_data(choice.data).places, None
+    )
 
 
 def own_images(contestant: Contestant) -> EvaluationData | None:

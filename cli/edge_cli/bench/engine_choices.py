@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_cli.bench.contestants import Choice, own_images
+from edge_cli.bench.contestants import Choice, named_images, own_images
 from edge_cli.console import Console
 from edge_cli.flags import said_as_flags
 from edge_runtime import EdgeError, UsageError
@@ -31,7 +31,7 @@ def add_engines(
 ) -> tuple[list[Contestant], list[HeldEngine]]:
     """The contestants, each beside itself run by the engines that answer alike; and all that were held against it.
 
-    Raises UsageError where edge did not make one of the files.
+    Raises UsageError where edge did not make one of the files, DataError where the data named is not its model's.
     """
     from edge_benchmarks import engines_here, hold_engines
 
@@ -41,7 +41,8 @@ def add_engines(
     found: list[Contestant] = []
     held: list[HeldEngine] = []
     for contestant in contestants:
-        labelled = contestant.images or own_images(contestant)
+        # Of pictures with several labels or tasks no accuracy is measured here, but engines are weighed by it.
+        labelled = contestant.images or named_images(contestant, choice) or own_images(contestant)
         answers = hold_engines(
             contestant, engines, pictures=images, labelled=labelled, max_drop_points=choice.max_drop_points
         )

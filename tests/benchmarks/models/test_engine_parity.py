@@ -18,6 +18,7 @@ from edge_runtime import METADATA_KEY, Classifier, ModelError, Sample, UsageErro
 from edge_runtime.model.onnx_bytes import read_metadata, with_metadata
 from other_models import write_foreign
 from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
+from unlike_model import write_unlike_model
 
 Other = Callable[[Path], None]
 
@@ -91,6 +92,20 @@ def test_int8_layers_may_be_rounded_otherwise(tmp_path: Path, other: Other) -> N
     assert "int8" in read_metadata(path)[METADATA_KEY]
     (held,) = hold_engines(Contestant("model", path), ["openvino"])
     assert held.refused == "" and held.max_difference is not None and 1e-4 < held.max_difference < 0.02
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(1.0, False), (1.000001, False), (0.7, True), (float("nan"), True)])
+def test_one_that_takes_other_pictures_for_unlike_training_is_refused(
+    tmp_path: Path, other: Other, labelled: EvaluationData, factor: float, refused: bool
+) -> None:
+    """Known pictures are of a brightness up to 99; the noise here is of 116."""
+    contestant = Contestant("model", write_unlike_model(tmp_path / "model.onnx"))
+    other(write_unlike_model(tmp_path / "other.onnx", distance_factor=factor))
+    (held,) = hold_engines(contestant, ["openvino"], labelled=labelled, max_drop_points=5.0)
+    assert held.max_difference == 0.0 and held.unlike_agreement is not None
+    assert (held.unlike_agreement < 1) is refused
+    assert ("takes other pictures for unlike training" in held.refused) is refused
+    assert "unlike training by both" in str(held)
 
 
 def test_an_engine_that_cannot_run_it_is_refused_and_the_others_go_on(
