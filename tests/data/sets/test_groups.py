@@ -137,7 +137,7 @@ def test_where_looks_alone_make_one_group_of_everything_another_name_does_not_he
         folder = tmp_path / ("bee", "ant")[number % 2]
         folder.mkdir(exist_ok=True)
         scene(0).save(folder / f"part{number}.png")
-    with pytest.raises(DataError, match=r"puts all 6 images into one group, '0' .*`group_by` none keeps nothing"):
+    with pytest.raises(DataError, match=r"puts all 6 images into one group, '1' .*`group_by` none keeps nothing"):
         grouped(tmp_path, r"part(\d)")
 
 
