@@ -41,6 +41,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(4):
             noise = Image.effect_noise((40, 40), 60 + 5 * number + index)
             noise.convert("RGB").save(folder / name / f"{index}.jpg")
+    scene = Image.effect_noise((5, 4), 90).resize((40, 40), Image.Resampling.BICUBIC)
+    for name in ("good", "scratched"):
+        (folder / "line" / name).mkdir(parents=True)
+        for index in range(4):
+            frame = Image.blend(scene, Image.effect_noise((40, 40), 40), 0.1)
+            frame.convert("RGB").save(folder / "line" / name / f"{index}.png")
     (folder / "spoiled" / "fox" / "9.jpg").write_text("not a picture")
     (folder / "twice" / "empty" / "copy.jpg").write_bytes((folder / "twice" / "fox" / "3.jpg").read_bytes())
     Image.new("RGB", (40, 60), "red").save(folder / "x.jpg")
@@ -70,8 +76,8 @@ def test_a_command_prints_what_the_page_says(
 
 def test_each_entry_has_a_name_that_edge_docs_opens_and_a_block() -> None:
     entries = re.findall(r"(?ms)^### [^\n]*?(?:\{ #([\w-]+) \})?\n(.*?)(?=^##|\Z)", PAGE.read_text(encoding="utf-8"))
-    frequent = PAGE.read_text(encoding="utf-8").partition("## Twenty frequent problems")[2]
-    assert len(re.findall(r"(?m)^### ", frequent)) == 20
+    frequent = PAGE.read_text(encoding="utf-8").partition("## Frequent problems")[2]
+    assert len(re.findall(r"(?m)^### ", frequent)) >= 20
     assert len(BLOCKS) >= 13 and len({name for name, _ in entries}) == len(entries)
     for name, text in entries:
         assert "```" in text, name

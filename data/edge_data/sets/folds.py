@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from edge_data.sets.group_by import AUTO
+from edge_data.sets.group_by import AUTO, UNGROUP, mostly_alike
 from edge_data.sets.grouped_split import found_groups, with_test_groups
 from edge_data.sets.groups import groups_by_path
 from edge_data.sets.sides import order_hash
-from edge_data.sets.splits import Splits, pool
+from edge_data.sets.splits import MUCH, Splits, pool
 from edge_runtime import ClassFolders, Progress, Sample, UsageError
 
 
@@ -23,17 +24,21 @@ def pool_data(
     seed: int,
     limit: int | None = None,
     group_by: str = AUTO,
+    folds: int | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
 ) -> Splits:
     """All images but a test split that the folder brings, as `train`, with the groups that stay in one fold.
 
-    Raises what `pool` and `group_pictures` raise.
+    A class that one group has too much of for `folds` is noted. Raises what `pool` and `group_pictures` raise.
     """
     samples = [sample for name in ("all", "train", "val") for sample in folders.splits.get(name, ())]
     named = found_groups(folders, folders.splits.get("test", ()), group_by)
     groups = groups_by_path(folders, samples, group_by, progress=progress, threads=threads)
-    return with_test_groups(pool(folders, seed=seed, limit=limit, groups=groups), named)
+    pooled = pool(folders, seed=seed, limit=limit, groups=groups)
+    if folds is not None and folders.kind == "single-label":
+        pooled = replace(pooled, notes=pooled.notes + _too_large(pooled, folds, folders.labels))
+    return with_test_groups(pooled, named)
 
 
 def assign_folds(
@@ -58,7 +63,7 @@ def assign_folds(
         groups.setdefault(names.get(sample.path, sample.path), []).append(place)
     sizes = {name: Counter(samples[place].label for place in places) for name, places in groups.items()}
     totals = Counter(sample.label for sample in samples)
-    _check_enough(sizes, totals, folds, labels)
+    _check_enough(sizes, totals, folds, labels, mostly_alike(names))
     have = [dict.fromkeys(totals, 0) for _ in range(folds)]
     full = [0] * folds
     where = [0] * len(samples)
@@ -80,7 +85,11 @@ def assign_folds(
 
 
 def _check_enough(
-    sizes: Mapping[str, Mapping[int, int]], totals: Mapping[int, int], folds: int, labels: Sequence[str] | None
+    sizes: Mapping[str, Mapping[int, int]],
+    totals: Mapping[int, int],
+    folds: int,
+    labels: Sequence[str] | None,
+    alike: bool,
 ) -> None:
     """Refuse folds that would lack a class: a model never trained on it, or one that it is not measured on."""
     several = Counter(label for size in sizes.values() for label in size)
@@ -90,7 +99,22 @@ def _check_enough(
             few = several[label] < 2
             groups = "one group" if few else f"{several[label]} groups"
             count = f"{totals[label]} images" + (f" in {groups}" if several[label] < totals[label] else "")
+            hint = "add images of it" if few else f"give `folds` {several[label]} at most, or add images of it"
+            if alike and several[label] < totals[label]:
+                hint = f"{UNGROUP}; or {hint}"
             raise UsageError(
                 f"`folds` {folds} is more than class {name!r} can be cut into: it has {count}",
-                "add images of it" if few else f"give `folds` {several[label]} at most, or add images of it",
+                hint,
             )
+
+
+def _too_large(pooled: Splits, folds: int, labels: Sequence[str]) -> tuple[str, ...]:
+    """A note on the class that a single group has most of, where that is much more than a fold's share."""
+    totals = Counter(sample.label for sample in pooled.train)
+    sizes = Counter((sample.label, name) for sample in pooled.train if (name := pooled.groups.get(sample.path)))
+    shares = [(size * folds / totals[label], label, size) for (label, _), size in sizes.items()]
+    share, label, size = max(shares, default=(0, 0, 0))
+    if share <= MUCH or size <= -(-totals[label] // folds):
+        return ()
+    note = f"one group has {size:,} of the {totals[label]:,} images of {labels[label]!r}: the folds cannot be alike"
+    return (f"{note}; {UNGROUP}" if mostly_alike(pooled.groups) else note,)

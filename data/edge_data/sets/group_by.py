@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from edge_runtime import ClassFolders, DataError, UsageError
 
 AUTO, NONE, FOLDER = "auto", "none", "folder"
 MOST_LEVELS = 99
+UNGROUP = "images that look alike are kept together, a fixed camera's, too: `group_by` none keeps nothing together"
 
 
 def name_groups(folders: ClassFolders, paths: Sequence[str], by: str) -> list[str]:
@@ -48,6 +50,11 @@ def check_group_by(by: str) -> None:
     """Raise UsageError where `by` is none of the words that `group_pictures` knows, nor a regular expression."""
     if by not in (AUTO, NONE) and not _levels(by):
         _expression(by)
+
+
+def mostly_alike(groups: Mapping[str, str]) -> bool:
+    """Whether looks, not a person, made the largest of `groups`, the names by path: it is called like one of them."""
+    return any(name in groups for name, _ in Counter(groups.values()).most_common(1))
 
 
 def _levels(by: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from edge_data.check.duplicates import SAME_SCENE, exact_groups, near_groups
-from edge_data.sets.group_by import AUTO, NONE, name_groups
+from edge_data.sets.group_by import AUTO, NONE, UNGROUP, name_groups
 from edge_data.sets.looks import Looks, look_at
 from edge_runtime import ClassFolders, DataError, Progress, Sample, Silence, natural_key, usable_cores
 
@@ -42,9 +42,12 @@ def group_pictures(
     looks = look_at(folders.root, paths, progress or Silence(), threads=threads or usable_cores())
     names = join_groups(paths, named, alike(looks))
     if any(named) and len(names) > 1 and len(set(names)) == 1:
+        told_apart = len(set(named)) > 1
         raise DataError(
             f"`group_by` {by} puts all {len(names):,} images into one group, {names[0]!r}",
-            "let it name what tells patients, cameras or films apart, patient(\\d+) for example",
+            UNGROUP
+            if told_apart
+            else "let it name what tells patients, cameras or films apart, patient(\\d+) for example",
         )
     return names
 

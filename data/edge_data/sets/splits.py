@@ -13,12 +13,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from edge_data.sets.group_by import UNGROUP, mostly_alike
 from edge_data.sets.sides import HELD, assign, order_hash, tenth
 from edge_data.sets.stratification import stratify
 from edge_runtime import ClassFolders, DataError, Kind, Sample, Task, UsageError, true_places
 
 _NAMES = ("train", "val", "test")
-_MUCH = 1.5
+MUCH = 1.5
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,12 @@ def split(
     made = replace(made, kind=folders.kind, tasks=folders.tasks)
     if not made.val:
         things = "groups" if groups else "images"
+        more = "add images of other groups" if groups else "add images"
+        if mostly_alike(groups):
+            more = f"{UNGROUP}; or {more}"
         raise DataError(
             f"no class of {folders.root} has two {things}: none can be set aside for validation",
-            "add images, or give a folder with val/CLASS/",
+            f"{more}, or give a folder with val/CLASS/",
         )
     made = replace(made, notes=_lonely(made, folders.labels) + _too_large(made, found, folders.labels))
     if limit is None:
@@ -216,10 +220,12 @@ def _too_large(splits: Splits, found: Mapping[str, Sequence[Sample]], labels: Se
         notes.append(f"one group has all images of {', '.join(unseen[:20])}: nothing of it can validate")
     total = sum(len(members) for name in found for members in [found[name]] if name in ("all", "train"))
     share, of = len(splits.val), tenth(total)
-    if not of / _MUCH <= share <= of * _MUCH:
+    if not of / MUCH <= share <= of * MUCH:
         notes.append(
             f"groups are large: {share:,} of {total:,} images ({share / total:.0%}) validate instead of a tenth"
         )
+    if notes and mostly_alike(splits.groups):
+        notes.append(UNGROUP)
     return tuple(notes)
 
 

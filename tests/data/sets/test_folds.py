@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
+from PIL import Image
 
 from edge_data import assign_folds, draw_shapes, pool_data
 from edge_runtime import Sample, UsageError, scan
@@ -94,6 +95,11 @@ def test_the_seed_alone_decides() -> None:
             r"6 images in 3 groups \(give `folds` 3 at most",
         ),
         (2, {f"class 1/{n:04d}.jpg": "one hive" for n in range(6)}, r"it has 6 images in one group \(add images of it"),
+        (
+            2,
+            {f"class 1/{n:04d}.jpg": "class 1/0000.jpg" for n in range(6)},
+            r"in one group \(images that look alike .* `group_by` none keeps nothing together; or add images of it",
+        ),
     ],
 )
 def test_folds_that_would_lack_a_class_are_refused(folds: int, names: dict[str, str], message: str) -> None:
@@ -111,6 +117,20 @@ def test_all_images_are_pooled_but_a_test_split_that_the_folder_brings(tmp_path:
     assert note == "train/ and val/ pooled: 33 images, each of which validates once"
     limited = pool_data(folders, seed=0, limit=21)
     assert len(limited.train) + len(limited.test) == 21 and {sample.label for sample in limited.train} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("by", ["none", "auto"])
+def test_a_class_that_one_group_has_too_much_of_is_noted(tmp_path: Path, by: str) -> None:
+    for seed, label in enumerate(("ants", "bees")):
+        (tmp_path / label).mkdir()
+        for number in range(12):
+            noise = np.random.default_rng((seed, max(number, 6))).integers(0, 256, (4, 4, 3), np.uint8)
+            picture = Image.fromarray(noise).resize((64, 64), Image.Resampling.BICUBIC)
+            picture.save(tmp_path / label / f"{number}.png")
+    notes = pool_data(scan(tmp_path), seed=0, group_by=by, folds=3).notes
+    assert [note.partition(":")[0] for note in notes] == ["one group has 7 of the 12 images of 'bees'"] * (by == "auto")
+    assert all("`group_by` none keeps nothing together" in note for note in notes)
+    assert pool_data(scan(tmp_path), seed=0, group_by=by).notes == ()
 
 
 def test_of_flat_folders_nothing_is_set_aside(tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_one_group_of_everything_is_refused(data: Path) -> None:
         grouped(data, "png")
 
 
+def test_where_looks_alone_make_one_group_of_everything_another_name_does_not_help(tmp_path: Path) -> None:
+    for number in range(6):
+        folder = tmp_path / ("bee", "ant")[number % 2]
+        folder.mkdir(exist_ok=True)
+        scene(0).save(folder / f"part{number}.png")
+    with pytest.raises(DataError, match=r"puts all 6 images into one group, '1' .*`group_by` none keeps nothing"):
+        grouped(tmp_path, r"part(\d)")
+
+
 def test_none_looks_at_no_picture(data: Path) -> None:
     shutil.copy(data / "ant/3.png", data / "bee/10b.png")
     assert grouped(data, "none") == []

@@ -274,8 +274,13 @@ def test_a_share_that_large_groups_cannot_give_is_noted() -> None:
 
 def test_a_class_that_is_one_group_everywhere_cannot_validate() -> None:
     groups = {f"class {label}/{n}.jpg": f"{label}" for label in (0, 1) for n in range(40)}
-    with pytest.raises(DataError, match="no class of data has two groups"):
+    with pytest.raises(DataError, match=r"no class of data has two groups.*\(add images of other groups, or"):
         split(folders(all=[40, 40]), seed=0, groups=groups)
+    alike = {f"class {label}/{n}.jpg": f"class {label}/0.jpg" for label in (0, 1) for n in range(40)}
+    with pytest.raises(DataError, match=r"two groups.*\(images that look alike .* `group_by` none keeps"):
+        split(folders(all=[40, 40]), seed=0, groups=alike)
+    del alike["class 1/7.jpg"], alike["class 0/7.jpg"]
+    assert "`group_by` none keeps nothing together" in split(folders(all=[40, 40]), seed=0, groups=alike).notes[-1]
 
 
 def test_a_split_is_read_with_the_labels_in_another_order(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def _count_classes(folders: ClassFolders) -> str:
 
 
 def _split(settings: TrainSettings, folders: ClassFolders, progress: Progress, threads: int) -> Splits:
-    cut = split_data if settings.folds is None else pool_data
+    cut = split_data if settings.folds is None else partial(pool_data, folds=settings.folds)
     made = cut(
         folders,
         seed=settings.seed,
