@@ -133,7 +133,7 @@ def test_what_a_training_says(capsys: pytest.CaptureFixture[str]) -> None:
     from edge_train.strategy.choice import choose_strategy
 
     figures = {"accuracy": 1.0, "n": 60, "accuracy_interval_95": [0.94, 1.0], "expected_calibration_error": 0.048}
-    absent = {"per_class": [], "absent": []}
+    absent: dict[str, list[str]] = {"per_class": [], "absent": []}
     print_scores({"metrics": {"val": {**figures, **absent}, "test": {**figures, **absent}}, "headline": "test"})
     said = capsys.readouterr().out.splitlines()
     assert quoted("README.md", "test accuracy 100.0% (n 60, 95") in said
