@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ import pytest
 from camera_frames import evenings, frame_name, outputs
 from documented_commands import code_blocks, commands_of, inline_code, parse
 from edge_data.sets.group_by import name_groups
-from edge_runtime import ClassFolders
+from edge_runtime import ClassFolders, EdgeError
 from parts import ROOT
 
 DOCS = ROOT / "docs"
@@ -55,3 +56,25 @@ def test_the_service_may_write_what_the_pages_have_it_write() -> None:
     for words in watching:
         parse(words)
         assert str((home / words[words.index("--drift") + 1]).parent) in allowed
+
+
+def test_the_folders_of_drawn_sets_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "self_checks"))
+    import field_sets  # type: ignore[import-not-found]
+
+    def folders(name: str) -> list[str]:
+        asked: list[str] = []
+
+        class Root:
+            def __truediv__(self, folder: str) -> Path:
+                asked.append(folder)
+                return Path("none")
+
+        with contextlib.suppress(EdgeError):
+            next(field_sets.SETS[name](Root(), 0), None)
+        return asked
+
+    index = (DOCS / "recipes" / "index.md").read_text(encoding="utf-8")
+    assert all(f"`{folder}`" in index for name in field_sets.SETS for folder in folders(name))
+    page = (DOCS / "recipes" / "wildlife.md").read_text(encoding="utf-8")
+    assert [folder for folder in folders("wildlife") if f"`{folder}`" in page] == ["flowers128", "hymenoptera"]
