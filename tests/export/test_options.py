@@ -310,7 +310,10 @@ def test_a_threshold_for_an_ensemble_or_an_older_run_is_chosen_and_what_has_none
     point = scripted([decided, twin], tmp_path / "both.pt").operating_point
     assert point is not None and point.threshold == pytest.approx(trained.threshold, abs=1e-3)
     save_checkpoint(twin.best, replace(best, card=replace(best.card, operating_point=None)))
-    assert scripted([decided, twin], tmp_path / "mixed.pt").operating_point is None
+    ear = Ear()
+    (mixed,) = export([decided, twin], ("torchscript",), out=tmp_path / "mixed.pt", progress=ear)
+    assert mixed.card.operating_point is None
+    assert any("thresholds differ (square at 70.0%, none), so the file has none" in line for line in ear.lines)
     late = scripted(twin, tmp_path / "late.pt", positive="square").operating_point
     assert late is not None and late.min_sensitivity == 0.95
     for run, asked, said in (
