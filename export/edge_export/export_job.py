@@ -76,6 +76,11 @@ def prepare(
         if not run.summary.is_file():
             progress.say(f"note: {run.path} was not finished: this is its best epoch so far, uncalibrated")
     network, card = _build(members, settings)
+    if card.operating_point is None and any(member.card.operating_point for member in members):
+        progress.say(
+            f"note: the runs' thresholds differ ({', '.join(map(_aim, members))}), so the file has none: it answers "
+            "with the more probable class; `positive` chooses one"
+        )
     pictures = find_proof_pictures(members, data, settings, progress)
     recorded: dict[str, Any] = dict(card.metrics.get("val", {}))
     shown = pictures.shown
@@ -184,6 +189,11 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
         for split, figures in card.metrics.items()
     }
     return replace(card, operating_point=OperatingPoint(positive, 0.5, sensitivity, 0, 0), metrics=metrics)
+
+
+def _aim(member: Member) -> str:
+    point = member.card.operating_point
+    return "none" if point is None else f"{point.positive} at {point.min_sensitivity:.1%}"
 
 
 def _published(architecture: Mapping[str, Any]) -> dict[str, Any]:

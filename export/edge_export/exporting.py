@@ -114,12 +114,12 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
     with atomic_path(target) as temporary:
         write_onnx(job.network, job.card, temporary)
         proof = prove(job, onnx_model(temporary), target.name)
-        card, table, both = _priced(job, temporary), "", None
+        card, table, both, fp32 = _priced(job, temporary), "", None, proof
         if job.settings.precision != "fp32":
             lowered = lower_precision(job, temporary, proof, target.name)
             proof, table, both = lowered.proof, lowered.table, lowered.both
             card = replace(card, precision=lowered.precision, quantization=lowered.how)
-        card = proof.onto(card)
+        card = proof.onto(card, fp32)
         if both is not None:
             card = both.at_threshold(card, card.precision, job.progress)
         if len(job.runs) > 1:
@@ -220,6 +220,11 @@ def _remark(progress: Progress, done: Exported) -> None:
             f"threshold: {point.positive} from a probability of {point.threshold:.3f} on, chosen on {point.positives} "
             f"{unseen} images of it for a sensitivity of at least {point.min_sensitivity:.1%}"
         )
+        if (chosen := done.card.quantization.get("fp32_threshold")) is not None:
+            progress.say(
+                f"note: it was chosen in fp32, as {chosen:.3f}; from {point.threshold:.3f} on {done.card.precision} "
+                "calls as many training images so, and what it does on others was not measured"
+            )
     if (scale := done.card.unlike) is not None:
         progress.say(
             f"unlike: distances of {scale.n} validation images to {scale.centres} centres of {scale.training_images} "

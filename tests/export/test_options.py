@@ -293,6 +293,19 @@ def test_the_threshold_travels_and_is_chosen_anew_for_answers_of_its_own(decided
     assert share >= 0.7 and share == classifier.card.metrics["val"]["at_threshold"]["sensitivity"]
 
 
+def test_below_fp32_the_threshold_of_folds_is_carried_over_and_said_to_be(decided: Run, tmp_path: Path) -> None:
+    data = decided.path.parents[1] / "shapes"
+    others = {"backbone": "squeezenet1_1", "image_size": 48, "positive": "square", "folds": 2, "epochs": 1}
+    run = train(quick_settings(data, tmp_path / "runs", **others)).run
+    trained, ear = load_checkpoint(run.best).card.operating_point, Ear()
+    (done,) = export(run, out=tmp_path / "half.onnx", settings=ExportSettings(precision="fp16"), progress=ear)
+    card = Classifier(done.path, threads=1).card
+    assert trained is not None and card.operating_point is not None
+    assert card.quantization["fp32_threshold"] == trained.threshold
+    assert replace(card.operating_point, threshold=trained.threshold) == trained
+    assert any(line.startswith("note: it was chosen in fp32, as ") for line in ear.lines)
+
+
 def test_a_threshold_for_an_ensemble_or_an_older_run_is_chosen_and_what_has_none_is_refused(
     decided: Run, original: Path, tmp_path: Path
 ) -> None:
@@ -304,7 +317,10 @@ def test_a_threshold_for_an_ensemble_or_an_older_run_is_chosen_and_what_has_none
     point = scripted([decided, twin], tmp_path / "both.pt").operating_point
     assert point is not None and point.threshold == pytest.approx(trained.threshold, abs=1e-3)
     save_checkpoint(twin.best, replace(best, card=replace(best.card, operating_point=None)))
-    assert scripted([decided, twin], tmp_path / "mixed.pt").operating_point is None
+    ear = Ear()
+    (mixed,) = export([decided, twin], ("torchscript",), out=tmp_path / "mixed.pt", progress=ear)
+    assert mixed.card.operating_point is None
+    assert any("thresholds differ (square at 70.0%, none), so the file has none" in line for line in ear.lines)
     late = scripted(twin, tmp_path / "late.pt", positive="square").operating_point
     assert late is not None and late.min_sensitivity == 0.95
     for run, asked, said in (

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_export.export_job import ExportJob
 from edge_export.proof.answers import Model
+from edge_export.proof.carried_threshold import carry_over
 from edge_export.proof.decision import MAX_DIFFERENCE, decision_of
 from edge_export.proof.parity import Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
@@ -23,12 +24,16 @@ class Proof:
     parity: Parity
     validation: SplitAccuracy
 
-    def onto(self, card: ModelCard) -> ModelCard:
-        """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's."""
+    def onto(self, card: ModelCard, fp32: Proof | None = None) -> ModelCard:
+        """The card with the proof on it, and the file's own figures where the checkpoint's are not this file's.
+
+        `fp32` is the proof of the file that one of lower precision was made of.
+        """
         shown = self.validation.shown
         proven = replace(card, parity={**self.parity.to_json(), shown: self.validation.to_json()})
         if shown != "validation":
-            return _measured_as_fp32(proven)
+            marked = _measured_as_fp32(proven)
+            return marked if fp32 is None else self._with_carried_threshold(marked, fp32)
         if card.precision == "fp32" and not card.tta and "val" in card.metrics:
             measured = proven.metrics["val"]
             if card.operating_point is None or "at_threshold" in measured:
@@ -47,6 +52,22 @@ class Proof:
         shown = measure_at(point, card.labels, *given).to_json()
         metrics = {**card.metrics, "val": {**card.metrics["val"], "at_threshold": shown}}
         return replace(card, operating_point=point, metrics=metrics)
+
+    def _with_carried_threshold(self, card: ModelCard, fp32: Proof) -> ModelCard:
+        """The card with fp32's threshold carried over: no image is left to choose one of its own on.
+
+        It is where as many of the images shown, which the model learned from, are called positive as in fp32.
+        """
+        before, after, point = fp32.validation.found, self.validation.found, card.operating_point
+        if card.precision == "fp32" or point is None or before is None or after is None:
+            return card
+        place = card.labels.index(point.positive)
+        threshold = carry_over(point.threshold, before.probabilities[:, place], after.probabilities[:, place])
+        return replace(
+            card,
+            operating_point=replace(point, threshold=threshold),
+            quantization={**card.quantization, "fp32_threshold": point.threshold},
+        )
 
 
 def _own_figures(card: ModelCard, found: SplitAccuracy) -> dict[str, Any]:

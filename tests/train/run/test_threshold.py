@@ -11,8 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import UsageError, measure_at  # noqa: E402
+from edge_runtime import OperatingPoint, UsageError, measure_at  # noqa: E402
 from edge_train import TrainResult, load_checkpoint, train  # noqa: E402
+from edge_train.run.threshold import strictest  # noqa: E402
 from quick_training import quick_settings  # noqa: E402
 
 
@@ -94,3 +95,13 @@ def test_three_classes_and_a_class_without_validation_images_are_refused(
         picture.unlink()
     with pytest.raises(UsageError, match="no validation image is of square"):
         train(quick_settings(bare, tmp_path / "runs", positive="square"))
+
+
+def test_an_average_takes_the_strictest_of_one_class_and_says_where_they_differ() -> None:
+    low, high, other = (OperatingPoint(*made, 10, 5) for made in (("a", 0.4, 0.9), ("a", 0.2, 0.95), ("b", 0.5, 0.99)))
+    assert strictest([None, None]) == (None, "") and strictest([low, low]) == (low, "")
+    for points in ([low, high], [high, None], [None, low, high]):
+        point, said = strictest(points)
+        assert point == high and "a sensitivity of at least 95.0% for a, the strictest" in said
+    point, said = strictest([high, other])
+    assert point is None and "so the average has none" in said

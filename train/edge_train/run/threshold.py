@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from edge_data import Splits
-from edge_runtime import CROSS_VALIDATED, ModelCard, UsageError, check_positive, choose_operating_point, measure_at
+from edge_runtime import (
+    CROSS_VALIDATED,
+    ModelCard,
+    OperatingPoint,
+    UsageError,
+    check_positive,
+    choose_operating_point,
+    measure_at,
+)
 from edge_train.run.split_answers import SplitAnswers
 
 
@@ -41,6 +49,28 @@ def with_threshold(
         for split, figures in card.metrics.items()
     }
     return replace(card, operating_point=point, metrics=metrics)
+
+
+def strictest(points: Sequence[OperatingPoint | None]) -> tuple[OperatingPoint | None, str]:
+    """Whose aim the average of runs with these thresholds takes, and what is to be said of it; empty where all agree.
+
+    It is the one of the greatest sensitivity, or None where they are for two classes.
+    """
+    given = [point for point in points if point is not None]
+    if not given:
+        return None, ""
+    if len({point.positive for point in given}) > 1:
+        return None, (
+            "note: the runs' thresholds are for different classes, so the average has none: it answers with the more "
+            "probable class"
+        )
+    chosen = max(given, key=lambda point: point.min_sensitivity)
+    if len({None if point is None else point.min_sensitivity for point in points}) == 1:
+        return chosen, ""
+    return chosen, (
+        f"note: not all runs have the same threshold: the average's is for a sensitivity of at least "
+        f"{chosen.min_sensitivity:.1%} for {chosen.positive}, the strictest"
+    )
 
 
 def note_threshold(summary: dict[str, Any], card: ModelCard) -> None:

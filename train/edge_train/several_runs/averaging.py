@@ -45,7 +45,7 @@ from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.optimism import EpochAnswers, Optimism, estimate_optimism
 from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
-from edge_train.run.threshold import note_threshold, with_threshold
+from edge_train.run.threshold import note_threshold, strictest, with_threshold
 from edge_train.run.untrained import untrained_summary
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import Criterion
@@ -310,9 +310,12 @@ def _measure(steps: Sequence[AverageStep], judge: _Judge) -> tuple[ModelCard, di
         versions=versions(),
         created=now(),
     )
-    if (point := best.operating_point) is not None:
-        card = with_threshold(card, point.positive, point.min_sensitivity, answers)
-    return card, metrics
+    point, why = strictest([load_checkpoint(step.run.best).card.operating_point for step in steps if step.kept])
+    if why:
+        judge.progress.say(why)
+    if point is None:
+        return replace(card, operating_point=None), metrics
+    return with_threshold(card, point.positive, point.min_sensitivity, answers), metrics
 
 
 def _summary(
