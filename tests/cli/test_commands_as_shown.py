@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_folder.mkdir(parents=True)
     (run_folder / "config.json").write_text('{"created": "2026-01-01T00:00:00+00:00"}', encoding="utf-8")
     (run_folder / "model.onnx").write_bytes(model.read_bytes())
-    for name in ("photos", "new-photos", "later-photos", "xrays", "things", "pages", "other-hospital"):
+    for name in ("photos", "new-photos", "later-photos", "xrays", "things", "pages", "other-hospital", "line"):
         for label in ("red", "lime"):
             (home / name / label).mkdir(parents=True)
             for number in range(21):

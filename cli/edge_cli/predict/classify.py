@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from edge_cli.console import over_bar
 from edge_cli.flags import said_as_flags
+from edge_cli.whole_writes import whole_write
 from edge_runtime import STANDARD_INPUT, EdgeError, ImageError, Source, UsageError, expand, read_names
 
 if TYPE_CHECKING:
@@ -105,12 +106,13 @@ def classify(
                 console.begin("classifying", None)
             for name, answer in _answers(classifier, pictures, save_input):
                 console.advance()
-                if isinstance(answer, ImageError):
-                    failed += 1
-                    say_problem(answer)
-                    output.fail(name, answer)
-                else:
-                    output.write(answer)
+                with whole_write():
+                    if isinstance(answer, ImageError):
+                        failed += 1
+                        say_problem(answer)
+                        output.fail(name, answer)
+                    else:
+                        output.write(answer)
     except (EdgeError, KeyboardInterrupt):
         output.cut_off()
         raise
