@@ -109,6 +109,7 @@ def test_options_that_do_not_go_together(edge_bench: Bench, model: Path, words: 
 def test_a_choice_that_cannot_be_kept_is_an_error_in_one_line_and_no_figure_is_lost(
     edge_bench: Bench, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("matplotlib")
     (tmp_path / "file").touch()
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file"))
     done = edge_bench(model.name, "--engines", "--choose", "--json", "--out", "bench", *FAST)
