@@ -14,6 +14,7 @@ from edge_export.formats.onnx_file import replace_card, write_onnx
 from edge_export.formats.quick_load import optimize_for_this_machine
 from edge_export.formats.torchscript_file import replace_torchscript_card, write_torchscript
 from edge_export.networks.averaging_network import AveragingNetwork
+from edge_export.precision.exactness import DriftAtThresholdError
 from edge_export.precision.lowering import lower_precision
 from edge_export.proof.answers import onnx_model, torchscript_model
 from edge_export.proof.ensemble_figures import caution, with_ensemble_figures
@@ -111,6 +112,17 @@ def export(
 
 
 def _export_onnx(job: ExportJob, target: Path) -> Exported:
+    """The file at `target`; what `auto` chose stays fp32 where its answers at the threshold are another processor's."""
+    try:
+        return _export_onnx_as(job, target)
+    except DriftAtThresholdError as error:
+        if job.settings.precision != "auto":
+            raise
+        job.progress.say(f"note: {error.message}; so it stays fp32")
+        return _export_onnx_as(replace(job, settings=replace(job.settings, precision="fp32")), target)
+
+
+def _export_onnx_as(job: ExportJob, target: Path) -> Exported:
     with atomic_path(target) as temporary:
         write_onnx(job.network, job.card, temporary)
         proof = prove(job, onnx_model(temporary), target.name)

@@ -22,8 +22,11 @@ import numpy as np
 import torch
 
 from edge_data import choose_evaluation
-from edge_export import export, read_torchscript
+from edge_export import export, exporting, read_torchscript
 from edge_export.formats import quick_load as quick_load_module
+from edge_export.precision import lowering
+from edge_export.precision.exactness import BothAnswers, DriftAtThresholdError
+from edge_export.precision.lowering import Lowered
 from edge_export.settings import ExportSettings
 from edge_runtime import Classifier, ModelCard, ParityError, Run, UsageError, int8_arithmetic, int8_origin
 from edge_runtime.model.this_machine import quick_load_paths
@@ -142,6 +145,34 @@ def test_auto_writes_the_model_that_predict_takes(run: Run) -> None:
     assert card.precision == chosen["precision"]
     assert chosen["p50_ms"] <= rows["fp32"]["p50_ms"]
     assert all(name in done.table for name in rows)
+
+
+def test_auto_stays_in_floats_where_answers_at_the_threshold_are_of_one_processor(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def to_int8(job: Any, *rest: Any) -> Any:
+        return lowered(replace(job, settings=replace(job.settings, precision="int8")), *rest)
+
+    def apart(*_: Any) -> None:
+        raise DriftAtThresholdError("int8 answers otherwise", "")
+
+    lowered = exporting.lower_precision
+    monkeypatch.setattr(exporting, "lower_precision", to_int8)
+    monkeypatch.setattr(BothAnswers, "at_threshold", apart)
+    settings, ear = ExportSettings(precision="auto", max_drop_points=100, calibration_images=8), Ear()
+    # As of a model with a threshold: those of others are not answered twice for it.
+    none = np.empty((0, 3), np.float32)
+    both = BothAnswers(load_checkpoint(run.best).card, none, none, none)
+    monkeypatch.setattr(lowering, "Lowered", lambda *given: Lowered(*given[:4], both))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (done,) = export(run, out=folder / "m.onnx", settings=settings, progress=ear)
+    assert (done.card.precision, Classifier(done.path).card.precision) == ("fp32", "fp32")
+    assert "note: int8 answers otherwise; so it stays fp32" in ear.lines
+    assert [path.name for path in folder.iterdir()] == ["m.onnx"]
+    with pytest.raises(ParityError, match="int8 answers otherwise"):
+        export(run, out=folder / "n.onnx", settings=replace(settings, precision="int8"))
+    assert not (folder / "n.onnx").exists()
 
 
 @pytest.mark.parametrize(

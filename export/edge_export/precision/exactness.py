@@ -32,13 +32,13 @@ class BothAnswers:
     def at_threshold(self, card: ModelCard, what: str, progress: Progress) -> ModelCard:
         """The card of the finished file with the drift at its threshold; as it is where it has none.
 
-        Raises ParityError where the answers at the threshold are too far apart.
+        Raises DriftAtThresholdError where the answers at the threshold are too far apart.
         """
         if card.operating_point is None:
             return card
         drift = self._by(card)
         progress.say(f"{what} at its threshold: {drift}")
-        require_exact(drift, what)
+        require_exact(drift, what, DriftAtThresholdError)
         arithmetic = {**card.quantization["arithmetic"], "exact": drift.to_json()}
         return replace(card, quantization={**card.quantization, "arithmetic": arithmetic})
 
@@ -65,10 +65,14 @@ def answer_both(
     return BothAnswers(kernels.card, np.concatenate(truth), np.concatenate(found), np.concatenate(exactly))
 
 
-def require_exact(drift: Drift, what: str) -> None:
-    """Raise ParityError where the kernels and the graph are too far apart for one file on all processors."""
+class DriftAtThresholdError(ParityError):
+    """The answers at the finished file's threshold are too far apart, though its first labels agree."""
+
+
+def require_exact(drift: Drift, what: str, error: type[ParityError] = ParityError) -> None:
+    """Raise `error` where the kernels and the graph are too far apart for one file on all processors."""
     if not drift.holds:
-        raise ParityError(
+        raise error(
             f"{what} answers otherwise than its own graph in exact arithmetic, so other processors may, too: {drift}",
             "`precision` fp32; and please report this with what edge doctor prints",
         )

@@ -31,11 +31,6 @@ class SplitFigure:
     value: float
     right: Accuracy
 
-    @classmethod
-    def of_top1(cls, right: Accuracy) -> SplitFigure:
-        """Of a model that gives one label, which is told by the images it gets right."""
-        return cls("accuracy", right.share, right)
-
     @property
     def n(self) -> int:
         """Images measured."""
@@ -49,7 +44,7 @@ class SplitFigure:
     @property
     def percent(self) -> float:
         """In 0..100."""
-        return self.right.percent if self.key == "accuracy" else 100 * self.value
+        return 100 * self.value
 
     def __str__(self) -> str:
         return str(self.right) if self.key == "accuracy" else f"{self.name} {self.percent:.1f} % ({self.n} images)"

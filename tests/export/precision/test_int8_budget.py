@@ -50,7 +50,7 @@ def test_accuracy_is_a_count(tmp_path: Path) -> None:
     pixels, labels = colours(30)
     wrong = np.where(np.arange(30) < 3, (labels + 1) % 3, labels)
     accuracy = measure_figure(easy, lambda: [(pixels[:20], wrong[:20]), (pixels[20:], wrong[20:])], threads=1)
-    assert accuracy == SplitFigure.of_top1(Accuracy(27, 30))
+    assert accuracy == SplitFigure("accuracy", 0.9, Accuracy(27, 30))
     assert (accuracy.percent, str(accuracy)) == (90.0, "90.0 % (27 of 30)")
     with pytest.raises(UsageError, match="no validation image"):
         measure_figure(easy, lambda: [], threads=1)
@@ -60,7 +60,7 @@ def test_an_easy_net_is_int8_at_the_first_try(tmp_path: Path) -> None:
     easy, notes = write_easy(tmp_path / "easy.onnx"), Notes()
     result = fit(easy, tmp_path / "int8.onnx", 0, notes)
     assert (result.precision, result.method, result.kept_float) == ("int8", "minmax", ())
-    assert result.fp32 == result.int8 == SplitFigure.of_top1(Accuracy(48, 48))
+    assert result.fp32 == result.int8 == SplitFigure("accuracy", 1.0, Accuracy(48, 48))
     assert result.drop_points == 0
     assert result.table() == ""
     assert result.to_json()["calibration"] == {"method": "minmax", "images": 8}
@@ -93,7 +93,7 @@ def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) ->
     assert measure_figure(out, batches(), threads=1).percent < 50
     result = fit(net, out, 1.0, notes)
     assert set(result.kept_float) == {"conv0", "conv1"}
-    assert result.int8 == measure_figure(out, batches(), threads=1) == SplitFigure.of_top1(Accuracy(48, 48))
+    assert result.int8 == measure_figure(out, batches(), threads=1) == SplitFigure("accuracy", 1.0, Accuracy(48, 48))
     kept, rest = result.harms[:2], result.harms[2:]
     assert min(harm.harm_points for harm in kept) > 10 * max(harm.harm_points for harm in rest)
     assert len(result.harms) == 7
@@ -175,6 +175,6 @@ def test_a_layer_is_ranked_by_what_it_does_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("before", "after", "n"), [(59, 58, 100), (55, 54, 100), (109, 107, 200), (110, 108, 200)])
 def test_what_the_budget_allows_may_be_lost_to_the_last_image(before: int, after: int, n: int) -> None:
-    fp32, found, less = (SplitFigure.of_top1(Accuracy(count, n)) for count in (before, after, after - 1))
+    fp32, found, less = (SplitFigure("accuracy", count / n, Accuracy(count, n)) for count in (before, after, after - 1))
     assert within_budget(fp32, found, 1.0)
     assert not within_budget(fp32, less, 1.0)

@@ -30,6 +30,11 @@ def class_indices(samples: Sequence[Sample]) -> NDArray[Any]:
     return np.array([sample.label for sample in samples], dtype=np.int64)
 
 
+def even_size(count: int, most: int) -> int:
+    """The size of batches of `most` images at most that `count` are cut into alike, so that none is a remainder."""
+    return -(-count // -(-count // most))
+
+
 def training_batches(
     store: ImageStore,
     samples: Sequence[Sample],

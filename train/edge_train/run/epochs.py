@@ -21,7 +21,7 @@ from edge_train.network.checkpoint import Checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
-from edge_train.run.batches import Batch, training_batches
+from edge_train.run.batches import Batch, even_size, training_batches
 from edge_train.run.callbacks import ActiveRun, EpochEnd
 from edge_train.run.criterion import rank
 from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
@@ -296,13 +296,12 @@ def reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
     """
     there = len(job.splits.train)
     count = min(there, BATCH_NORM_IMAGES, max(there // BATCH_NORM_SHARE, LEAST_BATCH_NORM_IMAGES))
-    # Every batch weighs the same, however small: none may be a remainder of a few images.
-    parts = -(-count // 64)
-    even = -(-count // parts)
+    # Every batch weighs the same, however small.
+    even = even_size(count, 64)
     batches = training_batches(
         job.store, job.splits.train, job.augment, batch_size=even, seed=job.settings.seed, epoch=epoch
     )
-    some = itertools.islice((images for images, _ in batches), parts)
+    some = itertools.islice((images for images, _ in batches), -(-count // even))
     with autocast(job.device, job.precision):
         torch.optim.swa_utils.update_bn(some, network, device=job.device)
 

@@ -39,7 +39,7 @@ from edge_runtime import (
 )
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edge_train.network.network import Network
-from edge_train.run.batches import evaluation_batches, training_batches
+from edge_train.run.batches import evaluation_batches, even_size, training_batches
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.optimism import EpochAnswers, Optimism, estimate_optimism
@@ -247,8 +247,8 @@ class _Judge:
         """Take batch norm's statistics anew over up to 1,024 training images, augmented as in learning."""
         order = np.random.default_rng(0).permutation(len(self.splits.train))[:BATCH_NORM_IMAGES]
         some = [self.splits.train[index] for index in order]
-        # Every batch weighs the same, however small: none may be a remainder of a few images.
-        even = math.ceil(len(some) / math.ceil(len(some) / BATCH_SIZE))
+        # Every batch weighs the same, however small.
+        even = even_size(len(some), BATCH_SIZE)
         batches = training_batches(self.store, some, find_augmentation(augment), batch_size=even, seed=0, epoch=0)
         device = self.network.mean.device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
