@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         available_memory_bytes,
         cpu_model,
         installed_memory_bytes,
+        instruction_sets,
         read_meminfo,
         usable_cores,
     )

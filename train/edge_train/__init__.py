@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edge_train.network.attention import count_attention
     from edge_train.network.attention_sites import with_attention
     from edge_train.network.backbones import BACKBONES, Backbone
+    from edge_train.network.bf16_convolutions import training_in_bf16
     from edge_train.network.building import build, preprocessing, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
     from edge_train.network.fold_batch_norm import with_folded_norms

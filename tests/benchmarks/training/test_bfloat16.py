@@ -27,7 +27,8 @@ WORDS = (
 def test_both_precisions_are_measured_and_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*WORDS, "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
-    assert all(len(row[task][precision]) == 1 for task in ("train", "forward") for precision in ("fp32", "bf16"))
+    assert list(row["train"]) == ["fp32", "autocast", "bf16"] and list(row["forward"]) == ["fp32", "bf16"]
+    assert all(len(runs) == 1 for task in ("train", "forward") for runs in row[task].values())
     assert main(WORDS) == 0
     heads, line = capsys.readouterr().out.splitlines()[-2:]
     assert heads.startswith("backbone") and heads.endswith("faster to train in")

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import edge_train.strategy.mixed_precision  # noqa: E402
+import edge_runtime.machine.resources  # noqa: E402
 from edge_data import read_split  # noqa: E402
 from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import UsageError, measure  # noqa: E402
@@ -33,7 +33,7 @@ def untried() -> FormatSpeed:
 def processor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A file that stands for /proc/cpuinfo."""
     path = tmp_path / "cpuinfo"
-    monkeypatch.setattr(edge_train.strategy.mixed_precision, "Path", lambda _: path)
+    monkeypatch.setattr(edge_runtime.machine.resources, "_CPUINFO", path)
     return path
 
 
@@ -133,4 +133,4 @@ def test_the_same_seed_gives_the_same_weights_in_bf16_measured_in_float32(few_sh
         probabilities = torch.softmax(torch.from_numpy(found.logits) / checkpoint.card.temperature, dim=1).numpy()
         errors[precision] = measure(checkpoint.card.labels, found.labels, probabilities).calibration_error
     kept = one.summary["metrics"]["test"]["expected_calibration_error"]
-    assert kept == pytest.approx(errors["fp32"], abs=1e-7) and kept != pytest.approx(errors["bf16"], abs=1e-7)
+    assert kept == pytest.approx(errors["fp32"], abs=1e-5) and kept != pytest.approx(errors["bf16"], abs=1e-5)

@@ -10,7 +10,7 @@ from torch import Tensor
 from edge_train.network.network import Network
 from edge_train.run.batches import training_batches
 from edge_train.run.job import Job
-from edge_train.strategy.mixed_precision import autocast
+from edge_train.strategy.mixed_precision import training_in
 
 IMAGES = 512
 AT_ONCE = 32
@@ -38,7 +38,7 @@ def measure_sensitivity(job: Job, network: Network) -> dict[str, Tensor]:
     )
     for images, targets in itertools.islice(batches, -(-count // size)):
         truth = targets.to(job.device)
-        with autocast(job.device, job.precision):
+        with training_in(job.device, job.precision):
             logits = network(images.to(job.device)).float()
         loss = objective(logits, truth, weight=objective.weight(truth), images=len(truth))
         loss.backward()  # type: ignore[no-untyped-call]

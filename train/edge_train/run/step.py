@@ -19,7 +19,7 @@ from edge_train.settings import Precision
 from edge_train.strategy.distillation import Teacher
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Objective
-from edge_train.strategy.mixed_precision import autocast
+from edge_train.strategy.mixed_precision import training_in
 from edge_train.strategy.mixup import Mixing
 
 
@@ -122,7 +122,7 @@ class Learning:
             *(t.tensor_split(self._parts(len(inputs))) for t in (inputs, targets, taught) if t is not None),
             strict=True,
         ):
-            with autocast(inputs.device, self.precision):
+            with training_in(inputs.device, self.precision):
                 logits = model(part[0]).float()
             loss = self.objective(
                 logits, part[1], weight=weight, images=images, teacher=part[2] if taught is not None else None

@@ -6,7 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edge_runtime import OutputError, cache_folder, cpu_model, write_json
+from edge_train.network.bf16_convolutions import training_in_bf16
 from edge_train.network.network import Network
 from edge_train.strategy.plan import BATCH_NORM
 
@@ -64,7 +65,7 @@ def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int
     key = (
         f"{cpu_model()}, {capability}, torch {torch.__version__}: "
         f"{type(network.backbone).__name__} of {weights} parameters, {shape} px, batches of {batch_size}, "
-        f"{'forward' if frozen else f'training {learned}, {norms} batch norms'}"
+        f"{'forward' if frozen else f'training {learned}, {norms} batch norms, rearranged'}"
     )
     found = _as_speed(_read_kept().get(key))
     if found is None:
@@ -187,7 +188,7 @@ def _network_step(network: Network, size_px: tuple[int, int], images: int, *, fr
             network(pictures)
 
     def train(precision: str) -> None:
-        with _autocast(precision):
+        with training_in_bf16() if precision == "bf16" else nullcontext():
             loss = network(pictures).square().mean()
         loss.backward()
         network.zero_grad(set_to_none=True)

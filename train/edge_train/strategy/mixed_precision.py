@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from edge_runtime import UsageError
+from edge_runtime import UsageError, instruction_sets
+from edge_train.network.bf16_convolutions import training_in_bf16
 from edge_train.settings import Precision, PrecisionChoice
 from edge_train.strategy.format_speed import FormatSpeed
 
@@ -64,14 +65,15 @@ def has_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    try:
-        features = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split()
-    except OSError:
-        return False
     # The last is what Arm's processors call it.
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(features)
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(instruction_sets())
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
     """A context in which a network computes in `precision`; its weights stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def training_in(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """As `autocast`, for a step whose gradients are taken: on a CPU by the convolutions that are fast there."""
+    return training_in_bf16() if device.type == "cpu" and precision == "bf16" else autocast(device, precision)

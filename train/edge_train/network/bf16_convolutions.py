@@ -1,0 +1,117 @@
+"""Convolutions in bfloat16 on a CPU, rearranged for training where oneDNN's kernels for them take many times as long.
+
+Three of them do, by `edge bench --train precision`; the numbers are the same but for rounding:
+
+- Dense ones over maps of a few pixels, with AMX: the gradient of the weights sums over a row of the map, and a tile of
+  AMX takes 32 of its pixels at once. Images side by side in one long row, with zeros between, fill it.
+- Pointwise ones over such maps, with AMX: a matrix product of all pixels is one.
+- Depthwise ones with a stride, or other kernels than 3x3: their gradients have no kernel in bfloat16 of their own.
+  They are computed in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from edge_runtime import instruction_sets
+
+# Up to this width of the map that a convolution gives its kernels are slow, px.
+_SMALL_PX = 8
+# How long a row of images may become, px.
+_ROW_PX = 128
+
+
+class RearrangedConvolutions(TorchFunctionMode):
+    """Within it the convolutions of networks are taken as the module says; with `tiles` also those that AMX wants so.
+
+    Only what gradients are recorded for is rearranged, and only on the CPU under autocast to bfloat16.
+    """
+
+    def __init__(self, *, tiles: bool) -> None:
+        super().__init__()
+        self._tiles = tiles
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.conv2d and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
+            return self._convolve(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _convolve(  # noqa: PLR0917 (torch's own order)
+        self,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> Tensor:
+        if input.dim() == 4 and input.device.type == "cpu" and not isinstance(padding, str):
+            kernel, strides, pads = tuple(weight.shape[2:]), _pair(stride), _pair(padding)
+            small = -(-input.shape[3] // strides[1]) <= _SMALL_PX
+            if groups == input.shape[1] > 1 and (strides != (1, 1) or kernel != (3, 3)):
+                return _in_float32(input, weight, bias, stride, padding, dilation, groups)
+            if self._tiles and small and groups == 1 and _pair(dilation) == (1, 1):
+                if kernel == (1, 1) and pads == (0, 0):
+                    return _as_product(input, weight, bias, strides)
+                if kernel[1] % 2 == 1 and pads[1] == kernel[1] // 2:
+                    return _side_by_side(input, weight, bias, strides, pads)
+        return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+@contextmanager
+def training_in_bf16() -> Iterator[None]:
+    """A context in which a training step computes in bfloat16 on this machine's CPU, by the kernels that are fast."""
+    sets = instruction_sets()
+    # Arm's kernels are others, and were not measured.
+    rearranged = RearrangedConvolutions(tiles="amx_bf16" in sets) if "avx512f" in sets else nullcontext()
+    with torch.autocast("cpu", dtype=torch.bfloat16), rearranged:
+        yield
+
+
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+
+
+def _in_float32(images: Tensor, weight: Tensor, bias: Tensor | None, *how: Any) -> Tensor:
+    with torch.autocast("cpu", enabled=False):
+        found = torch.conv2d(images.float(), weight.float(), None if bias is None else bias.float(), *how)
+    return found.to(torch.bfloat16)
+
+
+def _as_product(images: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int]) -> Tensor:
+    pixels = images[:, :, :: stride[0], :: stride[1]].permute(0, 2, 3, 1)
+    return nn.functional.linear(pixels, weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def _side_by_side(
+    images: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple[int, int], padding: tuple[int, int]
+) -> Tensor:
+    """The convolution of `images`, N x C x H x W, as one of N / m images of m times the width, zeros between them.
+
+    Where padding is half the kernel, `padding` columns of zeros keep neighbours apart; what is computed over these
+    is left out.
+    """
+    count, channels, height, width = images.shape
+    period = -(-(width + padding[1]) // stride[1]) * stride[1]
+    most = max(_ROW_PX // period, 1)
+    together = next(m for m in range(min(most, max(count, 1)), 0, -1) if count % m == 0)
+    if together == 1:
+        return torch.conv2d(images, weight, bias, stride, padding)
+    # Channels last throughout; rounded first, so that half as much is copied.
+    rows = nn.functional.pad(images.to(torch.bfloat16).permute(0, 2, 3, 1), (0, 0, 0, period - width))
+    rows = rows.view(count // together, together, height, period, channels).transpose(1, 2)
+    row = rows.reshape(count // together, height, together * period, channels).permute(0, 3, 1, 2)
+    found = torch.conv2d(row, weight, bias, stride, padding)
+    _, made, high, _ = found.shape
+    wide = -(-width // stride[1])
+    parts = found.permute(0, 2, 3, 1).reshape(count // together, high, together, period // stride[1], made)
+    return parts[:, :, :, :wide].transpose(1, 2).reshape(count, high, wide, made).permute(0, 3, 1, 2)
