@@ -205,3 +205,19 @@ def test_a_machine_that_has_no_bfloat16_goes_on_in_float32(measured: list[int], 
     contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
     net = network(settings.backbone)
     assert choose_format(settings, plan, net, contract, mps, ALONE, Ear(), "bf16") == "fp32" and measured == []
+
+
+def test_what_hangs_on_no_image_counts_as_in_a_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 rounds all weights at each step: dear for two images, nothing for two hundred."""
+
+    def step(_: object, __: object, images: int, **___: object) -> Callable[[str], None]:
+        def taking(precision: str) -> None:
+            costs.now += 0.01 * images if precision == "fp32" else 0.05 + 0.005 * images
+
+        return taking
+
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0, 0))
+    monkeypatch.setattr(format_speed, "_network_step", step)
+    found = costs.measure(batch_size=200)
+    assert found.fp32_s == pytest.approx(2.0) and found.bf16_s == pytest.approx(1.05)
+    assert not found.of_layer and costs.now <= BUDGET_S

@@ -26,6 +26,8 @@ BUDGET_S = 2.0
 PAYS_FROM = 1.1
 ROUNDS = 3
 _KEPT = 200
+# The fewest images that a step is tried with.
+_FEW = 2
 _FILE = "format-speed.json"
 
 
@@ -121,16 +123,38 @@ def measure_speed(
         own = copy.deepcopy(network)
         if frozen:
             own.eval()
-        few = _network_step(own, size_px, 2, frozen=frozen)
+        few = _network_step(own, size_px, _FEW, frozen=frozen)
         # The first chooses kernels; where it is long, so are all.
         if _timed(few, "fp32", clock) > BUDGET_S / 4:
             return layer
-        of_two_s = _timed(few, "fp32", clock)
-        room = (BUDGET_S - (clock() - began)) / (2 * (ROUNDS + 1))
-        images = min(batch_size, int(2 * room / max(of_two_s, 1e-6)))
-        if images < 2:
+        of_few_s = _timed(few, "fp32", clock)
+        room = (BUDGET_S - (clock() - began)) / (2 * (ROUNDS + 1)) - of_few_s
+        images = min(batch_size, int(_FEW * room / max(of_few_s, 1e-6)))
+        if images < _FEW:
             return layer
-        return _try(_network_step(own, size_px, images, frozen=frozen), clock, began)
+        return _of_batch(
+            {
+                _FEW: _try(few, clock, began),
+                images: _try(_network_step(own, size_px, images, frozen=frozen), clock, began),
+            },
+            batch_size,
+        )
+
+
+def _of_batch(tried: dict[int, FormatSpeed], batch_size: int) -> FormatSpeed:
+    """What a step of `batch_size` images takes, by those of some: each has a share that hangs on no image.
+
+    It is the larger one in bfloat16, into which the weights are rounded anew at each step.
+    """
+    fewest, most = min(tried), max(tried)
+    if most == fewest:
+        return tried[most]
+
+    def reach(few_s: float, most_s: float) -> float:
+        return most_s + (batch_size - most) * max(most_s - few_s, 0) / (most - fewest)
+
+    few, many = tried[fewest], tried[most]
+    return FormatSpeed(reach(few.fp32_s, many.fp32_s), reach(few.bf16_s, many.bf16_s))
 
 
 @contextmanager
