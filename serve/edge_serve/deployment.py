@@ -18,7 +18,8 @@ from edge_serve.settings import ServeSettings
 
 _HOMES = (Path("/home"), Path("/root"))
 _STATE = Path("/var/lib/edge-serve")
-_SECRET = "/run/secrets/edge-token"
+# Not in /run/secrets: where the root cannot be written to, podman with runc cannot make a file in it.
+_SECRET = "/run/edge-token"
 
 
 def systemd_unit(
@@ -110,7 +111,7 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         # The workers' figures are files, and docker has no place for them in a container that only reads.
         shared="--tmpfs /tmp " if settings.workers > 1 else "",
         published=_published(settings.host, port),
-        secret="" if settings.no_auth else "--secret edge-token ",
+        secret="" if settings.no_auth else f"--secret edge-token,target={_SECRET} ",
         secrets="" if settings.no_auth else f"#   {making}podman secret create edge-token {secret}\n",
         command=json.dumps(words),
     )

@@ -112,13 +112,13 @@ def test_the_container_serves_as_asked() -> None:
     text = containerfile(asked, Path("token"))
     words = json.loads(line(text, "ENTRYPOINT "))
     assert words[:6] == ["/opt/edge/bin/edge", "serve", "--model", "/model/bees.onnx", "--host", "0.0.0.0"]
-    assert words[6:] == ["--port", "9000", "--threads", "2", "--token-file", "/run/secrets/edge-token"]
+    assert words[6:] == ["--port", "9000", "--threads", "2", "--token-file", "/run/edge-token"]
     assert 'COPY ["bees.onnx", "/model/bees.onnx"]\n' in text and line(text, "EXPOSE ") == "9000"
     assert line(text, "USER ") == "65532:65532" and TOKEN not in text
-    assert "-p 9000:9000 --secret edge-token" in text
+    assert "-p 9000:9000 --secret edge-token,target=/run/edge-token edge-serve" in text
     # Of one alone nothing is written; several keep their figures in files.
     text = containerfile(settings(Path("m.onnx"), host="0.0.0.0", port=9000, token=TOKEN, workers=2), Path("token"))
-    assert "-p 9000:9000 --tmpfs /tmp --secret edge-token" in text
+    assert "-p 9000:9000 --tmpfs /tmp --secret edge-token,target=/run/edge-token edge-serve" in text
 
 
 def test_what_tls_needs_is_handed_over_by_systemd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ def test_names_and_addresses_are_written_as_containers_take_them(host: str, publ
 def test_a_container_wants_a_token_though_none_was_named() -> None:
     text = containerfile(settings(Path("m.onnx")))
     assert "openssl rand -hex 16 > token && podman secret create edge-token token" in text
-    assert "-p 127.0.0.1:8000:8000 --secret edge-token edge-serve" in text
-    assert json.loads(line(text, "ENTRYPOINT "))[-2:] == ["--token-file", "/run/secrets/edge-token"]
+    assert "-p 127.0.0.1:8000:8000 --secret edge-token,target=/run/edge-token edge-serve" in text
+    assert json.loads(line(text, "ENTRYPOINT "))[-2:] == ["--token-file", "/run/edge-token"]
     assert "no-auth" not in text
     named = containerfile(settings(Path("m.onnx"), token=TOKEN), Path("my token"))
     assert "podman secret create edge-token 'my token'" in named and "openssl" not in named
