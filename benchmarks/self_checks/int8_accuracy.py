@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--test", type=Path, help="labelled images to measure on (default: the split's test images)")
     parser.add_argument("--test-limit", type=at_least_1, help="how many of them (default: all)")
-    parser.add_argument("--max-drop", type=number(0, 100), default=DEFAULTS.max_drop_points, help="(%(default)s)")
+    parser.add_argument("--max-drop", type=number(0, 100), default=DEFAULTS.allowed_drop_points, help="(%(default)s)")
     parser.add_argument("--auto", action="store_true", help="also what --precision auto chooses here")
     parser.add_argument("--out", type=Path, help="keep the runs here (default: they are thrown away)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to FILE, too")
@@ -178,7 +178,7 @@ def _chosen(source: Path, path: Path, calibration: Batches, validation: Batches,
 def _seen(run: Run, card: ModelCard) -> tuple[Batches, Batches]:
     """The images that edge export would calibrate on, and the validation images: batches of pixels, and labels."""
     splits, root = read_split(run.split, card.labels), Path(run.read_config()["data_root"])
-    wanted = spread(splits.train, DEFAULTS.calibration_images), splits.val
+    wanted = spread(splits.train, DEFAULTS.wanted_calibration_images), splits.val
     calibration, validation = (
         [
             (batch.pixels, np.array([sample.label for sample in batch.samples]))

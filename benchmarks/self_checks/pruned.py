@@ -119,7 +119,8 @@ def _files(run: Run, shares: Sequence[float], given: argparse.Namespace, out: Pa
     for share, each in made.items():
         for precision in PRECISIONS:
             path = out / f"{each.name}-{share:g}-{precision}.onnx"
-            export(each, out=path, settings=ExportSettings(precision=precision, max_drop_points=100))
+            drop = None if precision == "fp32" else 100
+            export(each, out=path, settings=ExportSettings(precision=precision, max_drop_points=drop))
             yield _File(share, precision, path, sizes[share]["parameters"][1], sizes[share]["gflops"][1])
 
 

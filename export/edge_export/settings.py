@@ -16,6 +16,8 @@ TtaChoice: TypeAlias = Literal["none", "flip", "five-crop", "ten-crop"]
 PrecisionChoice: TypeAlias = Literal["fp32", "fp16", "int8", "auto"]
 
 DEFAULT_NAME = "model"
+MAX_DROP_POINTS = 1.0
+CALIBRATION_IMAGES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,20 @@ class ExportSettings:
         PrecisionChoice, Setting("Of the weights and most arithmetic; auto keeps the fastest here.")
     ] = "fp32"
     max_drop_points: Annotated[
-        float,
-        Setting("Validation top-1 that less than fp32 may cost.", "POINTS", flag="--max-drop", at_least=0, at_most=100),
-    ] = 1.0
-    calibration_images: Annotated[int, Setting("Training images that int8 is calibrated on.", "N", at_least=1)] = 256
+        float | None,
+        Setting(
+            "Validation top-1 that less than fp32 may cost.",
+            "POINTS",
+            shown_default=str(MAX_DROP_POINTS),
+            flag="--max-drop",
+            at_least=0,
+            at_most=100,
+        ),
+    ] = None
+    calibration_images: Annotated[
+        int | None,
+        Setting("Training images that int8 is calibrated on.", "N", shown_default=str(CALIBRATION_IMAGES), at_least=1),
+    ] = None
     with_embedding: Annotated[bool, Setting("Add an output with the penultimate features.")] = False
     with_unlike: Annotated[
         bool, Setting("Store what is unlike all training, as measured on validation: for predict --reject-unlike.")
@@ -69,6 +81,26 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.calibration_images is not None and self.precision in {"fp32", "fp16"}:
+            raise UsageError(
+                f"`calibration_images` is for int8, and the file will be {self.precision}",
+                "add `precision` int8 or auto, or drop it",
+            )
+        if self.max_drop_points is not None and self.precision == "fp32":
+            raise UsageError(
+                "`max_drop_points` is for less than fp32, which loses nothing",
+                "add `precision` int8, fp16 or auto, or drop it",
+            )
+
+    @property
+    def allowed_drop_points(self) -> float:
+        """`max_drop_points`, or what it is where nobody says."""
+        return MAX_DROP_POINTS if self.max_drop_points is None else self.max_drop_points
+
+    @property
+    def wanted_calibration_images(self) -> int:
+        """`calibration_images`, or what they are where nobody says."""
+        return CALIBRATION_IMAGES if self.calibration_images is None else self.calibration_images
 
     def require_possible(self, formats: tuple[ExportFormat, ...], *, members: int) -> None:
         """Raise UsageError where the formats, or an ensemble of so many members, cannot have what is asked for."""

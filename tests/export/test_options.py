@@ -185,6 +185,8 @@ def test_auto_stays_in_floats_where_answers_at_the_threshold_are_of_one_processo
         (("onnx",), {"max_drop_points": -1}, "`max_drop_points` -1"),
         (("onnx",), {"max_drop_points": float("nan")}, "`max_drop_points` nan"),
         (("onnx",), {"calibration_images": 0}, "`calibration_images` 0"),
+        (("onnx",), {"max_drop_points": 0.1}, "`max_drop_points` is for less than fp32"),
+        (("onnx",), {"precision": "fp16", "calibration_images": 3}, "`calibration_images` is for int8.*fp16"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage(run: Run, formats: Any, asked: dict[str, Any], said: str) -> None:

@@ -14,8 +14,8 @@ pytest.importorskip("onnx")
 import numpy as np
 import torch
 
-from edge_export import ExportSettings, export
-from edge_runtime import Classifier, Run, decode
+from edge_export import ExportSettings, export, write_onnx
+from edge_runtime import Classifier, ModelCard, ModelError, Preprocessing, Run, decode
 from edge_train import Explainer, average, load_checkpoint, resume, save_checkpoint, train
 from own_nets import write_nets
 from quick_training import equal, quick_settings, weights
@@ -92,3 +92,17 @@ def test_several_runs_of_a_network_of_ones_own_become_one(
     )
     (small,) = export(averaged.run, ("onnx",), settings=ExportSettings(precision="int8", with_embedding=False))
     assert Classifier(small.path).card.precision == "int8"
+
+
+def test_a_network_that_torch_cannot_export_is_one_line(tmp_path: Path) -> None:
+    class Branching(torch.nn.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            means = images.float().mean((1, 2))
+            return super().forward(means * 2 if means.max() > 1 else means)
+
+    contract = Preprocessing(resize_px=8, height_px=8, width_px=8, interpolation="bilinear")
+    card = ModelCard(labels=("a", "b"), preprocessing=contract, backbone="own.py:Branching", strategy="scratch")
+    with pytest.raises(ModelError, match=r"cannot make ONNX of own\.py:Branching: \w+") as caught:
+        write_onnx(Branching(3, 2), card, tmp_path / "model.onnx")
+    assert "\n" not in caught.value.message and "may not branch" in caught.value.hint
+    assert not list(tmp_path.iterdir())

@@ -13,6 +13,7 @@ import onnx
 import torch
 from torch import nn
 
+from edge_export.formats.untraceable import in_one_line
 from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, ModelCard, with_metadata
 from edge_train import with_folded_norms, without_overwriting
 
@@ -28,11 +29,12 @@ def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
 
     The graph takes `image`, uint8 `[batch, height, width, 3]`, and gives `probabilities`, float32
     `[batch, classes]`, or such an output for each task; where the card has an `embedding_size`, the network gives that
-    output, too. It passes onnx's full check before this returns.
+    output, too. It passes onnx's full check before this returns. Raises ModelError where torch cannot export it.
     """
     size = (SAMPLE_BATCH, card.preprocessing.height_px, card.preprocessing.width_px, 3)
     sample = torch.zeros(size, dtype=torch.uint8)
-    with warnings.catch_warnings(), _quiet("torch.onnx", "onnxscript", "onnx_ir"), _uncollected():
+    quiet = _quiet("torch.onnx", "onnxscript", "onnx_ir")
+    with warnings.catch_warnings(), quiet, _uncollected(), in_one_line(card, "ONNX"):
         # The exporter's own notices about itself: nothing a user could act on.
         warnings.simplefilter("ignore")
         # The exporter folds batch norm, too, but traces it before; what overwrites nothing it traces in half the time.

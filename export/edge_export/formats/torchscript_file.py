@@ -12,15 +12,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from edge_export.formats.untraceable import in_one_line
 from edge_runtime import METADATA_KEY, ModelCard, ModelError
 
 CARD_FILE = f"{METADATA_KEY}.json"
 
 
 def write_torchscript(network: nn.Module, card: ModelCard, path: Path) -> None:
-    """Trace `network` and write it to `path` with `card` as the extra file `edge.json`; the batch is dynamic."""
+    """Trace `network` and write it to `path` with `card` as the extra file `edge.json`; the batch is dynamic.
+
+    Raises ModelError where torch cannot trace it.
+    """
     size = (2, card.preprocessing.height_px, card.preprocessing.width_px, 3)
-    with _torchscript_is_deprecated(), torch.inference_mode():
+    with _torchscript_is_deprecated(), torch.inference_mode(), in_one_line(card, "TorchScript"):
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             network.eval(), torch.zeros(size, dtype=torch.uint8), check_trace=False
         )

@@ -69,16 +69,16 @@ def average_cards(members: Sequence[Member]) -> ModelCard:
     """The card of the ensemble; its figures are still to be measured."""
     cards = [member.card for member in members]
     first = cards[0]
-    same_data = all(card.data.get("fingerprint") == first.data.get("fingerprint") for card in cards)
     normalizations = [card.normalization for card in cards]
     return replace(
         first,
         backbone="+".join(dict.fromkeys(card.backbone for card in cards)),
         strategy="ensemble",
         temperature=1.0,
+        architecture=first.architecture if all(card.architecture == first.architecture for card in cards) else {},
         normalization=first.normalization if all(each == normalizations[0] for each in normalizations) else {},
         metrics={},
-        data=first.data if same_data else {"name": "+".join(dict.fromkeys(str(c.data.get("name")) for c in cards))},
+        data=_common_data(cards),
         created=datetime.now(UTC).isoformat(),
         operating_point=first.operating_point if len(set(map(_decides, cards))) == 1 else None,
         members=tuple(_describe(member) for member in members),
@@ -172,12 +172,21 @@ def _decides(card: ModelCard) -> tuple[str, float] | None:
     return None if point is None else (point.positive, point.min_sensitivity)
 
 
+def _common_data(cards: Sequence[ModelCard]) -> dict[str, Any]:
+    """What the members' cards say alike of their data, as where the weights came from; of other data the names."""
+    first = cards[0].data
+    if any(card.data.get("fingerprint") != first.get("fingerprint") for card in cards):
+        return {"name": "+".join(dict.fromkeys(str(card.data.get("name")) for card in cards))}
+    return {key: value for key, value in first.items() if all(card.data.get(key) == value for card in cards)}
+
+
 def _describe(member: Member) -> dict[str, Any]:
     card = member.card
     return {
         "run": member.run.name,
         "backbone": card.backbone,
         "strategy": card.strategy,
+        "architecture": dict(card.architecture),
         "temperature": card.temperature,
         "normalization": dict(card.normalization),
         "metrics": {split: dict(figures) for split, figures in card.metrics.items()},

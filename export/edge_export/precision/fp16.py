@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edge_export.precision.answering_nodes import answering_nodes
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, ModelError, open_session
 
-_WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Slices and their concatenation are the views that are averaged.
 _SCALING_OPS = frozenset({"Slice", "Concat", "Cast", "Transpose", "Reshape", "Sub", "Div", "Mul"})
 LARGEST = float(np.finfo(np.float16).max)
@@ -49,7 +49,7 @@ class _Halving:
         self.casts: dict[tuple[str, int], onnx.NodeProto] = {}
 
     def run(self) -> None:
-        single = _single(self.graph, set(self.weights))
+        single = _single(self.graph)
         halves = {name for node in self.graph.node if node.name not in single for name in node.output}
         halves = {name for name in halves if self.types.get(name) == onnx.TensorProto.FLOAT}
         outputs = {output.name for output in self.graph.output} & halves
@@ -109,25 +109,22 @@ def _value_types(graph: onnx.GraphProto) -> dict[str, int]:
     return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
 
 
-def _single(graph: onnx.GraphProto, constants: set[str]) -> set[str]:
+def _single(graph: onnx.GraphProto) -> set[str]:
     """Nodes that stay in single precision: the image's scaling, and those between the last layer and the answer."""
     before, names = {INPUT_NAME}, set()
     for node in graph.node:
         if node.op_type in _SCALING_OPS and node.input[0] in before:
             before.update(node.output)
             names.add(node.name)
-    probabilities = {name for node in graph.node if node.op_type == "Softmax" for name in node.output}
-    behind = set(probabilities)
+    answering = answering_nodes(graph)
+    behind: set[str] = set()
     for node in graph.node:
-        if any(name in behind for name in node.input):
+        if node.name in answering or any(name in behind for name in node.input):
             behind.update(node.output)
             names.add(node.name)
-    ahead = set(probabilities)
+    ahead = {node.input[0] for node in graph.node if node.name in answering}
     for node in reversed(graph.node):
-        weighted = node.op_type in _WEIGHTED_OPS and any(name in constants for name in node.input)
-        if not weighted and any(name in ahead for name in node.output):
-            plain = node.op_type in {"Softmax", "Div", "Mul", "Reshape", "Flatten"}
-            if plain:
-                ahead.update(node.input[:1])
-                names.add(node.name)
+        if node.op_type in {"Div", "Mul", "Reshape", "Flatten"} and any(name in ahead for name in node.output):
+            ahead.update(node.input[:1])
+            names.add(node.name)
     return names

@@ -152,6 +152,12 @@ class _Search:
 
     def run(self) -> Int8Result:
         """The result, its file written. Raises ParityError where nothing fits."""
+        floats, layers = self.quantizer.layers.floats, len(self.quantizer.layers.layers)
+        if floats > MOST_IN_FLOAT * (layers + floats):
+            raise ParityError(
+                f"{floats} of {layers + floats} operations with weights have no int8, so that the file would be float",
+                "export it with `precision` fp32 or fp16",
+            )
         for method in CALIBRATION_METHODS:
             if self._try(method):
                 return self._result(method, ())
@@ -164,7 +170,8 @@ class _Search:
 
     def _restore(self, method: CalibrationMethod, ranked: Sequence[LayerHarm]) -> Int8Result:
         """Leave 1, 2, 4, … of the worst layers in float until it fits, then halve the step towards fewer."""
-        most = int(len(ranked) * MOST_IN_FLOAT)
+        floats = self.quantizer.layers.floats
+        most = max(0, int((len(ranked) + floats) * MOST_IN_FLOAT) - floats)
         too_few, count = 0, 1
         while count <= most and not self._try(method, ranked[:count]):
             too_few, count = count, (min(2 * count, most) if count < most else most + 1)

@@ -23,6 +23,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edge_export.precision.answering_nodes import answering_nodes
 from edge_runtime import INPUT_NAME, open_session
 
 # What the nodes between the image and the first convolution are called: they are never quantised.
@@ -32,8 +33,6 @@ _PLACELESS_OPS = frozenset({"Relu", "LeakyRelu", "Clip", "Sigmoid", "HardSigmoid
 
 # What comes between logits and probabilities.
 _LOGIT_OPS = frozenset({"Div", "Mul", "Softmax"})
-# The same where a network has several answers: each task takes its share of the logits.
-_SHARING_OPS = frozenset({"Slice", "Split"})
 
 
 def prepare_graph(source: Path, target: Path) -> None:
@@ -250,20 +249,6 @@ def keep_logits(graph: onnx.GraphProto) -> None:
     read = {name for node in graph.node for name in node.input}
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in read]:
         graph.initializer.remove(tensor)
-
-
-def answering_nodes(graph: onnx.GraphProto) -> frozenset[str]:
-    """The names of the nodes between the logits and the probabilities of each output, softmax or sigmoid included."""
-    makers = {output: node for node in graph.node for output in node.output}
-    ends = [makers[output.name] for output in graph.output if output.name in makers]
-    waiting = [node for node in ends if node.op_type in {"Softmax", "Sigmoid"}]
-    found: set[str] = set()
-    while waiting:
-        node = waiting.pop()
-        found.add(node.name)
-        before = [makers[name] for name in node.input if name in makers]
-        waiting += [each for each in before if each.op_type in {"Div", *_SHARING_OPS} and each.name not in found]
-    return frozenset(found)
 
 
 def _drop_dead(graph: onnx.GraphProto) -> None:

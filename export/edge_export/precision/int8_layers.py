@@ -8,10 +8,10 @@ from pathlib import Path
 
 import onnx
 
-from edge_export.precision.int8_graph import FRONT, answering_nodes
+from edge_export.precision.answering_nodes import WEIGHTED_OPS, answering_nodes
+from edge_export.precision.int8_graph import FRONT
 from edge_runtime import INPUT_NAME
 
-WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # Those that onnxruntime has int8 kernels for on a CPU, and those that only move numbers about.
 QUANTIZED_OPS = (
     *sorted(WEIGHTED_OPS),
@@ -35,11 +35,13 @@ class Layers:
     """Layers in the order of the graph, and the nodes that `int8-mixed` spares.
 
     The image's scaling before the first layer and everything from the logits on are in no layer. `delicate` holds
-    the last layer, sigmoids, hard sigmoids and hard swishes with what they multiply, and squeeze-excite.
+    the last layer, sigmoids, hard sigmoids and hard swishes with what they multiply, and squeeze-excite. `floats` is
+    how many nodes with matrices of weights are in no layer, or of a kind that has no int8, as of a recurrent network.
     """
 
     layers: tuple[Layer, ...]
     delicate: frozenset[str]
+    floats: int = 0
 
     def nodes_of(self, names: Iterable[str]) -> frozenset[str]:
         """The nodes of the layers so named. Raises KeyError where there is no such layer."""
@@ -51,16 +53,18 @@ def read_layers(prepared: Path) -> Layers:
     """The layers of a file that `prepare_graph` wrote."""
     graph = onnx.load_model(str(prepared)).graph
     constants = {tensor.name for tensor in graph.initializer}
+    matrices = {tensor.name for tensor in graph.initializer if _is_matrix(tensor)}
     homes: dict[str, int] = {}
     after_logits: set[str] = set()
     pooled: dict[str, bool] = {}
     weighted: list[onnx.NodeProto] = []
     members: list[list[str]] = []
     answering = answering_nodes(graph)
+    floats = 0
     for node in graph.node:
         inputs = [name for name in node.input if name and name not in constants]
         upstream = [homes[name] for name in inputs if name in homes]
-        finished = node.op_type == "Softmax" or node.name in answering or any(name in after_logits for name in inputs)
+        finished = node.name in answering or any(name in after_logits for name in inputs)
         home = max(upstream, default=None)
         # A MatMul of two activations is no layer of its own.
         if node.op_type in WEIGHTED_OPS and not finished and any(name in constants for name in node.input):
@@ -69,6 +73,8 @@ def read_layers(prepared: Path) -> Layers:
             members.append([])
         if finished:
             after_logits.update(node.output)
+        if any(name in matrices for name in node.input):
+            floats += node.op_type not in QUANTIZED_OPS or (finished and node.op_type in WEIGHTED_OPS)
         if finished or home is None:
             continue
         members[home].append(node.name)
@@ -82,7 +88,12 @@ def read_layers(prepared: Path) -> Layers:
     layers = tuple(
         Layer(_layer_name(node), node.op_type, tuple(nodes)) for node, nodes in zip(weighted, members, strict=True)
     )
-    return Layers(_distinct(layers), _delicate(graph, layers, pooled))
+    return Layers(_distinct(layers), _delicate(graph, layers, pooled), floats)
+
+
+def _is_matrix(tensor: onnx.TensorProto) -> bool:
+    """Whether they are weights between what is many: no bias, scale or index."""
+    return tensor.data_type == onnx.TensorProto.FLOAT and sum(side > 1 for side in tensor.dims) > 1
 
 
 def _delicate(graph: onnx.GraphProto, layers: tuple[Layer, ...], pooled: dict[str, bool]) -> frozenset[str]:

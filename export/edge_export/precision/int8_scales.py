@@ -24,8 +24,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from edge_export.precision.answering_nodes import WEIGHTED_OPS
 from edge_export.precision.int8_gates import fit_gate
-from edge_export.precision.int8_layers import WEIGHTED_OPS
 
 WEIGHT_BITS = 7
 # onnxruntime's `reduce_range` is the same.

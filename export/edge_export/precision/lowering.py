@@ -79,9 +79,9 @@ def _convert(job: ExportJob, source: Path, folder: Path) -> tuple[Path, str, dic
     if settings.precision == "int8":
         made = folder / "int8.onnx"
         with Quantizer(source, calibration) as quantizer:
-            result = fit_budget(quantizer, made, images, settings.max_drop_points, progress=job.progress)
+            result = fit_budget(quantizer, made, images, settings.allowed_drop_points, progress=job.progress)
         return made, result.precision, _for_card(result.to_json()), result.table(), result.both
-    choice = choose(source, folder, calibration, images, settings.max_drop_points, progress=job.progress)
+    choice = choose(source, folder, calibration, images, settings.allowed_drop_points, progress=job.progress)
     how = {"candidates": choice.to_json()["candidates"]}
     if choice.int8 is not None:
         how |= _for_card(choice.int8.to_json())
@@ -95,7 +95,7 @@ def _for_card(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _calibration_pixels(job: ExportJob) -> list[NDArray[np.uint8]]:
-    samples = spread(job.training, job.settings.calibration_images)
+    samples = spread(job.training, job.settings.wanted_calibration_images)
     job.progress.begin("reading calibration images", len(samples))
     batches = []
     for batch in read_batches(job.card.preprocessing, job.root, samples):
@@ -144,10 +144,10 @@ def _require_budget(job: ExportJob, fp32: Proof, found: Proof, what: str, precis
     before, after = fp32.validation.score, found.validation.score
     drop_points = 100 * (before - after)
     figure = FIGURE_NAMES[fp32.validation.score_name]
-    if drop_points > job.settings.max_drop_points + 1e-9:
+    if drop_points > job.settings.allowed_drop_points + 1e-9:
         raise ParityError(
             f"{what} in {precision} loses {drop_points:.1f} points of validation {figure}, more than "
-            f"`max_drop_points` {job.settings.max_drop_points:g}: {before:.1%} as fp32, {after:.1%} "
+            f"`max_drop_points` {job.settings.allowed_drop_points:g}: {before:.1%} as fp32, {after:.1%} "
             f"now, on {found.validation.whole.n} images; it differs most on {', '.join(found.validation.differing)}",
             "allow more with `max_drop_points`, or export fp32",
         )

@@ -17,7 +17,7 @@ pytest.importorskip("onnx")
 import numpy as np
 
 from edge_export import export
-from edge_export.networks.ensemble import common_validation, read_members
+from edge_export.networks.ensemble import average_cards, common_validation, read_members
 from edge_export.settings import ExportSettings
 from edge_runtime import Classifier, Run, UsageError, newest_run
 from edge_train import Checkpoint, load_checkpoint, save_checkpoint
@@ -74,6 +74,19 @@ def test_the_file_averages_what_its_members_say(runs: Path) -> None:
     record = json.loads((runs / "first" / "export.json").read_text())["files"][0]
     assert record["members"] == ["first", "second"]
     assert newest_run(runs).name in {"first", "second", "larger"}
+
+
+def test_what_is_a_members_own_is_not_said_of_the_ensemble(runs: Path) -> None:
+    data = dict(load_checkpoint(runs / "first" / "best.pt").card.data)
+    change_card(runs / "first", architecture={"stem": "small"}, data=data | {"pretrained": "torchvision A"})
+    change_card(runs / "second", data=data | {"pretrained": "torchvision B"})
+    card = average_cards(read_members([Run(runs / "first"), Run(runs / "second")]))
+    assert (card.architecture, dict(card.data)) == ({}, data)
+    assert [member["architecture"] for member in card.members] == [{"stem": "small"}, {}]
+    assert [member["data"]["pretrained"] for member in card.members] == ["torchvision A", "torchvision B"]
+    change_card(runs / "second", architecture={"stem": "small"}, data=data | {"pretrained": "torchvision A"})
+    card = average_cards(read_members([Run(runs / "first"), Run(runs / "second")]))
+    assert (card.architecture, card.data["pretrained"]) == ({"stem": "small"}, "torchvision A")
 
 
 def test_accuracy_is_measured_on_images_that_no_member_trained_on(runs: Path) -> None:

@@ -241,3 +241,45 @@ def test_a_torchvision_backbone_becomes_all_int8(name: str, tmp_path: Path) -> N
     with Quantizer(tmp_path / "fp32.onnx", [pixels], threads=1) as quantizer:
         assert len(quantizer.quantizable()) == convolutions + 1
         assert quantizer.quantizable()[0].name == {"resnet18": "conv1", "mobilenet_v2": "features.0.0"}[name]
+
+
+def test_the_layers_of_an_attention_are_lowered_too(tmp_path: Path) -> None:
+    import torch
+    from torch import Tensor, nn
+
+    from edge_export import write_onnx
+    from edge_runtime import ModelCard, Preprocessing
+    from edge_train import DeployedNetwork, Network
+
+    class Attending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 32, 8, 8)
+            self.blocks = nn.ModuleList(nn.Linear(32, 96) for _ in range(2))
+            self.fc = nn.Linear(32, 3)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            tokens = self.patches(pixels).flatten(2).transpose(1, 2)
+            for block in self.blocks:
+                query, key, value = block(tokens).chunk(3, dim=2)
+                tokens = tokens + torch.softmax(query @ key.transpose(1, 2) / 6, dim=2) @ value
+            answer: Tensor = self.fc(tokens.mean(1))
+            return answer
+
+    torch.manual_seed(0)
+    contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+    card = ModelCard(labels=LABELS, preprocessing=contract, backbone="attending", strategy="scratch")
+    fp32, int8, fp16 = (tmp_path / f"{name}.onnx" for name in ("fp32", "int8", "fp16"))
+    network = Network(Attending(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    write_onnx(DeployedNetwork(network, 2.0), card, fp32)
+    pixels, _ = colours(8, height=32, width=32)
+    to_int8(fp32, int8, [pixels], threads=1)
+    to_fp16(fp32, fp16)
+    for path, kind in ((int8, onnx.TensorProto.INT8), (fp16, onnx.TensorProto.FLOAT16)):
+        weights = [each for each in onnx.load(path).graph.initializer if sum(side > 1 for side in each.dims) > 1]
+        assert len(weights) == 4 and {each.data_type for each in weights} == {kind}
+        found = Classifier(path, threads=1).probabilities(pixels)
+        assert np.abs(found - Classifier(fp32, threads=1).probabilities(pixels)).max() < 0.05
+        assert np.abs(found.sum(axis=1) - 1).max() < 1e-6
+    with Quantizer(fp32, [pixels], threads=1) as quantizer:
+        assert len(quantizer.layers.layers) == 4 and not quantizer.layers.floats

@@ -178,3 +178,19 @@ def test_what_the_budget_allows_may_be_lost_to_the_last_image(before: int, after
     fp32, found, less = (SplitFigure("accuracy", count / n, Accuracy(count, n)) for count in (before, after, after - 1))
     assert within_budget(fp32, found, 1.0)
     assert not within_budget(fp32, less, 1.0)
+
+
+def test_a_net_of_what_has_no_int8_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(write_easy(tmp_path / "easy.onnx"))
+    (head,) = (node for node in model.graph.node if node.op_type == "Gemm")
+    at, value = list(model.graph.node).index(head), head.input[0]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(3, dtype=np.float32), "turn"))
+    for number in range(7):
+        step = onnx.helper.make_node("Einsum", [value, "turn"], [f"turned{number}"], equation="bi,ij->bj")
+        model.graph.node.insert(at + number, step)
+        value = f"turned{number}"
+    head.input[0] = value
+    onnx.save_model(model, tmp_path / "turned.onnx")
+    with pytest.raises(ParityError, match="7 of 13 operations with weights have no int8"):
+        fit(tmp_path / "turned.onnx", tmp_path / "int8.onnx", 100.0)
+    assert not (tmp_path / "int8.onnx").exists()

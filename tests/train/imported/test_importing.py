@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 
 from edge_data import draw_shapes
 from edge_runtime import EdgeError, UsageError
-from edge_train import TrainSettings, build, find_backbone, train
+from edge_train import TrainSettings, build, find_backbone, preprocessing, train
+from edge_train.imported.claims import read_claims
 from edge_train.network.checkpoint import load_checkpoint
+from edge_train.network.weights import load_pretrained
 from edge_train.several_runs.averaging import average
 from imported_nets import (
     LABELS,
@@ -28,6 +31,7 @@ from imported_nets import (
     by_number,
     expected,
     noise,
+    pictures,
     take,
     tiny,
 )
@@ -160,6 +164,19 @@ def test_what_the_checkpoint_says_of_pictures_holds_unless_a_person_says_otherwi
     assert (card.normalization, card.labels) == ({"mean": [0.0] * 3, "std": [1.0] * 3}, LABELS)
 
 
+def test_an_arch_is_timms_only_where_timm_wrote_it(tmp_path: Path) -> None:
+    """PyTorch's ImageNet example names a network of torchvision, which expects other pictures than timm's."""
+    state = build(find_backbone("squeezenet1_1"), classes=3).state_dict()
+    example = {"epoch": 1, "arch": "squeezenet1_1", "state_dict": before(state, "module."), "best_acc1": 1.0}
+    torch.save(example, tmp_path / "model_best.pth.tar")
+    card = take(tmp_path / "model_best.pth.tar", tmp_path / "runs", backbone=None).card
+    assert (card.backbone, card.preprocessing) == ("squeezenet1_1", preprocessing(find_backbone("squeezenet1_1"), None))
+    assert "timm" not in card.data["imported"]
+    for more in ({"version": 2}, {"args": argparse.Namespace(img_size=None)}):
+        assert read_claims({**example, **more}).backbone == "timm:squeezenet1_1"
+    assert read_claims({**example, "arch": "resnet34"}).backbone == "timm:resnet34"
+
+
 def test_what_makes_no_sense_in_a_checkpoint_is_as_if_it_were_not_there(tmp_path: Path) -> None:
     args = argparse.Namespace(
         input_size=[3, -1, -1],
@@ -225,6 +242,25 @@ def test_a_run_that_was_imported_is_fine_tuned_with_its_own_normalisation(traine
     assert json.loads(tuned.run.config.read_text())["settings"]["weights"] == str(imported.best.resolve())
 
 
+@pytest.mark.parametrize("built", [{"hidden_units": 16}, {"attention": "se", "positive": "bees"}])
+def test_edges_own_checkpoint_is_built_as_it_was_trained(built: dict[str, Any], tmp_path: Path) -> None:
+    data = draw_shapes(tmp_path / "shapes", counts=(12, 9, 0))
+    if "positive" in built:
+        (data / "train" / "circle").rename(data / "train" / "bees")
+        (data / "val" / "circle").rename(data / "val" / "bees")
+        for split in ("train", "val"):
+            shutil.rmtree(data / split / "square")
+    run = train(quick_settings(data, tmp_path / "runs", epochs=1, **built))
+    ear = Ear()
+    result = take(run.run.best, tmp_path / "imported", ear, backbone=None, labels=None)
+    assert result.card.architecture == run.card.architecture
+    assert (result.card.labels, result.card.temperature) == (run.card.labels, run.card.temperature)
+    assert result.card.preprocessing == run.card.preprocessing
+    assert any("threshold for 'bees' is not kept" in line for line in ear.lines) == ("positive" in built)
+    with torch.no_grad():
+        assert torch.equal(answers(result), load_checkpoint(run.run.best).build()(pictures()))
+
+
 def test_an_imported_run_is_not_resumed_repeated_or_averaged(tmp_path: Path) -> None:
     from edge_train import read_train_settings, resume
 
@@ -246,6 +282,22 @@ def test_networks_of_the_table_and_of_timm_are_imported(tmp_path: Path) -> None:
         torch.save({"state_dict": before(model.state_dict(), "model.")}, tmp_path / "x.ckpt")
         result = take(tmp_path / "x.ckpt", tmp_path / "runs", backbone=name, image_size=32)
         assert torch.equal(answers(result), expected(model, result))
+
+
+def test_a_layer_in_the_place_of_the_part_that_the_head_is_in_is_the_head(tmp_path: Path) -> None:
+    """As `model.classifier = nn.Linear(1280, 3)` leaves it, where torchvision has dropout in front."""
+    model = build(find_backbone("mobilenet_v2"), classes=3).eval()
+    state = {key.replace("classifier.1.", "classifier."): t for key, t in model.state_dict().items()}
+    torch.save(state, tmp_path / "x.pth")
+    result = take(tmp_path / "x.pth", tmp_path / "runs", backbone="mobilenet_v2", mean=(0.1, 1 / 3, 0.5))
+    assert torch.equal(answers(result), expected(model, result))
+    assert result.unused == () and "head from classifier" in result.card.data["imported"]
+    assert (
+        f"--mean {(0.1, 1 / 3, 0.5)}".replace(", ", ",").replace("(", "").replace(")", "") in result.summary["command"]
+    )
+    other = build(find_backbone("mobilenet_v2"), classes=2)
+    load_pretrained(other, find_backbone("mobilenet_v2"), tmp_path / "x.pth")
+    assert torch.equal(other.features[0][0].weight, model.features[0][0].weight)
 
 
 def test_labels_of_a_file_and_those_of_imagenet(tmp_path: Path) -> None:

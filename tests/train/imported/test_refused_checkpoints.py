@@ -75,6 +75,16 @@ def test_a_head_of_other_layers_is_refused_with_what_it_has(tmp_path: Path) -> N
     assert "FILE.py:FUNCTION" in error.hint
 
 
+@pytest.mark.parametrize("kind", ["multi-label", "multi-task"])
+def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: Path) -> None:
+    network = before(tiny().state_dict(), "backbone.")
+    torch.save({"edge_checkpoint": 1, "card": {"kind": kind}, "network": network}, tmp_path / "best.pt")
+    (tmp_path / "config.json").write_text("{}")
+    error = refusal(tmp_path / "best.pt", tmp_path / "runs")
+    assert error.exit_code == 2 and "its pictures have a" in error.message
+    assert f"edge export --run {tmp_path}" in error.hint
+
+
 @pytest.mark.parametrize(
     ("others", "said"),
     [

@@ -69,3 +69,28 @@ def test_a_moving_average_is_taken_unless_the_weights_are_asked_for(kept: str) -
     assert (found.averaged, found.wrapper, float(found.tensors["module.fc.bias"][0])) == (True, kept, 2.0)
     plain = find_state(loaded, FILE, average=False)
     assert (plain.averaged, plain.wrapper, float(plain.tensors["fc.bias"][0])) == (False, "state_dict", 1.0)
+
+
+def test_settings_are_no_state_dict_and_an_unknown_key_is_named() -> None:
+    settings = {"name": "resnet18", "classes": 2, "scale": torch.tensor(1.0)}
+    found = find_state({"model": settings, "state_dict": state()}, FILE)
+    assert (found.wrapper, found.how, "fc.bias" in found.tensors) == ("state_dict", "", True)
+    optimizer = {"state": {0: {"momentum": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}
+    beside = {"class_weights": torch.ones(3), "loss": {"margin": torch.ones(1)}}
+    found = find_state(
+        {**beside, "net": state("module."), "acc": torch.tensor(1.0), "optimizer": optimizer, "epoch": 3}, FILE
+    )
+    assert (found.wrapper, found.how, "module.fc.bias" in found.tensors) == ("net", "under the key net", True)
+    assert find_state({"last": {"model": state()}}, FILE).wrapper == "model"
+    with pytest.raises(WeightsError, match="several state dicts: student, teacher"):
+        find_state({"student": state(), "teacher": state(), "epoch": 3}, FILE)
+    endless: dict[str, object] = {}
+    endless["model"] = endless
+    with pytest.raises(WeightsError, match="no state dict"):
+        find_state(endless, FILE)
+
+
+def test_a_prefix_without_its_dot_is_taken_with_it() -> None:
+    both = {**state("student.", 1.0), **state("teacher.", 2.0)}
+    named = named_as(net(), both, FILE, prefix="teacher")
+    assert (named.prefix, float(named.tensors["fc.bias"][0])) == ("teacher.", 2)

@@ -17,7 +17,7 @@ import edge_train.run.epochs  # noqa: E402
 import edge_train.run.feature_extraction  # noqa: E402
 from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import Silence  # noqa: E402
-from edge_train import Network, TrainSettings, train  # noqa: E402
+from edge_train import Network, TrainSettings, find_backbone, train  # noqa: E402
 from edge_train.run.feature_extraction import Head, choose_views, embed  # noqa: E402
 from edge_train.run.job import Job  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
@@ -207,3 +207,51 @@ def test_each_image_shows_every_view_in_as_many_epochs(frozen: Settings) -> None
     again = [by_row[row.numpy().tobytes()] for batch, _ in embeddings.batches(job, 4) for row in batch]
     assert {place // TRAIN for place in seen[:TRAIN]} == {0, 1, 2}
     assert sorted(again) == sorted(seen[:TRAIN])
+
+
+AFTER_HEAD = """
+import torch
+from torch import nn
+
+class Plain(nn.Module):
+    edge = {"image_size": 32}
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, 2, 1)
+        self.fc = nn.Linear(8, classes)
+        nn.init.zeros_(self.fc.weight)
+
+    def forward(self, x):
+        return self.fc(torch.relu(self.conv(x)).mean((2, 3)))
+
+class Scaled(Plain):
+    def forward(self, x):
+        return 30 * super().forward(x)
+
+class LogSoftmax(Plain):
+    def forward(self, x):
+        return torch.log_softmax(super().forward(x), 1)
+
+class Asking(Plain):
+    def forward(self, x):
+        return super().forward(x.to(self.fc.weight.dtype))
+"""
+
+
+@pytest.mark.parametrize(("function", "views"), [("Plain", 1), ("Scaled", 0), ("LogSoftmax", 0), ("Asking", 0)])
+def test_a_network_that_goes_on_after_its_head_is_trained_as_it_is(
+    frozen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, views: int
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    nets = tmp_path / "after_head.py"
+    nets.write_text(AFTER_HEAD)
+    backbone = f"{nets}:{function}"
+    file = tmp_path / "own.pth"
+    torch.save(find_backbone(backbone).maker.build(3, 32).state_dict(), file)
+    ear = Ear()
+    job = prepare(frozen(backbone=backbone, weights=str(file), augment="none"), ear)
+    before = {name: tensor.clone() for name, tensor in job.network.state_dict().items()}
+    assert choose_views(job) == views
+    assert any("does more after its head fc" in line for line in ear.lines) == (not views)
+    assert equal(before, dict(job.network.state_dict()))

@@ -46,6 +46,28 @@ def test_there_must_be_room_to_grow(start: int, words: str) -> None:
         require_sizes(start, 64, 5, find_backbone("resnet18"))
 
 
+SIZED = """
+from torch import nn
+
+def net(classes, image_size=224):
+    return nn.Sequential(nn.Conv2d(3, 4, 3, 4, 1), nn.Flatten(), nn.Linear(4 * (image_size // 4) ** 2, classes))
+"""
+
+
+def test_a_network_made_for_one_size_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "sized.py").write_text(SIZED)
+    own = find_backbone(f"{tmp_path / 'sized.py'}:net")
+    with pytest.raises(UsageError, match=r"`start_size` 16: .*cannot take 16×16 pixels") as caught:
+        require_sizes(16, 32, 3, own)
+    assert "drop `start_size`" in caught.value.hint
+    pytest.importorskip("timm")
+    with pytest.raises(UsageError, match=r"`start_size` 32: timm:vit_tiny_patch16_224 cannot take 32×32"):
+        require_sizes(32, 64, 3, find_backbone("timm:vit_tiny_patch16_224"))
+
+
 def test_a_run_trains_small_and_validates_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An early end counts from the first epoch of whole pictures, too."""
     seen: list[tuple[int, ...]] = []

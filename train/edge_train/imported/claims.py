@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_train.imported.import_settings import Interpolation, are_channels
+from edge_train.network.backbones import BACKBONES
 from edge_train.network.building import LARGEST_PX
 
 _MOST_LABELS = 100_000
+# What timm's train.py calls its arguments.
+_TIMM_KEYS = {"crop_pct", "input_size", "img_size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,10 @@ def read_claims(beside: Mapping[str, Any]) -> Claims:
     args = _as_mapping(beside.get("args"))
     labels = _labels(beside) or _labels(_as_mapping(beside.get("hyper_parameters")))
     if isinstance(arch := beside.get("arch"), str):
-        return _of_timm(arch, args, labels)
+        if "version" in beside or args.keys() & _TIMM_KEYS:
+            return _of_timm(arch, args, labels)
+        # PyTorch's own example writes `arch`, too, and many were made of it.
+        return Claims(backbone=arch if arch in BACKBONES else f"timm:{arch}", labels=labels)
     if "edge_checkpoint" in beside:
         return _of_edge(_as_mapping(beside.get("card")))
     if isinstance(args.get("model"), str) and "val_crop_size" in args:

@@ -40,17 +40,20 @@ def find_head(named: NamedState, backbone: Backbone, model: nn.Module, path: Pat
     Raises WeightsError where there is none that fits, and what there is instead.
     """
     before = f"{backbone.head}."
-    target = {key: t for key, t in uncounted(model.state_dict()).items() if key.startswith(before)}
+    network = uncounted(model.state_dict())
+    target = {key: t for key, t in network.items() if key.startswith(before)}
     own = {key: tensor for key, tensor in named.tensors.items() if key.startswith(before)}
+    # A layer may be in the place of the part that the head is in, `classifier` for `classifier.1`.
+    strays = {key: t for key, t in named.tensors.items() if key not in network and key not in own}
     found = None
     if target.keys() <= own.keys():
         taken = {key: own[key] for key in target}
         found = ForeignHead(taken, _classes(taken, target), frozenset(taken))
     else:
         beside = dict(named.beside or {})
-        found = _of_fastai(beside, named, backbone) or _lone_linear(own, beside, target)
+        found = _of_fastai(beside, named, backbone) or _lone_linear(own, {**beside, **strays}, target)
     if found is None or found.classes < 1:
-        raise _no_head(named, own, backbone, path)
+        raise _no_head({**own, **strays, **(named.beside or {})}, backbone, path)
     if found.classes == 1:
         raise WeightsError(
             f"{path} answers with one number, not with one for each class",
@@ -105,8 +108,7 @@ def _lone_linear(
     return ForeignHead(named, named[weight].shape[0], taken, None, f"head from {stem.rstrip('.')}")
 
 
-def _no_head(named: NamedState, own: Mapping[str, Tensor], backbone: Backbone, path: Path) -> WeightsError:
-    there = {**own, **(named.beside or {})}
+def _no_head(there: Mapping[str, Tensor], backbone: Backbone, path: Path) -> WeightsError:
     shown = ", ".join(f"{key} {form(tensor)}" for key, tensor in list(there.items())[:_SHOWN])
     more = ", …" if len(there) > _SHOWN else ""
     said = f"; beside the body it has {len(there)} tensors ({shown}{more})" if there else ""

@@ -66,7 +66,7 @@ def leave_run(  # noqa: PLR0917 (what a run is made of)
 def _channels(settings: ImportSettings) -> list[str]:
     words = []
     for name, values in (("--mean", settings.mean), ("--std", settings.std)):
-        words += [] if values is None else [name, ",".join(f"{value:g}" for value in values)]
+        words += [] if values is None else [name, ",".join(map(repr, values))]
     return words
 
 

@@ -29,10 +29,11 @@ from edge_train.imported.foreign_head import BLUEPRINT_CLASSES, find_head
 from edge_train.imported.import_run import leave_run
 from edge_train.imported.import_settings import ImportSettings, parse_labels
 from edge_train.imported.measuring import Measured, find_pictures, measure_pictures
+from edge_train.imported.own_checkpoint import build_as_trained, is_built_otherwise, read_own_card
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preprocessing, preset
 from edge_train.network.hub_weights import fetch, parse_hub_file
-from edge_train.network.lookup import find_backbone
+from edge_train.network.lookup import find_again, find_backbone
 from edge_train.network.maker import PerChannel
 from edge_train.network.network import Network
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
@@ -88,12 +89,18 @@ def import_checkpoint(
     labels = None if settings.labels is None else parse_labels(settings.labels)
     path, origin = _find(str(checkpoint))
     found = find_state(read_state_file(path), path, average=not settings.no_ema)
-    claims = read_claims(found.beside)
-    backbone = _choose_backbone(settings, claims, found, path)
+    claims, own = read_claims(found.beside), read_own_card(found, path)
+    if own is not None and settings.backbone not in (None, own.backbone):
+        own = None
+    backbone = _choose_backbone(settings, claims, own, found, path)
     contract, mean, std = _choose_preprocessing(settings, claims, backbone)
-    fitted = _fit(settings, backbone, found, path, contract.height_px)
+    if own is not None and is_built_otherwise(own, backbone):
+        built = build_as_trained(own, found, contract, path)
+        fitted = _Fitted(built, len(own.labels), dict(own.architecture), "", ())
+    else:
+        fitted = _fit(settings, backbone, found, path, contract.height_px)
     averaged = "the moving average" if found.averaged else ""
-    origin = "; ".join(filter(None, (origin, claims.script, averaged, fitted.how)))
+    origin = "; ".join(filter(None, (origin, claims.script, found.how, averaged, fitted.how)))
     labels, whence = (labels, "`labels`") if labels is not None else (claims.labels, "the checkpoint")
     if labels is None and not settings.data:
         raise UsageError(
@@ -119,15 +126,20 @@ def import_checkpoint(
         preprocessing=contract,
         backbone=backbone.name,
         strategy=STRATEGY,
+        temperature=1.0 if own is None else own.temperature,
         normalization={"mean": network.mean.flatten().tolist(), "std": network.std.flatten().tolist()},
         data={"name": path.stem, "imported": origin},
         versions=versions() | dict(backbone.maker.versions if backbone.maker else {}),
         created=now(),
         architecture=fitted.architecture | dict(backbone.maker.identity if backbone.maker else {}),
     )
+    if own is not None and own.operating_point is not None:
+        positive = own.operating_point.positive
+        progress.say(f"note: its threshold for {positive!r} is not kept: edge export --data DIR --positive chooses one")
     measured: Measured | None = None
     if pictures is None:
-        progress.say("no `data`: not calibrated, temperature 1, and nothing is measured")
+        whose = "" if own is None else " as the run's was"
+        progress.say(f"no `data`: not calibrated, temperature {card.temperature:g}{whose}, and nothing is measured")
     else:
         measured = measure_pictures(settings, pictures, network, card, progress)
         card = measured.card
@@ -144,7 +156,11 @@ def _find(checkpoint: str) -> tuple[Path, str]:
     return path, f"file {path.name} (sha256 {sha256_of(path)[:16]})"
 
 
-def _choose_backbone(settings: ImportSettings, claims: Claims, found: FoundState, path: Path) -> Backbone:
+def _choose_backbone(
+    settings: ImportSettings, claims: Claims, own: ModelCard | None, found: FoundState, path: Path
+) -> Backbone:
+    if own is not None:
+        return find_again(own.backbone, own.architecture)
     name = settings.backbone or claims.backbone
     if name is not None:
         return find_backbone(name)

@@ -35,8 +35,8 @@ class Maker(Protocol):
     def preset(self) -> Preset:
         """What its weights expect of a picture."""
 
-    def require_size(self, size_px: int) -> None:
-        """Raise UsageError where the network cannot take square images of that size."""
+    def require_size(self, size_px: int, *others_px: int) -> None:
+        """Raise UsageError where the network made for square images of that size cannot take them, or the others."""
 
     def pretrained(self, size_px: int | None) -> tuple[Mapping[str, Tensor], str]:
         """The state dict of `weights` default, for images of that size, and where it comes from.

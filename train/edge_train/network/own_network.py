@@ -220,12 +220,14 @@ class OwnNetwork:
         assert self.expected is not None, "found by find_own"
         return self.expected
 
-    def require_size(self, size_px: int) -> None:
-        """Raise UsageError where the network does not answer pictures of that size."""
+    def require_size(self, size_px: int, *others_px: int) -> None:
+        """Raise UsageError where the network made for that size does not answer pictures of it, or of the others."""
         import torch
 
         with torch.random.fork_rng(devices=[]):
-            self.require_answers(self.build(_CLASSES, size_px), size_px, _CLASSES)
+            model = self.build(_CLASSES, size_px)
+            for each in (size_px, *others_px):
+                self.require_answers(model, each, _CLASSES)
 
     def pretrained(self, size_px: int | None) -> tuple[Mapping[str, Tensor], str]:
         """What the function itself loads, where `edge` says that it is trained. Raises WeightsError where not."""

@@ -23,6 +23,9 @@ _PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "backbone.")
 _WRAPPERS = ("network", "model", "state_dict", "model_state_dict")
 # The moving average of the weights beside them, by timm's train.py and torchvision's reference scripts.
 _AVERAGES = ("state_dict_ema", "model_ema")
+# State dicts in wrappers in wrappers; a hostile file's lie within themselves.
+_DEEPEST = 4
+_LISTED = 5
 # Every part of a name is looked up; those of the deepest networks have some hundred letters.
 _LONGEST_NAME = 1000
 
@@ -38,6 +41,11 @@ class FoundState:
     wrapper: str
     averaged: bool
     beside: Mapping[str, Any]
+
+    @property
+    def how(self) -> str:
+        """The key in a few words where it is none that is known, else empty."""
+        return f"under the key {self.wrapper}" if self.wrapper not in {"", *_AVERAGES, *_WRAPPERS} else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,10 +73,14 @@ def find_state(loaded: object, path: Path, *, average: bool = True) -> FoundStat
     Raises WeightsError where there are none, or they are no plain tensors.
     """
     beside = loaded if isinstance(loaded, Mapping) else {}
-    wrapper, averaged = "", False
-    for key in (*(_AVERAGES if average else ()), *_WRAPPERS):
-        if not averaged and isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            wrapper, averaged, loaded = key, key in _AVERAGES, loaded[key]
+    wrapper = ""
+    for _ in range(_DEEPEST):
+        if wrapper in _AVERAGES or not isinstance(loaded, Mapping):
+            break
+        if (key := _wrapper_in(loaded, path, average=average)) is None:
+            break
+        wrapper, loaded = key, loaded[key]
+    averaged = wrapper in _AVERAGES
     items = loaded.items() if isinstance(loaded, Mapping) else ()
     state = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
     if not state:
@@ -84,6 +96,37 @@ def find_state(loaded: object, path: Path, *, average: bool = True) -> FoundStat
     return FoundState(uncounted(renamed), wrapper, averaged, beside)
 
 
+def _wrapper_in(loaded: Mapping[Any, Any], path: Path, *, average: bool) -> str | None:
+    """The key that the weights lie under; None where they are here, or nowhere. Raises WeightsError for several."""
+    known: tuple[str, ...] = (*(_AVERAGES if average else ()), *_WRAPPERS)
+    for name in known:
+        if _weights_in(loaded.get(name)):
+            return name
+    counts = {key: _weights_in(value) for key, value in loaded.items() if isinstance(key, str) and key not in _AVERAGES}
+    here, most = sum(map(_is_weight, loaded.values())), max(counts.values(), default=0)
+    # Class weights beside a state dict are no state dict, and nor is a loss's one tensor.
+    keys = [key for key, count in counts.items() if 2 * count >= most > here]
+    if len(keys) > 1:
+        raise WeightsError(
+            f"{path} holds several state dicts: {', '.join(keys[:_LISTED])}{', …' if len(keys) > _LISTED else ''}",
+            "save the one you mean by itself",
+        )
+    return keys[0] if keys else None
+
+
+def _weights_in(value: object, depth: int = _DEEPEST) -> int:
+    """How many tensors a state dict has, or the one that it wraps: a mapping of settings is called `model`, too."""
+    if not isinstance(value, Mapping) or not depth:
+        return 0
+    inside = (value.get(key) for key in (*_AVERAGES, *_WRAPPERS))
+    return max(sum(map(_is_weight, value.values())), *(_weights_in(each, depth - 1) for each in inside))
+
+
+def _is_weight(value: object) -> bool:
+    # Scripts keep their best accuracy as a tensor of one number.
+    return isinstance(value, Tensor) and value.ndim > 0
+
+
 def uncounted(state: Mapping[str, Tensor]) -> State:
     """Without batch norm's counters: files from before PyTorch 0.4.1 lack them, and nothing reads them."""
     return {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
@@ -94,6 +137,7 @@ def named_as(model: nn.Module, state: State, path: Path, *, prefix: str | None =
 
     Raises WeightsError where two parts of the file fit alike, or nothing has the prefix.
     """
+    prefix = _with_dot(prefix, state)
     if prefix and not any(key.startswith(prefix) for key in state):
         raise WeightsError(
             f"no tensor of {path} has the prefix {prefix}", f"they are called {', '.join(list(state)[:3])}, …"
@@ -118,6 +162,13 @@ def named_as(model: nn.Module, state: State, path: Path, *, prefix: str | None =
             "say which with `prefix`, or save the one you mean",
         )
     return _renamed(state, *best, children)
+
+
+def _with_dot(prefix: str | None, state: State) -> str | None:
+    """The prefix with the dot that a person left out, where names go on with one."""
+    if prefix and not prefix.endswith(".") and any(key.startswith(f"{prefix}.") for key in state):
+        return f"{prefix}."
+    return prefix
 
 
 def _renamed(state: State, prefix: str, numbered: bool, children: Sequence[str]) -> NamedState:

@@ -165,9 +165,11 @@ class TimmNetwork:
         assert self.expected is not None, "found by find_in_timm"
         return self.expected
 
-    def require_size(self, size_px: int) -> None:
-        """Raise UsageError where its layers do not take pictures of that size."""
-        self.traced(self.blueprint(2, size_px), size_px)
+    def require_size(self, size_px: int, *others_px: int) -> None:
+        """Raise UsageError where the layers of one made for that size do not take pictures of it, or of the others."""
+        model = self.blueprint(2, size_px)
+        for each in (size_px, *others_px):
+            self.traced(model, each)
 
     def pretrained(self, size_px: int | None) -> tuple[Mapping[str, Tensor], str]:
         """timm's own weights, from its cache or the hub. Raises WeightsError."""

@@ -80,6 +80,7 @@ def load_pretrained(
     path, origin = _find(backbone, choice, progress)
     found = find_state(read_state_file(path), path)
     state: State = named_as(model, found.tensors, path).tensors
+    origin += f"; {found.how}" if found.how else ""
     if found.averaged:
         origin += "; the moving average"
     if backbone.maker is not None:
@@ -123,7 +124,9 @@ def _fit(model: nn.Module, backbone: Backbone, state: State, path: Path) -> None
     if not any(map(is_of_attention, state)):
         # Weights of the backbone as published: what was added begins as the identity.
         target = {key: tensor for key, tensor in target.items() if not is_of_attention(key)}
-    body = {key: tensor for key, tensor in state.items() if not key.startswith(head)}
+    # A layer in the place of the part that the head is in is another head: `classifier` for `classifier.1`.
+    other = {f"{backbone.head.rpartition('.')[0]}.{name}" for name in ("weight", "bias")} - target.keys()
+    body = {key: tensor for key, tensor in state.items() if not key.startswith(head) and key not in other}
     if found := misfits(target, body):
         message = f"{path} does not fit {backbone.name}: {'; '.join(found)}"
         if any(map(is_of_attention, target.keys() ^ body.keys())):

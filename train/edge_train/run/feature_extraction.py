@@ -7,6 +7,7 @@ epochs then train the head alone, on vectors, in seconds.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -121,6 +122,13 @@ def choose_views(job: Job) -> int:
     linear = [module for module in head.modules() if isinstance(module, nn.Linear)]
     if job.strategy != "feature-extraction" or settings.mixup or settings.cutmix or not linear:
         return 0
+    # Those of the table do nothing after their heads.
+    if job.backbone.maker is not None and not _head_is_last(job):
+        job.progress.say(
+            f"{job.backbone.name} does more after its head {job.backbone.head}: "
+            "each epoch shows the images to the whole network"
+        )
+        return 0
     images = len(job.splits.train)
     views = settings.views or max(1, min(settings.epochs, CHEAP_EMBEDDINGS // images))
     if settings.augment == "none":
@@ -129,6 +137,26 @@ def choose_views(job: Job) -> int:
     # Embeddings may take as much memory as decoded images do.
     room = job.store.bound_bytes // row_bytes - len(job.splits.val)
     return max(0, min(views, room // images))
+
+
+def _head_is_last(job: Job) -> bool:
+    """Whether the network's logits are what its head makes of the embedding, and nothing besides."""
+    steps = job.card.preprocessing
+    draw = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (2, steps.height_px, steps.width_px, 3), dtype=torch.uint8, generator=draw)
+    network = copy.deepcopy(job.network).eval()
+    head = network.backbone.get_submodule(job.backbone.head)
+    with torch.no_grad():
+        # A head that begins with zeros would answer zeros whatever comes after it.
+        for tensor in head.parameters():
+            tensor.copy_(torch.randn(tensor.shape, generator=draw))
+        logits = network(images.to(job.device))
+        network.backbone.set_submodule(job.backbone.head, nn.Identity())
+        try:
+            ours = head(network(images.to(job.device)))
+        except Exception:  # what a forward of anyone's does with what its head has not is its own
+            return False
+    return ours.shape == logits.shape and bool((ours - logits).abs().max() <= 1e-3 * logits.abs().max())
 
 
 def embed(job: Job, views: int) -> Embeddings:

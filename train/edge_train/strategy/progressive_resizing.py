@@ -41,8 +41,13 @@ def require_sizes(start_px: int, whole_px: int, epochs: int, backbone: Backbone)
             f"its layers need at least {backbone.smallest_px}",
         )
     sizes = [epoch_size_px(start_px, whole_px, epoch, epochs) for epoch in range(1, epochs + 1)]
-    for size in dict.fromkeys(sizes):
-        if backbone.maker is not None and size != whole_px:
-            backbone.maker.require_size(size)
+    if backbone.maker is not None:
+        try:
+            # One network meets all of them: many a transformer takes pictures of the size alone that it was made for.
+            backbone.maker.require_size(whole_px, *dict.fromkeys(size for size in sizes if size != whole_px))
+        except UsageError as error:
+            raise UsageError(
+                f"`start_size` {start_px}: {error.message}", "drop `start_size`, or choose another `backbone`"
+            ) from error
     shown = ", ".join(str(size) for size in dict.fromkeys(sizes))
     return f"progressive resizing: the epochs train at {shown} px, and are validated at {whole_px}"
