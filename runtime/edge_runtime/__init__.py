@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.said_labels import targets_of
     from edge_runtime.files.samples import ClassFolders, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
+    from edge_runtime.files.true_places import TruePlaces
     from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
     from edge_runtime.images.encoded_file import read_encoded

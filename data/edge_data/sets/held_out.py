@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from edge_data.sets.grouped_split import split_data
 from edge_data.sets.run_data import scan_as_trained
 from edge_data.sets.split_file import read_split
 from edge_data.sets.splits import Splits
-from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, UsageError
+from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, TruePlaces, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,9 @@ def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> E
     """`chosen`, which says how many of its images trained the run: a figure on those is memory."""
     if run is None or not run.split.is_file():
         return _tell_unknown(chosen, card)
-    root = run.read_config().get("data_root")
-    learned = {Path(str(root), sample.path) for sample in read_split(run.split, card.labels).train}
-    place = chosen.root.resolve()
-    known = sum(place / sample.path in learned for sample in chosen.samples)
+    root, true = str(run.read_config().get("data_root")), TruePlaces()
+    learned = {true(os.path.join(root, sample.path)) for sample in read_split(run.split, card.labels).train}  # noqa: PTH118
+    known = sum(true(os.path.join(chosen.root, sample.path)) in learned for sample in chosen.samples)  # noqa: PTH118
     if not known:
         return chosen
     return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model", had_a_part=True)

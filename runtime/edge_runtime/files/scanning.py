@@ -15,6 +15,7 @@ from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictu
 from edge_runtime.files.manifest_rows import is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
 from edge_runtime.files.samples import ClassFolders, note_missing
+from edge_runtime.files.true_places import TruePlaces
 from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
@@ -99,7 +100,7 @@ def _join(
     except ValueError:
         raise DataError(f"{places[0]} and the others lie on several drives", "put them on one") from None
     before = [_prefix(root, each) for each in roots]
-    _require_once(places, before, parts)
+    _require_once(places, parts)
     splits = {
         split: tuple(
             sorted(
@@ -176,13 +177,14 @@ def _require_column(places: Sequence[Path], found: Sequence[FoundFolders | Found
         )
 
 
-def _require_once(places: Sequence[Path], before: Sequence[str], parts: Sequence[ClassFolders]) -> None:
+def _require_once(places: Sequence[Path], parts: Sequence[ClassFolders]) -> None:
+    true = TruePlaces()
     where: dict[str, Path] = {}
     twice: list[str] = []
-    for place, prefix, part in zip(places, before, parts, strict=True):
+    for place, part in zip(places, parts, strict=True):
         for samples in part.splits.values():
             for sample in samples:
-                first = where.setdefault(prefix + sample.path, place)
+                first = where.setdefault(true(os.path.join(part.root, sample.path)), place)  # noqa: PTH118
                 if first is not place:
                     twice.append(f"{sample.path} of {place} stands in {first}, too")
     if twice:

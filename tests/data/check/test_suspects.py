@@ -118,3 +118,13 @@ def test_answers_that_are_missing_or_damaged_are_one_clear_error(run: Run) -> No
     answers.unlink()
     with pytest.raises(UsageError, match="was not cross-validated"):
         find_suspects(run)
+
+
+def test_data_that_was_reached_through_a_link_is_found_again(run: Run, tmp_path: Path) -> None:
+    expected = names(run)
+    (tmp_path / "linked").symlink_to("photos")
+    # As training writes it: the root without links, the place as it was named.
+    root, named = str(tmp_path / "photos"), str(tmp_path / "linked")
+    run.config.write_text(json.dumps({"data_root": root, "data_sources": [named], "settings": {}}))
+    found = find_suspects(run)
+    assert ([found.name(each) for each in found.suspects], found.copies, found.mended) == (expected, 2, 0)

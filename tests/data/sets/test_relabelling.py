@@ -41,3 +41,15 @@ def test_an_image_that_the_data_lacks_is_named(photos: Path, tmp_path: Path) -> 
     (tmp_path / "mended.csv").write_text("path,label\nother.jpg,a\nphotos/train/a/1.jpg,b\n")
     with pytest.raises(DataError, match=r"mended.csv names images that the data lacks: .*/other\.jpg"):
         relabel(scan(photos), tmp_path / "mended.csv")
+
+
+def test_a_link_to_the_data_leads_to_the_same_images(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to("photos")
+    mended = tmp_path / "mended.csv"
+    mended.write_text("path,label\nphotos/train/b/1.jpg,c\nlinked/val/b/2.jpg,a\n")
+    for data in ("photos", "linked"):
+        found, changed = relabel(scan(tmp_path / data), mended)
+        assert (found.labels, changed) == (("a", "c"), 2)
+    mended.write_text("path,label\nphotos/train/b/1.jpg,c\nlinked/train/b/1.jpg,a\n")
+    with pytest.raises(DataError, match=r"gives .*photos/train/b/1\.jpg two labels, 'c' and 'a', by two ways"):
+        relabel(scan(photos), mended)

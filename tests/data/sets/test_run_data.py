@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_data import choose_evaluation, run_places, scan_as_trained, split_data, write_split
+from edge_data.sets.splits import Splits
 from edge_runtime import ModelCard, Preprocessing, Run, write_json
 
 CARD = ModelCard(
@@ -72,6 +73,15 @@ def test_it_is_said_how_many_of_the_images_trained_the_run(manifest: Path, tmp_p
     card = replace(CARD, data={"fingerprint": "sha256:another"})
     chosen = choose_evaluation(card, run, tmp_path / "x/other.csv")
     assert chosen.how == f"every labelled image; WARNING: {len(made.train)} of them trained the model"
+    (tmp_path.parent / f"{tmp_path.name}-linked").symlink_to(tmp_path)
+    linked = tmp_path.parent / f"{tmp_path.name}-linked/x/other.csv"
+    assert choose_evaluation(card, run, linked).how == chosen.how
+    # A folder in it that is a link, which the run names as it stands.
+    (tmp_path / "y").symlink_to("x")
+    again = Splits(tuple(replace(each, path=f"y{each.path[1:]}") for each in made.train), (), (), "")
+    write_split(run.split, again, CARD.labels)
+    assert choose_evaluation(card, run, linked).how == chosen.how
+    write_split(run.split, made, CARD.labels)
     held = {sample.path.removeprefix("x/") for sample in (*made.val, *made.test)}
     rows = [row for row in whole.replace("x/", "").splitlines() if row.split(",")[0] in {"path", *held}]
     (tmp_path / "x/other.csv").write_text("\n".join(rows))

@@ -108,6 +108,9 @@ def test_an_image_stands_in_one_of_them(mixed: tuple[Path, Path]) -> None:
         scan([manifest, again])
     with pytest.raises(DataError, match=r"ant/1\.jpg of .*photos stands in .*photos, too; .*bee/2"):
         scan([photos, photos])
+    (photos.parent / "linked").symlink_to("photos")
+    with pytest.raises(DataError, match=r"ant/1\.jpg of .*linked stands in .*photos, too"):
+        scan([photos, photos.parent / "linked"])
 
 
 def test_an_empty_class_is_refused_unless_it_may_be(tmp_path: Path) -> None:
