@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +15,7 @@ from edge_runtime import (
     TruePlaces,
     UsageError,
     atomic_path,
+    csv_line,
     identify_file,
     plain_text,
     quoted_text,
@@ -170,9 +169,7 @@ class LabelFile:
         return self._given[row]
 
     def _line(self, cells: Sequence[str]) -> str:
-        line = io.StringIO()
-        csv.writer(line, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
-        return line.getvalue()
+        return csv_line(cells, self._delimiter)
 
 
 class _Known:

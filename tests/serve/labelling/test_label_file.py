@@ -161,3 +161,11 @@ def test_a_picture_has_one_row_whatever_link_leads_to_it(answers: Path) -> None:
         ["photos/2.jpg", "'=x"],
         ["linked/3.jpg", "bee"],
     ]
+
+
+def test_a_line_end_of_an_old_machine_in_a_cell_reads_back(answers: Path) -> None:
+    answers.write_text('path,label,note\nphotos/0.jpg,,"one\rtwo"\nphotos/1.jpg,,"a\r\nb"\n', newline="")
+    out = answers.parent / "labels.csv"
+    opened(answers).write([(0, "bee", NOW)])
+    assert [row.cells[2:] for row in read_picture_table(out).rows] == [("one\rtwo", NOW), ("a\r\nb", "")]
+    opened(answers).write([(1, "bee", NOW)])
