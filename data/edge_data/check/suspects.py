@@ -25,6 +25,7 @@ from edge_runtime import (
     Run,
     TruePlaces,
     UsageError,
+    composed,
     csv_line,
     find_label_errors,
     quoted_text,
@@ -133,7 +134,8 @@ def find_suspects(run: Run) -> Suspects:
     # The run's root is without links, and its data may be reached through some.
     true = TruePlaces()
     trues = [*map(true, places)]
-    there, notes = _said_now(config, true)
+    # A run of before may have labels as folders spell them.
+    there, notes = _said_now(config, true, {composed(label): label for label in answers.labels})
     known = [answers.labels[number] for number in answers.truth]
     # Of data that cannot be listed, what the run knew; else what is not there any more is "".
     now = [there[place].label if place in there else "" for place in trues] if there else known
@@ -166,8 +168,13 @@ class _Said:
     group: str = ""
 
 
-def _said_now(config: Mapping[str, object], true: TruePlaces) -> tuple[dict[str, _Said], list[str]]:
-    """What the run's data says of each image by its true place, and a note where it cannot be asked."""
+def _said_now(
+    config: Mapping[str, object], true: TruePlaces, known: Mapping[str, str]
+) -> tuple[dict[str, _Said], list[str]]:
+    """What the run's data says of each image by its true place, and a note where it cannot be asked.
+
+    `known` is how the run spells its labels.
+    """
     settings = config.get("settings")
     settings = settings if isinstance(settings, dict) else {}
     label_from: LabelFrom = "parent" if settings.get("label_from") == "parent" else "top"
@@ -177,7 +184,9 @@ def _said_now(config: Mapping[str, object], true: TruePlaces) -> tuple[dict[str,
         return {}, [f"the labels are those of the run, since its data cannot be listed: {error.message}"]
     return {
         true(os.path.join(folders.root, sample.path)): _Said(  # noqa: PTH118
-            folders.labels[sample.label], "" if split == "all" else split, folders.groups.get(sample.path, "")
+            known.get(label := folders.labels[sample.label], label),
+            "" if split == "all" else split,
+            folders.groups.get(sample.path, ""),
         )
         for split, samples in folders.splits.items()
         for sample in samples

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from urllib.parse import unquote
 
 from edge_runtime.errors import DataError, EdgeError
 from edge_runtime.files.csv_cells import plain_text
-from edge_runtime.files.labelling import SEPARATOR, tasks_of
+from edge_runtime.files.labelling import SEPARATOR, composed, tasks_of
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
 from edge_runtime.files.said_labels import require_labels, said_labels, sort_labels, targets_of
 from edge_runtime.files.samples import (
@@ -305,7 +304,7 @@ def _root(path: Path, images: Sequence[_Image]) -> str:
 
 def _numbers(path: Path, images: Sequence[_Image], labels: Sequence[str]) -> Mapping[str, int]:
     """The number of each label that stands in the manifest. Raises DataError for those that are not known."""
-    known = {unicodedata.normalize("NFC", label): number for number, label in enumerate(labels)}
+    known = {composed(label): number for number, label in enumerate(labels)}
     faults = Faults(path)
     for image in images:
         for label in image.said:

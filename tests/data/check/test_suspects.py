@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,17 @@ def test_data_that_was_reached_through_a_link_is_found_again(run: Run, tmp_path:
     run.config.write_text(json.dumps({"data_root": root, "data_sources": [named], "settings": {}}))
     found = find_suspects(run)
     assert ([found.name(each) for each in found.suspects], found.copies, found.mended) == (expected, 2, 0)
+
+
+def test_labels_of_an_older_run_are_those_of_the_folders_however_they_are_spelt(run: Run, tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    answers = run.path / "out-of-fold.csv"
+    for spelt in (composed, decomposed):
+        (tmp_path / "photos/b").rename(tmp_path / f"photos/{spelt}")
+        text = answers.read_text()
+        of_old = text.replace("p b", f"p {decomposed}").replace(",b", f",{decomposed}").replace("b/", f"{spelt}/")
+        answers.write_text(of_old)
+        found = find_suspects(run)
+        assert (found.copies, found.mended) == (2, 0)
+        (tmp_path / f"photos/{spelt}").rename(tmp_path / "photos/b")
+        answers.write_text(text)
