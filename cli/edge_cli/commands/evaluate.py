@@ -91,7 +91,8 @@ def evaluate_(
         chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
         trained_on = run_places(beside.read_config()) if beside is not None else ()
         tasks = [task.name for task in classifier.card.tasks]
-        others = columns_of(places or trained_on, tasks) if mistakes is not None else None
+        several, listed = kind == "multi-label", places or trained_on
+        others = columns_of(listed, tasks, multi_label=several) if mistakes is not None else None
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         if kind != "single-label":

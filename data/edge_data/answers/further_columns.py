@@ -10,14 +10,14 @@ from edge_data.sets.held_out import EvaluationData
 from edge_runtime import OtherColumns, TruePlaces, is_manifest, quoted_text, read_other_columns
 
 
-def columns_of(places: Sequence[Path], tasks: Sequence[str] = ()) -> OtherColumns | None:
+def columns_of(places: Sequence[Path], tasks: Sequence[str] = (), *, multi_label: bool = False) -> OtherColumns | None:
     """The columns that mean nothing here of the one manifest that `places` are; None where they are no such.
 
-    Of several lists each may have others. `tasks` are the columns that stand for the label, if several do. Raises what
-    `read_other_columns` raises.
+    Of several lists each may have others. `tasks` are the columns that stand for the label, if several do; with
+    `multi_label` a row without one is an image of none. Raises what `read_other_columns` raises.
     """
     if len(places) == 1 and is_manifest(places[0]) and places[0].is_file():
-        return read_other_columns(places[0], tasks=tasks)
+        return read_other_columns(places[0], multi_label=multi_label, tasks=tasks)
     return None
 
 

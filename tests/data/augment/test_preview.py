@@ -232,3 +232,17 @@ def test_a_manifest_is_drawn_as_its_folders_are(data: Path, tmp_path: Path) -> N
     ]
     assert drawn[0].images == drawn[1].images
     assert np.array_equal(*(cell(made.path, 0, 1) for made in drawn))
+
+
+def test_lists_of_several_labels_and_of_tasks_are_drawn(data: Path, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in data.glob("train/*/*.png"))
+    for number, (header, cells, given) in enumerate(
+        (
+            ("path,label", ["cat|dog", "", "dog"], {"multi_label": True}),
+            ("path,kind,colour", ["rose,red", "lily,", "rose,blue"], {"tasks": ["kind", "colour"]}),
+        )
+    ):
+        rows = [f"{name},{cells[place % 3]}" for place, name in enumerate(names)]
+        (tmp_path / "list.csv").write_text("\n".join([header, *rows]))
+        made = write_preview(str(tmp_path / "list.csv"), tmp_path / f"{number}.png", images=3, draws=1, **given)
+        assert {rows[names.index(path)].partition(",")[2] for path in made.images} == {*cells}
