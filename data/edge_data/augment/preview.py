@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from edge_data.augment.presets import AUGMENTATIONS, find_augmentation
+from edge_data.drawing.own_pictures import require_apart
 from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_data.sets.find import find_data
 from edge_data.sets.image_store import ImageStore
@@ -76,7 +77,8 @@ def write_preview(
     `multi_label` and `tasks` are as in training.
 
     Raises:
-        UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content.
+        UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content, one of
+            the images, or in a folder of them.
         DataError: `data` is no data folder, no manifest, nor several that are one set.
         ImageError: none of the training images can be read.
         OutputError: `out` cannot be written.
@@ -87,6 +89,7 @@ def write_preview(
     check_png_target(out)
     source = find_data(data)
     folders = scan(source.places, label_from=label_from, multi_label=multi_label, tasks=tasks)
+    require_apart(out, folders, source.places)
     training = split(folders, seed=seed).train
     chosen = _choose(folders, training, images, seed, progress or Silence())
     # The contract training chooses for a backbone of the usual kind: 224 px, bilinear.
