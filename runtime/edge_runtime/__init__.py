@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
     from edge_runtime.files.labelling import MISSING, SEPARATOR, composed, joint_label, tasks_of
+    from edge_runtime.files.linked_paths import TruePlaces
     from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
     from edge_runtime.files.manifest import OtherColumns, find_labels, listed_pictures, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from edge_runtime.files.said_labels import sort_labels, targets_of
     from edge_runtime.files.samples import ClassFolders, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
-    from edge_runtime.files.true_places import TruePlaces
     from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, natural_key, walk_folder
     from edge_runtime.images.decoder import decode
     from edge_runtime.images.encoded_file import read_encoded

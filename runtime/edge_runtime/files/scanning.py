@@ -11,11 +11,11 @@ from pathlib import Path
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.files.class_folders import FoundFolders, find_folders, find_images
 from edge_runtime.files.labelling import check_task_names
+from edge_runtime.files.linked_paths import TruePlaces
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
 from edge_runtime.files.manifest_rows import is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
 from edge_runtime.files.samples import ClassFolders, note_missing
-from edge_runtime.files.true_places import TruePlaces
 from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
