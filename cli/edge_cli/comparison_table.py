@@ -11,7 +11,7 @@ from edge_cli.flags import said_as_flags
 if TYPE_CHECKING:
     from edge_train import Comparison, StrategyRow
 
-FIGURES = {"accuracy": "", "map": "mAP", "mean_accuracy": "mean accuracy"}
+FIGURES = {"accuracy": "", "map": "mAP", "mean_accuracy": "mean accuracy", "exact_match": "all labels right"}
 COLUMNS = ("strategy", "train", "validation", "test", "time", "parameters trained", "share")
 
 

@@ -49,7 +49,8 @@ def print_several_evaluation(
     """Print what was found; `head` is what comes first in the JSON, and names the split, `more` what comes last."""
     figures = result.metrics.to_json()
     if not isinstance(result.metrics, TaskMetrics):
-        figures["map_interval_95"] = list(map_interval(result.label_truth, result.probabilities))
+        bounds = map_interval(result.label_truth, result.probabilities)
+        figures["map_interval_95"] = None if bounds is None else list(bounds)
     if as_json:
         print_json({**head, **figures, **more})
         return

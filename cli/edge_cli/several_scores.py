@@ -57,9 +57,10 @@ def several_line(split: str, figures: Mapping[str, Any]) -> str:
     interval = figures.get("map_interval_95")
     sure = f", 95 % interval {interval[0]:.1%} to {interval[1]:.1%}" if interval else ""
     low, high = figures["exact_match_interval_95"]
+    average = "–" if figures["map"] is None else f"{figures['map']:.1%}"
     return (
-        f"{split} mAP {figures['map']:.1%} (n {figures['n']}{sure}), F1 {figures['f1_micro']:.3f} over all answers, "
-        f"{figures['f1_macro']:.3f} as the labels' mean; every label right in {figures['exact_match']:.1%} "
+        f"{split} mAP {average} (n {figures['n']}{sure}), F1 {number_cell(figures['f1_micro'])} over all answers, "
+        f"{number_cell(figures['f1_macro'])} as the labels' mean; every label right in {figures['exact_match']:.1%} "
         f"({low:.1%} to {high:.1%}) of the images"
     )
 

@@ -15,7 +15,12 @@ _FIGURES = {
     "brier": "Brier",
 }
 # What is quoted in the accuracy's place of a model of several labels, or of several tasks.
-_OF_SEVERAL = {"map": "mAP", "mean_accuracy": "mean accuracy of the tasks"}
+# Where no picture has a label there is no mAP.
+_OF_SEVERAL = {
+    "map": "mAP",
+    "mean_accuracy": "mean accuracy of the tasks",
+    "exact_match": "images with every label right",
+}
 _COLUMNS = (
     "class",
     "precision",

@@ -13,6 +13,14 @@ from edge_export.proof.parity import Parity
 from edge_export.proof.whole_split import SplitAccuracy
 from edge_runtime import ModelCard, Run, write_json
 
+# What a figure is called behind its number.
+_TOLD = {
+    "accuracy": "right",
+    "map": "mAP",
+    "mean_accuracy": "right of the tasks, on average",
+    "exact_match": "right in all labels",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -62,7 +70,7 @@ class Exported:
                 f"images both answered {split.top1_agreement:.2%} alike; the accuracy is cross-validated"
             )
         name = split.score_name
-        told = "right" if name == "accuracy" else "mAP" if name == "map" else "right of the tasks, on average"
+        told = _TOLD[name]
         all_right = "right" if name == "accuracy" else "right in all labels"
         recorded = (
             f"training recorded no {name} of this checkpoint"

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from edge_runtime.files.cache import cache_folder
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
-    from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label, tasks_of
+    from edge_runtime.files.labelling import MISSING, SEPARATOR, composed, joint_label, tasks_of
+    from edge_runtime.files.linked_paths import TruePlaces
     from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
     from edge_runtime.files.manifest import OtherColumns, find_labels, listed_pictures, read_other_columns
     from edge_runtime.files.manifest_rows import is_manifest
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
     from edge_runtime.files.picture_table import PictureRow, PictureTable, list_pictures, read_picture_table
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, newest_run
-    from edge_runtime.files.said_labels import targets_of
+    from edge_runtime.files.said_labels import sort_labels, targets_of
     from edge_runtime.files.samples import ClassFolders, Sample, true_places
     from edge_runtime.files.scanning import find_all_images, scan
     from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, natural_key, walk_folder

@@ -55,6 +55,17 @@ def test_several_labels_are_scored(folder: Path, capsys: pytest.CaptureFixture[s
     assert "given from" in table and "0.250" in table and "calibration error" in table
 
 
+def test_without_any_label_there_is_no_map(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "none.csv").write_text("path,label\nblack.png,\nblue.png,\n")
+    given: dict[str, Any] = {"model": write_multi_label_model(folder / "m.onnx"), "data": ["none.csv"]}
+    assert evaluate_(**given, json_=True) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["map"], found["map_interval_95"], found["exact_match"]) == (None, None, 0.5)
+    assert evaluate_(**given) == 0
+    assert "all mAP – (n 2), F1 0.000 over all answers" in capsys.readouterr().out
+    assert headline_text({"val": {**found, "n": 2}}) == "val images with every label right 50.0% (n 2)"
+
+
 def test_several_tasks_are_scored_each_on_its_own_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given: dict[str, Any] = {"model": write_multi_task_model(folder / "m.onnx"), "data": ["tasks.csv"]}
     assert evaluate_(**given, json_=True, mistakes=Path("wrong.csv")) == 0

@@ -15,6 +15,14 @@ from edge_runtime import EdgeError, Run
 if TYPE_CHECKING:
     from edge_train import StrategyRow
 
+# What stands for accuracy, in words.
+FIGURE_NAMES = {
+    "accuracy": "accuracy",
+    "map": "mAP",
+    "mean_accuracy": "mean accuracy",
+    "exact_match": "all labels right",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRow:
@@ -160,7 +168,7 @@ def _alike(top: TrialRow, row: TrialRow) -> bool:
 def _figure(row: TrialRow) -> str:
     assert row.figures is not None
     n = row.figures.val_n
-    name = {"accuracy": "accuracy", "map": "mAP", "mean_accuracy": "mean accuracy"}[row.figures.figure]
+    name = FIGURE_NAMES[row.figures.figure]
     if row.figures.best_by != "accuracy" and row.figures.figure == "accuracy":
         return f"{row.figures.best_by.replace('-', ' ')} {abs(row.value):.3f} (n {n:,})"
     return f"{name} {row.accuracy:.1%} (n {n:,})"

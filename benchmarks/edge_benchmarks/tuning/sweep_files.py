@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_benchmarks.report.tables import milliseconds
-from edge_benchmarks.tuning.sweep import Sweep, TrialRow
+from edge_benchmarks.tuning.sweep import FIGURE_NAMES, Sweep, TrialRow
 from edge_data import chart_style, lettered, new_figure, save_png
 from edge_runtime import LIGHT, STRATEGY_MARKS, csv_cell, write_text
 
@@ -75,7 +75,7 @@ def draw_sweep(target: Path, sweep: Sweep, front: Sequence[TrialRow]) -> None:
     axes.grid(axis="y")
     axes.set_xlabel(f"median inference of one picture, ms ({lettered(sweep.latency_from)})")
     figures = next(row.figures for row in sweep.rows if row.figures)
-    name = {"accuracy": "accuracy", "map": "mAP", "mean_accuracy": "mean accuracy"}[figures.figure]
+    name = FIGURE_NAMES[figures.figure]
     axes.set_ylabel(f"validation {name}, n {figures.val_n:,}")
     tried, failed = len(sweep.rows), sum(row.figures is None for row in sweep.rows)
     axes.set_title(f"{tried} trials{f', {failed} of which failed' if failed else ''}", fontsize=13, pad=14)

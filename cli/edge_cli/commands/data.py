@@ -28,6 +28,13 @@ DataArgument = Annotated[
     ),
 ]
 
+MultiLabelFlag = Annotated[
+    bool, typer.Option("--multi-label", help="The list's cells have any number of labels, such as cat|dog.")
+]
+TasksOption = Annotated[
+    str, flag("--tasks", "Columns of the list that are labels, each of another question.", "NAME,…", default="label")
+]
+
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Check or list labelled images, or draw the shapes set."
 )
@@ -44,13 +51,8 @@ def check(
         flag("--model", "Also tell pictures of no class, by the embedding of this export --with-embedding.", "FILE"),
     ] = None,
     label_from: LabelFromOption = "top",
-    multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="The list's cells have any number of labels, such as cat|dog.")
-    ] = False,
-    tasks: Annotated[
-        str,
-        flag("--tasks", "Columns of the list that are labels, each of another question.", "NAME,…", default="label"),
-    ] = "",
+    multi_label: MultiLabelFlag = False,
+    tasks: TasksOption = "",
     threads: ThreadsOption = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -65,7 +67,7 @@ def check(
             console,
             label_from=label_from,
             multi_label=multi_label,
-            tasks=[name.strip() for name in tasks.split(",") if name.strip()],
+            tasks=_names(tasks),
             sheet=out,
             model=model,
             threads=threads,
@@ -75,6 +77,10 @@ def check(
     else:
         _print_report(found)
     return 1 if found.harmful else 0
+
+
+def _names(tasks: str) -> list[str]:
+    return [name.strip() for name in tasks.split(",") if name.strip()]
 
 
 def _print_report(found: DataReport) -> None:
@@ -115,6 +121,8 @@ def list_(
         flag("--relabel", "List of some of the images whose labels take the place of the data's.", "FILE"),
     ] = None,
     label_from: LabelFromOption = "top",
+    multi_label: MultiLabelFlag = False,
+    tasks: TasksOption = "",
     quiet: QuietFlag = False,
 ) -> int:
     """Scan, and write a line for each image."""
@@ -125,13 +133,14 @@ def list_(
         if out is not None:
             check_new_file(out)
         places = find_data(data).places
-        folders = scan(places, label_from=label_from)
-        others = columns_of(places)
+        folders = scan(places, label_from=label_from, multi_label=multi_label, tasks=_names(tasks))
+        others = columns_of(places, _names(tasks), multi_label=multi_label)
         for note in folders.notes:
             console.say(f"note: {note.text}")
         if relabel_ is not None:
             folders, changed = relabel(folders, relabel_)
-            console.say(f"{relabel_} changes {changed:,} label{'' if changed == 1 else 's'}")
+            thing = "label" if folders.kind == "single-label" else "row"
+            console.say(f"{relabel_} changes {changed:,} {thing}{'' if changed == 1 else 's'}")
         if out is None:
             for line in list_images(folders, Path.cwd(), others=others):
                 print(line, end="")
@@ -139,7 +148,8 @@ def list_(
             lines = list_images(folders, out.absolute().parent, delimiter=delimiter_of(out), others=others)
             write_text(out, "".join(lines))
             count = sum(map(len, folders.splits.values()))
-            console.say(f"{out}: {count:,} images of {len(folders.labels)} classes")
+            classes = "classes" if folders.kind == "single-label" else "labels"
+            console.say(f"{out}: {count:,} images of {len(folders.labels)} {classes}")
     return 0
 
 
@@ -251,6 +261,8 @@ def preview(
         flag("--image-size", "Side of the model's input.", "PX", default="the data's, or 224", min=16, max=1024),
     ] = None,
     label_from: LabelFromOption = "top",
+    multi_label: MultiLabelFlag = False,
+    tasks: TasksOption = "",
     out: Annotated[Path, flag("--out", "PNG to write; it replaces nothing but another PNG.", "FILE")] = Path(
         "augmentation.png"
     ),
@@ -267,6 +279,8 @@ def preview(
             augment=augment,
             image_size=image_size,
             label_from=label_from,
+            multi_label=multi_label,
+            tasks=_names(tasks),
             seed=seed,
             progress=console,
         )

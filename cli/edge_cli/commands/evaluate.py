@@ -91,7 +91,8 @@ def evaluate_(
         chosen = choose_evaluation(classifier.card, beside, places, split, label_from=label_from)
         trained_on = run_places(beside.read_config()) if beside is not None else ()
         tasks = [task.name for task in classifier.card.tasks]
-        others = columns_of(places or trained_on, tasks) if mistakes is not None else None
+        several, listed = kind == "multi-label", places or trained_on
+        others = columns_of(listed, tasks, multi_label=several) if mistakes is not None else None
         console.say(f"evaluating {path} on {len(chosen.samples)} images of {chosen.root} ({chosen.how})")
         console.begin("evaluating", len(chosen.samples))
         if kind != "single-label":
@@ -196,18 +197,19 @@ def _head(path: Path, chosen: EvaluationData, unreadable: Sequence[ImageError]) 
 
 def _say_notes(chosen: EvaluationData, unreadable: Sequence[ImageError], card: ModelCard, console: Console) -> None:
     if chosen.had_a_part:
-        console.say(_flattering(chosen.split, card.metrics))
+        console.say(_flattering(chosen, card.metrics))
     for error in unreadable:
         console.say(f"left out: {error}")
 
 
-def _flattering(split: str, recorded: Mapping[str, Mapping[str, Any]]) -> str:
+def _flattering(chosen: EvaluationData, recorded: Mapping[str, Mapping[str, Any]]) -> str:
     """What is to be said of images that the model is not new to."""
-    if split != "val":
-        which = "train images" if split == "train" else "some of these images"
+    if chosen.learned:
+        which = "train images" if chosen.split == "train" else "some of these images"
         return f"note: the model learned from {which}: these figures flatter it"
-    note = "note: training chose by these images and fitted its temperature on them: these figures flatter the model"
-    figures = recorded.get("val", {})
+    which = "these" if chosen.split == "val" else "some of these"
+    note = f"note: training chose by {which} images and fitted its temperature on them: these figures flatter the model"
+    figures = recorded.get("val", {}) if chosen.split == "val" else {}
     known = figures.get("calibration_folds") and isinstance(figures.get("expected_calibration_error"), float)
     return f"{note}; training's was {calibration_error(figures)}" if known else note
 

@@ -103,7 +103,10 @@ def _print(done: list[Exported]) -> None:
         if item.table:
             print(item.table)
     card = done[0].card
-    print_table(SEVERAL_COLUMNS.get(card.kind, COLUMNS), [_row(item) for item in done], left=3)
+    columns = SEVERAL_COLUMNS.get(card.kind, COLUMNS)
+    if done[0].validation.score_name == "exact_match":
+        columns = tuple(name.replace("mAP", "all right") for name in columns)
+    print_table(columns, [_row(item) for item in done], left=3)
     if CROSS_VALIDATED in card.metrics:
         print(f"{accuracy_text(CROSS_VALIDATED, card.metrics)}, of the network in fp32; parity is on training images")
 

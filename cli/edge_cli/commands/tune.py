@@ -42,7 +42,7 @@ Weights are each backbone's own; where no hub can be reached, files called like 
 # What a sweep sets itself, and what it cannot have.
 WITHOUT = (*DRAWN, "folds", "prune")
 COLUMNS = ("trial", "backbone", "strategy", "augment", "px", "lr-scale", "epochs", "validation", "test", "ms", "time")
-FIGURES = {"accuracy": "", "map": " mAP", "mean_accuracy": " mean accuracy"}
+FIGURES = {"accuracy": "", "map": " mAP", "mean_accuracy": " mean accuracy", "exact_match": " all labels right"}
 
 
 @settings_command(app, "tune", TuneSettings, TrainSettings, help=paragraphs(TEXT), without=WITHOUT)

@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image
 
 from edge_data.augment.presets import AUGMENTATIONS, find_augmentation
+from edge_data.drawing.own_pictures import require_apart
 from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_data.sets.find import find_data
 from edge_data.sets.image_store import ImageStore
 from edge_data.sets.picture_size import input_size, typical_short_side_px
 from edge_data.sets.splits import split
 from edge_runtime import (
+    ClassFolders,
     DataError,
     ImageError,
     LabelFrom,
@@ -60,6 +62,8 @@ def write_preview(
     augment: str = ALL_PRESETS,
     image_size: int | None = None,
     label_from: LabelFrom = "top",
+    multi_label: bool = False,
+    tasks: Sequence[str] = (),
     seed: int = 0,
     images: int = 4,
     draws: int = 6,
@@ -69,10 +73,12 @@ def write_preview(
 
     The columns are epochs 1 to `draws` of a preset, or every preset once with `augment` "all"; the generators are
     those training makes with the same `seed`. `image_size` is the side of the model's input in pixels; None takes the
-    side the data is meant for, or 224, or for smaller pictures twice their own and at least 64.
+    side the data is meant for, or 224, or for smaller pictures twice their own and at least 64. `label_from`,
+    `multi_label` and `tasks` are as in training.
 
     Raises:
-        UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content.
+        UsageError: there is no such preset, a value makes no sense, or `out` is no PNG by its name or content, one of
+            the images, or in a folder of them.
         DataError: `data` is no data folder, no manifest, nor several that are one set.
         ImageError: none of the training images can be read.
         OutputError: `out` cannot be written.
@@ -82,9 +88,10 @@ def write_preview(
         raise UsageError(f"a preview of {images} images with seed {seed}", "give at least one image, and a seed from 0")
     check_png_target(out)
     source = find_data(data)
-    folders = scan(source.places, label_from=label_from)
+    folders = scan(source.places, label_from=label_from, multi_label=multi_label, tasks=tasks)
+    require_apart(out, folders, source.places)
     training = split(folders, seed=seed).train
-    chosen = _choose(folders.root, training, images, seed, progress or Silence())
+    chosen = _choose(folders, training, images, seed, progress or Silence())
     # The contract training chooses for a backbone of the usual kind: 224 px, bilinear.
     typical = typical_short_side_px(folders)
     size, whole = input_size(typical, _USUAL_PX, asked_px=image_size, set_px=source.image_size_px)
@@ -99,7 +106,7 @@ def write_preview(
             Image.fromarray(AUGMENTATIONS[c.preset](picture, contract, np.random.default_rng([seed, c.epoch, index])))
             for c in columns
         ]
-        rows.append((f"{folders.labels[sample.label]}: {sample.path}", cells))
+        rows.append((f"{_labels_text(folders, sample)}: {sample.path}", cells))
     captions = tuple(column.caption for column in columns)
     title = f"edge data preview: --augment {augment}, seed {seed}, input {contract.width_px} px"
     _sheet(title, captions, rows).save(out)
@@ -115,13 +122,13 @@ def _columns(augment: str, draws: int) -> list[_Column]:
     return [_Column("none", "none", 0), *(_Column(f"epoch {n}", augment, n) for n in range(1, draws + 1))]
 
 
-def _choose(root: Path, training: Sequence[Sample], images: int, seed: int, progress: Progress) -> list[int]:
+def _choose(folders: ClassFolders, training: Sequence[Sample], images: int, seed: int, progress: Progress) -> list[int]:
     """Indices of readable training images, the classes taking turns."""
     chosen: list[int] = []
     failed: list[ImageError] = []
-    for index in _in_turn(training, seed):
+    for index in _in_turn(folders, training, seed):
         try:
-            decode(root / training[index].path)
+            decode(folders.root / training[index].path)
             chosen.append(index)
         except ImageError as error:
             progress.say(f"left out: {error.message}")
@@ -129,17 +136,23 @@ def _choose(root: Path, training: Sequence[Sample], images: int, seed: int, prog
         if len(chosen) == images or len(failed) == _TRIES:
             break
     if not chosen:
-        raise failed[0] if failed else DataError(f"{root} has no training images", "edge data check looks closer")
+        raise (
+            failed[0] if failed else DataError(f"{folders.root} has no training images", "edge data check looks closer")
+        )
     return chosen
 
 
-def _in_turn(training: Sequence[Sample], seed: int) -> Iterator[int]:
+def _in_turn(folders: ClassFolders, training: Sequence[Sample], seed: int) -> Iterator[int]:
     """All indices in an order that depends on the seed: the first of each class, then the second of each …"""
-    queues: dict[int, list[int]] = {}
+    queues: dict[tuple[int, ...], list[int]] = {}
     for index in np.random.default_rng(seed).permutation(len(training)).tolist():
-        queues.setdefault(training[index].label, []).append(index)
+        queues.setdefault(folders.true_places(training[index]), []).append(index)
     turns = [(turn, label, index) for label, queue in queues.items() for turn, index in enumerate(queue)]
     return (index for _, _, index in sorted(turns))
+
+
+def _labels_text(folders: ClassFolders, sample: Sample) -> str:
+    return ", ".join(folders.labels[place] for place in folders.true_places(sample)) or "no label"
 
 
 def _sheet(title: str, captions: Sequence[str], rows: Sequence[tuple[str, Sequence[Image.Image]]]) -> Sheet:

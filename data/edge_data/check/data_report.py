@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edge_data.check.contact_sheet import check_target, draw_contact_sheet
 from edge_data.check.findings import MEANINGS, Finding, Place, about_classes, about_copies, about_files
 from edge_data.check.inspection import Inspection, inspect
+from edge_data.drawing.own_pictures import require_apart
 from edge_runtime import (
     HEAD_BYTES,
     READABLE_FORMATS,
@@ -118,8 +119,8 @@ def check_data(
 
     Raises:
         DataError: the folder is not laid out as training needs it, or the manifest has faults.
-        UsageError: `sheet` is not named .png or lies in the data folder, `threads` is below 1, no such `model`, or
-            both `multi_label` and `tasks`.
+        UsageError: `sheet` is not named .png, lies in the data folder or is one of the images, `threads` is below 1,
+            no such `model`, or both `multi_label` and `tasks`.
         ModelError: `model` is damaged, none of edge's or gives no embedding.
         OutputError: `sheet` cannot be written.
     """
@@ -136,6 +137,8 @@ def check_data(
     classifier = None if model is None else _open_embedding(Path(model))
     # A training class without images is something to report, not to stop at.
     folders = scan(places, label_from=label_from, empty_classes=True, multi_label=multi_label, tasks=tasks)
+    if sheet is not None:
+        require_apart(sheet, folders, places)
     root = folders.root
     where = _places(folders, tasks)
     counts = {split: dict.fromkeys(folders.labels, 0) for split in folders.splits}

@@ -23,7 +23,9 @@ from edge_runtime import (
     LabelFrom,
     ListPaths,
     Run,
+    TruePlaces,
     UsageError,
+    composed,
     csv_line,
     find_label_errors,
     quoted_text,
@@ -129,15 +131,19 @@ def find_suspects(run: Run) -> Suspects:
     config = run.read_config()
     root = Path(str(config.get("data_root") or run.path)).absolute()
     places = [os.path.join(root, name) for name in answers.paths]  # noqa: PTH118 (Path is slower, and this runs once a row)
-    there, notes = _said_now(config)
+    # The run's root is without links, and its data may be reached through some.
+    true = TruePlaces()
+    trues = [*map(true, places)]
+    # A run of before may have labels as folders spell them.
+    there, notes = _said_now(config, true, {composed(label): label for label in answers.labels})
     known = [answers.labels[number] for number in answers.truth]
     # Of data that cannot be listed, what the run knew; else what is not there any more is "".
-    now = [there[place].label if place in there else "" for place in places] if there else known
+    now = [there[place].label if place in there else "" for place in trues] if there else known
     ranked = _rank(answers, errors, places, now)
     suspects = []
     for row, answer, twin in ranked:
         shares = dict(zip(answers.labels, answers.probabilities[row].tolist(), strict=True))
-        said = there.get(places[row], _Said(now[row]))
+        said = there.get(trues[row], _Said(now[row]))
         suspects.append(
             Suspect(
                 Path(places[row]),
@@ -162,8 +168,13 @@ class _Said:
     group: str = ""
 
 
-def _said_now(config: Mapping[str, object]) -> tuple[dict[str, _Said], list[str]]:
-    """What the run's data says of each image by its absolute path, and a note where it cannot be asked."""
+def _said_now(
+    config: Mapping[str, object], true: TruePlaces, known: Mapping[str, str]
+) -> tuple[dict[str, _Said], list[str]]:
+    """What the run's data says of each image by its true place, and a note where it cannot be asked.
+
+    `known` is how the run spells its labels.
+    """
     settings = config.get("settings")
     settings = settings if isinstance(settings, dict) else {}
     label_from: LabelFrom = "parent" if settings.get("label_from") == "parent" else "top"
@@ -171,10 +182,11 @@ def _said_now(config: Mapping[str, object]) -> tuple[dict[str, _Said], list[str]
         folders = scan(run_places(config), label_from=label_from, group_column=str(settings.get("group_by") or ""))
     except EdgeError as error:
         return {}, [f"the labels are those of the run, since its data cannot be listed: {error.message}"]
-    root = os.path.abspath(folders.root)  # noqa: PTH100
     return {
-        os.path.join(root, sample.path): _Said(  # noqa: PTH118
-            folders.labels[sample.label], "" if split == "all" else split, folders.groups.get(sample.path, "")
+        true(os.path.join(folders.root, sample.path)): _Said(  # noqa: PTH118
+            known.get(label := folders.labels[sample.label], label),
+            "" if split == "all" else split,
+            folders.groups.get(sample.path, ""),
         )
         for split, samples in folders.splits.items()
         for sample in samples

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from edge_data.sets.grouped_split import split_data
 from edge_data.sets.run_data import scan_as_trained
 from edge_data.sets.split_file import read_split
 from edge_data.sets.splits import Splits
-from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, UsageError
+from edge_runtime import CROSS_VALIDATED, DataError, LabelFrom, ModelCard, Run, Sample, TruePlaces, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class EvaluationData:
     """Samples below `root`; `split` names them and `how` says where they come from.
 
     `had_a_part` tells that the model's own training learned from some of them, or chose by them; None where that is not
-    known. By path, `parts` names the split of each where there are splits, `groups` the group of those that are in one.
+    known. `learned` tells the first of the two. By path, `parts` names the split of each where there are splits,
+    `groups` the group of those that are in one.
     """
 
     root: Path
@@ -30,6 +33,7 @@ class EvaluationData:
     had_a_part: bool | None = False
     parts: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    learned: bool = False
 
 
 def choose_evaluation(
@@ -45,8 +49,8 @@ def choose_evaluation(
     Without `data`, the run's own split.csv decides. With `data`, a folder of the very files the model was
     trained on is split as in training, by the run's split.csv or else again, so that no training image is scored by
     mistake; any other data is taken by its own splits, or whole where it has none, and `how` says how many of its
-    images trained the run. `wanted` is test, val, train or all; by default test, or val where there is no test split.
-    `label_from` is training's by default.
+    images trained the run, or were its validation. `wanted` is test, val, train or all; by default test, or val where
+    there is no test split. `label_from` is training's by default.
 
     Raises:
         UsageError: there is no run and no `data`.
@@ -81,20 +85,28 @@ def choose_evaluation(
     train, val, test = (folders.splits.get(name, ()) for name in ("train", "val", "test"))
     how = "the folder's own splits" if folders.is_one_folder else "the data's own splits"
     chosen = _choose(data, Splits(train, val, test, how="as found", groups=folders.groups), wanted, how)
-    return chosen if wanted == "train" else _tell_trained(chosen, card, run)
+    return _tell_trained(chosen, card, run)
 
 
 def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> EvaluationData:
-    """`chosen`, which says how many of its images trained the run: a figure on those is memory."""
+    """`chosen`, which says how many of its images trained the run, or chose in it: a figure on those flatters."""
     if run is None or not run.split.is_file():
         return _tell_unknown(chosen, card)
-    root = run.read_config().get("data_root")
-    learned = {Path(str(root), sample.path) for sample in read_split(run.split, card.labels).train}
-    place = chosen.root.resolve()
-    known = sum(place / sample.path in learned for sample in chosen.samples)
-    if not known:
+    root, true = str(run.read_config().get("data_root")), TruePlaces()
+    here = Counter(true(os.path.join(chosen.root, sample.path)) for sample in chosen.samples)  # noqa: PTH118
+    splits = read_split(run.split, card.labels)
+    trained, chose = (
+        sum(here[true(os.path.join(root, sample.path))] for sample in samples)  # noqa: PTH118
+        for samples in (splits.train, splits.val)
+    )
+    parts = [
+        *([f"{trained:,} of them trained the model"] if trained else []),
+        *([f"{chose:,} of them chose its epoch and temperature"] if chose else []),
+    ]
+    if not parts:
         return chosen
-    return replace(chosen, how=f"{chosen.how}; WARNING: {known:,} of them trained the model", had_a_part=True)
+    how = f"{chosen.how}; WARNING: {' and '.join(parts)}"
+    return replace(chosen, how=how, had_a_part=True, learned=trained > 0)
 
 
 def _tell_unknown(chosen: EvaluationData, card: ModelCard) -> EvaluationData:
@@ -131,4 +143,5 @@ def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bo
         how += f"; no test split, so {name}"
     names = ("train", "val", "test") if name == "all" else (name,)
     split_of = {sample.path: part for part in names for sample in parts[part]}
-    return EvaluationData(root, parts[name], name, how, own and name != "test", split_of, splits.groups)
+    learned = own and name in ("train", "all")
+    return EvaluationData(root, parts[name], name, how, own and name != "test", split_of, splits.groups, learned)

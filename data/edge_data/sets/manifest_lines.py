@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_data.sets.label_cells import label_cells, label_columns
 from edge_runtime import ClassFolders, DataError, OtherColumns, csv_line, quoted_text, require_utf_8, way
 
 
@@ -13,6 +14,8 @@ def list_images(
     folders: ClassFolders, base: Path, *, delimiter: str = ",", others: OtherColumns | None = None
 ) -> Iterator[str]:
     """The lines of a manifest, `path,label` and, where there are any, `split` and `group`, then the `others`.
+
+    Several labels of an image have `|` between two, and each task has a column of its own instead of `label`.
 
     Paths are relative to `base`. What a spreadsheet would compute has a quote before it, which `scan` takes away again;
     cells of other columns stay as they are.
@@ -26,13 +29,13 @@ def list_images(
     inside = "/" if not inside or inside.startswith(os.pardir) else inside
     split, groups = "all" not in folders.splits, folders.groups
     _require_text(folders)
-    known = ["path", "label", *(["split"] if split else []), *(["group"] if groups else [])]
+    known = ["path", *label_columns(folders.tasks), *(["split"] if split else []), *(["group"] if groups else [])]
     yield csv_line([*known, *(others.names if others else ())], delimiter)
     for name, samples in folders.splits.items():
         for sample in samples:
             cells = [
                 sample.path[len(inside) :] if sample.path.startswith(inside) else before + sample.path,
-                folders.labels[sample.label],
+                *label_cells(sample, folders.labels, folders.kind, folders.tasks),
             ]
             cells += [name] if split else []
             cells += [groups.get(sample.path, "")] if groups else []

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from edge_data.sets.label_cells import label_cells, label_columns
 from edge_data.sets.splits import Splits
 from edge_runtime import (
-    MISSING,
     SEPARATOR,
     DataError,
     Kind,
@@ -34,15 +34,12 @@ def write_split(path: Path, splits: Splits, labels: Sequence[str]) -> None:
     Several labels of a picture stand in a column `labels`, with `|` between two; each task has a column of its own.
     """
     several = splits.kind == "multi-label"
-    header = [*_TASKS_HEADER, *(task.name for task in splits.tasks)] if splits.tasks else _HEADER
+    header = [*_TASKS_HEADER, *label_columns(splits.tasks)] if splits.tasks else _HEADER
 
     def row(name: str, each: Sample) -> tuple[str, ...]:
         group = splits.groups.get(each.path, "")
-        if splits.tasks:
-            given = zip(splits.tasks, each.targets, strict=True)
-            return name, each.path, group, *("" if at == MISSING else task.labels[at] for task, at in given)
-        label = SEPARATOR.join(labels[place] for place in each.targets) if several else labels[each.label]
-        return name, label, each.path, group
+        cells = label_cells(each, labels, splits.kind, splits.tasks)
+        return (name, each.path, group, *cells) if splits.tasks else (name, *cells, each.path, group)
 
     # The names are raw, those that are not UTF-8 and those a spreadsheet would compute, too: they name files that exist
     # and are read back.

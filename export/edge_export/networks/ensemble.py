@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from edge_data import Splits, read_split
-from edge_runtime import ModelCard, Run, Sample, UsageError
+from edge_runtime import ModelCard, Run, Sample, UsageError, composed
 from edge_train import Checkpoint, DeployedNetwork, deploy, load_checkpoint
 
 
@@ -143,10 +143,11 @@ def _require_validation(members: Sequence[Member], splits: Sequence[Splits]) -> 
 def _must_go_together(first: Member, other: Member) -> None:
     one, two = first.card, other.card
     both = f"{first.run.path} and {other.run.path}"
-    if one.labels != two.labels:
-        if sorted(one.labels) == sorted(two.labels):
+    mine, theirs = (tuple(map(composed, card.labels)) for card in (one, two))
+    if mine != theirs:
+        if sorted(mine) == sorted(theirs):
             raise UsageError(f"{both} have the same labels in another order", "train both on the same folder")
-        differing = sorted(set(one.labels) ^ set(two.labels))
+        differing = sorted(set(mine) ^ set(theirs))
         raise UsageError(
             f"{both} have different labels: {', '.join(differing[:5])}{', …' if len(differing) > 5 else ''}",
             "an ensemble averages runs that know the same classes",

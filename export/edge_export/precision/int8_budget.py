@@ -105,7 +105,8 @@ def fit_budget(
 ) -> Int8Result:
     """Write the quantizer's file as int8 to `out_path`, losing at most `max_drop_points` on `images`.
 
-    Points are of top-1, of the mAP where a picture may have several labels, and of several tasks' mean accuracy.
+    Points are of top-1, of the mAP where a picture may have several labels (of images with every label right where none
+    has one), and of several tasks' mean accuracy.
     The cheapest calibration that fits is taken. Where none does, layers are left in float, those that hurt most
     first and ever more of them, up to half of all; then as few as still fit. `fp32` is the float file's figure on
     the same images where it is known already. The file's answers are those of its graph in exact arithmetic.

@@ -17,12 +17,13 @@ from edge_runtime import Accuracy, Classifier, Progress, Silence, UsageError
 LabelledImages: TypeAlias = Callable[[], Iterable[tuple[NDArray[np.uint8], NDArray[Any]]]]
 
 # How a person reads the keys that figures have in a model's card.
-FIGURE_NAMES = {"accuracy": "top-1", "map": "mAP", "mean_accuracy": "mean accuracy"}
+FIGURE_NAMES = {"accuracy": "top-1", "map": "mAP", "mean_accuracy": "mean accuracy", "exact_match": "all labels right"}
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFigure:
-    """`value` in 0..1 of what `key` names: "accuracy", "map" of several labels, "mean_accuracy" of several tasks.
+    """`value` in 0..1 of what `key` names: "accuracy", "map" of several labels, "mean_accuracy" of several tasks,
+    "exact_match" of several labels where no image has one.
 
     `right` counts the images that are answered rightly in all that is known of them.
     """

@@ -166,17 +166,16 @@ def same_top1(expected: NDArray[np.float32], found: NDArray[np.float32]) -> NDAr
 
 
 def score(found: SplitMetrics) -> tuple[str, float]:
-    """The figure that a split is told by, and its key: the accuracy, the mAP, or the tasks' mean accuracy; in 0..1."""
+    """The figure that a split is told by, and its key: the accuracy, the mAP, or the tasks' mean accuracy; in 0..1.
+
+    Where no image has a label there is no mAP, and none is lost: it is the share of images with every label right.
+    """
     if isinstance(found, Metrics):
         return "accuracy", found.accuracy
-    return (
-        ("map", found.mean_average_precision)
-        if isinstance(found, MultiLabelMetrics)
-        else (
-            "mean_accuracy",
-            found.mean_accuracy,
-        )
-    )
+    if isinstance(found, TaskMetrics):
+        return "mean_accuracy", found.mean_accuracy
+    average = found.mean_average_precision
+    return ("exact_match", found.exact.share) if average is None else ("map", average)
 
 
 def undo_temperature(probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:

@@ -45,7 +45,7 @@ class SplitAccuracy:
 
     @property
     def score(self) -> float:
-        """The file's figure on the whole split, in 0..1: accuracy, mAP, or the tasks' mean accuracy."""
+        """The file's figure on the whole split, in 0..1: accuracy, mAP, or as `score` says."""
         return score(self.whole)[1]
 
     @property

@@ -5,7 +5,8 @@ Two layouts are read, the same ones torchvision's `ImageFolder` users have:
     DIR/train/CLASS/…  DIR/val/CLASS/…  [DIR/test/CLASS/…]
     DIR/CLASS/…
 
-A class is called like that folder, or, where folders above it say something else, like the one its images lie in.
+A class is called like that folder, or, where folders above it say something else, like the one its images lie in; in
+Unicode's composed form, so that folders which differ in code points alone are one class.
 
 Split folders may be spelt in any letter case and as `training`, `valid`, `validation` or `testing`. A folder
 with such a name is a class, not a split, when it stands among other class folders and has no folders of its
@@ -16,12 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_runtime.errors import DataError
+from edge_runtime.files.labelling import composed
 from edge_runtime.files.samples import (
     NAMES_SHOWN,
     SPLIT_OF,
@@ -44,10 +45,14 @@ _ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".ra
 
 @dataclass
 class _Found:
-    """What one split folder holds; `prefix` is its posix path below the root, "" or ending in "/"."""
+    """What one split folder holds; `prefix` is its posix path below the root, "" or ending in "/".
+
+    `folders` is the first folder of each class, as it is spelt on the disk, below the root.
+    """
 
     prefix: str
     classes: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
 
@@ -55,11 +60,14 @@ class _Found:
     def is_empty(self) -> bool:
         return not any(self.classes.values())
 
-    def add_class(self, root: Path, name: str) -> list[tuple[str, int]]:
-        """The files of the class, one more where it is not known yet."""
+    def add_class(self, root: Path, folder: str) -> list[tuple[str, int]]:
+        """The files of the class that a folder below the root is of, one more where it is not known yet."""
+        name = folder.rpartition("/")[2]
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise DataError(f"the class folder {name!r} in {root / self.prefix} is not valid UTF-8", "rename it")
-        return self.classes.setdefault(name, [])
+        label = composed(name)
+        self.folders.setdefault(label, folder)
+        return self.classes.setdefault(label, [])
 
 
 @dataclass(frozen=True)
@@ -199,12 +207,12 @@ def _read_classes(root: Path, name: str, label_from: LabelFrom) -> _Found:
         if not is_folder(entry):
             continue
         if label_from == "top":
-            found.add_class(root, entry.name)
+            found.add_class(root, found.prefix + entry.name)
         for place in walk_folder(entry.path):
             path = f"{found.prefix}{entry.name}{place[len(entry.path) :].replace(os.sep, '/')}"
             if is_image(path):
-                label = entry.name if label_from == "top" else path.rsplit("/", 2)[-2]
-                found.add_class(root, label).append((path, _size(place)))
+                folder = found.prefix + entry.name if label_from == "top" else path.rpartition("/")[0]
+                found.add_class(root, folder).append((path, _size(place)))
             else:
                 found.strangers.append(path)
     return found
@@ -224,14 +232,14 @@ def _own_labels(root: Path, found: _Found, *, empty_classes: bool) -> list[str]:
         raise _no_images(root, found)
     for name, files in found.classes.items():
         if not files and not empty_classes:
-            others = [path for path in found.strangers if path.startswith(f"{found.prefix}{name}/")]
+            others = [path for path in found.strangers if path.startswith(f"{found.folders[name]}/")]
             instead = f", only files such as {others[0]!r}" if others else ""
             raise DataError(
-                f"the class folder {root / found.prefix / name} has no images{instead}",
+                f"the class folder {root / found.folders[name]} has no images{instead}",
                 "add images or remove the folder; images are jpg, jpeg, png, webp, heic, avif, bmp, tif, tiff or gif",
             )
     if len(found.classes) == 1:
-        only = root / found.prefix / next(iter(found.classes))
+        only = root / next(iter(found.folders.values()))
         deeper = _has_folders(only) and not any(is_image(entry.name) for entry in _entries(only))
         raise DataError(
             f"{root / found.prefix} has one class folder, {only.name!r}; a classifier needs at least two",
@@ -250,10 +258,9 @@ def _no_images(root: Path, found: _Found) -> DataError:
 
 
 def _align(root: Path, found: _Found, labels: Sequence[str]) -> tuple[Sample, ...]:
-    # A folder copied from macOS may spell é as two code points; to a person it is the same name.
-    index = {unicodedata.normalize("NFC", label): number for number, label in enumerate(labels)}
-    index |= {label: number for number, label in enumerate(labels)}
-    numbers = {name: index.get(name, index.get(unicodedata.normalize("NFC", name))) for name in found.classes}
+    # A model of before may have labels as folders spell them.
+    index = {composed(label): number for number, label in enumerate(labels)}
+    numbers = {name: index.get(name) for name in found.classes}
     unknown = sorted(name for name, files in found.classes.items() if files and numbers[name] is None)
     if unknown:
         raise DataError(
@@ -270,8 +277,8 @@ def _align(root: Path, found: _Found, labels: Sequence[str]) -> tuple[Sample, ..
 
 
 def _empty(found: _Found, samples: Iterable[Sample], labels: Sequence[str]) -> list[FolderNote]:
-    present = {labels[sample.label] for sample in samples}
-    missing = [label for label in labels if label not in present]
+    present = {sample.label for sample in samples}
+    missing = {composed(label) for number, label in enumerate(labels) if number not in present}
     empty = sorted(name for name, files in found.classes.items() if not files and name not in missing)
     where = found.prefix or "the folder"
     text = f"left out empty folders in {where}: {names_text(empty)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from edge_runtime.errors import UsageError
@@ -26,6 +27,14 @@ def check_task_names(names: Sequence[str]) -> None:
     lowered = [name.lower() for name in names]
     if twice := next((name for name in names if lowered.count(name.lower()) > 1), None):
         raise UsageError(f"`tasks` names {twice} twice", "name each once")
+
+
+def composed(label: str) -> str:
+    """The label in Unicode's composed form: a folder copied from macOS may spell é as two code points.
+
+    To a person that is the same name, and to this program the same class.
+    """
+    return label if label.isascii() else unicodedata.normalize("NFC", label)
 
 
 def joint_label(task: str, label: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from urllib.parse import unquote
 
 from edge_runtime.errors import DataError, EdgeError
 from edge_runtime.files.csv_cells import plain_text
-from edge_runtime.files.labelling import SEPARATOR, tasks_of
+from edge_runtime.files.labelling import SEPARATOR, composed, tasks_of
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
 from edge_runtime.files.said_labels import require_labels, said_labels, sort_labels, targets_of
 from edge_runtime.files.samples import (
@@ -188,9 +187,12 @@ def listed_pictures(path: Path, apart: Callable[[str], str | None]) -> list[str]
     return found
 
 
-def find_labels(path: Path) -> Mapping[str, str]:
-    """The label of each image that a manifest labels, by its absolute path. Raises what `find_manifest` raises."""
-    return {image.path: image.label for image in find_manifest(path).images}
+def find_labels(path: Path, *, multi_label: bool = False, tasks: Sequence[str] = ()) -> Mapping[str, tuple[str, ...]]:
+    """What a manifest says of each image that it labels, by its absolute path: its label, or its labels in order.
+
+    Of `tasks` those are `TASK: LABEL`. Raises what `find_manifest` raises.
+    """
+    return {image.path: image.said for image in find_manifest(path, multi_label=multi_label, tasks=tasks).images}
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +203,11 @@ class OtherColumns:
     cells: Mapping[str, tuple[str, ...]]
 
 
-def read_other_columns(path: Path, *, tasks: Sequence[str] = ()) -> OtherColumns:
+def read_other_columns(path: Path, *, multi_label: bool = False, tasks: Sequence[str] = ()) -> OtherColumns:
     """All columns of a manifest but path, label, split and group, as they stand. Raises what `find_manifest` raises.
 
-    With `tasks`, whose labels stand in columns of their names, no column label is needed.
+    With `tasks` the labels stand in columns of their names, which take the place of label. Rows without a label are
+    left out, but with `multi_label`, where they are images of none of the classes.
 
     A Parquet file's columns of bytes and nested ones are left out.
     """
@@ -213,7 +216,8 @@ def read_other_columns(path: Path, *, tasks: Sequence[str] = ()) -> OtherColumns
     table = open_manifest(path, faults, others=True, tasks=tasks)
     if not table.others:
         return OtherColumns((), {})
-    found = [(_find_file(row, base, faults), row.others) for row in table.rows if row.label or any(row.tasks)]
+    rows = (row for row in table.rows if multi_label or (any(row.tasks) if tasks else row.label))
+    found = [(_find_file(row, base, faults), row.others) for row in rows]
     faults.check()
     return OtherColumns(table.others, {file[0]: cells for file, cells in found if file is not None})
 
@@ -305,7 +309,7 @@ def _root(path: Path, images: Sequence[_Image]) -> str:
 
 def _numbers(path: Path, images: Sequence[_Image], labels: Sequence[str]) -> Mapping[str, int]:
     """The number of each label that stands in the manifest. Raises DataError for those that are not known."""
-    known = {unicodedata.normalize("NFC", label): number for number, label in enumerate(labels)}
+    known = {composed(label): number for number, label in enumerate(labels)}
     faults = Faults(path)
     for image in images:
         for label in image.said:

@@ -50,7 +50,7 @@ class ManifestRow(NamedTuple):
 class ManifestTable(NamedTuple):
     """What a manifest's header says; `group_column` is the one that groups are named by, "" where there is none.
 
-    `others` names all columns but path, label, split and group, where they were asked for.
+    `others` names all columns but path, label (or those of tasks), split and group, where they were asked for.
     """
 
     group_column: str
@@ -125,7 +125,8 @@ def open_manifest(
     names = [name.strip().lower() for name in header]
     named = wanted if wanted and wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
     places = _find_columns(path, names, (*COLUMNS, named, *asked_for), required)
-    more = [place for place, name in enumerate(names) if name not in COLUMNS] if others else []
+    own = {"path", "split", "group", *(asked_for or COLUMNS)}
+    more = [place for place, name in enumerate(names) if name not in own] if others else []
     rest = tuple(header[place] for place in more)
     return ManifestTable(named, _read(rows, places, len(names), faults, more), rest)
 

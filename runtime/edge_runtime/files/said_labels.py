@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Sequence
 
 from edge_runtime.errors import DataError
 from edge_runtime.files.csv_cells import plain_text
-from edge_runtime.files.labelling import MISSING, SEPARATOR, joint_label
+from edge_runtime.files.labelling import MISSING, SEPARATOR, composed, joint_label
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow
 from edge_runtime.model.card_kind import Kind
 from edge_runtime.model.task import Task, task_slices
@@ -19,14 +18,14 @@ def said_labels(row: ManifestRow, kind: Kind, tasks: Sequence[str], faults: Faul
     What is wrong with them goes to `faults`.
     """
     if kind == "single-label":
-        return (_composed(row.label),)
+        return (composed(row.label),)
     if kind == "multi-task":
         given = zip(tasks, row.tasks, strict=True)
-        said = tuple(joint_label(task, _composed(label)) for task, label in given if label)
+        said = tuple(joint_label(task, composed(label)) for task, label in given if label)
         if not said:
             faults.add(row.line, f"no label in {' or '.join(tasks)}")
         return said
-    labels = [_composed(plain_text(part.strip())) for part in row.label.split(SEPARATOR)] if row.label else []
+    labels = [composed(plain_text(part.strip())) for part in row.label.split(SEPARATOR)] if row.label else []
     if "" in labels:
         faults.add(row.line, f"{row.label!r} has an empty label")
     twice = next((label for label in labels if labels.count(label) > 1), "")
@@ -64,7 +63,3 @@ def targets_of(places: Sequence[int], tasks: Sequence[Task]) -> tuple[int, ...]:
         mine = [place - own.start for place in places if own.start <= place < own.stop]
         found.append(mine[0] if mine else MISSING)
     return tuple(found)
-
-
-def _composed(label: str) -> str:
-    return label if label.isascii() else unicodedata.normalize("NFC", label)

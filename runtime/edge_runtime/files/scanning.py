@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.files.class_folders import FoundFolders, find_folders, find_images
 from edge_runtime.files.labelling import check_task_names
+from edge_runtime.files.linked_paths import TruePlaces
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
 from edge_runtime.files.manifest_rows import is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
@@ -99,7 +100,7 @@ def _join(
     except ValueError:
         raise DataError(f"{places[0]} and the others lie on several drives", "put them on one") from None
     before = [_prefix(root, each) for each in roots]
-    _require_once(places, before, parts)
+    _require_once(places, parts)
     splits = {
         split: tuple(
             sorted(
@@ -176,13 +177,14 @@ def _require_column(places: Sequence[Path], found: Sequence[FoundFolders | Found
         )
 
 
-def _require_once(places: Sequence[Path], before: Sequence[str], parts: Sequence[ClassFolders]) -> None:
+def _require_once(places: Sequence[Path], parts: Sequence[ClassFolders]) -> None:
+    true = TruePlaces()
     where: dict[str, Path] = {}
     twice: list[str] = []
-    for place, prefix, part in zip(places, before, parts, strict=True):
+    for place, part in zip(places, parts, strict=True):
         for samples in part.splits.values():
             for sample in samples:
-                first = where.setdefault(prefix + sample.path, place)
+                first = where.setdefault(true(os.path.join(part.root, sample.path)), place)  # noqa: PTH118
                 if first is not place:
                     twice.append(f"{sample.path} of {place} stands in {first}, too")
     if twice:

@@ -44,12 +44,12 @@ class MultiLabelMetrics:
 
     `exact` counts the images of which every label is right. `log_loss` in nats, `brier` and `calibration_error` are
     means over all images and labels, each a question of yes or no; `calibration_folds` is not 0 where they are
-    cross-fitted, in so many parts.
+    cross-fitted, in so many parts. `f1_micro` is None where no image has a label and none is given one.
     """
 
     per_class: tuple[LabelMetrics, ...]
     exact: Accuracy
-    f1_micro: float
+    f1_micro: float | None
     calibration_error: float
     log_loss: float
     brier: float
@@ -61,13 +61,13 @@ class MultiLabelMetrics:
         return self.exact.n
 
     @property
-    def mean_average_precision(self) -> float:
-        """The mAP: the mean average precision over the labels that some image has; 0 where none has any."""
+    def mean_average_precision(self) -> float | None:
+        """The mAP: the mean average precision over the labels that some image has; None where none has any."""
         return _mean(row.average_precision for row in self.per_class)
 
     @property
-    def f1_macro(self) -> float:
-        """The mean F1 over the labels that occur, as truth or as answer; 0 for one never right."""
+    def f1_macro(self) -> float | None:
+        """The mean F1 over the labels that occur, as truth or answer; 0 for one never right, None where none does."""
         return _mean(row.f1 for row in self.per_class)
 
     @property
@@ -137,7 +137,7 @@ def measure_labels(
             for at, label in enumerate(labels)
         ),
         Accuracy(int((said == truth).all(axis=1).sum()), len(truth)),
-        2 * hits / (answered + support) if answered + support else 0.0,
+        2 * hits / (answered + support) if answered + support else None,
         _calibration_error(truth.ravel(), scores.ravel()),
         float(-np.log(given).mean()),
         float(np.square(scores - truth).mean()),
@@ -154,11 +154,14 @@ def best_thresholds(truth: NDArray[np.bool_], probabilities: NDArray[np.float32]
     return tuple(_best_threshold(positive, scores) for positive, scores in columns)
 
 
-def map_interval(truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> Interval:
+def map_interval(truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -> Interval | None:
     """The 95 % interval of the mAP: percentiles of 1000 draws of as many images, with replacement, of a fixed seed.
 
-    `truth` and `probabilities` are `[N, classes]`, N at least 1. Efron and Tibshirani 1993, section 13.3.
+    A draw without any label has no mAP and does not count; None where no image has one. `truth` and `probabilities` are
+    `[N, classes]`, N at least 1. Efron and Tibshirani 1993, section 13.3.
     """
+    if not truth.any():
+        return None
     n, classes = truth.shape
     draw = np.random.default_rng(_SEED)
     ranked = [_ranked(truth[:, at], probabilities[:, at]) for at in range(classes)]
@@ -168,7 +171,8 @@ def map_interval(truth: NDArray[np.bool_], probabilities: NDArray[np.float32]) -
         times = draw.multinomial(n, np.full(n, 1 / n), size=min(step, _RESAMPLES - start)).astype(np.float32)
         each = np.stack([_resampled(times, *ranking) for ranking in ranked])
         there = ~np.isnan(each)
-        found.append(np.where(there, each, 0).sum(axis=0) / np.maximum(there.sum(axis=0), 1))
+        labels = there.sum(axis=0)
+        found.append((np.where(there, each, 0).sum(axis=0) / np.maximum(labels, 1))[labels > 0])
     low, high = np.percentile(np.concatenate(found), (2.5, 97.5))
     return float(low), float(high)
 
@@ -231,6 +235,6 @@ def _calibration_error(truth: NDArray[np.bool_], scores: NDArray[np.float64]) ->
     return float(np.abs(sure - yes).sum() / len(truth))
 
 
-def _mean(values: Iterable[float | None]) -> float:
+def _mean(values: Iterable[float | None]) -> float | None:
     there = [value for value in values if value is not None]
-    return sum(there) / len(there) if there else 0.0
+    return sum(there) / len(there) if there else None

@@ -30,6 +30,8 @@ from edge_serve.observability.request_log import RequestLog
 
 _T = TypeVar("_T")
 
+_MOST_DIGITS = 9
+
 
 @dataclass(frozen=True, eq=False)
 class LabelPage:
@@ -55,7 +57,7 @@ def build_label_app(
     labelling = _Labelling(page, limits, pool)
     routes = [
         route("/list", labelling.list),
-        route("/picture/{row:int}", labelling.picture),
+        route("/picture/{row}", labelling.picture),
         route("/label", labelling.label, "POST"),
         route("/undo", labelling.undo, "POST"),
         route("/classes", labelling.add_class, "POST"),
@@ -114,8 +116,8 @@ class _Labelling:
 
     async def picture(self, request: Request) -> Response:
         """A row's picture as JPEG, `?side=` pixels on its longer side."""
-        row, side = request.path_params["row"], request.query_params.get("side", str(SIDES_PX[-1]))
-        if row >= len(self._page.places):
+        row, side = _row_number(request.path_params["row"]), request.query_params.get("side", str(SIDES_PX[-1]))
+        if row is None or row >= len(self._page.places):
             raise Refusal(404, "row", "there is no such row", "reload the page")
         if side not in map(str, SIDES_PX):
             raise Refusal(400, "side", "`side` is not known", f"ask for {' or '.join(map(str, SIDES_PX))}")
@@ -133,11 +135,15 @@ class _Labelling:
         """`{"labels": {"ROW": "LABEL" or ""}}`, written when it is answered."""
         value = await self._body(request)
         labels = value.get("labels")
-        if not isinstance(labels, dict) or not all(
-            row.isascii() and row.isdigit() and isinstance(label, str) for row, label in labels.items()
-        ):
+        if not isinstance(labels, dict):
             raise Refusal(400, "body", "`labels` is no object of rows and labels")
-        return await self._change(lambda: self._session.label({int(row): label for row, label in labels.items()}))
+        wanted: dict[int, str] = {}
+        for name, label in labels.items():
+            row = _row_number(name)
+            if row is None or not isinstance(label, str):
+                raise Refusal(400, "body", "`labels` is no object of rows and labels")
+            wanted[row] = label
+        return await self._change(lambda: self._session.label(wanted))
 
     async def undo(self, request: Request) -> Response:
         """Takes the last step back; `rows` is empty where there is none."""
@@ -183,3 +189,10 @@ class _Labelling:
 
     def _common(self) -> dict[str, Any]:
         return {"classes": self._session.classes, "can_undo": self._session.can_undo}
+
+
+def _row_number(text: str) -> int | None:
+    """The number of a row, which has one spelling, so that no request names a row twice; None where it is none."""
+    # Python reads no number of thousands of digits.
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+    return number if number is not None and str(number) == text else None

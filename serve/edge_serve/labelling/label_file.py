@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,8 +12,10 @@ from edge_runtime import (
     ListPaths,
     OutputError,
     PictureTable,
+    TruePlaces,
     UsageError,
     atomic_path,
+    csv_line,
     identify_file,
     plain_text,
     quoted_text,
@@ -85,12 +85,11 @@ class LabelFile:
         numbers = _places(before.header, columns)
         for row in before.rows:
             self._cells.append(_spread(row.cells, numbers, len(columns)))
-        known = {row.place: number for number, row in enumerate(before.rows)}
-        self._shown = self._merge(source, columns, known)
+        self._shown = self._merge(source, columns, _Known(before))
         self._lines = [self._line(cells) for cells in self._cells]
         self._given = [self.label(row) for row in range(len(self._shown))]
 
-    def _merge(self, source: PictureTable, columns: Sequence[tuple[str, int]], known: dict[str, int]) -> list[int]:
+    def _merge(self, source: PictureTable, columns: Sequence[tuple[str, int]], known: _Known) -> list[int]:
         """Bring the source's rows in; the number that each has in the file."""
         numbers = _places(source.header, columns)
         own = {columns.index(("path", 0)), self._label, self._stamp}
@@ -99,7 +98,7 @@ class LabelFile:
         shown = []
         for row in source.rows:
             cells = _spread(row.cells, numbers, len(columns))
-            number = known.get(row.place)
+            number = known.find(row.place)
             if number is None:
                 if moved:
                     cells[where] = quoted_text(named(row.place))
@@ -122,7 +121,7 @@ class LabelFile:
     @property
     def has_more(self) -> bool:
         """Whether it has rows from before, of images that are not in the source."""
-        return len(self._cells) > len(self._shown)
+        return len(self._cells) > len({*self._shown})
 
     def label(self, row: int) -> str:
         """The label of a row, "" where it has none."""
@@ -170,9 +169,23 @@ class LabelFile:
         return self._given[row]
 
     def _line(self, cells: Sequence[str]) -> str:
-        line = io.StringIO()
-        csv.writer(line, delimiter=self._delimiter, lineterminator="\n").writerow(cells)
-        return line.getvalue()
+        return csv_line(cells, self._delimiter)
+
+
+class _Known:
+    """The rows of a table by their pictures, under whatever path they are asked for."""
+
+    def __init__(self, table: PictureTable) -> None:
+        self._true = TruePlaces()
+        self._named = {row.place: number for number, row in enumerate(table.rows)}
+        self._lying: dict[str, int] = {}
+        for number, row in enumerate(table.rows):
+            self._lying.setdefault(self._true(row.place), number)
+
+    def find(self, place: str) -> int | None:
+        """The row of that very path, else that of the same file behind a link to its folder, else None."""
+        number = self._named.get(place)
+        return self._lying.get(self._true(place)) if number is None else number
 
 
 def _columns(header: Sequence[str]) -> list[tuple[str, int]]:

@@ -131,6 +131,10 @@ def test_a_manifests_further_columns_follow_as_they_stand(tmp_path: Path) -> Non
     found_more = columns_of([tasks], ["kind", "colour"])
     assert found_more is not None and len(found_more.cells) == 2
     assert FurtherColumns(chosen, ["kind", "colour"], found_more).names == ["note"]
+    # A run names its data without links, and the list may be named through one.
+    (tmp_path / "linked").symlink_to(".")
+    others = columns_of([tmp_path / "linked/data.csv"])
+    assert FurtherColumns(chosen, COLUMNS, others).cells("0.jpg") == ["=1+1", "Anna"]
     # An image that the manifest no longer names.
     table.write_text("path,label,note\n2.jpg,well,c\n")
     assert write_mistakes(tmp_path / "n.csv", chosen, wrong, CARD, columns_of([table])) == 2

@@ -232,3 +232,30 @@ def test_a_manifest_is_drawn_as_its_folders_are(data: Path, tmp_path: Path) -> N
     ]
     assert drawn[0].images == drawn[1].images
     assert np.array_equal(*(cell(made.path, 0, 1) for made in drawn))
+
+
+def test_lists_of_several_labels_and_of_tasks_are_drawn(data: Path, tmp_path: Path) -> None:
+    names = sorted(path.relative_to(tmp_path).as_posix() for path in data.glob("train/*/*.png"))
+    for number, (header, cells, given) in enumerate(
+        (
+            ("path,label", ["cat|dog", "", "dog"], {"multi_label": True}),
+            ("path,kind,colour", ["rose,red", "lily,", "rose,blue"], {"tasks": ["kind", "colour"]}),
+        )
+    ):
+        rows = [f"{name},{cells[place % 3]}" for place, name in enumerate(names)]
+        (tmp_path / "list.csv").write_text("\n".join([header, *rows]))
+        made = write_preview(str(tmp_path / "list.csv"), tmp_path / f"{number}.png", images=3, draws=1, **given)
+        assert {rows[names.index(path)].partition(",")[2] for path in made.images} == {*cells}
+
+
+def test_a_picture_of_the_data_is_not_drawn_over_nor_added(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to("data")
+    before = {path: path.read_bytes() for path in data.rglob("*.png")}
+    for source, target in ((data, data / "train/ant/1.png"), (tmp_path / "linked", data / "val/bee/new.png")):
+        with pytest.raises(UsageError, match=r"would be a picture in .*, a folder of the data"):
+            write_preview(str(source), target)
+    (tmp_path / "list.csv").write_text("path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in before))
+    with pytest.raises(UsageError, match=r"is a picture of the data, .*1\.png"):
+        write_preview(str(tmp_path / "list.csv"), tmp_path / "linked/train/ant/1.png")
+    assert before == {path: path.read_bytes() for path in data.rglob("*.png")}
+    assert write_preview(str(data), data / "look.png", images=1).path.is_file(), "no class folder"

@@ -104,3 +104,18 @@ def test_the_command_gives_one_json_document_and_draws(edge: Any, data: Path, tm
     assert (tmp_path / "sheet.png").is_file()
     done = edge("data", "check", data, "--out", data / "sheet.png")
     assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("error: --out")
+
+
+def test_a_sheet_replaces_no_picture_of_a_list_under_any_name(data: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(
+        "path,label\n" + "".join(f"data/{label}/{n}.png,{label}\n" for label in ("ant", "bee") for n in "01")
+    )
+    (tmp_path / "linked").symlink_to("data")
+    before = (data / "ant/1.png").read_bytes()
+    for target in (data / "ant/1.png", tmp_path / "linked/ant/1.png"):
+        with pytest.raises(UsageError, match=r"is a picture of the data, .*ant/1\.png"):
+            check_data(manifest, sheet=target)
+    assert (data / "ant/1.png").read_bytes() == before
+    # A list says what is of the data: a picture beside that is none.
+    assert check_data(manifest, sheet=data / "ant/new.png").sheet

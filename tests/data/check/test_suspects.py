@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,27 @@ def test_answers_that_are_missing_or_damaged_are_one_clear_error(run: Run) -> No
     answers.unlink()
     with pytest.raises(UsageError, match="was not cross-validated"):
         find_suspects(run)
+
+
+def test_data_that_was_reached_through_a_link_is_found_again(run: Run, tmp_path: Path) -> None:
+    expected = names(run)
+    (tmp_path / "linked").symlink_to("photos")
+    # As training writes it: the root without links, the place as it was named.
+    root, named = str(tmp_path / "photos"), str(tmp_path / "linked")
+    run.config.write_text(json.dumps({"data_root": root, "data_sources": [named], "settings": {}}))
+    found = find_suspects(run)
+    assert ([found.name(each) for each in found.suspects], found.copies, found.mended) == (expected, 2, 0)
+
+
+def test_labels_of_an_older_run_are_those_of_the_folders_however_they_are_spelt(run: Run, tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    answers = run.path / "out-of-fold.csv"
+    for spelt in (composed, decomposed):
+        (tmp_path / "photos/b").rename(tmp_path / f"photos/{spelt}")
+        text = answers.read_text()
+        of_old = text.replace("p b", f"p {decomposed}").replace(",b", f",{decomposed}").replace("b/", f"{spelt}/")
+        answers.write_text(of_old)
+        found = find_suspects(run)
+        assert (found.copies, found.mended) == (2, 0)
+        (tmp_path / f"photos/{spelt}").rename(tmp_path / "photos/b")
+        answers.write_text(text)

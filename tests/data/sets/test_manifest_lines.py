@@ -111,3 +111,32 @@ def test_what_a_manifest_cannot_hold_is_named(tmp_path: Path) -> None:
     spaced = put(tmp_path / "spaced", "a /1.jpg", "b/1.jpg")
     with pytest.raises(DataError, match="'a ' begins or ends with a space"):
         list(list_images(scan(spaced), spaced))
+
+
+def test_several_labels_and_tasks_are_written_as_they_are_read(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{number}.jpg" for number in range(4)))
+    several = tmp_path / "several.csv"
+    several.write_text("path,label,note\n0.jpg,dog|cat,x\n1.jpg,,y\n2.jpg,cat,\n3.jpg,=a|dog,z\n")
+    found = scan(several, multi_label=True)
+    lines = list(list_images(found, tmp_path, others=read_other_columns(several, multi_label=True)))
+    # Rows without a label are images of none, with their other columns.
+    assert lines == [
+        "path,label,note\n",
+        "0.jpg,cat|dog,x\n",
+        "1.jpg,,y\n",
+        "2.jpg,cat,\n",
+        "3.jpg,'=a|dog,z\n",
+    ]
+    (tmp_path / "again.csv").write_text("".join(lines))
+    again = scan(tmp_path / "again.csv", multi_label=True)
+    assert (again.labels, again.splits) == (found.labels, found.splits)
+    tasks = tmp_path / "tasks.csv"
+    tasks.write_text("Kind,path,colour,label,split\nrose,0.jpg,red,l,train\n,1.jpg,blue,,train\nlily,2.jpg,,m,val\n")
+    by_task = scan(tasks, tasks=["kind", "colour"], labels=["kind: lily", "kind: rose", "colour: blue", "colour: red"])
+    lines = list(list_images(by_task, tmp_path, others=read_other_columns(tasks, tasks=["kind", "colour"])))
+    assert lines == [
+        "path,kind,colour,split,label\n",
+        "0.jpg,rose,red,train,l\n",
+        "1.jpg,,blue,train,\n",
+        "2.jpg,lily,,val,m\n",
+    ]

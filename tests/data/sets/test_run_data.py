@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_data import choose_evaluation, run_places, scan_as_trained, split_data, write_split
+from edge_data.sets.splits import Splits
 from edge_runtime import ModelCard, Preprocessing, Run, write_json
 
 CARD = ModelCard(
@@ -71,12 +72,27 @@ def test_it_is_said_how_many_of_the_images_trained_the_run(manifest: Path, tmp_p
     (tmp_path / "x/other.csv").write_text(whole.replace("x/", "").replace("camera", "lens"))
     card = replace(CARD, data={"fingerprint": "sha256:another"})
     chosen = choose_evaluation(card, run, tmp_path / "x/other.csv")
-    assert chosen.how == f"every labelled image; WARNING: {len(made.train)} of them trained the model"
-    held = {sample.path.removeprefix("x/") for sample in (*made.val, *made.test)}
-    rows = [row for row in whole.replace("x/", "").splitlines() if row.split(",")[0] in {"path", *held}]
-    (tmp_path / "x/other.csv").write_text("\n".join(rows))
-    assert choose_evaluation(card, run, tmp_path / "x/other.csv").how == "every labelled image"
-    assert chosen.had_a_part is True
+    trained = f"{len(made.train)} of them trained the model"
+    chose = f"{len(made.val)} of them chose its epoch and temperature"
+    assert chosen.how == f"every labelled image; WARNING: {trained} and {chose}"
+    assert (chosen.had_a_part, chosen.learned) == (True, True)
+    (tmp_path.parent / f"{tmp_path.name}-linked").symlink_to(tmp_path)
+    linked = tmp_path.parent / f"{tmp_path.name}-linked/x/other.csv"
+    assert choose_evaluation(card, run, linked).how == chosen.how
+    # A folder in it that is a link, which the run names as it stands.
+    (tmp_path / "y").symlink_to("x")
+    train, val = (tuple(replace(each, path=f"y{each.path[1:]}") for each in part) for part in (made.train, made.val))
+    again = Splits(train, val, (), "")
+    write_split(run.split, again, CARD.labels)
+    assert choose_evaluation(card, run, linked).how == chosen.how
+    write_split(run.split, made, CARD.labels)
+    for held, said, had_a_part in ((made.val, f"; WARNING: {chose}", True), (made.test, "", False)):
+        names = {"path", *(sample.path.removeprefix("x/") for sample in held)}
+        rows = [row for row in whole.replace("x/", "").splitlines() if row.split(",")[0] in names]
+        (tmp_path / "x/other.csv").write_text("\n".join(rows))
+        chosen = choose_evaluation(card, run, tmp_path / "x/other.csv")
+        assert chosen.how == f"every labelled image{said}"
+        assert (chosen.had_a_part, chosen.learned) == (had_a_part, False)
     # Away from its run nothing is known, and the name of the data makes it likely.
     for name, said in (("x", "WARNING: it was trained on data of this name, which of"), ("y", "which of")):
         away = choose_evaluation(replace(card, data={**card.data, "name": name}), None, tmp_path / "x/other.csv")

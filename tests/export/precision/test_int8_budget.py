@@ -126,6 +126,12 @@ def test_where_pictures_have_several_labels_the_budget_is_of_the_map(tmp_path: P
     choice = choose(net, tmp_path, [pixels[:8]], several, 0.0, threads=1, timer=lambda calls: [steady] * len(calls))
     assert "val mAP" in choice.table() and choice.table().count("mAP 100.0 % (48 images)") == 3
 
+    # Where no picture has a label there is no mAP to lose, and what is given nevertheless counts.
+    none = lambda: [(pixels, np.zeros_like(truth))]  # noqa: E731
+    high = write_labels(tmp_path / "high.onnx", tmp_path / "easy.onnx", [float(score) + 1e-6 for score in scores])
+    told = measure_figure(high, none, threads=1)
+    assert (told.key, told.value) == ("exact_match", told.right.share) and str(told).startswith("all labels right")
+
     hopeless = write_hopeless(tmp_path / "hopeless.onnx", layers_after=4)
     net = write_labels(tmp_path / "labels.onnx", hopeless, [0.5] * 3)
     with Quantizer(net, [pixels[:8]], threads=1) as quantizer:

@@ -225,6 +225,15 @@ def test_the_same_letters_spelt_in_other_code_points_are_the_same_class(tmp_path
     composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     put(tmp_path, f"train/{composed}/1.jpg", "train/thé/1.jpg", f"val/{decomposed}/1.jpg", "val/thé/1.jpg")
     assert sorted(by_name(scan(tmp_path), "val").values()) == sorted([composed, "thé"])
+    # The names of the files stay as the disk has them, whatever way the class is spelt; labels of an older model, too.
+    put(tmp_path, f"train/{decomposed}/2.jpg")
+    found = scan(tmp_path)
+    assert found.labels == (composed, "thé") and f"train/{decomposed}/2.jpg" in paths(found, "train")
+    older = scan(tmp_path, labels=(decomposed, "thé", "x"))
+    assert older.labels[0] == decomposed and by_name(older, "train")[f"train/{composed}/1.jpg"] == decomposed
+    (tmp_path / f"train/{decomposed}z").mkdir()
+    with pytest.raises(DataError, match=f"{decomposed}z has no images"):
+        scan(tmp_path)
 
 
 def test_a_class_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
@@ -369,6 +378,7 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 def test_any_name_a_folder_can_have_is_a_label(tmp_path: Path, names: set[str]) -> None:
     usable = {name for name in names if not name.startswith(".") and name != "__MACOSX" and name.strip()}
     # Names that mean a split mean one here too, and some file systems fold case or code points.
+    usable = {unicodedata.normalize("NFC", name) for name in usable}
     folded = {unicodedata.normalize("NFKC", name).casefold() for name in usable}
     if len(usable) < 2 or len(folded) < len(usable):
         return

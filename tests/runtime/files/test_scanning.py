@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,9 @@ def test_an_image_stands_in_one_of_them(mixed: tuple[Path, Path]) -> None:
         scan([manifest, again])
     with pytest.raises(DataError, match=r"ant/1\.jpg of .*photos stands in .*photos, too; .*bee/2"):
         scan([photos, photos])
+    (photos.parent / "linked").symlink_to("photos")
+    with pytest.raises(DataError, match=r"ant/1\.jpg of .*linked stands in .*photos, too"):
+        scan([photos, photos.parent / "linked"])
 
 
 def test_an_empty_class_is_refused_unless_it_may_be(tmp_path: Path) -> None:
@@ -170,3 +174,16 @@ def test_splits_stand_above_the_folders_that_name_classes(tmp_path: Path) -> Non
         "folders called 'test' below others are no splits: those are read at the top alone"
     ]
     assert scan(put(tmp_path / "plain", "ant/1.jpg", "bee/1.jpg"), label_from="parent").labels == ("ant", "bee")
+
+
+def test_a_class_that_is_spelt_in_other_code_points_is_one_in_all_of_them(tmp_path: Path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    mac = put(tmp_path / "mac", f"{decomposed}/1.jpg", "thé/1.jpg")
+    other = put(tmp_path / "other", f"{composed}/1.jpg")
+    (tmp_path / "x.jpg").touch()
+    manifest = listed(tmp_path / "list.csv", "path,label", f"x.jpg,{decomposed}")
+    found = scan([mac, other, manifest])
+    assert found.labels == (composed, "thé")
+    assert [sample.path for sample in found.splits["all"] if not sample.label] == [
+        *sorted([f"mac/{decomposed}/1.jpg", f"other/{composed}/1.jpg", "x.jpg"])
+    ]

@@ -45,13 +45,15 @@ def test_every_figure_equals_scikit_learns(outcome: Scored) -> None:
     found = measure_labels([str(at) for at in range(truth.shape[1])], thresholds, truth, probabilities)
     said = probabilities >= np.array(thresholds)
     there = truth.any(axis=0)
+    assert (found.mean_average_precision is None) == (not there.any())
     if there.any():
         mean = theirs(sklearn.average_precision_score, truth[:, there], probabilities[:, there], average="macro")
         assert found.mean_average_precision == pytest.approx(mean)
-    micro = theirs(sklearn.f1_score, truth.ravel(), said.ravel(), zero_division=0)
-    assert found.f1_micro == pytest.approx(micro)
     occur = (truth | said).any(axis=0)
+    assert (found.f1_micro is None) == (found.f1_macro is None) == (not occur.any())
     if occur.any():
+        micro = theirs(sklearn.f1_score, truth.ravel(), said.ravel(), zero_division=0)
+        assert found.f1_micro == pytest.approx(micro)
         each = [theirs(sklearn.f1_score, truth[:, at], said[:, at]) for at in np.flatnonzero(occur)]
         assert found.f1_macro == pytest.approx(np.mean(each))
     assert found.exact.share == pytest.approx((truth == said).all(axis=1).mean())
@@ -126,13 +128,17 @@ def test_the_interval_of_the_map_holds_it_narrows_with_images_and_is_the_same_ea
     truth = draw.random((400, 3)) < (0.5, 0.2, 0.3)
     answers = np.clip(truth * 0.3 + draw.random((400, 3)) * 0.7, 0, 1).astype(np.float32)
     found = measure_labels("abc", (0.5,) * 3, truth, answers)
-    low, high = map_interval(truth, answers)
-    assert low < found.mean_average_precision < high and (low, high) == map_interval(truth, answers)
-    fewer = map_interval(truth[:40], answers[:40])
+    bounds, fewer = map_interval(truth, answers), map_interval(truth[:40], answers[:40])
+    assert bounds and fewer and found.mean_average_precision
+    low, high = bounds
+    assert low < found.mean_average_precision < high and bounds == map_interval(truth, answers)
     assert fewer[1] - fewer[0] > high - low
     # Where every image is ranked right there is nothing to doubt, and where no image has a label nothing to measure.
     assert map_interval(truth, truth.astype(np.float32)) == (1.0, 1.0)
-    assert map_interval(np.zeros((5, 2), bool), np.zeros((5, 2), np.float32)) == (0.0, 0.0)
+    assert map_interval(np.zeros((5, 2), bool), np.zeros((5, 2), np.float32)) is None
+    # One image of thirty has the label, and is ranked first: draws without it say nothing of that.
+    rare = np.arange(30)[:, None] == 0
+    assert map_interval(rare, rare.astype(np.float32)) == (1.0, 1.0)
 
 
 def test_a_drawn_map_equals_that_of_the_drawn_images() -> None:

@@ -126,7 +126,8 @@ def test_pictures_are_small_and_what_is_none_is_told(asked: Asked, folder: Path)
         reply = asked.ask("GET", f"/picture/{row}?side=320")
         assert reply.status == 422 and said in reply.json()["error"] and str(folder) not in reply.body.decode()
     assert asked.ask("GET", "/picture/5").status == 404 and asked.ask("GET", "/picture/0?side=9").status == 400
-    assert asked.ask("GET", "/picture/../labels.csv").status == 404
+    for row in ("../labels.csv", "9" * 5000, "00", "x"):
+        assert asked.ask("GET", f"/picture/{row}").status == 404
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,8 @@ def test_nothing_of_the_list_is_told_without_the_token(asked: Asked) -> None:
     [
         *(b"{", b"[]", b"[" * 100_000, {}),
         *({"labels": labels} for labels in ([], {"x": "a"}, {"²": "a"}, {"0": 1}, {"9": "a"}, {"0": "a\0"})),
+        # No number that Python reads, and one row under two names.
+        *({"labels": labels} for labels in ({"9" * 5000: "a"}, {"1": "a", "01": "b"})),
     ],
 )
 def test_what_makes_no_sense_is_refused(asked: Asked, folder: Path, value: Any) -> None:

@@ -144,3 +144,28 @@ def test_a_write_that_fails_changes_nothing(answers: Path) -> None:
             each.write([(0, "ant", NOW)])
         assert each.label(0) in ("bee", "")
     assert not list(answers.parent.glob(".*.tmp"))
+
+
+def test_a_picture_has_one_row_whatever_link_leads_to_it(answers: Path) -> None:
+    opened(answers).write([(0, "bee", NOW)])
+    out = answers.parent / "labels.csv"
+    (answers.parent / "linked").symlink_to("photos")
+    mistakes = answers.parent / "mistakes.csv"
+    mistakes.write_text("path,label,answer\nlinked/0.jpg,bee,ant\nlinked/3.jpg,ant,bee\n")
+    file = opened(mistakes)
+    assert file.label(0) == "bee" and file.has_more
+    file.write([(0, "ant", NOW), (1, "bee", NOW)])
+    assert [row[:2] for row in cells(out)[1:]] == [
+        ["photos/0.jpg", "ant"],
+        ["photos/1.jpg", " ant "],
+        ["photos/2.jpg", "'=x"],
+        ["linked/3.jpg", "bee"],
+    ]
+
+
+def test_a_line_end_of_an_old_machine_in_a_cell_reads_back(answers: Path) -> None:
+    answers.write_text('path,label,note\nphotos/0.jpg,,"one\rtwo"\nphotos/1.jpg,,"a\r\nb"\n', newline="")
+    out = answers.parent / "labels.csv"
+    opened(answers).write([(0, "bee", NOW)])
+    assert [row.cells[2:] for row in read_picture_table(out).rows] == [("one\rtwo", NOW), ("a\r\nb", "")]
+    opened(answers).write([(1, "bee", NOW)])

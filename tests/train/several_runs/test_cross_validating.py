@@ -9,7 +9,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,10 +19,13 @@ torch = pytest.importorskip("torch")
 
 import edge_train.run.epochs  # noqa: E402
 from edge_data import ImageStore, read_split  # noqa: E402
-from edge_runtime import CROSS_VALIDATED, Run, UsageError, measure, newest_run  # noqa: E402
+from edge_data.sets.out_of_fold import read_out_of_fold  # noqa: E402
+from edge_runtime import CROSS_VALIDATED, Run, Sample, UsageError, measure, newest_run  # noqa: E402
 from edge_train import Network, TrainSettings, compare, load_checkpoint, resume, train  # noqa: E402
 from edge_train.run.batches import evaluation_batches  # noqa: E402
+from edge_train.run.split_answers import SplitAnswers  # noqa: E402
 from edge_train.run.train_result import TrainResult  # noqa: E402
+from edge_train.several_runs.cross_validation import CrossValidation  # noqa: E402
 from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
 
 FOLDS, EPOCHS, IMAGES, TEST = 3, 3, 33, 9
@@ -274,3 +278,12 @@ def test_a_rare_class_is_judged_alike_in_every_fold_and_its_threshold_is_of_unse
     found = sum(float(row["p circle"]) >= point.threshold for row in rows if row["label"] == "circle")
     assert found == 2 and result.summary["metrics"][CROSS_VALIDATED]["at_threshold"]["found"] == 2
     assert "cross-validated, which it was chosen on" in (result.run.path / "report.html").read_text()
+
+
+def test_names_with_any_line_end_are_read_back(tmp_path: Path) -> None:
+    samples = tuple(Sample(path, label) for label, path in enumerate(("a\r/1.png", "b/\r\n2.png", "c\n/3,.png")))
+    answers = SplitAnswers(samples, np.eye(3, dtype=np.float32), np.arange(3))
+    validated = SimpleNamespace(folds=[SimpleNamespace(number=1)], answered=[(1, answers)], temperature=1.0)
+    CrossValidation.write_answers(cast(Any, validated), tmp_path / "a.csv", ["a\r", "b", "c\n"])
+    found = read_out_of_fold(tmp_path / "a.csv")
+    assert found.paths == [sample.path for sample in samples] and found.labels == ("a\r", "b", "c\n")

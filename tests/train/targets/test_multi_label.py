@@ -19,6 +19,7 @@ from drawn_targets import draw_labels  # noqa: E402
 from edge_data import read_split  # noqa: E402
 from edge_runtime import DataError, ModelCard, Preprocessing, Run, Sample  # noqa: E402
 from edge_train import TrainSettings, deploy, load_checkpoint, train  # noqa: E402
+from edge_train.several_runs.measured_run import row_of  # noqa: E402
 from edge_train.targets.multi_label import LabelAnswers, LabelObjective, MultiLabel  # noqa: E402
 from quick_training import QUICK, quick_settings  # noqa: E402
 
@@ -72,6 +73,16 @@ def test_the_map_of_an_epoch_is_what_scikit_learn_says() -> None:
     given = answers()
     expected = sklearn.average_precision_score(given.truth, given.probabilities(1.0), average="macro")
     assert given.validated("map").more == {"val_map": pytest.approx(expected)}
+    assert not replace(given, truth=np.zeros_like(given.truth)).validated("loss").more
+
+
+def test_a_run_without_a_label_in_validation_is_told_by_what_there_is(tmp_path: Path) -> None:
+    given = replace(answers(), truth=np.zeros((300, 3), bool))
+    figures = given.measure(("a", "b", "c"), (0.5,) * 3, 1.0).to_json()
+    names = ("seconds", "parameters_trained", "parameters", "best_epoch")
+    summary = {**dict.fromkeys(names, 1), "metrics": {"val": figures}, "best_by": "loss"}
+    row = row_of("fine-tuning", Run(tmp_path), summary, "multi-label")
+    assert (row.figure, row.val_accuracy) == ("exact_match", figures["exact_match"])
 
 
 def test_one_temperature_makes_the_probabilities_mean_what_they_say() -> None:

@@ -180,10 +180,10 @@ def _headlines(report: TargetReport, split: str) -> Iterator[_Headline]:
         given = report.answers[split]
         assert isinstance(given, LabelAnswers), "they were measured"
         share = found.mean_average_precision
-        low, high = map_interval(given.truth, given.probabilities(report.card.temperature))
-        note = f"{found.n} images; 95 % interval {low:.3f} to {high:.3f}"
-        yield _Headline(f"{name} mAP", decimal(share), note, share, (low, high))
-        yield _Headline(f"{name} F1", decimal(found.f1_macro), f"mean of the labels; of all {found.f1_micro:.3f}")
+        bounds = map_interval(given.truth, given.probabilities(report.card.temperature))
+        sure = "none has a label" if bounds is None else f"95 % interval {bounds[0]:.3f} to {bounds[1]:.3f}"
+        yield _Headline(f"{name} mAP", decimal(share), f"{found.n} images; {sure}", share or 0.0, bounds)
+        yield _Headline(f"{name} F1", decimal(found.f1_macro), f"mean of the labels; of all {decimal(found.f1_micro)}")
         yield _of_count(f"{name}, all right", found.exact)
     elif isinstance(found, TaskMetrics):
         if len(found.tasks) > 1:

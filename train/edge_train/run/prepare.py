@@ -115,7 +115,7 @@ def prepare(
     for note in splits.notes:
         progress.say(f"note: {note}")
     if settings.positive is not None:
-        require_threshold(settings.positive, folders.labels, splits)
+        settings = replace(settings, positive=require_threshold(settings.positive, folders.labels, splits))
     contract, why = choose_preprocessing(backbone, source, folders, settings.image_size, settings.stem)
     if settings.start_size is not None:
         why += f"; {require_sizes(settings.start_size, contract.height_px, settings.epochs, backbone)}"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from edge_data import Splits
-from edge_runtime import ClassFolders, Run, UsageError
+from edge_runtime import ClassFolders, Run, UsageError, composed
 from edge_train.config_file import read_train_config
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
@@ -141,7 +141,7 @@ def begin_pruning(
     checkpoint = load_checkpoint(run.best)
     _require_same(run, checkpoint, settings, backbone)
     card = checkpoint.card
-    if card.labels != tuple(folders.labels):
+    if [*map(composed, card.labels)] != [*folders.labels]:
         raise UsageError(
             f"{run.path} tells {', '.join(card.labels[:5])} apart, the data has {', '.join(folders.labels[:5])}",
             "prune it with the data that it was trained on",

@@ -14,19 +14,22 @@ from edge_runtime import (
     UsageError,
     check_positive,
     choose_operating_point,
+    composed,
     measure_at,
 )
 from edge_train.run.split_answers import SplitAnswers
 
 
-def require_threshold(positive: str, labels: tuple[str, ...], splits: Splits) -> None:
-    """Raise UsageError, before anything takes time, where no threshold can be chosen for that class."""
+def require_threshold(positive: str, labels: tuple[str, ...], splits: Splits) -> str:
+    """The class as the labels spell it. Raises UsageError where no threshold can be chosen for it, before all work."""
+    positive = composed(positive)
     check_positive(positive, labels)
     # Cross-validation, whose answers to all images it is chosen on, leaves no validation.
     if not any(labels[sample.label] == positive for sample in splits.val or splits.train):
         raise UsageError(
             f"no validation image is of {positive}, so no threshold can be chosen", "add some, or drop `positive`"
         )
+    return positive
 
 
 def with_threshold(

@@ -15,7 +15,7 @@ from edge_train.settings import Criterion, Strategy
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
 HALF_POINT: Final = 0.005
 
-Figure: TypeAlias = Literal["accuracy", "map", "mean_accuracy"]
+Figure: TypeAlias = Literal["accuracy", "map", "mean_accuracy", "exact_match"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,12 @@ WIDTH, MARGIN = 1240, 28
 SHOWN, ACROSS = 8, 4
 PICTURE_PX, CELL_PX, HEAD_PX = 208, 256, 160
 TINY_PX = 40
-_TITLES: dict[Figure, str] = {"accuracy": "Accuracy (%)", "map": "mAP (%)", "mean_accuracy": "Mean accuracy (%)"}
+_TITLES: dict[Figure, str] = {
+    "accuracy": "Accuracy (%)",
+    "map": "mAP (%)",
+    "mean_accuracy": "Mean accuracy (%)",
+    "exact_match": "All labels right (%)",
+}
 DOTS_UP_TO, LETTERS, LINE_PX = 40, 150, 20
 
 
@@ -111,7 +116,7 @@ def _draw_accuracies(axes: Axes, comparison: Comparison) -> None:
 
 
 def _draw_curves(axes: Axes, rows: Sequence[StrategyRow], curves: Mapping[str, Curve]) -> None:
-    several = any(row.figure == "map" for row in rows)
+    several = any(row.figure in ("map", "exact_match") for row in rows)
     _name(axes, f"Validation {'labels right' if several else 'accuracy'} (%) by epoch", "outlined: best epoch")
     axes.grid(axis="y")
     for row in rows:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_data import OUT_OF_FOLD
-from edge_runtime import Accuracy, Metrics, Run, Sample, atomic_path
+from edge_runtime import Accuracy, Metrics, Run, Sample, atomic_path, csv_line
 from edge_train.run.epochs import FitState
 from edge_train.run.split_answers import SplitAnswers
 
@@ -137,18 +135,16 @@ class CrossValidation:
         Raises:
             OutputError: it cannot be written.
         """
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["path", "label", "fold", "answer", *(f"p {label}" for label in labels)])
+        lines = [csv_line(["path", "label", "fold", "answer", *(f"p {label}" for label in labels)])]
         for fold, (_, answers) in zip(self.folds, self.answered, strict=True):
             given = answers.probabilities(self.temperature)
             for sample, row in zip(answers.samples, given, strict=True):
                 answer = labels[int(row.argmax())]
                 numbers = (f"{share:.6g}" for share in row.tolist())
-                rows.writerow([sample.path, labels[sample.label], fold.number, answer, *numbers])
+                lines.append(csv_line([sample.path, labels[sample.label], str(fold.number), answer, *numbers]))
         # As in split.csv, names are raw: they name files that exist.
         with atomic_path(path) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8", errors="surrogateescape", newline="\n")
+            temporary.write_text("".join(lines), encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
 def _median(epochs: Sequence[int]) -> int:

@@ -24,13 +24,13 @@ def read_row(run: Run) -> StrategyRow:
 def row_of(strategy: Strategy, run: Run, summary: Mapping[str, Any], kind: Kind) -> StrategyRow:
     """The row of a run whose summary.json says `summary` and whose pictures have labels of that kind."""
     val, test = summary["metrics"]["val"], summary["metrics"].get("test")
-    figure = _figure(kind)
+    figure = _figure(kind, val)
     one = figure == "accuracy"
     return StrategyRow(
         strategy=strategy,
         run=run,
         # Of yes or no to each label, which a mAP is not to stand beside.
-        train_accuracy=None if figure == "map" else summary["training_accuracy"],
+        train_accuracy=None if kind == "multi-label" else summary["training_accuracy"],
         val_accuracy=val[figure],
         val_n=val["n"],
         val_interval=tuple(val["accuracy_interval_95"]) if one else None,
@@ -48,10 +48,10 @@ def row_of(strategy: Strategy, run: Run, summary: Mapping[str, Any], kind: Kind)
     )
 
 
-def _figure(kind: Kind) -> Figure:
-    """What a run is told by."""
+def _figure(kind: Kind, val: Mapping[str, Any]) -> Figure:
+    """What a run is told by, of those that its validation has."""
     if kind == "multi-label":
-        return "map"
+        return "map" if val["map"] is not None else "exact_match"
     return "mean_accuracy" if kind == "multi-task" else "accuracy"
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_data import Splits
-from edge_runtime import ClassFolders, Run, UsageError
+from edge_runtime import ClassFolders, Run, UsageError, composed
 from edge_train.network.checkpoint import load_checkpoint
 from edge_train.network.network import Network
 from edge_train.settings import Precision
@@ -54,7 +54,7 @@ def load_teacher(
     """
     checkpoint = load_checkpoint(run.best)
     card, labels = checkpoint.card, folders.labels
-    if card.labels != tuple(labels):
+    if [*map(composed, card.labels)] != [*labels]:
         raise UsageError(
             f"the teacher {run.path} tells {', '.join(card.labels[:5])} apart, the data has {', '.join(labels[:5])}",
             "train the teacher on the same classes",

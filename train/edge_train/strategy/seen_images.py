@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_data import Splits, read_split
-from edge_runtime import ClassFolders, DataError, EdgeError, ModelCard, Progress, Run, UsageError
+from edge_runtime import ClassFolders, DataError, EdgeError, ModelCard, Progress, Run, TruePlaces, UsageError
 from edge_train.network.checkpoint import load_checkpoint
 from edge_train.network.weights import parse_weights
 
@@ -41,24 +41,26 @@ def note_seen(weights: str, folders: ClassFolders, splits: Splits, progress: Pro
 
 def _count_seen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits) -> int:
     """The images of val and test that the run was trained on, by where they lie; by their names in data that moved."""
-    place = folders.root.resolve()
+    place, true = folders.root, TruePlaces()
     known = run.read_config().get("data_root")
     if _is_same(card, folders):
         before = place
     elif known and isinstance(known, str):
-        before = Path(known).resolve()
+        before = Path(known)
     else:
         return 0
     try:
         taught = read_split(run.split, card.labels)
     except DataError:
         return 0
-    learned = {before / name for sample in taught.train for name in (sample.path, taught.groups.get(sample.path, ""))}
+    learned = {
+        true(before / name) for sample in taught.train for name in (sample.path, taught.groups.get(sample.path, ""))
+    }
     # Its twin teaches as much as the image itself, but nothing that the run's own training does not where a split that
     # was found has the group on both sides.
-    twins = learned - {place / splits.groups.get(sample.path, sample.path) for sample in splits.train}
+    twins = learned - {true(place / splits.groups.get(sample.path, sample.path)) for sample in splits.train}
     return sum(
-        place / sample.path in learned or place / splits.groups.get(sample.path, sample.path) in twins
+        true(place / sample.path) in learned or true(place / splits.groups.get(sample.path, sample.path)) in twins
         for sample in (*splits.val, *splits.test)
     )
 

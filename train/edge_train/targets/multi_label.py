@@ -70,11 +70,12 @@ class LabelAnswers(Answers):
         return float(binary_cross_entropy_with_logits(torch.from_numpy(self.logits), truth))
 
     def validated(self, criterion: Criterion) -> Validated:  # noqa: ARG002 (mAP is always shown)
-        """Loss, the share of yes or no that a threshold of a half gets right, and the mAP."""
+        """Loss, the share of yes or no that a threshold of a half gets right, and the mAP if an image has a label."""
         right = float(((self.logits > 0) == self.truth).mean())
         halves = [0.5] * self.truth.shape[1]
         found = measure_labels([""] * len(halves), halves, self.truth, self.probabilities(1.0))
-        return Validated(self.loss, right, more={"val_map": found.mean_average_precision})
+        average = found.mean_average_precision
+        return Validated(self.loss, right, more={} if average is None else {"val_map": average})
 
     def fit_temperature(self) -> float:
         """The temperature T that minimises the binary cross-entropy of sigmoid(logits / T).
