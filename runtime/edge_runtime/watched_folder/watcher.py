@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.errors import ImageError
+from edge_runtime.errors import ImageError, ImageProblem
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.model.prediction import UNKNOWN, LabelProbability, Prediction
 from edge_runtime.watched_folder.arrivals import Landed, Landing
@@ -19,6 +20,10 @@ from edge_runtime.watched_folder.sorter import Sorter, bring, free_name
 
 # A look at a folder of 100,000 files takes a second on a Raspberry Pi; it must not be all it does.
 REST_PER_LOOK = 10
+# The machine's troubles, not the picture's: memory comes back, a package is installed, permissions are mended. Such a
+# picture is said once and tried on; decoding it may be what a small machine has no strength for at every look.
+_PASSING = frozenset[ImageProblem]({"no-memory", "not-supported", "unreadable"})
+TRY_AGAIN_S = 60.0
 _NAP_S = 0.2
 
 
@@ -57,7 +62,8 @@ def watch(
     """Classify the pictures in `folder`, then those that land there, until `stop()` says so.
 
     A picture is taken once it has the same size and time of change at two looks, `interval_s` apart, and can be
-    decoded; one that stays undecodable, or may not be read, is given as its ImageError, once. What is withheld for
+    decoded; one that stays undecodable is given as its ImageError, once, and so is one that only this machine cannot
+    decode now (no memory, a package missing, a failing disk, permissions), which is tried on. What is withheld for
     `min_confidence` is `unknown`. With a `sorter`, which goes with one label a picture, it is moved to its label's
     folder before it is given.
 
@@ -74,22 +80,23 @@ def watch(
         yield _sighting(left, folder, again=True)
         journal.done(left.name)
     landing = Landing(folder, journal, apart=_apart(sorter, folder))
-    closed: set[Landed] = set()
+    closed: dict[Landed, float] = {}
     while not stop():
         begun = time.monotonic()
         ready = landing.look()
         looked_s = time.monotonic() - begun
-        new = [landed for landed in ready if not _is_the_same(landed, journal)]
+        due = [landed for landed in ready if begun - closed.get(landed, -inf) >= TRY_AGAIN_S]
+        new = [landed for landed in due if not _is_the_same(landed, journal)]
         stream = classifier.predict_many([landed.path for landed in new], on_error="return")
         with closing(stream) as answers:
             for landed, answer in zip(new, answers, strict=False):
                 if isinstance(answer, ImageError):
                     if landed.is_unchanged() and landing.gives_up(landed):
-                        # One that may not be read is said once and tried on: its permissions may be mended.
-                        if readable := os.access(landed.path, os.R_OK):
+                        if is_bad := answer.kind not in _PASSING and os.access(landed.path, os.R_OK):
                             journal.bad(landed.name, landed.size_bytes, landed.changed_ns, answer.message)
-                        if readable or landed not in closed:
-                            closed.add(landed)
+                        said = landed in closed
+                        closed[landed] = begun
+                        if is_bad or not said:
                             yield answer
                 elif (entry := _entry(landed, answer, sorter, top, min_confidence)) is not None:
                     journal.answered(entry)

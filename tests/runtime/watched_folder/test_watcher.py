@@ -6,12 +6,16 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from edge_runtime import Classifier, ImageError, Journal, Sighting, Sorter, watch
+from edge_runtime.errors import ImageProblem
+from edge_runtime.images import decoder
 from edge_runtime.watched_folder import watcher as watching
+from edge_runtime.watched_folder.arrivals import PATIENCE_LOOKS
 from tiny_model import write_tiny_model
 from unlike_model import write_unlike_model
 
@@ -76,6 +80,28 @@ def test_what_may_not_be_read_is_said_once_and_answered_once_it_may(
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     (seen,) = watched(classifier, folder, monkeypatch)
     assert isinstance(seen, Sighting) and seen.label == "red"
+
+
+@pytest.mark.parametrize("kind", ["no-memory", "not-supported", "unreadable"])
+def test_what_only_this_machine_cannot_decode_is_said_once_and_answered_once_it_can(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: ImageProblem
+) -> None:
+    (folder / "x.bmp").write_bytes(picture("red"))
+    real, tries = decoder._decode_file, []
+
+    def passing(*words: Any, **named: Any) -> Image.Image:
+        tries.append(words)
+        if len(tries) < 12:
+            raise ImageError("x.bmp: not now", "", kind)
+        return real(*words, **named)
+
+    monkeypatch.setattr(decoder, "_decode_file", passing)
+    # Not at every look: decoding it may be what there is no strength for.
+    assert len(list(watched(classifier, folder, monkeypatch, looks=30))) == 1
+    assert len(tries) == PATIENCE_LOOKS
+    monkeypatch.setattr(watching, "TRY_AGAIN_S", 0.0)
+    error, seen = watched(classifier, folder, monkeypatch, looks=30)
+    assert isinstance(error, ImageError) and isinstance(seen, Sighting) and seen.label == "red"
 
 
 def test_what_is_no_picture_is_said_once_also_after_a_restart(
