@@ -97,7 +97,9 @@ def _line(sighting: Sighting, point: OperatingPoint | None, *, jsonl: bool) -> s
 
 def _plain(sighting: Sighting) -> dict[str, Any]:
     value = asdict(sighting)
-    del value["several"], value["distance"], value["unlike"], value["unmoved"]
+    del value["several"], value["distance"], value["unmoved"]
+    if sighting.unlikeness is None:
+        del value["unlike"], value["unlikeness"]
     return value
 
 

@@ -34,7 +34,8 @@ class Sighting:
     `again` is true for the one answer that a killed process may have given before this one. Of a model that gives
     several labels, or one for each of several tasks, `top` are those given, and `several` is the answer's JSON.
     `distance` is how far it lies from training's pictures, where the classifier was asked for that; `unlike` says that
-    it was rejected as unlike all of them. `unmoved` is why it could not be moved where it was to be, "" otherwise.
+    it was rejected as unlike all of them, and `unlikeness` which share of known pictures is less unlike it, None where
+    the classifier rejects nothing. `unmoved` is why it could not be moved where it was to be, "" otherwise.
     """
 
     image: str
@@ -46,6 +47,7 @@ class Sighting:
     several: Mapping[str, Any] = field(default_factory=dict)
     distance: float | None = None
     unlike: bool = False
+    unlikeness: float | None = None
     unmoved: str = ""
 
 
@@ -147,6 +149,8 @@ def _entry(landed: Landed, answer: Prediction, sorter: Sorter | None, top: int, 
             told["unmoved"] = str(error)
     if answer.unlike:
         told["unlike"] = True
+    if answer.unlikeness is not None:
+        told["unlikeness"] = answer.unlikeness
     if answer.distance is not None:
         told["distance"] = answer.distance
     if answer.kind != "single-label":
@@ -196,6 +200,7 @@ def _sighting(entry: Entry, folder: Path, *, again: bool = False) -> Sighting:
         several=entry.answer.get("several", {}),
         distance=entry.answer.get("distance"),
         unlike=bool(entry.answer.get("unlike")),
+        unlikeness=entry.answer.get("unlikeness"),
         unmoved=str(entry.answer.get("unmoved", "")),
     )
 

@@ -179,10 +179,8 @@ def test_what_is_unlike_training_goes_where_the_unknown_go(
         (folder / f"{colour}.bmp").write_bytes(picture(colour))
     sorter = Sorter(str(tmp_path / "sorted" / "{label}"), classifier.labels)
     seen = list(watched(classifier, folder, monkeypatch, sorter=sorter))
-    assert [(each.label, each.unlike) for each in seen if isinstance(each, Sighting)] == [
-        ("red", False),
-        ("unknown", True),
-    ]
+    told = [(each.label, each.unlike, each.unlikeness) for each in seen if isinstance(each, Sighting)]
+    assert told == [("red", False, 0.84), ("unknown", True, 0.99)]
     assert (tmp_path / "sorted" / "unknown" / "white.bmp").is_file()
 
 
