@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,17 @@ from edge_runtime import (
 
 
 @dataclass
+class _HeldBack:
+    """What held the machine back while something was measured; None where it does not say."""
+
+    by: tuple[str, ...] | None = None
+
+    def look(self, monitor: Monitor) -> None:
+        if (throttled := monitor.throttled()) is not None:
+            self.by = tuple(dict.fromkeys((*(self.by or ()), *throttled)))
+
+
+@dataclass
 class _Entry:
     """A contestant on a number of threads, and what was found out about it so far."""
 
@@ -55,7 +66,7 @@ class _Entry:
     timings: dict[str, Timings]
     busyness: Busyness = UNKNOWN_BUSYNESS
     stable: bool = True
-    throttled: tuple[str, ...] | None = None
+    held_back: _HeldBack = field(default_factory=_HeldBack)
     group: int = 0
     sustained: Sustained | None = None
     accuracy: SourcedAccuracy | None = None
@@ -216,7 +227,7 @@ class _Work:
         return measured
 
     def _turn(self, entry: _Entry, worker: Worker, task: str) -> Turn:
-        turn = worker.turn(task, after_turn=partial(self._saw, entry))
+        turn = worker.turn(task, after_turn=partial(entry.held_back.look, self.monitor))
 
         def take(turn_s: float, least_runs: int) -> Sequence[float]:
             if entry.error is None:
@@ -225,10 +236,6 @@ class _Work:
             return ()
 
         return take
-
-    def _saw(self, entry: _Entry) -> None:
-        if (throttled := self.monitor.throttled()) is not None:
-            entry.throttled = tuple(dict.fromkeys((*(entry.throttled or ()), *throttled)))
 
     def evaluate(self, entries: Sequence[_Entry]) -> None:
         """The accuracy of each file by each engine, once: threads do not change it."""
@@ -262,18 +269,22 @@ class _Work:
             with entry.failing(), Worker(entry.setup) as worker:
                 worker.warm_up(task, least_s=self.settings.warm_up_s)
                 self.progress.begin(f"sustained, {entry.contestant.name}", round(seconds), "s")
-                entry.sustained = measure_sustained(
-                    worker.turn(task, after_turn=partial(self._saw, entry)),
+                held_back = _HeldBack()
+                minutes = measure_sustained(
+                    worker.turn(task, after_turn=partial(held_back.look, self.monitor)),
                     seconds,
                     lambda: self.monitor.sensors,
                     after_turn=self.progress.advance,
                 )
+                # The row's own figures were measured before, perhaps on a cool machine.
+                entry.sustained = replace(minutes, throttled=held_back.by)
                 self.progress.end()
 
     def _rest(self) -> None:
         if self.settings.cooldown_s:
             self.progress.say(f"resting for {self.settings.cooldown_s:g} s")
             time.sleep(self.settings.cooldown_s)
+        self.monitor.forget()
 
 
 def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
@@ -301,7 +312,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
         max_difference=_difference(entry, entries),
         stable=entry.stable,
         busyness=entry.busyness,
-        throttled=entry.throttled,
+        throttled=entry.held_back.by,
         group=entry.group,
         at_once=file.at_once or 1,
     )
