@@ -14,6 +14,7 @@ from PIL import Image
 
 from edge_benchmarks import BenchSettings, Contestant, bench, benching, latency_table
 from edge_benchmarks.machine.thermal import Monitor
+from edge_benchmarks.report.recommendation import comparable_rows
 from edge_benchmarks.report.report import Report
 from edge_data import EvaluationData
 from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, Silence, UsageError
@@ -136,6 +137,8 @@ def test_each_number_of_threads_is_a_row_and_accuracy_is_measured_once(
         assert row.accuracy is not None
         assert (row.accuracy.value, row.accuracy.n, row.accuracy.source) == (pytest.approx(2 / 3), 3, "measured")
         assert row.accuracy.where == f"{tmp_path.name}, val"
+    other = replace(contestants[0], images=EvaluationData(tmp_path, samples[:2], "val", "given"))
+    assert len(comparable_rows(bench([scored, other], QUICK).rows)) == 1
 
 
 def test_it_rests_before_latency_and_before_each_sustained_run(
