@@ -297,6 +297,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
         path=None if contestant.passing else str(contestant.opened),
         fresh=contestant.fresh,
         backbone=contestant.backbone,
+        variant=contestant.variant,
         precision=contestant.precision,
         engine=contestant.engine,
         threads=entry.threads,
