@@ -108,9 +108,8 @@ def _variant(card: ModelCard) -> tuple[str, ...]:
     if isinstance(share := own.get("pruned"), int | float):
         words.append(f"pruned {share:.2g}")
     # A card's texts may be anybody's, and what is made of this is for strangers.
-    for name, said in (("stem", "{} stem"), ("attention", "{} attention")):
-        if name in own:
-            words.append(said.format(own[name]) if _is_plain(own[name]) else f"another {name}")
+    parts = [part for part in ("stem", "attention") if part in own]
+    words += [f"{own[part] if _is_plain(own[part]) else 'another'} {part}" for part in parts]
     if isinstance(units := own.get("hidden_units"), int):
         words.append(f"hidden layer of {units}")
     if "fastai_units" in own:
