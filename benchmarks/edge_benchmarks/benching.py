@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
-from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, recorded_accuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, images_hash, recorded_accuracy
 from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
 from edge_benchmarks.report.turn_bootstrap import unsettled
 from edge_benchmarks.settings import BenchSettings
@@ -45,6 +45,17 @@ from edge_runtime import (
 
 
 @dataclass
+class _HeldBack:
+    """What held the machine back while something was measured; None where it does not say."""
+
+    by: tuple[str, ...] | None = None
+
+    def look(self, monitor: Monitor) -> None:
+        if (throttled := monitor.throttled()) is not None:
+            self.by = tuple(dict.fromkeys((*(self.by or ()), *throttled)))
+
+
+@dataclass
 class _Entry:
     """A contestant on a number of threads, and what was found out about it so far."""
 
@@ -55,7 +66,7 @@ class _Entry:
     timings: dict[str, Timings]
     busyness: Busyness = UNKNOWN_BUSYNESS
     stable: bool = True
-    throttled: tuple[str, ...] | None = None
+    held_back: _HeldBack = field(default_factory=_HeldBack)
     group: int = 0
     sustained: Sustained | None = None
     accuracy: SourcedAccuracy | None = None
@@ -216,7 +227,7 @@ class _Work:
         return measured
 
     def _turn(self, entry: _Entry, worker: Worker, task: str) -> Turn:
-        turn = worker.turn(task, after_turn=partial(self._saw, entry))
+        turn = worker.turn(task, after_turn=partial(entry.held_back.look, self.monitor))
 
         def take(turn_s: float, least_runs: int) -> Sequence[float]:
             if entry.error is None:
@@ -225,10 +236,6 @@ class _Work:
             return ()
 
         return take
-
-    def _saw(self, entry: _Entry) -> None:
-        if (throttled := self.monitor.throttled()) is not None:
-            entry.throttled = tuple(dict.fromkeys((*(entry.throttled or ()), *throttled)))
 
     def evaluate(self, entries: Sequence[_Entry]) -> None:
         """The accuracy of each file by each engine, once: threads do not change it."""
@@ -252,7 +259,10 @@ class _Work:
         self.progress.end()
         for reason in unreadable:
             self.progress.say(f"left out: {reason}")
-        return SourcedAccuracy(found.share, found.n, "measured", f"{images.root.resolve().name}, {images.split}")
+        root = images.root.resolve()
+        # Of runs that split the same folder by other seeds, each is asked about its own.
+        same = images_hash(root, sorted(sample.path for sample in images.samples))
+        return SourcedAccuracy(found.share, found.n, "measured", f"{root.name}, {images.split}", same)
 
     def sustain(self, entries: Sequence[_Entry]) -> None:
         """Minutes without a pause, one model after the other: taking turns, each would rest while another works."""
@@ -262,18 +272,22 @@ class _Work:
             with entry.failing(), Worker(entry.setup) as worker:
                 worker.warm_up(task, least_s=self.settings.warm_up_s)
                 self.progress.begin(f"sustained, {entry.contestant.name}", round(seconds), "s")
-                entry.sustained = measure_sustained(
-                    worker.turn(task, after_turn=partial(self._saw, entry)),
+                held_back = _HeldBack()
+                minutes = measure_sustained(
+                    worker.turn(task, after_turn=partial(held_back.look, self.monitor)),
                     seconds,
                     lambda: self.monitor.sensors,
                     after_turn=self.progress.advance,
                 )
+                # The row's own figures were measured before, perhaps on a cool machine.
+                entry.sustained = replace(minutes, throttled=held_back.by)
                 self.progress.end()
 
     def _rest(self) -> None:
         if self.settings.cooldown_s:
             self.progress.say(f"resting for {self.settings.cooldown_s:g} s")
             time.sleep(self.settings.cooldown_s)
+        self.monitor.forget()
 
 
 def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
@@ -283,6 +297,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
         path=None if contestant.passing else str(contestant.opened),
         fresh=contestant.fresh,
         backbone=contestant.backbone,
+        variant=contestant.variant,
         precision=contestant.precision,
         engine=contestant.engine,
         threads=entry.threads,
@@ -301,7 +316,7 @@ def _row(entry: _Entry, entries: Sequence[_Entry]) -> Row:
         max_difference=_difference(entry, entries),
         stable=entry.stable,
         busyness=entry.busyness,
-        throttled=entry.throttled,
+        throttled=entry.held_back.by,
         group=entry.group,
         at_once=file.at_once or 1,
     )

@@ -96,7 +96,7 @@ make_wheels() {
     for glibc in 17 24 27 28 31 34 35 36; do platforms+=(--platform "manylinux_2_${glibc}_aarch64"); done
     "$python" -m pip download --quiet --disable-pip-version-check --dest "$work/wheels" --only-binary=:all: \
         --implementation cp --python-version "$version" "${platforms[@]}" --platform manylinux2014_aarch64 \
-        "$work"/wheels/edge_vision-*.whl
+        "$(echo "$work"/wheels/edge_vision-*.whl)[serve]"
 }
 
 # What a Pi's owner has copied to the home folder, and what this machine says of it.
@@ -187,6 +187,8 @@ inside() {
     done
     say "using, by docs/raspberry-pi.md"
     on "${cpus[-1]}" "set -x; $(documented use)"
+    say "installing the server, by docs/raspberry-pi.md"
+    on "${cpus[-1]}" "set -x; $(documented serve); edge/bin/edge serve --help >/dev/null; edge/bin/python -c 'import edge_serve.app'"
     return $failed
 }
 

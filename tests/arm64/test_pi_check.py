@@ -113,6 +113,7 @@ def test_the_page_has_what_is_run_and_its_flags_exist(edge: Any) -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert "pip install" in commands(page, "install")
     assert "--watch" in commands(page, "use")
+    assert "[serve]" in commands(page, "serve")
     helped = edge("predict", "--help", COLUMNS="200").stdout
     for flag in ("--image", "--model", "--watch", "--move-to", "--min-confidence", "--jsonl"):
         assert flag in page and flag in helped

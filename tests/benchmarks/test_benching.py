@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 
 from edge_benchmarks import BenchSettings, Contestant, bench, benching, latency_table
+from edge_benchmarks.machine.thermal import Monitor
+from edge_benchmarks.report.recommendation import comparable_rows
 from edge_benchmarks.report.report import Report
 from edge_data import EvaluationData
 from edge_runtime import CheckpointError, EdgeError, ImageError, ModelError, Sample, Silence, UsageError
@@ -135,6 +137,8 @@ def test_each_number_of_threads_is_a_row_and_accuracy_is_measured_once(
         assert row.accuracy is not None
         assert (row.accuracy.value, row.accuracy.n, row.accuracy.source) == (pytest.approx(2 / 3), 3, "measured")
         assert row.accuracy.where == f"{tmp_path.name}, val"
+    other = replace(contestants[0], images=EvaluationData(tmp_path, samples[:2], "val", "given"))
+    assert len(comparable_rows(bench([scored, other], QUICK).rows)) == 1
 
 
 def test_it_rests_before_latency_and_before_each_sustained_run(
@@ -145,6 +149,29 @@ def test_it_rests_before_latency_and_before_each_sustained_run(
     use_fake_workers(monkeypatch)
     bench(contestants, replace(QUICK, sustained_s=0.01, cooldown_s=7))
     assert rests == [7, 7, 7]
+
+
+def test_throttling_marks_what_was_measured_meanwhile_and_nothing_before_or_after(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    firmware = tmp_path / "sys/devices/platform/soc/soc:firmware/get_throttled"
+    firmware.parent.mkdir(parents=True)
+    firmware.write_text("0")
+    states = iter(["40004", "40000"])
+    real = benching.measure_sustained
+
+    def measure(*words: Any, **named: Any) -> Any:
+        firmware.write_text(next(states))
+        return real(*words, **named)
+
+    use_fake_workers(monkeypatch)
+    monkeypatch.setattr(benching, "Monitor", lambda: Monitor(tmp_path, interval_s=0.0))
+    monkeypatch.setattr(benching, "measure_sustained", measure)
+    report = bench(contestants, replace(QUICK, sustained_s=0.01))
+    assert [row.throttled for row in report.rows] == [(), ()]
+    minutes = {row.model: row.sustained and row.sustained.throttled for row in report.rows}
+    assert minutes == {"large": ("throttled",), "small": ()}
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
 def test_models_that_do_not_fit_together_take_turns_in_groups(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +90,16 @@ def test_no_sentence_names_a_dead_flag(page: Any) -> None:
 def test_blocks_are_found_fenced_and_set_in() -> None:
     languages = {language for page in PAGES for language, _ in code_blocks(page)}
     assert {"", "sh", "text", "python", "ini"} <= languages
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_what_installs_a_wheel_hands_pip_the_one_that_is_there(tmp_path: Path) -> None:
+    lines = [line for page in PAGES for _, block in code_blocks(page) for line in block.splitlines()]
+    installs = [line.strip() for line in lines if re.match(r" *(\S*/)?pip install .*\*", line)]
+    assert any("[serve]" in line for line in installs) and len(installs) > 2
+    wheel = tmp_path / "edge_vision-1.0-py3-none-any.whl"
+    wheel.touch()
+    for line in installs:
+        told = re.sub(r"^(\S*/)?pip install", "printf '%s\\\\n'", line)
+        words = subprocess.run(["bash", "-c", told], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert Path(re.sub(r"\[\w+\]$", "", words.strip())).name == wheel.name, line

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Self
 
@@ -71,13 +72,13 @@ class Monitor:
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._seen: list[Sensors] = []
         self._throttled: tuple[str, ...] | None = None
-        self._asked_s = -interval_s
+        self._asked_s = -inf
         self._before: Reading | None = None
         self._after: Reading | None = None
 
     def __enter__(self) -> Self:
         earlier = read_throttling(self._root)
-        self._known_before = frozenset(earlier.since_start) if earlier else frozenset()
+        self._known = set(earlier.since_start) if earlier else set()
         self._before = self._read()
         self._thread.start()
         return self
@@ -95,12 +96,18 @@ class Monitor:
     def throttled(self) -> tuple[str, ...] | None:
         """What holds the machine back, asked for at most once a second; to be called while nothing is timed.
 
-        On some boards that takes a command. Reasons that came up since the benchmark began count as well.
+        On some boards that takes a command. Reasons that came up and went since the look before count as well: the
+        firmware keeps them until the board is started anew.
         """
         if time.monotonic() - self._asked_s >= self._interval_s:
             self._throttled = self._read_throttling()
             self._asked_s = time.monotonic()
         return self._throttled
+
+    def forget(self) -> None:
+        """Let nothing that came up until now count for what is measured next."""
+        self._read_throttling()
+        self._asked_s = -inf
 
     def conditions(self) -> Conditions:
         """What was seen; to be called after the end."""
@@ -113,7 +120,8 @@ class Monitor:
         throttling = read_throttling(self._root)
         if throttling is None:
             return None
-        new = tuple(what for what in throttling.since_start if what not in self._known_before)
+        new = tuple(what for what in throttling.since_start if what not in self._known)
+        self._known |= set(throttling.since_start)
         return tuple(dict.fromkeys((*throttling.now, *new)))
 
     def _read(self) -> Reading:

@@ -34,9 +34,10 @@ class Bucket(PlainData):
 
 @dataclass(frozen=True, slots=True)
 class Sustained(PlainData):
-    """One model's minutes, in order."""
+    """One model's minutes, in order; `throttled` is what held the machine back in them, None where it doesn't say."""
 
     buckets: tuple[Bucket, ...]
+    throttled: tuple[str, ...] | None = None
     computed: ClassVar = {"slowdown": "slowdown", "p90_slowdown": "p90_slowdown"}
 
     @property

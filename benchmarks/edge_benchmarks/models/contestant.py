@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,11 @@ class Contestant:
         return "foreign" if self.card is None else self.card.backbone
 
     @property
+    def variant(self) -> tuple[str, ...]:
+        """What its network has that its backbone's own has not, in words, such as "pruned 0.5"; of any file's card."""
+        return () if self.card is None else _variant(self.card)
+
+    @property
     def precision(self) -> str:
         """Its precision as the card has it, `–` where it has none; a checkpoint is always fp32."""
         return "–" if self.card is None else self.card.precision
@@ -94,3 +100,27 @@ class Contestant:
             classes=None if self.card is not None else self.file.classes,
             is_classifier=self.takes_images,
         )
+
+
+def _variant(card: ModelCard) -> tuple[str, ...]:
+    own = card.architecture
+    words = []
+    if isinstance(share := own.get("pruned"), int | float):
+        words.append(f"pruned {share:.2g}")
+    # A card's texts may be anybody's, and what is made of this is for strangers.
+    parts = [part for part in ("stem", "attention") if part in own]
+    words += [f"{own[part] if _is_plain(own[part]) else 'another'} {part}" for part in parts]
+    if isinstance(units := own.get("hidden_units"), int):
+        words.append(f"hidden layer of {units}")
+    if "fastai_units" in own:
+        words.append("fastai head")
+    if card.members:
+        words.append(f"ensemble of {len(card.members)}")
+    if card.tta:
+        name = card.tta.get("name")
+        words.append(f"averages {name} views" if _is_plain(name) else "averages views")
+    return tuple(words)
+
+
+def _is_plain(word: object) -> bool:
+    return isinstance(word, str) and re.fullmatch(r"[a-z][a-z-]{0,19}", word) is not None

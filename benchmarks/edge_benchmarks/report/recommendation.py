@@ -60,12 +60,10 @@ class Recommendation:
 def comparable_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows whose accuracies can be compared: those of the best source, measured on the same images."""
     for source in SOURCES:
-        places = [row.accuracy.where for row in rows if row.accuracy and row.accuracy.source == source]
+        places = [row.accuracy.measured_on for row in rows if row.accuracy and row.accuracy.source == source]
         if places:
             commonest = max(dict.fromkeys(places), key=places.count)
-            return [
-                row for row in rows if row.accuracy and (row.accuracy.source, row.accuracy.where) == (source, commonest)
-            ]
+            return [row for row in rows if row.accuracy and row.accuracy.measured_on == commonest]
     return []
 
 

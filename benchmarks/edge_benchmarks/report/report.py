@@ -81,6 +81,7 @@ class Row(PlainData):
     itself; `stable` says whether inference had become stable when it was measured; `throttled` what held the machine
     back meanwhile, None where it does not say; `group` counts the sets of models that took turns with each other.
     `at_once` are the images of one inference: more than 1 where the file fixes them, and its latencies are of so many.
+    `variant` is what its network has that its `backbone`'s own has not, in words.
     """
 
     model: str
@@ -108,6 +109,7 @@ class Row(PlainData):
     busyness: Busyness = UNKNOWN_BUSYNESS
     group: int = 0
     at_once: int = 1
+    variant: tuple[str, ...] = ()
     computed: ClassVar = {"spread": "latency.spread", "uncertainty": "uncertainty", "noisy": "noisy"}
 
     @property

@@ -38,7 +38,10 @@ class SharedMachine(PlainData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedRow(PlainData):
-    """What one network took, one image at a time unless it says otherwise; None is what was not measured."""
+    """What one network took, one image at a time unless it says otherwise; None is what was not measured.
+
+    `backbone` says what makes it another than the plain one of that name: "mobilenet_v2, pruned 0.5".
+    """
 
     backbone: str
     precision: str
@@ -107,7 +110,7 @@ def require_public(backbones: Iterable[str]) -> None:
 
 def _row(row: Row) -> SharedRow:
     return SharedRow(
-        backbone=row.backbone,
+        backbone=", ".join((row.backbone, *row.variant)),
         precision=row.precision,
         engine=row.engine,
         threads=row.threads,

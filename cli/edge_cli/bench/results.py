@@ -55,6 +55,7 @@ def show_report(
                 print(
                     f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
                     f"{row.sustained.slowdown:+.1%} by the median, {row.sustained.p90_slowdown:+.1%} by p90"
+                    f"{', throttled' if row.sustained.throttled else ''}"
                 )
     for failure in report.failures:
         console.say(f"not measured: {failure.message}")
@@ -138,7 +139,9 @@ def _conditions(report: Report) -> list[str]:
             f"noisy: {len(noisy)} of {len(report.rows)} rows; "
             f"{' and '.join(why) if why else 'measure longer, or on a machine that does nothing else'}"
         )
-    throttled = sorted({what for row in report.rows for what in row.throttled or ()})
+    sustained = [row.sustained.throttled for row in report.rows if row.sustained is not None]
+    reasons = [*(row.throttled for row in report.rows), *sustained]
+    throttled = sorted({what for each in reasons for what in each or ()})
     if throttled:
         lines.append(f"throttled: {', '.join(throttled)}; edge doctor says what to do")
     lines += [

@@ -62,10 +62,10 @@ def watch_folder(
         say_threshold(point, console)
         console.say(f"watching {folder}, journal {journal.path}; Ctrl-C ends it")
         for sighting in sightings:
-            if isinstance(sighting, ImageError):
-                sys.stderr.write(f"error: {said_as_flags(str(sighting))}\n")
+            if problem := str(sighting) if isinstance(sighting, ImageError) else sighting.unmoved:
+                sys.stderr.write(f"error: {said_as_flags(problem)}\n")
                 sys.stderr.flush()
-            else:
+            if not isinstance(sighting, ImageError):
                 sys.stdout.write(f"{_line(sighting, point, jsonl=jsonl)}\n")
                 sys.stdout.flush()
                 if record is not None:
@@ -97,7 +97,9 @@ def _line(sighting: Sighting, point: OperatingPoint | None, *, jsonl: bool) -> s
 
 def _plain(sighting: Sighting) -> dict[str, Any]:
     value = asdict(sighting)
-    del value["several"], value["distance"], value["unlike"]
+    del value["several"], value["distance"], value["unmoved"]
+    if sighting.unlikeness is None:
+        del value["unlike"], value["unlikeness"]
     return value
 
 

@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from importlib import import_module
@@ -16,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from edge_runtime.errors import ImageError, ImageProblem, MissingExtraError, one_line
+from edge_runtime.errors import ImageError, MissingExtraError, one_line
 from edge_runtime.extras import missing_package
 from edge_runtime.images.arrays import array_image
 from edge_runtime.images.colour import converter_of
@@ -37,6 +38,10 @@ ImageSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryvie
 # JPEG's class is also MPO's first picture, without parsing the index of the others.
 _PLUGINS = {name.upper(): name for name in ("Jpeg", "Png", "Gif", "Bmp", "WebP", "Tiff", "Avif")}
 _HEAD_BYTES = 512
+
+# What says nothing about the picture. Others do: a damaged one may lead to a place that no file has (EINVAL).
+_MACHINES_TROUBLES = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV, errno.ENXIO, errno.ESTALE})
+_MACHINES_TROUBLES |= {errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNRESET}
 
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
@@ -90,15 +95,29 @@ def decode(
         raise
     # On a damaged file Pillow and the libraries below it raise whatever comes: OSError, SyntaxError, ValueError,
     # struct.error, zlib.error, IndexError, EOFError, OverflowError, MemoryError, its bomb warning when warnings are
-    # errors. All of them say one thing about this one file, and none of them leaves state behind.
+    # errors. Nearly all of them say one thing about this one file, and none of them leaves state behind.
     except Exception as error:
-        # Pillow names an open file by its address in memory.
-        reason = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "the file", one_line(str(error))) or type(error).__name__
-        if "truncated" in reason.lower():
-            raise ImageError(f"{name} cannot be decoded: {reason}", CUT_SHORT, "truncated") from error
-        hint = "it is damaged or of a rare kind: save it again"
-        kind: ImageProblem = "no-memory" if isinstance(error, MemoryError) else "damaged"
-        raise ImageError(f"{name} cannot be decoded: {reason}", hint, kind) from error
+        raise _explained(error, name) from error
+
+
+def _explained(error: Exception, name: str) -> ImageError:
+    # Pillow names an open file by its address in memory.
+    reason = re.sub(r"<[^>]* at 0x[0-9a-f]+>", "the file", one_line(str(error))) or type(error).__name__
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return ImageError(f"{name} cannot be decoded: {reason}", "free memory, or shrink it first", "no-memory")
+    if isinstance(error, ImportError):
+        return ImageError(f"{name} cannot be decoded here: {reason}", "install Pillow again", "unreadable")
+    if number in _MACHINES_TROUBLES:
+        reason = getattr(error, "strerror", None) or reason
+        few = number in (errno.EMFILE, errno.ENFILE)
+        hint = "close other files, or raise their limit" if few else "check the disk it is on"
+        return ImageError(f"{name} cannot be read: {reason}", hint, "unreadable")
+    if "truncated" in reason.lower():
+        return ImageError(f"{name} cannot be decoded: {reason}", CUT_SHORT, "truncated")
+    return ImageError(
+        f"{name} cannot be decoded: {reason}", "it is damaged or of a rare kind: save it again", "damaged"
+    )
 
 
 def _name(source: object) -> str:

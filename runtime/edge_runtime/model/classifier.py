@@ -22,6 +22,7 @@ from edge_runtime.model.card import (
 from edge_runtime.model.engine_names import CHOICES_FOLDER, RuntimeEngine
 from edge_runtime.model.open_graph import Graph, open_by
 from edge_runtime.model.predictor import Predictor, identify_file
+from edge_runtime.setting_kinds import as_kind
 
 if TYPE_CHECKING:
     from edge_runtime.model.engine_choice import EngineChoice
@@ -72,8 +73,9 @@ class Classifier(Predictor):
     it, and `engine_choice` what "auto" rests on, None where that is nothing.
 
     Raises:
-        UsageError: no such file, `threads` below 1, `reject_unlike` of a file that cannot tell such a share, no
-            public key in a file of `require_signature`, or an `engine` that is unknown or not here.
+        UsageError: no such file, `threads` below 1, an argument of another kind, `reject_unlike` of a file that cannot
+            tell such a share, no public key in a file of `require_signature`, or an `engine` that is unknown or not
+            here.
         ModelError: the file is damaged, not made by `edge export`, of a newer format, or not signed by any of
             `require_signature`; also later, when the graph fails on its input or gives what is no number.
     """
@@ -89,7 +91,10 @@ class Classifier(Predictor):
         require_signature: Sequence[str | os.PathLike[str]] = (),
         engine: RuntimeEngine | Literal["auto"] = "onnxruntime",
     ) -> None:
-        path = Path(model)
+        path = Path(as_kind(model, Path, "`model`"))
+        threads, exact = as_kind(threads, int, "`threads`"), as_kind(exact, bool, "`exact`")
+        reject_unlike = as_kind(reject_unlike, float, "`reject_unlike`")
+        with_distance = as_kind(with_distance, bool, "`with_distance`")
         file = identify_file(path)
         keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")
         # Exact arithmetic is onnxruntime's alone.

@@ -26,6 +26,7 @@ from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.model.open_graph import Graph, KeepingGraph
 from edge_runtime.model.prediction import Prediction
 from edge_runtime.model.session import plain_reason
+from edge_runtime.setting_kinds import as_kind
 
 if TYPE_CHECKING:
     from edge_runtime.model.unlike_scale import UnlikeScale
@@ -197,6 +198,7 @@ class Predictor(ImageClassifier):
         on_error: Literal["raise", "return"] = "raise",
         colour: Colour = "rgb",
     ) -> Generator[Prediction | ImageError, None, None]:
+        batch_size = as_kind(batch_size, int, "batch_size")
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):

@@ -14,6 +14,7 @@ from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine.resources import usable_cores
 from edge_runtime.model.onnx_bytes import read_metadata
 from edge_runtime.model.this_machine import find_quick_load
+from edge_runtime.setting_kinds import as_kind
 
 # Beyond any machine; so many that their stacks fill the memory are a slip of the hand.
 MOST_THREADS = 1024
@@ -72,7 +73,8 @@ def has_xnnpack() -> bool:
 
 
 def check_opening(path: Path, threads: int | None) -> None:
-    """Raise UsageError where there is no file at `path`, or so many threads make no sense."""
+    """Raise UsageError where there is no file at `path`, or so many threads make no sense or are no whole number."""
+    threads = as_kind(threads, int, "`threads`")
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     if threads is not None and threads > MOST_THREADS:

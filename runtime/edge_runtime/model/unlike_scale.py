@@ -55,7 +55,8 @@ class UnlikeScale:
             UsageError: fewer pictures were measured than such a share can be told by.
         """
         steps = len(self.distances) + 1
-        refused = math.floor(share * steps + 1e-9)
+        # That no number is one lies between no two.
+        refused = math.floor(share * steps + 1e-9) if 0 < share < 1 else 0
         if not 0 < refused < steps:
             raise UsageError(
                 f"`reject_unlike` {share:g}: {self.n} validation pictures tell shares from {self.least_share:.4f} on",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -98,14 +100,26 @@ class DriftRecord:
                 kept = self.path.read_text(encoding="utf-8").splitlines()[-self._kept :]
                 write_text(self.path, "".join(f"{each}\n" for each in kept))
                 self._lines = len(kept)
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(line)
+            self._append(line)
             self._lines += 1
             self._failed = False
         except (OSError, OutputError) as error:
             if not self._failed:
                 self._say(f"note: {self.path} cannot be written: {getattr(error, 'strerror', None) or error}")
             self._failed = True
+
+    def _append(self, line: str) -> None:
+        # Unbuffered: what a full disk has no room for must not be tried again when the file is closed.
+        with self.path.open("ab", buffering=0) as file:
+            start, rest = file.seek(0, os.SEEK_END), line.encode("ascii")
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except OSError:
+                # The part that there was room for: the next line would be glued to it.
+                with suppress(OSError):
+                    file.truncate(start)
+                raise
 
 
 def _count_lines(path: Path) -> int:
@@ -116,15 +130,24 @@ def _count_lines(path: Path) -> int:
         with path.open("a+b") as file:
             file.seek(0)
             lines = file.readlines()
-            if lines and not _is_line(lines[0]):
+            whole = lines[:-1] if lines and not lines[-1].endswith(b"\n") else lines
+            if not (_is_line(whole[0]) if whole else all(map(_is_torn, lines))):
                 raise UsageError(f"{path} is there and no record of drift", _ELSEWHERE)
-            if lines and not lines[-1].endswith(b"\n"):
+            if whole is not lines:
                 # A power cut left half a line.
-                file.truncate(sum(map(len, lines[:-1])))
-                del lines[-1]
-            return len(lines)
+                file.truncate(sum(map(len, whole)))
+            return len(whole)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}", _ELSEWHERE) from None
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether it is what a power cut leaves of a record's first line, and nobody else's file."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return line.startswith(b'{"time":') or not line.strip(b"\0")
+    return _is_line(line)
 
 
 def _is_line(line: bytes) -> bool:

@@ -33,6 +33,16 @@ _NAMELESS = "%5F"
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTSUP})
 
 
+# What stands in the way of one picture and not of the next, unless it is the folder that may not be written to.
+_OF_ONE = frozenset({errno.EACCES, errno.EPERM, errno.ENAMETOOLONG})
+# The most that a name has on nearly all file systems.
+_NAME_BYTES = 255
+
+
+class StuckError(OutputError):
+    """This one picture cannot be moved, and stays where it is; others can."""
+
+
 class Sorter:
     """Knows the folder of each label by a template such as `sorted/{label}`; no two labels have one.
 
@@ -74,17 +84,22 @@ def _folded(label: str) -> str:
 def free_name(folder: Path, name: str) -> Path:
     """A path in `folder`, which is made where it is not there, that no file has: `name`, or `name` with a number.
 
-    Raises OutputError where the folder cannot be made.
+    A stem that leaves no room for the number is cut. Raises OutputError where the folder cannot be made, StuckError
+    where its name is too long.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}", _ROOM) from None
+        kind = StuckError if error.errno == errno.ENAMETOOLONG else OutputError
+        raise kind(f"cannot make the folder {folder}: {error.strerror}", _hint(error, folder)) from None
     stem, suffix = os.path.splitext(name)  # noqa: PTH122
     path, number = folder / name, 1
     while os.path.lexists(path):
         number += 1
-        path = folder / f"{stem}-{number}{suffix}"
+        ending = f"-{number}{suffix}"
+        while stem and len(os.fsencode(stem + ending)) > _NAME_BYTES:
+            stem = stem[:-1]
+        path = folder / f"{stem}{ending}"
     return path
 
 
@@ -97,7 +112,7 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
     and not yet unlinked, copied and not yet unlinked, or the name reserved by an empty file. Where its owner took the
     file away or replaced it meanwhile, there is nothing to move and nothing is.
 
-    Raises OutputError where it cannot be moved; it is then where it was.
+    Raises OutputError where it cannot be moved, StuckError where others can; it is then where it was.
     """
     origin = None
     try:
@@ -108,7 +123,7 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
         if there is None:
             return _place(source, target, origin)
         if os.path.samestat(origin, there):
-            _drop(source, origin)
+            _drop(source, origin, target)
             return True
         if not again:
             return False
@@ -123,10 +138,27 @@ def bring(  # noqa: PLR0911 (a table of what can be found, read from the top)
         with suppress(OSError):
             if origin is not None and not _is_still(source, origin):
                 return True
-        raise OutputError(f"cannot move {source} to {target}: {error.strerror or error}", _ROOM) from None
+        kind = StuckError if _is_of_one(error, target.parent) else OutputError
+        text = f"cannot move {source} to {target}: {error.strerror or error}"
+        raise kind(text, _hint(error, target.parent, source if kind is StuckError else None)) from None
 
 
-_ROOM = "make room, or choose another folder with `move_to`"
+def _is_of_one(error: OSError, folder: Path) -> bool:
+    if error.errno == errno.ENAMETOOLONG:
+        return True
+    return error.errno in _OF_ONE and os.access(folder, os.W_OK | os.X_OK)
+
+
+def _hint(error: OSError, folder: Path, stays: Path | None = None) -> str:
+    """What to do where nothing can be moved to `folder`, or the one picture `stays` where it is."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "a name is too long there: shorten it, or choose another folder with `move_to`"
+    if stays is not None:
+        return f"it stays there: check its permissions and those of {stays.parent}"
+    first = "make room" if error.errno == errno.ENOSPC else f"check the disk of {folder}"
+    if error.errno in _OF_ONE:
+        first = f"check the permissions of {folder}"
+    return f"{first}, or choose another folder with `move_to`"
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -144,10 +176,18 @@ def _is_still(path: Path, origin: os.stat_result) -> bool:
     return (now.st_size, now.st_mtime_ns) == (origin.st_size, origin.st_mtime_ns)
 
 
-def _drop(source: Path, origin: os.stat_result) -> None:
+def _drop(source: Path, origin: os.stat_result, new: Path | None = None) -> None:
+    """Remove the file's old name, or where that may not be, its `new` one."""
     # A camera that writes one name again and again may have put its next picture there by now: that one stays.
-    if _is_still(source, origin):
+    if not _is_still(source, origin):
+        return
+    try:
         source.unlink()
+    except OSError:
+        with suppress(OSError):
+            if new is not None and _is_still(source, origin):
+                new.unlink()
+        raise
 
 
 def _place(source: Path, target: Path, origin: os.stat_result) -> bool:
@@ -167,7 +207,7 @@ def _place(source: Path, target: Path, origin: os.stat_result) -> bool:
         return True
     # The new name must be on the disk before the old one goes.
     sync_folder(target.parent)
-    _drop(source, origin)
+    _drop(source, origin, target)
     return True
 
 
@@ -205,5 +245,5 @@ def _copy(source: Path, target: Path, origin: os.stat_result) -> bool:
     finally:
         part.unlink(missing_ok=True)
     sync_folder(target.parent)
-    _drop(source, origin)
+    _drop(source, origin, target)
     return True

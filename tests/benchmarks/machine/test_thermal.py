@@ -50,6 +50,20 @@ def test_throttling_is_seen_now_and_also_when_it_was_over_before_anyone_looked(t
         assert monitor.throttled() == ("throttled",)
         write(root, **{THROTTLED: "90000"})
         assert monitor.throttled() == ("soft temperature limit",)
+        # The firmware keeps it until the board is started anew: what is measured next was not held back.
+        assert monitor.throttled() == ()
+
+
+def test_what_came_up_while_nothing_was_measured_is_forgotten(tmp_path: Path) -> None:
+    root = pi(tmp_path)
+    with Monitor(root, interval_s=1000) as monitor:
+        assert monitor.throttled() == ()
+        write(root, **{THROTTLED: "40000"})
+        monitor.forget()
+        assert monitor.throttled() == ()
+        write(root, **{THROTTLED: "c0004"})
+        monitor.forget()
+        assert monitor.throttled() == ("throttled",)
 
 
 def test_throttling_is_asked_for_once_a_second_at_most(tmp_path: Path) -> None:

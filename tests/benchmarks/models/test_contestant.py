@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -8,7 +9,7 @@ from PIL import Image
 from edge_benchmarks import Contestant
 from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.models.engines import Setup
-from edge_runtime import ModelError, UsageError
+from edge_runtime import ModelCard, ModelError, Preprocessing, UsageError
 from tiny_model import write_tiny_model
 
 
@@ -26,6 +27,25 @@ def test_another_engine_is_the_same_network(tmp_path: Path) -> None:
     assert (other.opened, other.model, other.engine) == (tmp_path / "best.pt", contestant.model, "torch")
     assert other.file is contestant.file
     assert not other.passing and contestant.run_by("torchscript", tmp_path / "t.pt", passing=True).passing
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({}, ()),
+        ({"architecture": {"pruned": 0.4987, "stem": "small", "hidden_units": 64}},
+         ("pruned 0.5", "small stem", "hidden layer of 64")),
+        ({"architecture": {"attention": "/home/anna"}}, ("another attention",)),
+        ({"members": ({"run": "1"}, {"run": "2"}), "tta": {"name": "five-crop", "views": 5}},
+         ("ensemble of 2", "averages five-crop views")),
+    ],
+)  # fmt: skip
+def test_what_makes_it_another_network_than_its_backbones_is_said(
+    tmp_path: Path, told: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    steps = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+    card = ModelCard(("a", "b", "c"), steps, "mobilenet_v2", "scratch", **told)
+    assert Contestant("own", write_tiny_model(tmp_path / "own.onnx", card=card)).variant == words
 
 
 def test_a_missing_file_and_one_that_is_none_are_refused(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings, strategies as st
 
 from bench_reports import make_report, make_row, noisy_timings
 from edge_benchmarks import Limits, recommend
-from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, recorded_accuracy
 from edge_benchmarks.report.recommendation import comparable_rows, pareto_front
-from edge_runtime import Timings
+from edge_runtime import CROSS_VALIDATED, ModelCard, Preprocessing, Timings
 
 SMALL = make_row("small", 2.0, accuracy=0.80, size_bytes=3_000_000)
 MIDDLE = make_row("middle", 6.0, accuracy=0.90, size_bytes=12_000_000)
@@ -86,6 +86,44 @@ def test_accuracies_of_different_sources_are_not_compared() -> None:
     found = recommend(make_report(rows), Limits())
     assert found.row is not None and found.row.model == "measured"
     assert "2 that keep them have no accuracy to compare with" in found.reasons
+
+
+def card_of(accuracy: float, part: str = "val", n: int = 100, **data: object) -> ModelCard:
+    how = "split 80/10/10 by class with seed 0"
+    steps = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+    told = {"name": "photos", "fingerprint": "f1", "split": how, "seed": 0, "limit": None, "group_by": "auto", **data}
+    metrics = {part: {"accuracy": accuracy, "n": n}}
+    return ModelCard(("a", "b"), steps, "resnet18", "scratch", metrics=metrics, data=told)
+
+
+FOUND, CUT = "train/ and test/ as found", "10 % of train/ set aside as validation with seed {}; test/ as found"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (card_of(0.7), card_of(0.9), True),
+        (card_of(0.7), card_of(0.9, fingerprint="f2"), False),
+        (card_of(0.7), card_of(0.9, seed=1, split="split 80/10/10 by class with seed 1"), False),
+        (card_of(0.7), card_of(0.9, group_by="none"), False),
+        (card_of(0.7), card_of(0.9, limit=100), False),
+        # What its members have in common is not what one of them has.
+        (card_of(0.7), card_of(0.9, n=50), False),
+        # What was found is the same for every seed.
+        (card_of(0.7, "test", split=CUT.format(0)), card_of(0.9, "test", split=CUT.format(1), seed=1), True),
+        (card_of(0.7, "val", split=CUT.format(0)), card_of(0.9, "val", split=CUT.format(1), seed=1), False),
+        (card_of(0.7, "test", split=FOUND), card_of(0.9, "test", split=FOUND, seed=1, fingerprint="f2"), False),
+        (card_of(0.7, CROSS_VALIDATED), card_of(0.9, CROSS_VALIDATED, seed=1), True),
+    ],
+)
+def test_recorded_accuracies_are_compared_where_they_are_of_the_same_images(
+    first: ModelCard, second: ModelCard, same: bool
+) -> None:
+    rows = [make_row(f"{n}.onnx", accuracy=0.5) for n in range(2)]
+    cards = zip(rows, (first, second), strict=True)
+    rows = [replace(row, accuracy=recorded_accuracy(card)) for row, card in cards]
+    assert len({row.accuracy.where for row in rows if row.accuracy}) == 1
+    assert len(comparable_rows(rows)) == (2 if same else 1)
 
 
 def test_published_accuracy_is_not_that_of_the_users_images() -> None:

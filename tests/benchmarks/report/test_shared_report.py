@@ -10,6 +10,7 @@ import pytest
 
 from bench_reports import make_report, make_row
 from edge_benchmarks.report.machines_table import BEGIN, END, main, write_table
+from edge_benchmarks.report.report import Report
 from edge_benchmarks.report.shared_report import SharedReport, read_shared, share_report
 from edge_runtime import UsageError
 
@@ -44,6 +45,14 @@ def test_a_network_of_ones_own_is_left_out(name: str) -> None:
     assert [row.backbone for row in shared(own, public).rows] == [public.backbone]
     with pytest.raises(UsageError, match="nothing to share"):
         shared(own)
+
+
+def test_a_network_that_is_not_the_plain_one_does_not_go_by_its_name(tmp_path: Path) -> None:
+    row = make_row(backbone="mobilenet_v2", variant=("pruned 0.5", "ensemble of 3"))
+    # As `--from` reads it.
+    again = Report.from_json(json.loads(json.dumps(make_report([row]).to_json())))
+    write(share_report(again), tmp_path / "pi.json")
+    assert read_shared(tmp_path / "pi.json").rows[0].backbone == "mobilenet_v2, pruned 0.5, ensemble of 3"
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"schema": 1}', '{"schema": "1", "month": "", "machine": {}, "rows": []}'])

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import typer
 from PIL import Image
 
 from edge_cli.flags import said_as_flags
-from edge_runtime import UsageError
+from edge_cli.predict.watch import _line as watched_line
+from edge_runtime import Classifier, Journal, Sighting, UsageError, watch
 from tiny_model import write_tiny_model
 from unlike_model import write_unlike_model
 
@@ -63,10 +65,28 @@ def test_a_stream_and_a_single_picture_are_rejected_too(
     (tmp_path / "camera.mjpeg").write_bytes(stream.getvalue())
     asked = ("--model", model, "--reject-unlike", "0.05")
     assert edge("predict", "--mjpeg", str(tmp_path / "camera.mjpeg"), *asked) == 0
-    assert [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()] == ["red", "unknown"]
+    frames = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(frame["label"], frame["unlike"]) for frame in frames] == [("red", False), ("unknown", True)]
+    assert all(0 < frame["unlikeness"] < 1 for frame in frames)
     seen = tmp_path / "seen.png"
     assert edge("predict", pictures[1], *asked, "--save-input", str(seen), "--jsonl") == 0
     assert json.loads(capsys.readouterr().out)["label"] == "unknown" and seen.is_file()
+
+
+def test_a_watched_folders_lines_say_it_as_well(model: str, pictures: list[str], tmp_path: Path) -> None:
+    folder = Path(pictures[0]).parent
+    told = []
+    for share in (0.05, None):
+        classifier = Classifier(model, threads=1, reject_unlike=share, with_distance=True)
+        with Journal(tmp_path / f"{share}.jsonl", folder) as journal:
+            seen = watch(classifier, folder, journal, interval_s=0.01)
+            sightings = [each for each in islice(seen, 2) if isinstance(each, Sighting)]
+        told.append([json.loads(watched_line(each, None, jsonl=True)) for each in sightings])
+    assert [(row["label"], row["unlike"], row["unlikeness"]) for row in told[0]] == [
+        ("red", False, 0.84),
+        ("unknown", True, 0.99),
+    ]
+    assert not [row for row in told[1] if {"unlike", "unlikeness", "unmoved", "distance"} & row.keys()]
 
 
 def test_without_the_flag_nothing_is_rejected(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import socket
@@ -20,6 +21,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from edge_runtime import MAX_PIXELS, ImageError, decode
+from edge_runtime.images import decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -322,6 +324,30 @@ def test_its_kind_says_why_and_survives_pickling(content: bytes | None, kind: st
     again = pickle.loads(pickle.dumps(refused.value))
     assert refused.value.kind == again.kind == kind
     assert (again.message, again.hint) == (refused.value.message, refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (OSError(errno.EIO, "Input/output error"), "unreadable"),
+        (OSError(errno.EMFILE, "Too many open files"), "unreadable"),
+        (ImportError("libwebp.so.7: cannot open shared object file"), "unreadable"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "no-memory"),
+        (MemoryError(), "no-memory"),
+        (OSError(errno.EINVAL, "Invalid argument"), "damaged"),
+        (OSError("broken data stream"), "damaged"),
+    ],
+)
+def test_what_the_machine_fails_at_is_not_called_the_pictures_damage(
+    raised: Exception, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(decoder, "check_structure", fail)
+    with pytest.raises(ImageError) as refused:
+        decode(WHOLE["png"], name="x.png")
+    assert refused.value.kind == kind and refused.value.message.startswith("x.png") and refused.value.hint
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

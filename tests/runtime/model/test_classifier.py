@@ -278,6 +278,19 @@ def test_settings_that_make_no_sense_are_refused_at_the_call(classifier: Classif
             Classifier(model, threads=threads)
 
 
+@pytest.mark.parametrize("threads", ["2", 1.5, True, [1]])
+def test_an_argument_of_another_kind_is_refused_by_its_name(
+    classifier: Classifier, model: Path, threads: object
+) -> None:
+    with pytest.raises(UsageError, match=r"`threads` .*: a whole number is needed"):
+        Classifier(model, threads=threads)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"batch_size .*: a whole number is needed"):
+        classifier.predict_many([], batch_size=threads)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="`model` 5: a path is needed"):
+        Classifier(5)  # type: ignore[arg-type]
+    assert Classifier(model, threads=np.int64(1)).threads == 1  # type: ignore[arg-type]
+
+
 def test_eight_threads_may_share_one_classifier(classifier: Classifier, tmp_path: Path) -> None:
     paths = pictures(tmp_path, 24)
     alone = [classifier.predict(path).probabilities.tobytes() for path in paths]

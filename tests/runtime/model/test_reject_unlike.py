@@ -79,6 +79,9 @@ def test_a_file_that_cannot_tell_says_how_to_get_it(tmp_path: Path, model: Path)
     assert "`with_unlike`" in caught.value.hint
     with pytest.raises(UsageError, match=r"99 validation pictures tell shares from 0\.0100 on"):
         Classifier(model, threads=1, reject_unlike=0.001)
+    for share in (float("nan"), float("inf"), 0, 1, -0.5, "5%", True):
+        with pytest.raises(UsageError, match=r"`reject_unlike`"):
+            Classifier(model, threads=1, reject_unlike=share)  # type: ignore[arg-type]
 
 
 def test_a_scale_without_its_output_is_refused(model: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +95,37 @@ def test_the_record_stays_short_and_goes_on_after_a_cut(tmp_path: Path, card: Mo
     assert lines(path)[-1]["images"] == 1 and all(line["window"] for line in lines(path))
 
 
+@pytest.mark.parametrize("left", ['{"time": "2026', "\0" * 300, '{"time": "2026", "images": 1, "window": 1}', ""])
+def test_a_power_cut_in_the_very_first_line_keeps_nothing_from_starting(
+    tmp_path: Path, card: ModelCard, left: str
+) -> None:
+    path = tmp_path / "drift.jsonl"
+    path.write_text(left)
+    with DriftRecord(path, card, print) as record:
+        record.add(card, "day", 0.9)
+    assert [line["images"] for line in lines(path)] == [1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_no_line_is_glued_to_what_a_full_disk_took_of_the_one_before(tmp_path: Path, card: ModelCard) -> None:
+    import resource
+
+    path, said = tmp_path / "drift.jsonl", []
+    with DriftRecord(path, card, said.append, every=1) as record:
+        record.add(card, "day", 0.9)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # Room for half a line more.
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size * 3 // 2, limits[1]))
+        try:
+            record.add(card, "day", 0.9)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        record.add(card, "day", 0.9)
+    assert len(said) == 1 and [line["images"] for line in lines(path)] == [1, 3]
+
+
 def test_threads_lose_no_answer(tmp_path: Path, card: ModelCard) -> None:
     with DriftRecord(tmp_path / "drift.jsonl", card, print) as record:
         threads = [
@@ -132,7 +165,11 @@ def test_a_full_disk_is_told_once_and_the_answers_go_on(tmp_path: Path, card: Mo
 def test_what_cannot_be_a_record_is_left_alone(tmp_path: Path, card: ModelCard) -> None:
     (tmp_path / "mine.txt").write_text("mine\n")
     (tmp_path / "mine.json").write_text('{"time": 1}\n')
+    (tmp_path / "open.txt").write_text("mine")
+    (tmp_path / "open.json").write_text('{"time": 1}')
     for path, error in (
+        (tmp_path / "open.txt", UsageError),
+        (tmp_path / "open.json", UsageError),
         (tmp_path / "mine.txt", UsageError),
         (tmp_path / "mine.json", UsageError),
         (tmp_path, UsageError),
@@ -140,7 +177,8 @@ def test_what_cannot_be_a_record_is_left_alone(tmp_path: Path, card: ModelCard) 
     ):
         with pytest.raises(error, match="`drift`"):
             DriftRecord(path, card, print)
-    assert (tmp_path / "mine.txt").read_text() == "mine\n"
+    assert (tmp_path / "mine.txt").read_text() == "mine\n" and (tmp_path / "open.txt").read_text() == "mine"
+    assert (tmp_path / "open.json").read_text() == '{"time": 1}'
     several = Classifier(write_multi_label_model(tmp_path / "several.onnx")).card
     with pytest.raises(UsageError, match="multi-label"):
         DriftRecord(tmp_path / "new.jsonl", several, print)

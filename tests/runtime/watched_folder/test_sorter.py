@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from edge_runtime.errors import OutputError, UsageError
 from edge_runtime.watched_folder import sorter as sorting
-from edge_runtime.watched_folder.sorter import Sorter, bring, free_name
+from edge_runtime.watched_folder.sorter import Sorter, StuckError, bring, free_name
 
 
 def test_a_label_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
@@ -102,6 +104,64 @@ def test_a_taken_name_is_never_overwritten(tmp_path: Path) -> None:
     assert free_name(tmp_path / "sorted", "x.png").name == "x-2.png"
 
 
+@pytest.mark.parametrize("letter", ["x", "蜂", "\udcff"])
+def test_a_long_name_is_cut_where_its_number_has_no_room(tmp_path: Path, letter: str) -> None:
+    name = letter * (251 // len(os.fsencode(letter))) + ".png"
+    (tmp_path / name).touch()
+    found = free_name(tmp_path, name)
+    found.touch()
+    again = free_name(tmp_path, name)
+    again.touch()
+    assert found.name.endswith("-2.png") and again.name.endswith("-3.png")
+    assert set(found.name.removesuffix("-2.png")) == {letter} and 249 < len(os.fsencode(found.name)) <= 255
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+@pytest.mark.parametrize("links", [True, False])
+def test_one_that_may_not_be_moved_stays_alone_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, links: bool
+) -> None:
+    source, target = tmp_path / "x.png", tmp_path / "sorted" / "x.png"
+    source.write_text("picture")
+    target.parent.mkdir()
+    real = Path.unlink
+
+    def refuse(path: Path, *words: Any, **named: Any) -> None:
+        if path == source:
+            raise OSError(number, os.strerror(number))
+        real(path, *words, **named)
+
+    if not links:
+        monkeypatch.setattr(sorting.os, "link", without_links(os.link, source))
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(StuckError, match="permissions"):
+        move(source, target)
+    assert source.read_text() == "picture" and list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "make room"), (errno.EROFS, "check the disk"), (errno.EIO, "check the disk")]
+)
+def test_what_keeps_all_from_being_moved_is_no_matter_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "x.png").touch()
+    monkeypatch.setattr(sorting.os, "link", fail)
+    with pytest.raises(OutputError, match=hint) as raised:
+        move(tmp_path / "x.png", tmp_path / "y.png")
+    assert not isinstance(raised.value, StuckError)
+    monkeypatch.undo()
+    # A folder that may not be written to, of any picture.
+    monkeypatch.setattr(sorting.os, "access", lambda *_: False)
+    monkeypatch.setattr(sorting, "_place", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+    with pytest.raises(OutputError, match="permissions of") as raised:
+        move(tmp_path / "x.png", tmp_path / "y.png")
+    assert not isinstance(raised.value, StuckError)
+
+
 @pytest.mark.parametrize("left", ["linked", "copied", "reserved", "nothing"])
 def test_a_move_is_finished_from_wherever_it_was_killed(tmp_path: Path, left: str) -> None:
     source, target = tmp_path / "x.png", tmp_path / "y.png"
@@ -180,7 +240,6 @@ def test_the_same_onto_another_file_system(tmp_path: Path, monkeypatch: pytest.M
 
 def without_links(link: Callable[[Path, Path], None], source: Path) -> Callable[[Path, Path], None]:
     """`os.link` of a system where `source` lies on another disk."""
-    import errno
 
     def refuse(first: Path, second: Path) -> None:
         if first == source:

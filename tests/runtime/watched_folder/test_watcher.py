@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from edge_runtime import Classifier, ImageError, Journal, Sighting, Sorter, watch
+from edge_runtime.errors import ImageProblem
+from edge_runtime.images import decoder
 from edge_runtime.watched_folder import watcher as watching
+from edge_runtime.watched_folder.arrivals import PATIENCE_LOOKS
+from edge_runtime.watched_folder.journal import Entry
 from tiny_model import write_tiny_model
 from unlike_model import write_unlike_model
 
@@ -76,6 +82,28 @@ def test_what_may_not_be_read_is_said_once_and_answered_once_it_may(
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     (seen,) = watched(classifier, folder, monkeypatch)
     assert isinstance(seen, Sighting) and seen.label == "red"
+
+
+@pytest.mark.parametrize("kind", ["no-memory", "not-supported", "unreadable"])
+def test_what_only_this_machine_cannot_decode_is_said_once_and_answered_once_it_can(
+    classifier: Classifier, folder: Path, monkeypatch: pytest.MonkeyPatch, kind: ImageProblem
+) -> None:
+    (folder / "x.bmp").write_bytes(picture("red"))
+    real, tries = decoder._decode_file, []
+
+    def passing(*words: Any, **named: Any) -> Image.Image:
+        tries.append(words)
+        if len(tries) < 12:
+            raise ImageError("x.bmp: not now", "", kind)
+        return real(*words, **named)
+
+    monkeypatch.setattr(decoder, "_decode_file", passing)
+    # Not at every look: decoding it may be what there is no strength for.
+    assert len(list(watched(classifier, folder, monkeypatch, looks=30))) == 1
+    assert len(tries) == PATIENCE_LOOKS
+    monkeypatch.setattr(watching, "TRY_AGAIN_S", 0.0)
+    error, seen = watched(classifier, folder, monkeypatch, looks=30)
+    assert isinstance(error, ImageError) and isinstance(seen, Sighting) and seen.label == "red"
 
 
 def test_what_is_no_picture_is_said_once_also_after_a_restart(
@@ -151,8 +179,60 @@ def test_what_is_unlike_training_goes_where_the_unknown_go(
         (folder / f"{colour}.bmp").write_bytes(picture(colour))
     sorter = Sorter(str(tmp_path / "sorted" / "{label}"), classifier.labels)
     seen = list(watched(classifier, folder, monkeypatch, sorter=sorter))
-    assert [(each.label, each.unlike) for each in seen if isinstance(each, Sighting)] == [
-        ("red", False),
-        ("unknown", True),
-    ]
+    told = [(each.label, each.unlike, each.unlikeness) for each in seen if isinstance(each, Sighting)]
+    assert told == [("red", False, 0.84), ("unknown", True, 0.99)]
     assert (tmp_path / "sorted" / "unknown" / "white.bmp").is_file()
+
+
+def test_one_that_may_not_be_moved_is_answered_and_keeps_neither_the_next_nor_a_restart(
+    classifier: Classifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def refuse(path: Path, *words: Any, **named: Any) -> None:
+        if path.name == "a.bmp" and path.parent == folder:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        real(path, *words, **named)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (folder / "a.bmp").write_bytes(picture("red"))
+    (folder / "b.bmp").write_bytes(picture("blue"))
+    sorter = Sorter(str(tmp_path / "sorted" / "{label}"))
+    first, *more = watched(classifier, folder, monkeypatch, sorter=sorter)
+    (second,) = more
+    assert isinstance(first, Sighting) and (first.label, first.moved_to) == ("red", None)
+    assert "cannot move" in first.unmoved and "a.bmp" in first.unmoved
+    assert isinstance(second, Sighting) and second.moved_to is not None and second.unmoved == ""
+    assert [path.name for path in folder.glob("*.bmp")] == ["a.bmp"]
+    assert list(watched(classifier, folder, monkeypatch, sorter=sorter)) == []
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a.bmp"])
+def test_one_that_a_killed_process_could_not_move_does_not_stop_the_next(
+    classifier: Classifier, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (folder / "a.bmp").write_bytes(picture("red"))
+    status = (folder / "a.bmp").stat()
+    # The folder of the label was removed since.
+    target = tmp_path / "sorted" / "red" / name
+    with Journal(folder / ".journal", folder) as journal:
+        told = {"label": "red", "probability": 0.9, "top": []}
+        journal.answered(Entry("a.bmp", status.st_size, status.st_mtime_ns, "0" * 64, told, str(target)))
+    (seen,) = watched(classifier, folder, monkeypatch)
+    assert isinstance(seen, Sighting) and seen.again
+    if name == "a.bmp":
+        assert (seen.moved_to, seen.unmoved) == (str(target), "")
+    else:
+        assert seen.moved_to is None and "too long" in seen.unmoved
+    assert list(watched(classifier, folder, monkeypatch)) == []
+
+
+def test_a_label_whose_folder_no_disk_can_have_leaves_its_pictures_where_they_are(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_tiny_model(tmp_path / "long.onnx", labels=("red" * 100, "green", "blue"))
+    for colour in ("blue", "red"):
+        (folder / f"{colour}.bmp").write_bytes(picture(colour))
+    sorter = Sorter(str(tmp_path / "sorted" / "{label}"))
+    seen = list(watched(Classifier(model, threads=1), folder, monkeypatch, sorter=sorter))
+    assert [bool(each.unmoved) for each in seen if isinstance(each, Sighting)] == [False, True]
