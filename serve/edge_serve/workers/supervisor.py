@@ -106,8 +106,8 @@ class Supervisor:
         self._files = {name: identify_file(path) for name, path in self._settings.models.items()}
         first = await self._start(0)
         self._batching = first.batching
-        for name, (on, reason) in first.batching.items():
-            self._say(f"{name}: " * self._settings.several + f"batching {'on' if on else 'off'}: {reason}")
+        for line in first.said:
+            self._say(line)
         count, threads = self._settings.workers, self._settings.worker_threads
         others = await asyncio.gather(*(self._start(number) for number in range(1, count)))
         each = f"{count} workers of {threads} thread{'' if threads == 1 else 's'} each"
