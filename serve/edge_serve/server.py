@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge_runtime import UsageError, require_extra
+from edge_runtime import UsageError, identify_file, require_extra
 from edge_serve.http.hosts import is_address
 from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix
 from edge_serve.http.tls import tls_context
@@ -29,6 +29,7 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     tls = None if settings.tls_cert is None else tls_context(settings.tls_cert, settings.tls_key)
     inherited = inherited_socket()
     listening = inherited or _listen(settings)
+    made = None if inherited is not None or settings.unix is None else (settings.unix, identify_file(settings.unix))
     try:
         if inherited is not None:
             settings = _at(settings, inherited)
@@ -43,8 +44,9 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         return answer_alone(settings, listening, tls, say)
     finally:
         listening.close()
-        if inherited is None and settings.unix is not None:
-            settings.unix.unlink(missing_ok=True)
+        # Since nobody listens a successor may have put its own there.
+        if made is not None and identify_file(made[0]) == made[1]:
+            made[0].unlink(missing_ok=True)
 
 
 def _at(settings: ServeSettings, inherited: socket.socket) -> ServeSettings:

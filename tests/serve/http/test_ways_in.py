@@ -88,6 +88,17 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None, **heade
     return reply
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_successors_socket_stays(rgb_model: Path, tmp_path: Path, workers: str) -> None:
+    """Between the end of the listening and that of the process another may begin."""
+    path = tmp_path / "edge.sock"
+    with serving(rgb_model, "--unix", str(path), "--workers", workers) as served:
+        path.unlink()
+        with listen_unix(path):
+            assert served.end() == 0
+            assert path.is_socket()
+
+
 def test_a_unix_socket_is_its_owners_and_groups_and_gone_afterwards(rgb_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "edge.sock"
     # One that a killed server left.
