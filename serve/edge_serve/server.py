@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,8 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     """
     if os.name == "nt":
         raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
+    # Until the model is opened it would end the process; what it asks for, the newest file, is opened anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     allow_open_files(settings.limits.open_files)
     # The port before the model: that it is taken is known in no time.
     tls = None if settings.tls_cert is None else tls_context(settings.tls_cert, settings.tls_key)

@@ -240,6 +240,24 @@ def test_a_shift_away_from_training_is_recorded_and_shown(tmp_path: Path, batchi
         assert line["images"] == 6 and line["distance"] > 127
 
 
+def test_a_hangup_while_it_starts_is_one_more_look_and_no_end(rgb_model: Path, tmp_path: Path) -> None:
+    """The file may have been replaced just after it was opened."""
+    path, said = tmp_path / "edge.sock", tmp_path / "said"
+    command = [sys.executable, "-m", "edge_cli", "serve", "--model", str(rgb_model), "--unix", str(path)]
+    with said.open("w") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        try:
+            end = time.monotonic() + 60
+            while "reloaded" not in said.read_text() and process.poll() is None and time.monotonic() < end:
+                # From when it listens, which it does before it opens the model, to when it takes clients.
+                if path.exists() and "serving " not in said.read_text():
+                    process.send_signal(signal.SIGHUP)
+                time.sleep(0.02)
+            process.terminate()
+            assert process.wait(timeout=20) == 0 and "reloaded" in said.read_text()
+        finally:
+            process.kill()
+
+
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(rgb_model: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))

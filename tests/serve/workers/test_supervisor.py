@@ -116,8 +116,13 @@ def _restarts(served: Served) -> None:
 
 def _ends_where_none_is_left(served: Served, model: Path) -> None:
     model.unlink()
-    for pid in pids(served):
-        os.kill(pid, signal.SIGKILL)
+    dead, last = pids(served)
+    deaths = len(served.log("worker died")) + 1
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: len(served.log("worker cannot start")) == 2, seconds=60)
+    # One death is one line, however often its successor cannot start.
+    assert len(served.log("worker died")) == deaths
+    os.kill(last, signal.SIGKILL)
     assert served.process.wait(timeout=30) == 1
     until(lambda: "error: no worker is left: " in served.said())
     assert f"{model} does not exist" in served.said() and "Traceback" not in served.said()
