@@ -106,20 +106,23 @@ def test_a_request_under_way_is_waited_for(rgb_model: Path) -> None:
 
 
 @contextmanager
-def half_a_request(served: Served) -> Iterator[None]:
+def half_a_request(served: Served) -> Iterator[socket.socket]:
     """A request that was accepted and whose body does not come."""
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\n"
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
         connection.sendall(head)
         while served.metric("edge_requests_in_flight") < 2:
             time.sleep(0.02)
-        yield
+        yield connection
 
 
 def test_what_takes_longer_than_the_grace_period_is_cut_off_and_told(rgb_model: Path) -> None:
-    with serving(rgb_model, "--grace", "0.5", "--timeout", "60") as served, half_a_request(served):
+    with serving(rgb_model, "--grace", "0.5", "--timeout", "60") as served, half_a_request(served) as client:
         assert served.end() == 1
         assert served.wait_for("stopped")["cut_off"] == 1
+        said = b"".join(iter(lambda: client.recv(65_536), b""))
+        assert said.startswith(b"HTTP/1.1 503 ") and b"retry-after" in said and b"is shutting down" in said
+        assert served.log("request")[-1]["status"] == 503
 
 
 def test_ctrl_c_drains_too_and_ends_with_130(rgb_model: Path) -> None:
