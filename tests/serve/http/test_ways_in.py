@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from certificates import Certificate, make_certificate
 from edge_runtime import EdgeError, UsageError
 from edge_serve import ServeSettings
+from edge_serve.api.web_page import Page
 from edge_serve.http.listen import listen_unix
 from edge_serve.http.tls import tls_context
 from serving import Reply, Served, picture, serving
@@ -206,6 +209,18 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
 def test_what_is_no_path_is_refused(prefix: str) -> None:
     with pytest.raises(UsageError, match="is no path"):
         ServeSettings(Path("m.onnx"), path_prefix=prefix)
+
+
+def test_no_prefix_looks_like_a_path_of_its_own() -> None:
+    """/predict that a proxy took something off and /predict that it did not would be one."""
+    described = json.loads(files("edge_serve").joinpath("openapi.json").read_text("utf-8"))["paths"]
+    own = {path.split("/")[1] for path in (*described, *Page().paths)} - {""}
+    assert {"predict", "v2", "static", "openapi.json"} <= own
+    for part in own:
+        for prefix in (f"/{part}", f"/{part}/cats"):
+            with pytest.raises(UsageError, match="the server's own paths"):
+                ServeSettings(Path("m.onnx"), path_prefix=prefix)
+    assert ServeSettings(Path("m.onnx"), path_prefix="/cats/predict").path_prefix == "/cats/predict"
 
 
 NGINX = """
