@@ -175,12 +175,12 @@ def _export_repository(job: ExportJob, repository: Repository, format_: ExportFo
 def _say_what_decides(card: ModelCard, progress: Progress, *, is_new: bool) -> None:
     """That a server knows no thresholds, and where its clients find them; `is_new` says of this version."""
     if (point := card.operating_point) is not None:
-        what, keys = f"that {point.positive} is the answer from {point.threshold:.3f} on", ("positive", "threshold")
+        what = f"that {point.positive} is the answer from {point.threshold:.3f} on"
+        named = "edge_positive and edge_threshold"
     elif card.thresholds:
-        what, keys = "from which one on each label is given", ("thresholds",)
+        what, named = "from which one on each label is given", "edge_thresholds"
     else:
         return
-    named = " and ".join(f"edge_{key}" for key in keys)
     where = f"config.pbtxt has it as {named}" if is_new else f"{named} in config.pbtxt may be an older version's"
     progress.say(f"note: a server gives probabilities; {what} is for its clients to apply ({where})")
 
