@@ -28,6 +28,7 @@ from edge_export.servers.repository import (
     missing_texts,
     new_version,
     require_same_answers,
+    write_spoken_of,
     write_texts,
 )
 from edge_export.servers.throughput import measure_throughput
@@ -160,20 +161,28 @@ def _export_repository(job: ExportJob, repository: Repository, format_: ExportFo
     require_same_answers(repository, job.card)
     with new_version(repository) as path:
         done = _export_onnx(job, path)
-        if missing_texts(repository):
+        if missing := missing_texts(repository):
             measured = measure_throughput(path, done.card.preprocessing, job.progress)
             job.progress.say(f"served best: {measured.describe_best()}")
             write_texts(repository, done.card, measured, done.size_bytes)
-            where = "config.pbtxt has it as edge_positive and edge_threshold"
         else:
+            write_spoken_of(repository, done.card)
             job.progress.say("a new version; what describes the model to the server stays as it is")
-            where = "edge_threshold in config.pbtxt may be an older version's"
-        if (point := done.card.operating_point) is not None:
-            job.progress.say(
-                f"note: a server gives probabilities; that {point.positive} is the answer from {point.threshold:.3f} "
-                f"on is for its clients to apply ({where})"
-            )
+        _say_what_decides(done.card, job.progress, is_new=repository.network / "config.pbtxt" in missing)
     return replace(done, path=repository.folder, format=format_)
+
+
+def _say_what_decides(card: ModelCard, progress: Progress, *, is_new: bool) -> None:
+    """That a server knows no thresholds, and where its clients find them; `is_new` says of this version."""
+    if (point := card.operating_point) is not None:
+        what = f"that {point.positive} is the answer from {point.threshold:.3f} on"
+        named = "edge_positive and edge_threshold"
+    elif card.thresholds:
+        what, named = "from which one on each label is given", "edge_thresholds"
+    else:
+        return
+    where = f"config.pbtxt has it as {named}" if is_new else f"{named} in config.pbtxt may be an older version's"
+    progress.say(f"note: a server gives probabilities; {what} is for its clients to apply ({where})")
 
 
 def _priced(job: ExportJob, path: Path) -> ModelCard:

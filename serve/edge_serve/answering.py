@@ -7,8 +7,9 @@ import gc
 import signal
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge_serve.app import build_app
 from edge_serve.http.listen import serving_where
@@ -29,7 +30,7 @@ class Place:
     """Where and for whom is answered: at `listening`, encrypted with `tls`; what happens is counted and written down.
 
     `ready` is called once clients are taken. Where there is `ends_with`, a file descriptor, its end ends the answering
-    as SIGTERM does.
+    as SIGTERM does. Where `hung_up` is set, SIGHUP came while the models were opened.
     """
 
     listening: socket.socket
@@ -38,6 +39,7 @@ class Place:
     log: RequestLog
     ready: Callable[[], None]
     ends_with: int | None = None
+    hung_up: threading.Event = field(default_factory=threading.Event)
 
 
 def answer_alone(
@@ -51,11 +53,13 @@ def answer_alone(
         say(f"serving {serving_where(settings, listening)}; Ctrl-C ends it")
         notify("READY=1")
 
+    hung_up = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
     metrics = Metrics(tuple(settings.models) if settings.several else ())
     log = RequestLog(quiet=not settings.log_requests)
     try:
         with open_models(settings, metrics, say) as models, log.libraries():
-            return answer(settings, Place(listening, tls, metrics, log, ready), models)
+            return answer(settings, Place(listening, tls, metrics, log, ready, hung_up=hung_up), models)
     finally:
         log.close()
 
@@ -87,6 +91,8 @@ async def _answer(settings: ServeSettings, place: Place, models: Mapping[str, Se
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, reload)
+    if place.hung_up.is_set():
+        reload()
     if settings.reload:
         for each in reloaders:
             running.spawn(each.watch())

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from edge_runtime import UsageError, to_words
+from edge_runtime import UsageError, package_version, to_words
 from edge_serve.http.hosts import is_address, is_loopback
 from edge_serve.settings import ServeSettings
 
@@ -73,6 +73,7 @@ def systemd_unit(
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
         home="read-only" if homes else "yes",
         private_tmp="no" if any(path.is_relative_to("/tmp") for path in read) else "yes",
+        no_new_code="no" if _makes_code(settings, has_choices=user is not None) else "yes",
     )
 
 
@@ -106,7 +107,7 @@ def containerfile(settings: ServeSettings, token_file: Path | None = None) -> st
         version=version("edge-vision"),
         files=" and ".join(names),
         copies="".join(f"COPY {json.dumps([name, f'/model/{name}'], ensure_ascii=False)}\n" for name in names),
-        extras="serve,sign" if keys else "serve",
+        extras=",".join(["serve", *(["sign"] if keys else []), *(["fast"] if settings.engine == "openvino" else [])]),
         port=port,
         # The workers' figures are files, and docker has no place for them in a container that only reads.
         shared="--tmpfs /tmp " if settings.workers > 1 else "",
@@ -126,6 +127,17 @@ def _handed_over(settings: ServeSettings, token_file: Path | None) -> tuple[Serv
     )
     found = [(flag, name, path) for flag, name, path in files if path is not None]
     return replace(settings, tls_cert=None, tls_key=None), found
+
+
+def _makes_code(settings: ServeSettings, *, has_choices: bool) -> bool:
+    """Whether what runs the models writes machine code while it runs, which OpenVINO does and onnxruntime does not.
+
+    What was chosen by a measurement is the user's who measured, and may come to be after the unit; without OpenVINO
+    here it is heeded by nobody.
+    """
+    if settings.engine == "auto":
+        return has_choices and package_version("openvino") is not None
+    return settings.engine != "onnxruntime"
 
 
 def _writable(folder: Path) -> str:
@@ -173,7 +185,8 @@ def _flags(settings: ServeSettings, *, of_container: bool = False) -> list[str]:
         without += ["host", "port", "no_auth"]
     elif is_loopback(settings.host):
         without += ["no_auth"]
-    return [*to_words(settings, without=without), *to_words(settings.limits)]
+    quiet = [] if settings.log_requests else ["--quiet"]
+    return [*to_words(settings, without=without), *to_words(settings.limits), *quiet]
 
 
 def _systemd_word(word: str) -> str:

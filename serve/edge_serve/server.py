@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge_runtime import UsageError, require_extra
+from edge_runtime import UsageError, identify_file, require_extra
 from edge_serve.http.hosts import is_address
 from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix
 from edge_serve.http.tls import tls_context
@@ -24,11 +25,14 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     """
     if os.name == "nt":
         raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
+    # Until the model is opened it would end the process; what it asks for, the newest file, is opened anyway.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     allow_open_files(settings.limits.open_files)
     # The port before the model: that it is taken is known in no time.
     tls = None if settings.tls_cert is None else tls_context(settings.tls_cert, settings.tls_key)
     inherited = inherited_socket()
     listening = inherited or _listen(settings)
+    made = None if inherited is not None or settings.unix is None else (settings.unix, identify_file(settings.unix))
     try:
         if inherited is not None:
             settings = _at(settings, inherited)
@@ -43,8 +47,9 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         return answer_alone(settings, listening, tls, say)
     finally:
         listening.close()
-        if inherited is None and settings.unix is not None:
-            settings.unix.unlink(missing_ok=True)
+        # Since nobody listens a successor may have put its own there.
+        if made is not None and identify_file(made[0]) == made[1]:
+            made[0].unlink(missing_ok=True)
 
 
 def _at(settings: ServeSettings, inherited: socket.socket) -> ServeSettings:

@@ -16,6 +16,8 @@ Batching: TypeAlias = Literal["auto", "on", "off"]
 _PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OF_MODEL = "{model}"
+# The first parts of the server's own paths: below one of them it could not be told what a proxy has taken off.
+_OWN_PATHS = frozenset({"predict", "model", "models", "v2", "static", "metrics", "healthz", "openapi.json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class ServeSettings:
             raise UsageError(
                 f"`path_prefix` {self.path_prefix!r} is no path", "begin with a slash and end without: /cats"
             )
+        if _OWN_PATHS.intersection(self.path_prefix.split("/")[1:2]):
+            raise UsageError(f"`path_prefix` {self.path_prefix} begins as the server's own paths do", "take another")
         if self.tls_key is not None and self.tls_cert is None:
             raise UsageError("`tls_key` needs a certificate", "give `tls_cert`, too")
         if self.unix is not None and self.tls_cert is not None:

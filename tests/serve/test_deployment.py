@@ -81,6 +81,31 @@ def test_the_record_of_drift_can_be_written(monkeypatch: pytest.MonkeyPatch) -> 
     assert "--drift /srv/drift.jsonl" in near and "ReadWritePaths" not in systemd_unit(settings(model))
 
 
+def test_what_writes_code_while_it_runs_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO does; a process that must not is one that does not start."""
+    monkeypatch.setenv("LOGNAME", "pi")
+    at_home, elsewhere = Path("/home/pi/m.onnx"), Path("/srv/m.onnx")
+
+    def may_not(model: Path, **others: object) -> str:
+        return line(systemd_unit(settings(model, **others)), "MemoryDenyWriteExecute=")
+
+    monkeypatch.setattr("edge_serve.deployment.sys.executable", "/opt/edge/bin/python")
+    monkeypatch.setattr("edge_serve.deployment.package_version", lambda _: None)
+    assert may_not(elsewhere) == may_not(at_home) == may_not(at_home, engine="onnxruntime") == "yes"
+    assert may_not(elsewhere, engine="openvino") == "no"
+    # What edge bench noted, or will note, is its user's, whom the unit serves as in his home.
+    monkeypatch.setattr("edge_serve.deployment.package_version", {"openvino": "2026.0"}.get)
+    assert may_not(at_home) == "no" and may_not(elsewhere) == may_not(at_home, engine="onnxruntime") == "yes"
+    container = containerfile(settings(elsewhere, engine="openvino", require_signature=(Path("fleet.pub"),)))
+    assert "whl[serve,sign,fast]'" in container and "--engine" in json.loads(line(container, "ENTRYPOINT "))
+
+
+def test_quiet_stays_quiet() -> None:
+    asked = settings(Path("/srv/m.onnx"), log_requests=False)
+    assert line(systemd_unit(asked), "ExecStart=").endswith(" --quiet")
+    assert "--quiet" in json.loads(line(containerfile(asked), "ENTRYPOINT "))
+
+
 def test_words_that_systemd_would_read_are_spelled_out() -> None:
     unit = systemd_unit(settings(Path('/srv/50 % of $HOME "x".onnx'), name="m"))
     assert '--model "/srv/50 %% of $$HOME \\"x\\".onnx" --name m' in line(unit, "ExecStart=")

@@ -106,20 +106,23 @@ def test_a_request_under_way_is_waited_for(rgb_model: Path) -> None:
 
 
 @contextmanager
-def half_a_request(served: Served) -> Iterator[None]:
+def half_a_request(served: Served) -> Iterator[socket.socket]:
     """A request that was accepted and whose body does not come."""
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\n"
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
         connection.sendall(head)
         while served.metric("edge_requests_in_flight") < 2:
             time.sleep(0.02)
-        yield
+        yield connection
 
 
 def test_what_takes_longer_than_the_grace_period_is_cut_off_and_told(rgb_model: Path) -> None:
-    with serving(rgb_model, "--grace", "0.5", "--timeout", "60") as served, half_a_request(served):
+    with serving(rgb_model, "--grace", "0.5", "--timeout", "60") as served, half_a_request(served) as client:
         assert served.end() == 1
         assert served.wait_for("stopped")["cut_off"] == 1
+        said = b"".join(iter(lambda: client.recv(65_536), b""))
+        assert said.startswith(b"HTTP/1.1 503 ") and b"retry-after" in said and b"is shutting down" in said
+        assert served.log("request")[-1]["status"] == 503
 
 
 def test_ctrl_c_drains_too_and_ends_with_130(rgb_model: Path) -> None:
@@ -238,6 +241,24 @@ def test_a_shift_away_from_training_is_recorded_and_shown(tmp_path: Path, batchi
         served.end()
         (line,) = [json.loads(text) for text in record.read_text().splitlines()]
         assert line["images"] == 6 and line["distance"] > 127
+
+
+def test_a_hangup_while_it_starts_is_one_more_look_and_no_end(rgb_model: Path, tmp_path: Path) -> None:
+    """The file may have been replaced just after it was opened."""
+    path, said = tmp_path / "edge.sock", tmp_path / "said"
+    command = [sys.executable, "-m", "edge_cli", "serve", "--model", str(rgb_model), "--unix", str(path)]
+    with said.open("w") as stderr, subprocess.Popen(command, stderr=stderr) as process:
+        try:
+            end = time.monotonic() + 60
+            while "reloaded" not in said.read_text() and process.poll() is None and time.monotonic() < end:
+                # From when it listens, which it does before it opens the model, to when it takes clients.
+                if path.exists() and "serving " not in said.read_text():
+                    process.send_signal(signal.SIGHUP)
+                time.sleep(0.02)
+            process.terminate()
+            assert process.wait(timeout=20) == 0 and "reloaded" in said.read_text()
+        finally:
+            process.kill()
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(rgb_model: Path, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from edge_export.servers.triton_config import (
     quoted,
 )
 from edge_export.targets import probe_folder
-from edge_runtime import Classifier, ModelCard, OutputError, UsageError, write_text
+from edge_runtime import Classifier, EdgeError, ModelCard, OutputError, UsageError, write_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _MANIFEST = "inference-service.yaml"
@@ -76,10 +76,22 @@ def check_repository(repository: Repository) -> None:
     if not repository.folder.parent.is_dir():
         raise OutputError(f"{repository.folder.parent} does not exist", "make it, or name another place with `out`")
     for folder in repository.parts.values():
-        if os.path.lexists(folder) and not is_ours(folder / "config.pbtxt"):
+        if os.path.lexists(folder) and not _may_write(repository, folder):
             raise OutputError(f"{folder} exists and edge export did not make it", "choose another `name` or `out`")
     place = repository.folder if repository.folder.is_dir() else repository.folder.parent
     probe_folder(place, repository.folder)
+
+
+def _may_write(repository: Repository, folder: Path) -> bool:
+    """Whether a part's folder is ours: by its description, or, where that was taken away, by what goes with it."""
+    config = folder / "config.pbtxt"
+    if os.path.lexists(config):
+        return is_ours(config)
+    if any(is_ours(each / "config.pbtxt") for each in repository.parts.values()):
+        return True
+    with suppress(EdgeError):
+        return _newest_card(repository) is not None
+    return False
 
 
 @contextmanager
@@ -113,15 +125,22 @@ def require_same_answers(repository: Repository, card: ModelCard) -> None:
 
     The server has one description of all versions.
     """
-    newest = max(_versions(repository), default=None)
-    if newest is None:
-        return
-    there = Classifier(repository.network / str(newest) / "model.onnx", threads=1).card
-    if (outputs_of(there), there.labels, there.preprocessing) != (outputs_of(card), card.labels, card.preprocessing):
+    there = _newest_card(repository)
+    if there is not None and _answers(there) != _answers(card):
         raise OutputError(
-            f"{repository.network} holds a model with other labels, outputs or preprocessing",
+            f"{repository.network} holds a model of another kind, or with other labels, outputs or preprocessing",
             "choose another `name`, or another folder with `out`",
         )
+
+
+def _answers(card: ModelCard) -> tuple[object, ...]:
+    return card.kind, outputs_of(card), card.labels, card.preprocessing
+
+
+def _newest_card(repository: Repository) -> ModelCard | None:
+    """The card of the newest version, None where there is none. Raises ModelError where that is no model of edge's."""
+    newest = max(_versions(repository), default=None)
+    return None if newest is None else Classifier(repository.network / str(newest) / "model.onnx", threads=1).card
 
 
 def _versions(repository: Repository) -> list[int]:
@@ -130,43 +149,55 @@ def _versions(repository: Repository) -> list[int]:
 
 
 def missing_texts(repository: Repository) -> list[Path]:
-    """The descriptions that are not there; those that are may have been fitted to the server, and stay."""
+    """The descriptions that are not there, which `write_texts` measures for; those that are may be fitted, and stay."""
     wanted = [folder / "config.pbtxt" for folder in repository.parts.values()]
     wanted += [repository.folder / _MANIFEST] if repository.kserve else []
     return [path for path in wanted if not path.exists()]
 
 
 def write_texts(repository: Repository, card: ModelCard, measured: Throughput, model_bytes: int) -> None:
-    """Write what `missing_texts` names, each with the files that it speaks of. Raises OutputError."""
+    """Write what `missing_texts` names, after the files that it speaks of. Raises OutputError."""
+    write_spoken_of(repository, card)
     missing = missing_texts(repository)
     first, pictures = f"{repository.name}_input", f"{repository.name}_pictures"
     for name, folder in repository.parts.items():
         config = folder / "config.pbtxt"
         if config not in missing:
             continue
-        (folder if name == repository.name else folder / "1").mkdir(parents=True, exist_ok=True)
         if name == first:
-            template = files("edge_export.servers").joinpath("templates", "triton_input.txt")
-            write_text(folder / "1" / "model.py", template.read_text(encoding="utf-8"))
             text = input_config(first, card, json.dumps(card.preprocessing.to_json()), measured)
         elif name == pictures:
-            # A folder of nothing does not reach a bucket.
-            write_text(folder / "1" / "ensemble", "")
-            _write_labels(folder, card)
             text = pictures_config(pictures, first, repository.name, card, measured)
         else:
-            _write_labels(folder, card)
             text = network_config(repository.name, card, measured)
         write_text(config, text)
     if (manifest := repository.folder / _MANIFEST) in missing:
         write_text(manifest, _inference_service(repository.name, measured, model_bytes))
 
 
-def _write_labels(folder: Path, card: ModelCard) -> None:
+def write_spoken_of(repository: Repository, card: ModelCard) -> None:
+    """Write what the descriptions speak of and is not there: the labels, and the decoder. Raises OutputError."""
+    for name, folder in repository.parts.items():
+        version = folder / "1"
+        if name == f"{repository.name}_input":
+            template = files("edge_export.servers").joinpath("templates", "triton_input.txt")
+            texts = {version / "model.py": template.read_text(encoding="utf-8")}
+        else:
+            texts = _label_files(folder, card)
+            if name != repository.name:
+                # A folder of nothing does not reach a bucket.
+                texts[version / "ensemble"] = ""
+        for path, text in texts.items():
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_text(path, text)
+
+
+def _label_files(folder: Path, card: ModelCard) -> dict[Path, str]:
     every = [task.labels for task in card.tasks] or [card.labels]
     # An embedding, which comes last, has none.
-    for output, labels in zip(outputs_of(card), every, strict=False):
-        write_text(folder / output.labels, "".join(f"{_line(label)}\n" for label in labels))
+    named = zip(outputs_of(card), every, strict=False)
+    return {folder / output.labels: "".join(f"{_line(label)}\n" for label in labels) for output, labels in named}
 
 
 def _line(label: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -136,8 +137,10 @@ def _outputs(outputs: Iterable[Output]) -> list[str]:
 
 
 def _threshold(card: ModelCard) -> list[str]:
-    """What decides between two labels, which no server knows of: for its clients to apply."""
+    """What decides between two labels, or which of several are given, which no server knows of: for its clients."""
     point = card.operating_point
+    if card.thresholds:
+        return [_parameter("edge_thresholds", json.dumps(list(card.thresholds)))]
     if point is None:
         return []
     return [_parameter("edge_positive", point.positive), _parameter("edge_threshold", repr(point.threshold))]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.errors import ModelError, OutputError, UsageError, one_line
+from edge_runtime.errors import MissingExtraError, ModelError, OutputError, UsageError, one_line
 from edge_runtime.extras import require_extra
 from edge_runtime.files.atomic import atomic_path
 from edge_runtime.model.classifier import Classifier
@@ -104,14 +105,16 @@ def sign_model(
 ) -> tuple[Path, str | None]:
     """Sign the model file with `key`, in its place or as `out`; gives back where it lies and who had signed it before.
 
-    A form of it that was optimised for this machine is taken away: it was made of the file unsigned.
+    In its place means the file that a link names, with the mode, and where root signs the owner, that it has. A form of
+    it that was optimised for this machine is taken away: it was made of the file unsigned.
 
     Raises:
         UsageError: there is no such file.
         ModelError: it is no file of `edge export`, or not one file alone.
         OutputError: `out` is there already, or cannot be written.
     """
-    model, target = Path(model), Path(out if out is not None else model)
+    model = Path(model)
+    target = Path(out) if out is not None else model.resolve() if model.is_symlink() else model
     # What does not open is not to be vouched for.
     Classifier(model, threads=1)
     if out is not None and os.path.lexists(target):
@@ -124,11 +127,28 @@ def sign_model(
     signature = Signature(key_id(key.public.raw), key.sign(signed))
     whole = join_entry(data, SIGNATURE_KEY, signature.dumps(), where=model)
     verify_signature(whole, [key.public], where=model)
+    was = model.stat()
     with atomic_path(target) as temporary:
-        temporary.write_bytes(whole)
+        _write_like(was, temporary, whole, in_place=out is None)
     if out is None:
-        remove_quick_load(model)
+        if not was.st_mode & stat.S_IWUSR:
+            target.chmod(stat.S_IMODE(was.st_mode))
+        for each in (model, target):
+            remove_quick_load(each)
     return target, before
+
+
+def _write_like(was: os.stat_result, path: Path, data: bytes, *, in_place: bool) -> None:
+    """Write a new file for those who may read the model; `in_place` it is its owner's, too, where that can be."""
+    # What is written must be on the disk before it is renamed, for which it is opened to write.
+    mode = stat.S_IMODE(was.st_mode) | stat.S_IWUSR
+    with open(path, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        file.write(data)
+    if in_place:
+        if hasattr(os, "chown"):
+            with suppress(PermissionError):
+                os.chown(path, was.st_uid, was.st_gid)
+        path.chmod(mode)
 
 
 def _own(name: str, flags: int) -> int:
@@ -154,6 +174,9 @@ def _load(data: bytes, path: Path, passphrase: Callable[[], bytes | None]) -> ob
             raise UsageError(f"{path} is encrypted", "give its passphrase")
         return load(data, given)
     except UnsupportedAlgorithm as error:
+        # Of all keys only an encrypted one of ssh-keygen needs it.
+        if "bcrypt" in str(error):
+            raise MissingExtraError("sign", "bcrypt") from None
         raise UsageError(f"{path} cannot be read: {one_line(str(error))}", _NO_KEY) from None
     except (ValueError, TypeError):
         raise UsageError(f"{path} is no private key, or the passphrase is wrong", _NO_KEY) from None

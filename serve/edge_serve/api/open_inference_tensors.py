@@ -146,10 +146,10 @@ def _outputs(given: object, *, binary: bool) -> tuple[RequestedOutput, ...]:
     found = []
     for each in given:
         parameters = _object(each, "parameters")
-        classes = parameters.get("classification", 0)
+        classes = _given(parameters, "classification", 0)
         if type(classes) is not int or not 0 <= classes <= _MOST_CLASSES:
             raise _wrong("classification is a number of classes")
-        found.append(RequestedOutput(_text(each, "name"), parameters.get("binary_data", binary) is True, classes))
+        found.append(RequestedOutput(_text(each, "name"), _given(parameters, "binary_data", binary) is True, classes))
     return tuple(found) or (RequestedOutput("", binary),)
 
 
@@ -160,15 +160,21 @@ def _binary(output: OutputTensor) -> bytes:
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
+def _given(value: Mapping[str, Any], key: str, default: Any) -> Any:
+    """What stands there; null is as good as nothing, since many programs write what they leave out so."""
+    found = value.get(key)
+    return default if found is None else found
+
+
 def _text(value: Mapping[str, Any], key: str) -> str:
-    text = value.get(key, "")
+    text = _given(value, key, "")
     if not isinstance(text, str) or len(text) > 1000:
         raise _wrong(f"{key} is a short text")
     return text
 
 
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = value.get(key, {})
+    found = _given(value, key, {})
     if not isinstance(found, dict):
         raise _wrong(f"{key} is an object")
     return found

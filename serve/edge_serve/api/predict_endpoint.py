@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,15 +128,24 @@ class Predicting:
         )
 
 
-def card_json(card: Any) -> Any:
-    """A card as strangers may see it: of a path that training noted, only the last part."""
-    if isinstance(card, Mapping):
-        return {key: card_json(value) for key, value in card.items()}
-    if isinstance(card, list):
-        return [card_json(value) for value in card]
-    if isinstance(card, str) and _PATH.match(card):
-        return re.split(r"[/\\]", card.rstrip("/\\"))[-1]
-    return card
+def card_json(card: Mapping[str, Any]) -> Any:
+    """A card as strangers may see it: of a path that training noted, only the last part.
+
+    Labels and tasks stay as the answers have them, also where they look like paths, as /m/0bt9lr does.
+    """
+    tasks = card.get("tasks", ())
+    answered = {*card.get("labels", ()), *(task["name"] for task in tasks)}
+    return _without_paths(card, answered.union(*(task["labels"] for task in tasks)))
+
+
+def _without_paths(value: Any, answered: AbstractSet[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_paths(each, answered) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(each, answered) for each in value]
+    if isinstance(value, str) and value not in answered and _PATH.match(value):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return value
 
 
 def _options(given: Mapping[str, str]) -> _Options:

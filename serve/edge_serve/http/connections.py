@@ -104,6 +104,7 @@ class GuardedProtocol(H11Protocol):
         self.since = time.monotonic()
         self._unread_since: float | None = None
         self._lingering_until: float | None = None
+        self._asks_no_more = False
 
     @property
     def is_waiting(self) -> bool:
@@ -135,10 +136,20 @@ class GuardedProtocol(H11Protocol):
         """Called by uvicorn: from here on the client has its whole time again."""
         self.since = time.monotonic()
         super().on_response_complete()
+        if self._asks_no_more and not self._owes_an_answer():
+            self.transport.close()
 
-    def eof_received(self) -> None:
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Called where the client has ended its half; whether it is still to be answered.
+
+        One that has gone altogether looks the same until it is written to, and ends the connection then.
+        """
         if self._lingering_until is not None:
             self.transport.abort()
+            return False
+        # TLS has no half that can be closed.
+        self._asks_no_more = self._owes_an_answer() and self.transport.can_write_eof()
+        return self._asks_no_more
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP and close; called by uvicorn."""
@@ -201,6 +212,11 @@ class GuardedProtocol(H11Protocol):
                 self.transport.abort()
         elif self._owes_a_head() and now - self.since > self._timeout_s:
             self.cut_off(408, "timeout", f"no whole request came within {self._timeout_s:g} s")
+
+    def _owes_an_answer(self) -> bool:
+        """Whether there is a whole request that is not answered yet."""
+        whole = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        return whole and self.cycle is not None and not self.cycle.response_complete
 
     def _owes_a_head(self) -> bool:
         # One that was answered before and has nothing more to ask is closed by uvicorn, without a word.

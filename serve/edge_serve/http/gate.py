@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import time
@@ -120,6 +121,11 @@ class Gate:
                     await self._app(scope, _counting(receive, exchange), way_out.send)
             except Refusal as refusal:
                 await way_out.refuse(refusal)
+            except asyncio.CancelledError:
+                if not self.draining:
+                    raise
+                # What the grace period was too short for.
+                await way_out.refuse(_shutting_down())
             except Exception as error:
                 # What failed is for the log; a stranger learns nothing of it.
                 exchange.error = f"{type(error).__name__}: {error} ({_place(error)})"
@@ -163,13 +169,7 @@ class Gate:
             headers.get(b"host", b""), headers.get(b"origin", b""), headers.get(b"sec-fetch-site", b""), changes=changes
         )
         if self.draining and scope["path"] not in OPEN_PATHS:
-            raise Refusal(
-                503,
-                "draining",
-                "the server is shutting down",
-                "ask again when it is back",
-                {"retry-after": str(_RETRY_WHILE_DRAINING_S), "connection": "close"},
-            )
+            raise _shutting_down()
         if self._token is None or scope["path"] in OPEN_PATHS or self._is_open(scope["path"]):
             return
         if not self._token(headers.get(b"authorization", b"")):
@@ -247,6 +247,16 @@ class _WayOut:
         start = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": start})
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _shutting_down() -> Refusal:
+    return Refusal(
+        503,
+        "draining",
+        "the server is shutting down",
+        "ask again when it is back",
+        {"retry-after": str(_RETRY_WHILE_DRAINING_S), "connection": "close"},
+    )
 
 
 def _counting(receive: Receive, exchange: Exchange) -> Receive:

@@ -90,7 +90,8 @@ class Engine:
 
         Raises as `classify` does, and UsageError where the shape does not fit.
         """
-        found = await self._run([partial(self._infer, model, row) for row in pixels])
+        now = time.perf_counter()
+        found = await self._run([partial(self._infer_alone, model, row, now) for row in pixels])
         return np.stack([row for row, _ in found]), max(seconds for _, seconds in found)
 
     async def apart(self, call: Callable[[], _T]) -> _T:
@@ -129,11 +130,9 @@ class Engine:
                     self._decoding -= 1
         decoded = time.perf_counter()
         row, inference_s = self._infer(model, pixels)
-        self._metrics.queue_seconds.observe(begun - since)
         self._metrics.decode_seconds.observe(decoded - begun)
-        self._metrics.images.inc()
         shown = _data_url(pixels) if show else None
-        self._pool.took(begun)
+        self._answered(since, begun)
         return Answer(model.answer(name, row), begun - since, decoded - begun, inference_s, shown)
 
     def _decode(self, steps: Preprocessing, name: str, data: bytes) -> NDArray[np.uint8]:
@@ -145,6 +144,21 @@ class Engine:
                 raise
         with self._pool.large:
             return steps(data, max_pixels=limit, name=name)
+
+    def _infer_alone(
+        self, model: LoadedModel, pixels: NDArray[np.uint8], since: float
+    ) -> tuple[NDArray[np.float32], float]:
+        """As `_infer`, of a picture that came as pixels."""
+        begun = time.perf_counter()
+        answer = self._infer(model, pixels)
+        self._answered(since, begun)
+        return answer
+
+    def _answered(self, since: float, begun: float) -> None:
+        """Count a picture that came at `since` and was begun later, and let the queue know the pace."""
+        self._metrics.queue_seconds.observe(begun - since)
+        self._metrics.images.inc()
+        self._pool.took(begun)
 
     def _infer(self, model: LoadedModel, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
         """Probabilities of one picture, and the seconds of the run."""

@@ -11,6 +11,7 @@ const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionD
 const milliseconds = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toString()) + " ms";
 
 let limits = { body_bytes: 10e6, files: 16 };
+let background = [255, 255, 255];
 
 // --- Talking to the server ----------------------------------------------------------------------------------------
 
@@ -37,7 +38,11 @@ async function shrink(picture) {
     const bitmap = await createImageBitmap(picture);
     const scale = Math.min(1, SHRUNK_SIDE_PX / Math.min(bitmap.width, bitmap.height));
     const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
-    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    const drawing = canvas.getContext("2d");
+    // A JPEG has no transparency: what shows through is what the server would put there.
+    drawing.fillStyle = `rgb(${background.join(" ")})`;
+    drawing.fillRect(0, 0, canvas.width, canvas.height);
+    drawing.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     return await canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
   } catch {
     return picture; // The server will say what is wrong with it.
@@ -308,6 +313,7 @@ async function showModel() {
   }
   limits = model.limits;
   const { labels, tasks, kind, backbone, strategy, precision, preprocessing, metrics, created } = model.card;
+  background = preprocessing.alpha_background;
   document.title = `${model.name} · edge`;
   const few = new Intl.ListFormat("en", { type: "disjunction" });
   $("title").textContent = kind === "multi-label" ? "What is in it?"

@@ -49,9 +49,13 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The worker takes clients; whether each model is run in batches, and why."""
+    """The worker takes clients; whether each model is run in batches, and why.
+
+    `said` is what a user is told at the start of how the models are run.
+    """
 
     batching: dict[str, tuple[bool, str]]
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,9 @@ def _work(task: Task, channel: Connection, listening: socket.socket) -> int:
     sender = AnswersSender(channel)
     known = {name: BatchChoice(*choice) for name, choice in task.batching.items()}
     record_of = None if settings.drift is None else lambda name, card: SentAnswers(sender, name, card)
+    said: list[str] = []
     try:
-        opened = open_models(settings, metrics, lambda _: None, known=known, record_of=record_of)
+        opened = open_models(settings, metrics, said.append, known=known, record_of=record_of)
         with opened as models, log.libraries():
             for name, served in models.items():
                 sender.now(Opened(name, served.engine.model.wide.card, served.engine.model.file))
@@ -64,7 +65,7 @@ def _work(task: Task, channel: Connection, listening: socket.socket) -> int:
             choices = {name: served.engine.model.choice for name, served in models.items()}
 
             def ready() -> None:
-                sender.now(Ready({name: (choice.on, choice.reason) for name, choice in choices.items()}))
+                sender.now(Ready({name: (each.on, each.reason) for name, each in choices.items()}, tuple(said)))
                 sender.start()
 
             return answer(settings, Place(listening, tls, metrics, log, ready, channel.fileno()), models)

@@ -106,8 +106,8 @@ class Supervisor:
         self._files = {name: identify_file(path) for name, path in self._settings.models.items()}
         first = await self._start(0)
         self._batching = first.batching
-        for name, (on, reason) in first.batching.items():
-            self._say(f"{name}: " * self._settings.several + f"batching {'on' if on else 'off'}: {reason}")
+        for line in first.said:
+            self._say(line)
         count, threads = self._settings.workers, self._settings.worker_threads
         others = await asyncio.gather(*(self._start(number) for number in range(1, count)))
         each = f"{count} workers of {threads} thread{'' if threads == 1 else 's'} each"
@@ -136,23 +136,40 @@ class Supervisor:
         while True:
             code = await worker.ended()
             self._clear(number)
-            self._log.event("worker died", level="error", died=number, pid=worker.pid, code=code, again_in_s=wait_s)
             if time.monotonic() - started > _STEADY_S:
                 wait_s = _FIRST_WAIT_S
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-            started = time.monotonic()
-            try:
-                worker = await self._start(number)
-            except EdgeError as error:
-                self._log.event("worker cannot start", level="error", died=number, error=error.message, hint=error.hint)
-                if not any(each.takes_clients for each in self._workers.values()):
-                    self._failure = EdgeError(f"no worker is left: {error.message}", error.hint)
-                    self._stopped.set()
+            self._log.event("worker died", level="error", died=number, pid=worker.pid, code=code, again_in_s=wait_s)
+            successor = None
+            while successor is None:
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                started = time.monotonic()
+                successor = await self._succeed(number, wait_s)
+                if self._failure is not None:
                     return
-                continue
-            self._log.event("worker started", started=number, pid=worker.pid)
-            self._agree(worker)
+            worker = successor
+
+    async def _succeed(self, number: int, again_in_s: float) -> Worker | None:
+        """A worker in the place of one that died; None where none can be started, which is the end if none is left."""
+        try:
+            worker = await self._start(number)
+        except EdgeError as error:
+            self._clear(number)
+            self._log.event(
+                "worker cannot start",
+                level="error",
+                died=number,
+                error=error.message,
+                hint=error.hint,
+                again_in_s=again_in_s,
+            )
+            if not any(each.takes_clients for each in self._workers.values()):
+                self._failure = EdgeError(f"no worker is left: {error.message}", error.hint)
+                self._stopped.set()
+            return None
+        self._log.event("worker started", started=number, pid=worker.pid)
+        self._agree(worker)
+        return worker
 
     def _agree(self, worker: Worker) -> None:
         """Have the others look at their files again where the new worker has opened newer ones."""

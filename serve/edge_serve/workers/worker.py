@@ -21,13 +21,14 @@ _NOT_THEIRS = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "EDGE_SERVE_TOK
 
 
 class Worker:
-    """The worker `number`; `batching` and `files` are what it said once it was ready."""
+    """The worker `number`; `batching`, `said` and `files` are what it told once it was ready."""
 
     def __init__(
         self, number: int, process: asyncio.subprocess.Process, channel: Connection, heard: Callable[[Message], None]
     ) -> None:
         self.number = number
         self.batching: dict[str, tuple[bool, str]] = {}
+        self.said: tuple[str, ...] = ()
         self.files: dict[str, tuple[int, ...]] = {}
         self._process = process
         self._channel = channel
@@ -126,7 +127,7 @@ class Worker:
             self._close()
             return
         if isinstance(message, Ready):
-            self.batching = message.batching
+            self.batching, self.said = message.batching, message.said
             self._serves = True
             self._settle(None)
         elif isinstance(message, Failed):

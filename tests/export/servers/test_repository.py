@@ -35,7 +35,7 @@ from edge_runtime import (
 from edge_train import train
 from own_nets import write_nets
 from quick_training import quick_settings
-from tiny_model import write_multi_task_model, write_tiny_model
+from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
 MEASURED = Throughput({Way(2, 1, 1): 100.0, Way(2, 1, 4): 150.0, Way(1, 2, 1): 90.0})
 
@@ -158,6 +158,7 @@ def test_a_second_export_is_a_new_version_and_another_model_is_refused(repositor
     # Fitted to the server by hand.
     own = (repository / "model" / "config.pbtxt").read_text() + "# mine\n"
     (repository / "model" / "config.pbtxt").write_text(own)
+    (repository / "model" / "labels.txt").unlink()
     export(run, ("triton",), settings=ExportSettings(with_embedding=True))
     assert sorted(path.name for path in (repository / "model").iterdir()) == ["1", "2", "config.pbtxt", "labels.txt"]
     assert (repository / "model" / "1" / "model.onnx").read_bytes() == before
@@ -169,6 +170,30 @@ def test_a_second_export_is_a_new_version_and_another_model_is_refused(repositor
     assert {path.name for path in repository.iterdir()} == {
         each + end for each in ("model", "plain") for end in ("", "_input", "_pictures")
     }
+
+
+def test_what_was_taken_away_is_written_anew(tmp_path: Path) -> None:
+    model = Classifier(write_tiny_model(tmp_path / "tiny.onnx"))
+    repository = Repository(tmp_path / "triton", "model")
+    (repository.network / "1").mkdir(parents=True)
+    shutil.copy(tmp_path / "tiny.onnx", repository.network / "1" / "model.onnx")
+    write_texts(repository, model.card, MEASURED, 1)
+    texts = {
+        path: path.read_text() for path in repository.folder.rglob("*") if path.suffix in (".pbtxt", ".txt", ".py")
+    }
+    descriptions = [path for path in texts if path.name == "config.pbtxt"]
+    assert len(descriptions) == 3
+    for gone in (*([path] for path in texts), descriptions):
+        for path in gone:
+            path.unlink()
+        check_repository(repository)
+        write_texts(repository, model.card, MEASURED, 1)
+        assert {path: path.read_text() for path in texts} == texts
+    for path in descriptions:
+        path.unlink()
+    (repository.network / "1" / "model.onnx").write_text("another's")
+    with pytest.raises(OutputError, match="edge export did not make it"):
+        check_repository(repository)
 
 
 def test_nothing_is_left_of_a_repository_whose_model_was_refused(
@@ -239,6 +264,12 @@ def test_what_decides_between_two_labels_is_told_to_clients(tmp_path: Path) -> N
     for name in ("model", "model_pictures"):
         found = config(repository.folder / name).parameters
         assert (found["edge_positive"].string_value, found["edge_threshold"].string_value) == ("ill", "0.08")
+    labels = Classifier(write_multi_label_model(tmp_path / "labels.onnx"))
+    several = Repository(tmp_path / "labels", "model")
+    (several.network / "1").mkdir(parents=True)
+    write_texts(several, labels.card, MEASURED, 1)
+    for name in ("model", "model_pictures"):
+        assert config(several.folder / name).parameters["edge_thresholds"].string_value == "[0.5, 0.25, 0.9]"
 
 
 @pytest.mark.parametrize("formats", [("onnx",), ("onnx", "torchscript")])
@@ -278,6 +309,15 @@ def test_each_task_has_its_output_and_its_labels(tmp_path: Path) -> None:
     require_same_answers(repository, model.card)
     with pytest.raises(OutputError, match="other labels"):
         require_same_answers(repository, replace(model.card, preprocessing=replace(model.preprocessing, resize_px=99)))
+
+
+def test_one_label_of_several_is_not_any_number_of_them(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "triton", "model")
+    (repository.network / "1").mkdir(parents=True)
+    card = Classifier(write_tiny_model(repository.network / "1" / "model.onnx")).card
+    require_same_answers(repository, card)
+    with pytest.raises(OutputError, match="of another kind"):
+        require_same_answers(repository, replace(card, thresholds=(0.5, 0.5, 0.5)))
 
 
 def test_strings_are_read_back_as_they_were() -> None:

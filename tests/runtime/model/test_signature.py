@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -196,6 +198,25 @@ def test_signing_again_replaces_the_signature(tmp_path: Path, signed: Path, owne
         sign_model(signed, SigningKey(stranger.private), out=path)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="files have modes of another kind")
+@pytest.mark.parametrize("mode", [0o600, 0o444, 0o664])
+def test_in_its_place_is_where_a_link_leads_and_for_who_might_read_it(tmp_path: Path, owner: Owner, mode: int) -> None:
+    (tmp_path / "models").mkdir()
+    model, link = write_tiny_model(tmp_path / "models" / "1.onnx"), tmp_path / "current.onnx"
+    link.symlink_to("models/1.onnx")
+    model.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(model, 65534, 65534)
+    was = model.stat()
+    path, _ = sign_model(link, SigningKey(owner.private))
+    assert link.readlink() == Path("models/1.onnx") and path.samefile(model)
+    now = model.stat()
+    assert (stat.S_IMODE(now.st_mode), now.st_uid, now.st_gid) == (mode, was.st_uid, was.st_gid)
+    assert Classifier(model, threads=1, require_signature=[owner.public]).signed_by
+    out, _ = sign_model(link, SigningKey(owner.private), out=tmp_path / "out.onnx")
+    assert not stat.S_IMODE(out.stat().st_mode) & ~(mode | stat.S_IWUSR)
+
+
 def test_a_private_key_is_its_owners_alone_and_never_replaced(tmp_path: Path, owner: Owner) -> None:
     assert stat.S_IMODE(owner.private.stat().st_mode) == 0o600
     assert not SigningKey(owner.private).is_open_to_others
@@ -227,6 +248,27 @@ def test_a_key_of_ssh_keygen_signs(tmp_path: Path, signed: Path) -> None:
     private = tmp_path / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", private], check=True)
     out, _ = sign_model(signed, SigningKey(private), out=tmp_path / "m.onnx")
+    assert Classifier(out, require_signature=[tmp_path / "id_ed25519.pub"]).labels == ("a", "b", "c")
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen")
+def test_a_key_of_ssh_keygen_with_a_passphrase_signs(tmp_path: Path, signed: Path) -> None:
+    private = tmp_path / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "abcde", "-f", private], check=True)
+    with pytest.raises(UsageError, match="is encrypted"):
+        SigningKey(private)
+    without = f"""
+import sys
+sys.modules["bcrypt"] = None
+from edge_runtime import SigningKey
+SigningKey({str(private)!r}, lambda: b"abcde")
+"""
+    missing = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
+    assert "MissingExtraError: this needs bcrypt" in missing.stderr and "edge-vision[sign]" in missing.stderr
+    pytest.importorskip("bcrypt")
+    with pytest.raises(UsageError, match="the passphrase is wrong"):
+        SigningKey(private, lambda: b"wrong")
+    out, _ = sign_model(signed, SigningKey(private, lambda: b"abcde"), out=tmp_path / "m.onnx")
     assert Classifier(out, require_signature=[tmp_path / "id_ed25519.pub"]).labels == ("a", "b", "c")
 
 

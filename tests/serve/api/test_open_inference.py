@@ -160,6 +160,18 @@ def test_what_breaks_the_protocol_is_400(served: Served, value: Any) -> None:
     assert reply.status == 400 and isinstance(reply.json()["error"], str), reply.body
 
 
+def test_what_may_be_left_out_may_be_null(served: Served) -> None:
+    """As Go, Java and Pydantic write it."""
+    value = {**changed(parameters=None), "id": None, "parameters": None}
+    value["outputs"] = [
+        {"name": "probabilities", "parameters": None},
+        {"name": "probabilities", "parameters": {"classification": None, "binary_data": None}},
+    ]
+    reply = served.ask("POST", PATH, json.dumps(value).encode(), {"Content-Type": "application/json"})
+    assert reply.status == 200 and "id" not in reply.json(), reply.body
+    assert [output["datatype"] for output in reply.json()["outputs"]] == ["FP32", "FP32"]
+
+
 @pytest.mark.parametrize("length", ["-1", "x", "99999", "9999999999", "²", "3"])
 def test_a_wrong_length_of_the_header_is_400(served: Served, length: str) -> None:
     headers = {"Inference-Header-Content-Length": length.encode("utf-8").decode("latin-1")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from edge_runtime import Classifier, ModelCard, OperatingPoint, Preprocessing
+from edge_runtime import Classifier, ModelCard, OperatingPoint, Preprocessing, Task
 from edge_serve.api.predict_endpoint import card_json
 from serving import Served, form, picture, serving
 from tiny_model import write_tiny_model
@@ -211,6 +212,21 @@ def test_paths_in_a_card_are_cut_to_their_last_part() -> None:
         "n": 3,
         "x": "y",
     }
+
+
+def test_labels_that_look_like_paths_stay_as_the_answers_have_them() -> None:
+    labels = ("/m/0bt9lr", "~/x", "C:/y")
+    steps = Preprocessing(resize_px=8, height_px=8, width_px=8, interpolation="bilinear")
+    one = ModelCard(labels[:2], steps, "tiny", "scratch", data={"name": "/srv/photos"})
+    point = OperatingPoint(labels[0], 0.5, 0.9, 10, 5)
+    one = replace(one, operating_point=point, members=({"labels": list(labels[:2])},))
+    shown = card_json(one.to_json())
+    assert shown == {**one.to_json(), "data": {"name": "photos"}}
+    tasks = (Task("kind", labels), Task("light", ("/dark", "bright")))
+    several = replace(
+        one, tasks=tasks, labels=tuple(label for task in tasks for label in task.card_labels), operating_point=None
+    )
+    assert card_json(several.to_json())["tasks"] == several.to_json()["tasks"]
 
 
 def test_labels_of_any_kind_come_through(tmp_path: Path) -> None:

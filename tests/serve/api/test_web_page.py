@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from browser import Browser, by, errors, keys, needs_chromium
+from edge_runtime import Classifier
 from serving import Served, picture, serving
 from tiny_model import write_tiny_model
 
@@ -100,6 +103,25 @@ def test_a_picture_above_the_limit_is_made_smaller_first(page: Browser, tmp_path
     (card,) = page.answers(1)
     assert card.find_element(by.CSS_SELECTOR, ".label").text == "blue"
     assert "made smaller here first" in card.find_element(by.CSS_SELECTOR, ".time").text
+
+
+def test_what_shows_through_a_smaller_picture_is_the_model_s_own_background(
+    one_browser: Browser, rgb_model: Path, tmp_path: Path
+) -> None:
+    card = Classifier(rgb_model, threads=1).card
+    on_blue = replace(card, preprocessing=replace(card.preprocessing, background=(0, 0, 255)))
+    model = write_tiny_model(tmp_path / "on-blue.onnx", card.labels, card=on_blue)
+    # Nothing of it is to be seen, and it is too long for a body.
+    hidden = np.random.default_rng(0).integers(0, 256, (400, 400, 4), np.uint8)
+    hidden[..., 3] = 0
+    Image.fromarray(hidden).save(tmp_path / "hidden.png")
+    with serving(model, "--max-body", "0.1") as served:
+        one_browser.open(served.url)
+        one_browser.until(lambda: one_browser.one("#model").is_displayed())
+        one_browser.one("#files").send_keys(str(tmp_path / "hidden.png"))
+        (answer,) = one_browser.answers(1)
+        assert "made smaller here first" in answer.find_element(by.CSS_SELECTOR, ".time").text
+        assert answer.find_element(by.CSS_SELECTOR, ".label").text == "blue"
 
 
 def test_the_camera_takes_pictures_and_goes_on_live(page: Browser) -> None:

@@ -138,6 +138,23 @@ def test_an_upload_that_is_broken_off_is_noted_and_forgotten(served: Served) -> 
     assert served.metric('edge_errors_total{kind="gone"}') == before + 1
 
 
+def test_a_client_that_has_sent_all_and_ended_its_half_is_answered(served: Served) -> None:
+    """As `nc -N` and some load balancers do."""
+    image = picture("blue")
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+    two = served.raw((head % len(image) + image) * 2, then_close=True)
+    assert two.count(b"HTTP/1.1 200 ") == 2 and two.endswith(b"}") and b'"label":"blue"' in two
+    # What cannot become whole any more is not waited for, and who has gone holds no place.
+    assert served.raw(head % 1000 + image, then_close=True) == b""
+    for _ in range(3):
+        with connected(served) as connection:
+            connection.sendall(head % len(image) + image)
+    end = time.monotonic() + 10
+    while (left := served.metric("edge_connections")) > 1 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert left == 1
+
+
 def test_a_crowd_that_says_nothing_shuts_nobody_out(rgb_model: Path) -> None:
     with serving(rgb_model, "--connections", "20", "--timeout", "30") as served:
         crowd = [connected(served) for _ in range(60)]

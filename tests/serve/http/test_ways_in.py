@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ import pytest
 from certificates import Certificate, make_certificate
 from edge_runtime import EdgeError, UsageError
 from edge_serve import ServeSettings
+from edge_serve.api.web_page import Page
 from edge_serve.http.listen import listen_unix
 from edge_serve.http.tls import tls_context
 from serving import Reply, Served, picture, serving
@@ -86,6 +89,17 @@ def ask(path: Path, method: str, target: str, body: bytes | None = None, **heade
     reply = Reply(connection.getresponse())
     connection.close()
     return reply
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_successors_socket_stays(rgb_model: Path, tmp_path: Path, workers: str) -> None:
+    """Between the end of the listening and that of the process another may begin."""
+    path = tmp_path / "edge.sock"
+    with serving(rgb_model, "--unix", str(path), "--workers", workers) as served:
+        path.unlink()
+        with listen_unix(path):
+            assert served.end() == 0
+            assert path.is_socket()
 
 
 def test_a_unix_socket_is_its_owners_and_groups_and_gone_afterwards(rgb_model: Path, tmp_path: Path) -> None:
@@ -195,6 +209,18 @@ def test_what_is_no_origin_is_refused(origin: str) -> None:
 def test_what_is_no_path_is_refused(prefix: str) -> None:
     with pytest.raises(UsageError, match="is no path"):
         ServeSettings(Path("m.onnx"), path_prefix=prefix)
+
+
+def test_no_prefix_looks_like_a_path_of_its_own() -> None:
+    """/predict that a proxy took something off and /predict that it did not would be one."""
+    described = json.loads(files("edge_serve").joinpath("openapi.json").read_text("utf-8"))["paths"]
+    own = {path.split("/")[1] for path in (*described, *Page().paths)} - {""}
+    assert {"predict", "v2", "static", "openapi.json"} <= own
+    for part in own:
+        for prefix in (f"/{part}", f"/{part}/cats"):
+            with pytest.raises(UsageError, match="the server's own paths"):
+                ServeSettings(Path("m.onnx"), path_prefix=prefix)
+    assert ServeSettings(Path("m.onnx"), path_prefix="/cats/predict").path_prefix == "/cats/predict"
 
 
 NGINX = """

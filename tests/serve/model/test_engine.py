@@ -65,6 +65,17 @@ def test_answers_are_those_of_predict_in_order(make: Make, rgb_model: Path, batc
         assert min(answer.queue_s, answer.decode_s, answer.inference_s) >= 0
 
 
+@pytest.mark.parametrize("batching", ["off", "on"])
+def test_pictures_are_counted_however_they_come(make: Make, batching: str) -> None:
+    engine = make(batching=batching)
+    registry = registries[engine]
+    asyncio.run(engine.classify([("x", picture())]))
+    asyncio.run(engine.probabilities(engine.model, np.zeros((3, 32, 32, 3), np.uint8)))
+    counts = {name: registry.get_sample_value(f"edge_{name}") for name in ("images_total", "queue_seconds_count")}
+    assert counts == {"images_total": 4, "queue_seconds_count": 4}
+    assert registry.get_sample_value("edge_decode_seconds_count") == 1
+
+
 def test_above_the_queue_nothing_more_is_taken(make: Make) -> None:
     """Two are in work and four wait; the next is told when to come again, and what waits is answered."""
     engine = make(queue=4, threads=2)
