@@ -159,8 +159,8 @@ def _must_go_together(first: Member, other: Member) -> None:
             f"train one again with `image_size` {a.width_px}, or with `image_size` {b.width_px}",
         )
     if a != b:
-        ours, theirs = a.to_json(), b.to_json()
-        differing = [f"{key} {ours[key]} and {theirs[key]}" for key in ours if ours[key] != theirs[key]]
+        one_way, other_way = a.to_json(), b.to_json()
+        differing = [f"{key} {way} and {other_way[key]}" for key, way in one_way.items() if way != other_way[key]]
         raise UsageError(
             f"{both} prepare pictures differently: {', '.join(differing)}",
             "average runs of backbones with the same preprocessing (edge info shows it)",
