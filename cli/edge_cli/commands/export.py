@@ -103,7 +103,7 @@ def _print(done: list[Exported]) -> None:
         if item.table:
             print(item.table)
     card = done[0].card
-    columns = SEVERAL_COLUMNS.get(card.kind, COLUMNS)
+    columns: tuple[str, ...] = SEVERAL_COLUMNS.get(card.kind, COLUMNS)
     if done[0].validation.score_name == "exact_match":
         columns = tuple(name.replace("mAP", "all right") for name in columns)
     print_table(columns, [_row(item) for item in done], left=3)
