@@ -143,11 +143,11 @@ def _require_validation(members: Sequence[Member], splits: Sequence[Splits]) -> 
 def _must_go_together(first: Member, other: Member) -> None:
     one, two = first.card, other.card
     both = f"{first.run.path} and {other.run.path}"
-    mine, theirs = (tuple(map(composed, card.labels)) for card in (one, two))
-    if mine != theirs:
-        if sorted(mine) == sorted(theirs):
+    names, others = (tuple(map(composed, card.labels)) for card in (one, two))
+    if names != others:
+        if sorted(names) == sorted(others):
             raise UsageError(f"{both} have the same labels in another order", "train both on the same folder")
-        differing = sorted(set(mine) ^ set(theirs))
+        differing = sorted(set(names) ^ set(others))
         raise UsageError(
             f"{both} have different labels: {', '.join(differing[:5])}{', …' if len(differing) > 5 else ''}",
             "an ensemble averages runs that know the same classes",
