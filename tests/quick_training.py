@@ -11,7 +11,18 @@ from torch import Tensor
 from edge_runtime import Run, Silence
 from edge_train import Network, TrainSettings, build, find_backbone, load_checkpoint
 
-__all__ = ["QUICK", "Ear", "changed", "equal", "flags", "network", "quick_settings", "weights", "write_weights"]
+__all__ = [
+    "QUICK",
+    "SMALL",
+    "Ear",
+    "changed",
+    "equal",
+    "flags",
+    "network",
+    "quick_settings",
+    "weights",
+    "write_weights",
+]
 
 QUICK: dict[str, Any] = {
     "backbone": "shufflenet_v2_x0_5",
@@ -21,6 +32,9 @@ QUICK: dict[str, Any] = {
     "threads": 1,
     "precision": "fp32",
 }
+
+# A backbone to give where any will do: as quick as training can be, apart from what goes on around it.
+SMALL = f"{Path(__file__).with_name('small_net.py')}:staged"
 
 
 def quick_settings(data: Path, out: Path, **others: object) -> TrainSettings:

@@ -7,6 +7,7 @@ code. What differs is that torch was imported before; how a command starts is te
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -20,14 +21,18 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from onnx_operators import make_operators
+
 # Importing them takes 3 to 6 s of a processor, and nothing that is computed is begun by it.
 LOADED = ("torch", "torchvision", "torch._dynamo", "torch.export", "torch.onnx._internal.exporter._core", "onnxscript")
+LOADED = (*LOADED, "matplotlib.figure", "matplotlib.backends.backend_svg", "matplotlib.backends.backend_agg", "jinja2")
 VERBS = ("average", "compare", "explain", "export", "import", "train", "weights")
 
 
-def is_warm(verb: str) -> bool:
-    """Whether the command is one that a warm process can be."""
-    return verb in VERBS and os.name == "posix" and all(find_spec(name.split(".")[0]) for name in LOADED)
+def is_warm(*words: str) -> bool:
+    """Whether the command is one that a warm process can be: it needs torch, and what warms it is installed."""
+    needs_torch = words[0] in VERBS or (words[0] == "predict" and "--explain" in words)
+    return needs_torch and os.name == "posix" and all(find_spec(name.split(".")[0]) for name in LOADED)
 
 
 class WarmProcess:
@@ -68,18 +73,22 @@ class WarmEdge:
                 stdin=subprocess.DEVNULL,
             )
 
-    def start(self, words: list[str], cwd: Path, stdout: int, stderr: int) -> WarmProcess:
-        """Begin `edge` with these words in that folder, its output going to the two file descriptors."""
-        request = json.dumps({"words": words, "cwd": str(cwd), "environment": dict(os.environ)}).encode()
+    def start(self, words: list[str], cwd: Path, stdout: int, stderr: int, **environment: str) -> WarmProcess:
+        """Begin `edge` with these words in that folder, its output going to the two file descriptors.
+
+        The environment is this process's with `environment`, as far as it is not read when torch or Python start.
+        """
+        theirs_too = {**os.environ, **environment}
+        request = json.dumps({"words": words, "cwd": str(cwd), "environment": theirs_too}).encode()
         status, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._requests, [request], [stdout, stderr, theirs.fileno()])
         return WarmProcess(int(status.recv(64).split()[0]), status)
 
-    def run(self, words: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    def run(self, words: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `edge` to its end; gives its exit code and what it said."""
         with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-            code = self.start(words, cwd, stdout.fileno(), stderr.fileno()).wait()
+            code = self.start(words, cwd, stdout.fileno(), stderr.fileno(), **environment).wait()
             for file in (stdout, stderr):
                 file.seek(0)
             return subprocess.CompletedProcess(words, code, stdout.read().decode(), stderr.read().decode())
@@ -104,6 +113,10 @@ def serve(requests: socket.socket) -> None:
     """Fork a keeper for each request until nobody can ask any more."""
     for name in LOADED:
         import_module(name)
+    # A file written here would leave a thread behind, which no fork takes along; the table leaves none.
+    make_operators()
+    gc.collect()
+    gc.freeze()
     # Keepers are nobody's to wait for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:

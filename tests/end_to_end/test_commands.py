@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 from edge_data import draw_shapes  # noqa: E402
 
-QUICK = ("--backbone", "squeezenet1_1", "--image-size", "48", "--epochs", "2", "--batch-size", "16")
+QUICK = ("--backbone", "squeezenet1_1", "--image-size", "48", "--epochs", "2", "--batch-size", "16", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +247,7 @@ def test_json_tells_the_training_accuracy_and_the_command_that_repeats_the_run(e
 
 
 def test_an_interrupted_training_is_130_and_goes_on_with_resume(edge: Any, data: Path, tmp_path: Path) -> None:
-    words = ["train", "--data", data, "--strategy", "scratch", *QUICK, "--epochs", "40", "--threads", "1"]
+    words = ["train", "--data", data, "--strategy", "scratch", *QUICK, "--epochs", "40"]
     running = subprocess.Popen(
         [sys.executable, "-m", "edge_cli", *map(str, words)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )

@@ -50,7 +50,7 @@ def test_faults_are_one_line_and_the_exit_code_of_wrong_data(edge: Any, home: Pa
 def test_a_manifest_is_trained_on_exported_with_and_scored(edge: Any, home: Path) -> None:
     pytest.importorskip("torch")
     (home / "labels.csv").write_text(edge("data", "list", "photos", cwd=home).stdout)
-    quick = ("--strategy", "scratch", "--backbone", "shufflenet_v2_x0_5", "--image-size", "32", "--epochs", "1")
+    quick = ("--strategy", "scratch", "--backbone", "squeezenet1_1", "--image-size", "48", "--epochs", "1")
     trained = edge("train", "--data", "labels.csv", *quick, cwd=home)
     assert trained.returncode == 0, trained.stderr
     assert "24 train, 9 val, 9 test images, 3 classes (train, val and test as found)" in trained.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,28 @@ import pytest
 MakeRun = Callable[..., Path]
 
 LABELS = ("circle", "square", "triangle")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A network is traced once for all tests: a hundred of them export the same few."""
+    if not all(map(find_spec, ("torch", "onnx", "onnxscript"))):
+        yield
+        return
+    from edge_export import exporting
+    from edge_export.proof import price
+    from onnx_operators import keep_operators
+    from written_once import written_once
+
+    keep_operators()
+    # The folder of all workers.
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "written"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (exporting, price):
+            patch.setattr(module, "write_onnx", written_once(module.write_onnx, folder))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -21,3 +21,11 @@ def shufflenet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from quick_training import write_weights
 
     return write_weights(tmp_path_factory.mktemp("weights") / "shufflenet.pth")
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict of quick_training's SMALL with random weights."""
+    from quick_training import SMALL, write_weights
+
+    return write_weights(tmp_path_factory.mktemp("weights") / "small.pth", SMALL)

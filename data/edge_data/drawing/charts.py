@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from edge_runtime import CHART_STYLE, atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.backend_bases import FigureCanvasBase
     from matplotlib.figure import Figure
 
 
@@ -39,6 +40,9 @@ def new_figure(width_px: float, height_px: float, *, dpi: int = 100, layout: Any
 
 def save_png(figure: Figure, target: Path) -> None:
     """Write the figure, whole or not at all. Raises OutputError."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    _lay_out(figure, FigureCanvasAgg)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, format="png", dpi=figure.dpi)
 
@@ -50,7 +54,9 @@ def as_svg(figure: Figure, label: str, variables: Mapping[str, str]) -> str:
     is drawn with a gid that has a space in it shows the gid where the pointer rests on it.
     """
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+    _lay_out(figure, FigureCanvasSVG)
     file = StringIO()
     with matplotlib.rc_context({"svg.hashsalt": label}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -72,6 +78,14 @@ def lettered(text: str) -> str:
 
     known = get_font(findfont("DejaVu Sans")).get_charmap()
     return "".join(letter if ord(letter) in known else "?" for letter in " ".join(text.split()))
+
+
+def _lay_out(figure: Figure, canvas: type[FigureCanvasBase]) -> None:
+    """Find where everything goes: to do so when it saves, matplotlib draws the whole figure a second time."""
+    canvas(figure)
+    if figure.axes and (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
 
 
 def _attributes(style: re.Match[str]) -> str:

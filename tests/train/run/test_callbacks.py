@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from edge_train import BatchEnd, Callback, EpochEnd, TrainResult, TrainSettings, compare, resume, train  # noqa: E402
 from edge_train.run.callbacks import ActiveRun  # noqa: E402
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
+from quick_training import SMALL, Ear, equal, quick_settings, weights  # noqa: E402
 
 
 class Notes(Callback):
@@ -44,7 +44,7 @@ class Notes(Callback):
 
 
 def settings(data: Path, out: Path, **others: object) -> TrainSettings:
-    return quick_settings(data, out, **{"epochs": 3, "dropout": 0.3, **others})
+    return quick_settings(data, out, **{"backbone": SMALL, "epochs": 3, "dropout": 0.3, **others})
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +107,9 @@ def test_a_run_stopped_failed_and_resumed_ends_as_one_left_alone(
     assert result.summary["metrics"] == expected.summary["metrics"]
 
 
-def test_each_run_of_several_is_told_of_by_itself(few_shapes: Path, shufflenet_weights: Path, tmp_path: Path) -> None:
+def test_each_run_of_several_is_told_of_by_itself(few_shapes: Path, small_weights: Path, tmp_path: Path) -> None:
     notes = Notes()
-    given = replace(settings(few_shapes, tmp_path, epochs=1), strategy="auto", weights=str(shufflenet_weights))
+    given = replace(settings(few_shapes, tmp_path, epochs=1), strategy="auto", weights=str(small_weights))
     compare(given, strategies=("feature-extraction", "scratch"), callbacks=[notes])
     assert [run.card.strategy for run in notes.runs] == ["feature-extraction", "scratch"]
     # Training on embeddings takes as many steps.

@@ -32,7 +32,7 @@ from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, 
 from edge_train.run.batches import _order  # noqa: E402
 from edge_train.run.epochs import reestimate_batch_norm  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
-from quick_training import Ear, equal, flags, quick_settings, weights  # noqa: E402
+from quick_training import QUICK, SMALL, Ear, equal, flags, quick_settings, weights  # noqa: E402
 from warm_edge import WarmEdge  # noqa: E402
 
 
@@ -42,7 +42,11 @@ def data(few_shapes: Path) -> Path:
 
 
 def settings(data: Path, out: Path, **others: object) -> TrainSettings:
-    return quick_settings(data, out, **{"epochs": 4, "dropout": 0.3, "augment": "light", **others})
+    return quick_settings(data, out, **{"backbone": SMALL, "epochs": 4, "dropout": 0.3, "augment": "light", **others})
+
+
+# An epoch of it takes long enough to be killed in.
+SLOWER = {"backbone": QUICK["backbone"]}
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +99,13 @@ WITH_STATE: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def with_state(data: Path, whole: Run, shufflenet_weights: Path) -> Callable[..., TrainSettings]:
+def with_state(data: Path, whole: Run, small_weights: Path) -> Callable[..., TrainSettings]:
     """The settings of that name in WITH_STATE, with the files they need."""
 
     def make(name: str, out: Path, **others: object) -> TrainSettings:
         given = {"epochs": 3, **WITH_STATE[name], **others}
         if given.get("strategy") is not None:
-            given["weights"] = str(shufflenet_weights)
+            given.setdefault("weights", str(small_weights))
         if "teacher" in name:
             given["teacher"] = str(whole.path)
         return settings(data, out, **given)
@@ -138,11 +142,11 @@ def test_a_run_resumed_where_memory_is_scarcer_sees_as_many_views(
 
 @pytest.mark.parametrize("others", [{}, {"strategy": "fine-tune", "head_epochs": 1}])
 def test_a_run_that_ended_in_its_first_epoch_begins_again(
-    data: Path, shufflenet_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any]
+    data: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any]
 ) -> None:
     # By relative names: a run is resumed from another folder, too.
-    monkeypatch.chdir(shufflenet_weights.parent)
-    given = {**others, "weights": shufflenet_weights.name} if others else {}
+    monkeypatch.chdir(small_weights.parent)
+    given = {**others, "weights": small_weights.name} if others else {}
     left_alone = train(settings(data, tmp_path / "alone", **given)).run
     with pytest.raises(KeyboardInterrupt):
         train(settings(data, tmp_path / "cut", **given), StopAt("epoch 1/4"))
@@ -188,22 +192,22 @@ def kill_and_resume(warm: WarmEdge, words: list[str], out: Path, after_s: float)
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_it_ends_as_one_left_alone(
-    warm: WarmEdge, data: Path, whole: Run, tmp_path: Path
-) -> None:
-    given = settings(data, tmp_path)
+def test_killed_at_any_moment_and_resumed_it_ends_as_one_left_alone(warm: WarmEdge, data: Path, tmp_path: Path) -> None:
+    given = settings(data, tmp_path / "alone", **SLOWER)
+    left_alone = train(given).run
     words = flags(**{name: getattr(given, name) for name in TOLD})
     draw = np.random.default_rng(int.from_bytes(os.urandom(4)))
     for moment in range(3):
         run = kill_and_resume(warm, words, tmp_path / f"{moment}", draw.uniform(0, 0.6))
-        assert equal(weights(run), weights(whole)) and equal(weights(run, "best"), weights(whole, "best"))
+        assert equal(weights(run), weights(left_alone)) and equal(weights(run, "best"), weights(left_alone, "best"))
 
 
 @pytest.mark.slow
 def test_killed_while_it_averages_and_unfreezes_it_ends_as_one_left_alone(
-    warm: WarmEdge, with_state: Callable[..., TrainSettings], tmp_path: Path
+    warm: WarmEdge, with_state: Callable[..., TrainSettings], shufflenet_weights: Path, tmp_path: Path
 ) -> None:
-    given = with_state("unfreezing", tmp_path / "alone", epochs=4, mixup=0.3)
+    slower = {**SLOWER, "weights": str(shufflenet_weights)}
+    given = with_state("unfreezing", tmp_path / "alone", epochs=4, mixup=0.3, **slower)
     left_alone = train(given).run
     more = ("weights", "unfreeze_every", "head_epochs", "optimizer", "ema", "mixup")
     words = flags(**{name: getattr(given, name) for name in (*TOLD, *more)})
@@ -247,7 +251,7 @@ def test_runs_are_not_put_among_the_images(data: Path, tmp_path: Path) -> None:
 
 
 def test_patience_ends_a_run_that_gets_no_better(data: Path, tmp_path: Path) -> None:
-    result = train(settings(data, tmp_path, epochs=30, patience=2, lr_scale=1e-6))
+    result = train(settings(data, tmp_path, epochs=30, patience=2, lr_scale=1e-6, **SLOWER))
     assert result.summary["epochs"] == result.summary["best_epoch"] + 2 < 30
 
 

@@ -21,10 +21,10 @@ from edge_train import Network, TrainSettings, find_backbone, train  # noqa: E40
 from edge_train.run.feature_extraction import Head, choose_views, embed  # noqa: E402
 from edge_train.run.job import Job  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
-from quick_training import Ear, changed, equal, quick_settings, weights, write_weights  # noqa: E402
+from quick_training import SMALL, Ear, changed, equal, quick_settings, weights, write_weights  # noqa: E402
 
 TRAIN, VAL, TEST = 24, 9, 9
-WIDTH = 1024  # of shufflenet_v2_x0_5's embedding
+WIDTH = 32  # of SMALL's embedding
 
 Settings = Callable[..., TrainSettings]
 
@@ -35,9 +35,9 @@ def mobilenet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def frozen(few_shapes: Path, shufflenet_weights: Path, tmp_path: Path) -> Settings:
+def frozen(few_shapes: Path, small_weights: Path, tmp_path: Path) -> Settings:
     def make(**others: Any) -> TrainSettings:
-        given = {"strategy": "feature-extraction", "weights": str(shufflenet_weights), **others}
+        given = {"backbone": SMALL, "strategy": "feature-extraction", "weights": str(small_weights), **others}
         return quick_settings(few_shapes, tmp_path / "runs", **given)
 
     return make

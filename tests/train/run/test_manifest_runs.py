@@ -16,7 +16,7 @@ from edge_data import choose_evaluation, list_images  # noqa: E402
 from edge_runtime import DataError, Run, UsageError, scan  # noqa: E402
 from edge_train import TrainResult, TrainSettings, resume, train  # noqa: E402
 from edge_train.report.page import repeat_command  # noqa: E402
-from quick_training import equal, quick_settings, weights  # noqa: E402
+from quick_training import SMALL, equal, quick_settings, weights  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def shapes(few_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def listed(shapes: Path) -> TrainResult:
-    return train(quick_settings(shapes / "labels.csv", shapes / "runs"))
+    return train(quick_settings(shapes / "labels.csv", shapes / "runs", backbone=SMALL))
 
 
 def test_a_manifest_of_folders_trains_bit_for_bit_what_they_do(shapes: Path, listed: TrainResult) -> None:
-    by_folder = train(quick_settings(shapes / "shapes", shapes.parent / "elsewhere"))
+    by_folder = train(quick_settings(shapes / "shapes", shapes.parent / "elsewhere", backbone=SMALL))
     assert equal(weights(listed.run), weights(by_folder.run))
-    assert listed.run.name.startswith("labels-shufflenet")
+    assert listed.run.name.startswith("labels-small_net")
     assert listed.splits.how == "train, val and test as found"
     config = listed.run.read_config()
     assert config["data_root"] == str(shapes)
@@ -64,7 +64,7 @@ def test_it_goes_on_after_a_kill_and_begins_again_where_nothing_was_kept(shapes:
 
 
 def test_a_run_from_before_manifests_goes_on(shapes: Path) -> None:
-    begun = train(quick_settings(shapes / "shapes", shapes / "runs", epochs=1)).run
+    begun = train(quick_settings(shapes / "shapes", shapes / "runs", epochs=1, backbone=SMALL)).run
     config = json.loads(begun.config.read_text())
     del config["data_sources"], config["settings"]["label_from"], config["card"]["data"]["label_from"]
     begun.config.write_text(json.dumps(config))
@@ -81,9 +81,9 @@ def test_several_places_are_one_run_and_it_resumes(shapes: Path, monkeypatch: py
     more.write_text("path,label,split\n" + "".join(f"../extra/{row['path']},star,{row['split']}\n" for row in stars))
     shutil.copytree(shapes / "shapes", shapes.parent / "extra/shapes", dirs_exist_ok=True)
     monkeypatch.chdir(shapes)
-    made = train(replace(quick_settings(shapes, Path("runs"), epochs=1), data=("shapes", "star.csv")))
+    made = train(replace(quick_settings(shapes, Path("runs"), epochs=1, backbone=SMALL), data=("shapes", "star.csv")))
     assert made.card.labels == ("circle", "square", "star", "triangle")
-    assert made.run.name.startswith("shapes+star-shufflenet")
+    assert made.run.name.startswith("shapes+star-small_net")
     config = made.run.read_config()
     assert config["settings"]["data"] == ["shapes", "star.csv"]
     assert config["data_sources"] == [str(shapes / "shapes"), str(more)]
@@ -103,7 +103,7 @@ def test_a_column_of_the_manifest_keeps_groups_whole(shapes: Path) -> None:
     grouped = shapes / "grouped.csv"
     lines = [f"{row['path']},{row['label']},s{number % 20}\n" for number, row in enumerate(rows)]
     grouped.write_text("path,label,Scene\n" + "".join(lines))
-    made = train(quick_settings(grouped, shapes / "runs", epochs=1, group_by="scene"))
+    made = train(quick_settings(grouped, shapes / "runs", epochs=1, group_by="scene", backbone=SMALL))
     scene_of = {line.split(",")[0]: line.split(",")[2] for line in lines}
     sides = [{scene_of[s.path] for s in part} for part in (made.splits.train, made.splits.val, made.splits.test)]
     assert all(sides) and not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
@@ -115,7 +115,7 @@ def test_classes_may_be_called_like_the_innermost_folder(shapes: Path) -> None:
     deep = shapes / "deep"
     for split in ("train", "val"):
         shutil.copytree(shapes / "shapes" / split, deep / split / "site")
-    made = train(quick_settings(deep, shapes / "runs", epochs=1, label_from="parent"))
+    made = train(quick_settings(deep, shapes / "runs", epochs=1, label_from="parent", backbone=SMALL))
     assert made.card.labels == ("circle", "square", "triangle")
     assert made.card.data["label_from"] == "parent"
     assert choose_evaluation(made.card, made.run, deep).samples == made.splits.val
@@ -124,7 +124,7 @@ def test_classes_may_be_called_like_the_innermost_folder(shapes: Path) -> None:
 def test_runs_may_lie_beside_a_manifest_but_not_among_class_folders(shapes: Path) -> None:
     with pytest.raises(UsageError, match="lies inside the data folder"):
         several = (str(shapes / "labels.csv"), str(shapes / "shapes"))
-        train(replace(quick_settings(shapes, shapes / "shapes/runs"), data=several))
+        train(replace(quick_settings(shapes, shapes / "shapes/runs", backbone=SMALL), data=several))
 
 
 def test_settings_of_one_place_are_what_they_were() -> None:

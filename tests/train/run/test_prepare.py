@@ -20,7 +20,7 @@ from edge_data.sets.splits import split  # noqa: E402
 from edge_runtime import ModelCard, OutputError, Run, UsageError, scan  # noqa: E402
 from edge_train import TrainSettings, compare, resume, train  # noqa: E402
 from edge_train.several_runs.averaging import average  # noqa: E402
-from quick_training import QUICK, Ear, quick_settings  # noqa: E402
+from quick_training import QUICK, SMALL, Ear, quick_settings  # noqa: E402
 
 FRAMES = 4
 
@@ -48,7 +48,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str]]:
     ear = Ear()
-    return train(quick_settings(films, tmp_path_factory.mktemp("runs"), epochs=1), ear).run, ear.lines
+    return train(quick_settings(films, tmp_path_factory.mktemp("runs"), backbone=SMALL, epochs=1), ear).run, ear.lines
 
 
 def rows(run: Run) -> list[dict[str, str]]:
@@ -72,7 +72,7 @@ def test_films_stay_whole_and_their_number_is_said(run: tuple[Run, list[str]]) -
 
 
 def test_another_seed_and_a_limit_keep_films_whole(films: Path, run: tuple[Run, list[str]], tmp_path: Path) -> None:
-    other = train(quick_settings(films, tmp_path, epochs=1, seed=3, limit=30))
+    other = train(quick_settings(films, tmp_path, backbone=SMALL, epochs=1, seed=3, limit=30))
     groups = {name: {s.path[:-5] for s in getattr(other.splits, name)} for name in ("train", "val", "test")}
     assert not groups["train"] & groups["val"] and not groups["train"] & groups["test"]
     assert sum(len(getattr(other.splits, name)) for name in ("train", "val", "test")) == 30
@@ -83,21 +83,21 @@ def test_another_seed_and_a_limit_keep_films_whole(films: Path, run: tuple[Run, 
 
 def test_groups_by_expression_and_by_folder(films: Path, tmp_path: Path) -> None:
     # Five cameras, each of which filmed for both classes.
-    made = train(quick_settings(films, tmp_path, epochs=1, group_by=r"film\d*?([0-4]|[5-9])-"))
+    made = train(quick_settings(films, tmp_path, backbone=SMALL, epochs=1, group_by=r"film\d*?([0-4]|[5-9])-"))
     cameras = {name: {s.path.split("-")[0][-1] for s in getattr(made.splits, name)} for name in ("train", "val")}
     assert cameras["train"] and cameras["val"] and not cameras["train"] & cameras["val"]
     assert made.card.data["group_by"] == r"film\d*?([0-4]|[5-9])-"
 
 
 def test_none_splits_as_before_there_were_groups(films: Path, tmp_path: Path) -> None:
-    made = train(quick_settings(films, tmp_path, epochs=1, group_by="none"))
+    made = train(quick_settings(films, tmp_path, backbone=SMALL, epochs=1, group_by="none"))
     before = split(scan(films), seed=0)
     assert (made.splits.train, made.splits.val, made.splits.test) == (before.train, before.val, before.test)
     assert made.splits.how == "split 80/10/10 by class with seed 0"
 
 
 def test_a_run_from_before_groups_goes_on_with_the_split_it_has(films: Path, tmp_path: Path) -> None:
-    begun = train(quick_settings(films, tmp_path, epochs=1, group_by="none")).run
+    begun = train(quick_settings(films, tmp_path, backbone=SMALL, epochs=1, group_by="none")).run
     config = json.loads(begun.config.read_text())
     del config["settings"]["group_by"], config["card"]["data"]["group_by"]
     begun.config.write_text(json.dumps(config))
@@ -125,10 +125,10 @@ def test_a_file_from_before_groups_is_scored_as_it_was(films: Path, run: tuple[R
     assert chosen.samples == split(scan(films), seed=0).test
 
 
-def test_strategies_are_compared_on_one_grouped_split(films: Path, shufflenet_weights: Path, tmp_path: Path) -> None:
+def test_strategies_are_compared_on_one_grouped_split(films: Path, small_weights: Path, tmp_path: Path) -> None:
     settings = TrainSettings(
-        **{**QUICK, "data": str(films), "out": tmp_path, "epochs": 1, "weights": str(shufflenet_weights)}
-        | {"strategy": "auto", "limit": 40}
+        **{**QUICK, "data": str(films), "out": tmp_path, "epochs": 1, "weights": str(small_weights)}
+        | {"backbone": SMALL, "strategy": "auto", "limit": 40}
     )
     compared = compare(settings, strategies=("feature-extraction", "fine-tune"))
     one, two = (row.run.split.read_text() for row in compared.rows if row.run)
@@ -143,19 +143,19 @@ def test_what_stands_on_both_sides_is_told_once_and_travels(tmp_path: Path) -> N
     shutil.copy(tmp_path / "data/train/day/film00-0.png", tmp_path / "data/val/day/again.png")
     film(tmp_path / "data/val/night", 3, 2)
     ear = Ear()
-    made = train(quick_settings(tmp_path / "data", tmp_path / "runs", epochs=1), ear)
+    made = train(quick_settings(tmp_path / "data", tmp_path / "runs", backbone=SMALL, epochs=1), ear)
     (told,) = [line for line in ear.lines if line.startswith("WARNING")]
     assert "3 of 11 val images stand in training, too (27.3%), the same or nearly" in told
     assert "train/" in told and "val/" in told
     assert made.card.data["split"].endswith("; 3 of 11 val images stand in training, too")
     quiet = Ear()
-    train(quick_settings(tmp_path / "data", tmp_path / "runs", epochs=1, group_by="none"), quiet)
+    train(quick_settings(tmp_path / "data", tmp_path / "runs", backbone=SMALL, epochs=1, group_by="none"), quiet)
     assert not [line for line in quiet.lines if line.startswith("WARNING")]
 
 
 def test_the_drawn_shapes_stand_on_one_side(few_shapes: Path, tmp_path: Path) -> None:
     ear = Ear()
-    train(quick_settings(few_shapes, tmp_path, epochs=1), ear)
+    train(quick_settings(few_shapes, tmp_path, backbone=SMALL, epochs=1), ear)
     assert not [line for line in ear.lines if line.startswith("WARNING")]
 
 
@@ -169,7 +169,7 @@ def test_a_student_is_not_measured_on_the_twin_of_what_its_teacher_learned(
     twins = {sample.path: sample.path for sample in first}
     write_split(teacher.split, type(whole)(first, whole.val[:0], (), "by hand", groups=twins), ("day", "night"))
     with pytest.raises(UsageError, match="was trained on 16 of the images this run is measured on"):
-        train(quick_settings(films, tmp_path / "runs", epochs=1, teacher=str(teacher.path)))
+        train(quick_settings(films, tmp_path / "runs", backbone=SMALL, epochs=1, teacher=str(teacher.path)))
 
 
 def test_a_training_that_is_refused_leaves_no_folder(few_shapes: Path, tmp_path: Path) -> None:

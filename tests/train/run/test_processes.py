@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from edge_train.run.batches import evaluation_batches, training_batches  # noqa:
 from edge_train.run.processes import ALONE, World, join_world  # noqa: E402
 from edge_train.run.split_answers import answer_split  # noqa: E402
 from quick_training import QUICK, equal, flags, quick_settings, weights  # noqa: E402
+from warm_edge import WarmEdge  # noqa: E402
 
 CPU = torch.device("cpu")
 # The same images in each batch, no draws that differ between processes, and statistics that do not depend on shares.
@@ -37,10 +40,14 @@ COMPARED: dict[str, Any] = {
 
 
 def torchrun(processes: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes))
+    return python(*launch, *words)
+
+
+def python(*words: str | Path) -> subprocess.CompletedProcess[str]:
     tests = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [*launch, *map(str, words)],
+        [sys.executable, *map(str, words)],
         capture_output=True,
         text=True,
         env={
@@ -56,6 +63,22 @@ def torchrun(processes: int, *words: str | Path) -> subprocess.CompletedProcess[
     return done
 
 
+def forked(warm: WarmEdge, processes: int, cwd: Path, *words: str | Path) -> tuple[str, str]:
+    """What `edge` says, on stdout and on stderr, in processes that are told of each other as torchrun tells its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    world = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+
+    def run(rank: int) -> subprocess.CompletedProcess[str]:
+        return warm.run([*map(str, words)], cwd, RANK=str(rank), LOCAL_RANK=str(rank), **world)
+
+    with ThreadPoolExecutor(processes) as pool:
+        done = list(pool.map(run, range(processes)))
+    stdout, stderr = ("".join(each) for each in zip(*((one.stdout, one.stderr) for one in done), strict=True))
+    assert not any(one.returncode for one in done), stderr
+    return stdout, stderr
+
+
 def close(one: Run, two: Run, name: str = "last") -> None:
     mine, theirs = weights(one, name), weights(two, name)
     for key in mine:
@@ -64,7 +87,7 @@ def close(one: Run, two: Run, name: str = "last") -> None:
 
 @pytest.mark.slow
 def test_two_processes_come_to_the_weights_of_one_and_go_on_from_them(
-    few_shapes: Path, shufflenet_weights: Path, tmp_path: Path
+    few_shapes: Path, shufflenet_weights: Path, tmp_path: Path, warm: WarmEdge
 ) -> None:
     given = {**COMPARED, "weights": str(shufflenet_weights)}
     alone = train(quick_settings(few_shapes, tmp_path / "alone", **given))
@@ -81,9 +104,9 @@ def test_two_processes_come_to_the_weights_of_one_and_go_on_from_them(
     config = json.loads(run.config.read_text())
     config["settings"]["epochs"] = 2
     run.config.write_text(json.dumps(config))
-    done = torchrun(2, "-m", "edge_cli", "train", "--resume", path)
-    assert [text[:9] for text in done.stderr.splitlines() if text.startswith("epoch ")] == ["epoch 2/2"]
-    assert done.stdout.count("val accuracy") == 1 and list(out.iterdir()) == [path]
+    stdout, stderr = forked(warm, 2, tmp_path, "train", "--resume", path)
+    assert [text[:9] for text in stderr.splitlines() if text.startswith("epoch ")] == ["epoch 2/2"]
+    assert stdout.count("val accuracy") == 1 and list(out.iterdir()) == [path]
     for name in ("last", "best"):
         close(run, alone.run, name)
     together = json.loads(run.summary.read_text())
@@ -95,9 +118,9 @@ def test_two_processes_come_to_the_weights_of_one_and_go_on_from_them(
         assert list(map(float, ours.split(",")[:5])) == pytest.approx(list(map(float, theirs.split(",")[:5])), rel=1e-3)
 
 
+# It loads torch once, and forks what torchrun would start.
 SCRIPT = """
-import json, sys
-from dataclasses import replace
+import os, signal, socket, sys
 from pathlib import Path
 
 import torch
@@ -107,6 +130,28 @@ from edge_train import train
 from edge_train.run.processes import join_world
 from edge_train.run.split_answers import answer_logits
 from quick_training import quick_settings
+
+SIZE = 3
+with socket.create_server(("127.0.0.1", 0)) as server:
+    port = server.getsockname()[1]
+children = set()
+for rank in range(SIZE):
+    pid = os.fork()
+    if pid == 0:
+        break
+    children.add(pid)
+else:
+    failed = 0
+    while children:
+        pid, status = os.wait()
+        children.remove(pid)
+        if status and not failed:
+            failed = 1
+            for other in children:
+                os.kill(other, signal.SIGKILL)
+    sys.exit(failed)
+os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(SIZE)}
+os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 CPU = torch.device("cpu")
 data, out, weights = map(Path, sys.argv[1:])
@@ -140,7 +185,7 @@ def test_three_processes_train_from_scratch_and_embed_together(
 ) -> None:
     script, out = tmp_path / "three.py", tmp_path / "out"
     script.write_text(SCRIPT)
-    done = torchrun(3, script, few_shapes, out, shufflenet_weights)
+    done = python(script, few_shapes, out, shufflenet_weights)
     assert done.stdout == ""
     (scratch,) = (out / "scratch").iterdir()
     (frozen,) = (out / "frozen").iterdir()

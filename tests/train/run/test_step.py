@@ -23,7 +23,7 @@ from edge_train.strategy.distillation import Teacher  # noqa: E402
 from edge_train.strategy.learning_rate import Schedule  # noqa: E402
 from edge_train.strategy.loss import Distillation, Objective  # noqa: E402
 from edge_train.strategy.mixup import Mixing  # noqa: E402
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
+from quick_training import SMALL, Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -139,7 +139,7 @@ def test_another_error_is_not_taken_for_want_of_memory() -> None:
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_accumulated_batches_train_as_the_larger_batch_does(
-    frozen: bool, few_shapes: Path, shufflenet_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frozen: bool, few_shapes: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no batch's statistics have a say: without batch norm, or below a frozen backbone."""
     forward, sizes = Network.forward, []
@@ -152,7 +152,7 @@ def test_accumulated_batches_train_as_the_larger_batch_does(
     monkeypatch.setattr(Network, "forward", measured)
     own: dict[str, Any] = {"backbone": "squeezenet1_1", "image_size": 48}
     if frozen:
-        own = {"strategy": "feature-extraction", "weights": str(shufflenet_weights)}
+        own = {"backbone": SMALL, "strategy": "feature-extraction", "weights": str(small_weights)}
     settings = quick_settings(few_shapes, tmp_path, epochs=1, dropout=0.0, optimizer="sgd", augment="none", **own)
     whole, pieces = (
         train(replace(settings, **given), ear := Ear()).run
@@ -184,7 +184,7 @@ def test_a_resumed_run_remembers_in_how_many_pieces(
         return forward(self, images)
 
     monkeypatch.setattr(Network, "forward", cramped)
-    settings, ear, first = quick_settings(few_shapes, tmp_path / "whole", dropout=0.3), Ear(), Ear()
+    settings, ear, first = quick_settings(few_shapes, tmp_path / "whole", backbone=SMALL, dropout=0.3), Ear(), Ear()
     whole = train(settings, first).run
     assert sum("memory does not suffice" in line for line in first.lines) == 1
     with pytest.raises(KeyboardInterrupt):

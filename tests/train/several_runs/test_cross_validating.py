@@ -26,17 +26,17 @@ from edge_train.run.batches import evaluation_batches  # noqa: E402
 from edge_train.run.split_answers import SplitAnswers  # noqa: E402
 from edge_train.run.train_result import TrainResult  # noqa: E402
 from edge_train.several_runs.cross_validation import CrossValidation  # noqa: E402
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
+from quick_training import SMALL, Ear, equal, quick_settings, weights  # noqa: E402
 
 FOLDS, EPOCHS, IMAGES, TEST = 3, 3, 33, 9
 Settings = Callable[..., TrainSettings]
 
 
 @pytest.fixture(scope="module")
-def frozen(few_shapes: Path, shufflenet_weights: Path) -> Settings:
+def frozen(few_shapes: Path, small_weights: Path) -> Settings:
     def make(out: Path, **others: Any) -> TrainSettings:
-        given = {"strategy": "feature-extraction", "weights": str(shufflenet_weights), "epochs": EPOCHS, "folds": FOLDS}
-        return quick_settings(few_shapes, out, **{**given, **others})
+        given = {"backbone": SMALL, "strategy": "feature-extraction", "weights": str(small_weights)}
+        return quick_settings(few_shapes, out, **{**given, "epochs": EPOCHS, "folds": FOLDS, **others})
 
     return make
 

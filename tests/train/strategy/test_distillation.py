@@ -32,7 +32,7 @@ from edge_train.strategy.distillation import Teacher  # noqa: E402
 from edge_train.strategy.learning_rate import Schedule  # noqa: E402
 from edge_train.strategy.loss import Distillation, Objective  # noqa: E402
 from edge_train.strategy.seen_images import require_unseen  # noqa: E402
-from quick_training import Ear, equal, quick_settings, weights  # noqa: E402
+from quick_training import SMALL, Ear, equal, quick_settings, weights  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,9 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def teacher(few_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run at 48 pixels, larger than its students'."""
-    return train(quick_settings(few_shapes, tmp_path_factory.mktemp("teacher"), image_size=48, epochs=1)).run
+    return train(
+        quick_settings(few_shapes, tmp_path_factory.mktemp("teacher"), backbone=SMALL, image_size=48, epochs=1)
+    ).run
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def flat(few_shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def student(data: Path, out: Path, teacher: Run, **others: Any) -> TrainSettings:
-    return quick_settings(data, out, teacher=str(teacher.path), **others)
+    return quick_settings(data, out, backbone=SMALL, teacher=str(teacher.path), **others)
 
 
 def test_a_student_trains_with_a_teacher_of_another_size_which_stays_as_it_is(
@@ -58,7 +60,7 @@ def test_a_student_trains_with_a_teacher_of_another_size_which_stays_as_it_is(
 ) -> None:
     before = teacher.best.read_bytes()
     taught = train(student(few_shapes, tmp_path / "taught", teacher)).run
-    alone = train(quick_settings(few_shapes, tmp_path / "alone")).run
+    alone = train(quick_settings(few_shapes, tmp_path / "alone", backbone=SMALL)).run
     assert not equal(weights(taught), weights(alone))
     assert teacher.best.read_bytes() == before
     # A teacher without a share changes nothing.
@@ -83,9 +85,9 @@ def test_the_teacher_answers_the_students_images_at_its_own_size(
 
 
 def test_embeddings_come_with_the_teachers_answers(
-    few_shapes: Path, shufflenet_weights: Path, tmp_path: Path, teacher: Run
+    few_shapes: Path, small_weights: Path, tmp_path: Path, teacher: Run
 ) -> None:
-    given = {"strategy": "feature-extraction", "weights": str(shufflenet_weights), "augment": "standard"}
+    given = {"strategy": "feature-extraction", "weights": str(small_weights), "augment": "standard"}
     job = prepare(student(few_shapes, tmp_path, teacher, **given), Silence())
     embeddings = embed(job, 2)
     assert job.teacher is not None and embeddings.teacher is not None
@@ -109,7 +111,7 @@ def test_a_teacher_of_other_classes_is_refused(few_shapes: Path, tmp_path: Path,
 
 
 def test_a_teacher_that_learned_what_the_student_is_measured_on_is_refused(flat: Path, tmp_path: Path) -> None:
-    teacher = train(quick_settings(flat, tmp_path / "teacher", seed=3, epochs=1)).run
+    teacher = train(quick_settings(flat, tmp_path / "teacher", backbone=SMALL, seed=3, epochs=1)).run
     with pytest.raises(UsageError, match=r"was trained on \d+ of the images this run is measured on") as caught:
         train(student(flat, tmp_path / "runs", teacher, seed=4))
     assert "`seed` 3" in caught.value.hint

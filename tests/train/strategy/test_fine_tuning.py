@@ -17,7 +17,7 @@ from edge_runtime import (  # noqa: E402
 )
 from edge_train import TrainSettings, find_backbone, load_checkpoint, train  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
-from quick_training import Ear, changed, quick_settings, weights  # noqa: E402
+from quick_training import SMALL, Ear, changed, quick_settings, weights  # noqa: E402
 
 SHUFFLENET = find_backbone("shufflenet_v2_x0_5")
 
@@ -89,8 +89,9 @@ def test_frozen_batch_norm_keeps_its_statistics_through_a_run(tuned: Settings) -
     assert [key for key in moved(tuned(batch_norm="train")) if "running" in key]
 
 
-def test_every_flag_changes_the_outcome(tuned: Settings) -> None:
-    plain = weights(train(tuned()).run)
+def test_every_flag_changes_the_outcome(tuned: Settings, small_weights: Path) -> None:
+    small = {"backbone": SMALL, "weights": str(small_weights)}
+    plain = weights(train(tuned(**small)).run)
     for others in (
         {"lr_decay_per_stage": 0.5},
         {"freeze_until": "stage3"},
@@ -98,7 +99,7 @@ def test_every_flag_changes_the_outcome(tuned: Settings) -> None:
         {"head_epochs": 1},
         {"batch_norm": "train"},
     ):
-        assert changed(plain, weights(train(tuned(**others)).run)), others
+        assert changed(plain, weights(train(tuned(**small, **others)).run)), others
 
 
 def test_the_parameters_trained_are_those_that_ever_learn(tuned: Settings) -> None:

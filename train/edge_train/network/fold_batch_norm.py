@@ -25,25 +25,20 @@ M = TypeVar("M", bound=nn.Module)
 
 def fold(network: Network) -> Network:
     """A copy for evaluation alone; its logits differ from the network's by float rounding (about one in a million)."""
-    own = copy.deepcopy(network).requires_grad_(False)
-    return with_folded_norms(own).to(memory_format=torch.channels_last)
+    own = _fold(copy.deepcopy(network).requires_grad_(False))
+    return own.to(memory_format=torch.channels_last)
 
 
 def with_folded_norms(module: M) -> M:
     """A view of a module for evaluation alone, each `Network` in it folded; what is not folded is shared."""
-    view = _view(module).eval()
-    for network in view.modules():
-        if isinstance(network, Network):
-            for names in _pairs(network.backbone):
-                _replace(network.backbone, names, fuse_conv_bn_eval(*_modules(network.backbone, names)))
-    return view
+    return _fold(_view(module))
 
 
 def fold_body(network: Network, backbone: Backbone) -> Network:
     """A folded copy without its head: uint8 images `[N, H, W, 3]` to embeddings `[N, D]`."""
-    body = copy.deepcopy(network)
+    body = copy.deepcopy(network).requires_grad_(False)
     body.backbone.set_submodule(backbone.head, nn.Identity())
-    return fold(body)
+    return _fold(body).to(memory_format=torch.channels_last)
 
 
 def fold_frozen(network: Network) -> Network:
@@ -62,6 +57,16 @@ def fold_frozen(network: Network) -> Network:
     for names in frozen:
         _replace(view.backbone, names, _FoldedConv(*_modules(view.backbone, names)))
     return view
+
+
+def _fold(module: M) -> M:
+    """The module itself, each `Network` in it folded."""
+    module.eval()
+    for network in module.modules():
+        if isinstance(network, Network):
+            for names in _pairs(network.backbone):
+                _replace(network.backbone, names, fuse_conv_bn_eval(*_modules(network.backbone, names)))
+    return module
 
 
 def _view(module: M) -> M:
