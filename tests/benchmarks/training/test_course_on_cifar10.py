@@ -113,9 +113,7 @@ def test_the_table_is_made_once_and_read_again(folder: Path, again: Callable[...
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups")
-def test_a_killed_benchmark_goes_on_without_repeating_what_is_finished(
-    folder: Path, again: Callable[..., Done]
-) -> None:
+def test_a_killed_benchmark_goes_on_without_repeating_what_is_finished(folder: Path) -> None:
     words = ("--recipes", recipes(folder / "recipes.json", epochs=EPOCHS), "--strategies", "scratch", "--seeds", "0,1")
     out = folder / "out"
     process = subprocess.Popen(
@@ -138,7 +136,7 @@ def test_a_killed_benchmark_goes_on_without_repeating_what_is_finished(
     before = finished.stat().st_mtime_ns
     assert not (last[0].parent / "summary.json").exists()
 
-    done = again(folder, *words, "--json")
+    done = cifar10(folder, *words, "--json")
     assert done.returncode == 0, done.stderr
     assert finished.stat().st_mtime_ns == before
     assert len(list(out.glob("*/*/config.json"))) == 2, "a run was made anew"
