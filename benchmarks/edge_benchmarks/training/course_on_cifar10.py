@@ -54,7 +54,7 @@ PRESETS: dict[str, dict[str, tuple[str, Target]]] = {
             "--optimizer adamw --lr-decay-per-stage 0.5 --epochs 5",
             Target(0.90, 15),
         ),
-        "scratch": (_SCRATCH, Target(0.80, 25)),
+        "scratch": (f"{_SCRATCH} --start-size 16", Target(0.80, 15)),
     },
     "gpu": {
         "feature-extraction": (
