@@ -19,6 +19,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from edge_export.precision.entropy_range import entropy_range
 from edge_export.precision.int8_biases import correct_biases, mean_inputs
 from edge_export.precision.int8_gates import clip_in_integers
 from edge_export.precision.int8_graph import keep_logits, prepare_graph
@@ -176,6 +177,8 @@ class Quantizer:
                 calibrator.infer_session = open_session(augmented, threads=self.threads)
                 for batch in self.calibration:
                     calibrator.collect_data(_OneBatch(batch))
+                if method == "entropy":
+                    calibrator.collector.get_entropy_threshold = entropy_range
                 self._ranges[method] = calibrator.compute_data()
             augmented.unlink()
         return self._ranges[method]
