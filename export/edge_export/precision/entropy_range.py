@@ -77,5 +77,5 @@ def _loss(counts: NDArray[Any], below: NDArray[Any], start: int, end: int, steps
 
 
 def _too_empty(counts: NDArray[Any]) -> bool:
-    full = np.count_nonzero(counts)
+    full = int(np.count_nonzero(counts))
     return full == 0 or _EPSILON * (counts.size - full) >= full
