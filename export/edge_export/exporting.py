@@ -120,7 +120,8 @@ def _export_onnx(job: ExportJob, target: Path) -> Exported:
         if job.settings.precision != "auto":
             raise
         job.progress.say(f"note: {error.message}; so it stays fp32")
-        return _export_onnx_as(replace(job, settings=replace(job.settings, precision="fp32")), target)
+        floats = replace(job.settings, precision="fp32", max_drop_points=None, calibration_images=None)
+        return _export_onnx_as(replace(job, settings=floats), target)
 
 
 def _export_onnx_as(job: ExportJob, target: Path) -> Exported:

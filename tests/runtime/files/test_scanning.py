@@ -122,9 +122,11 @@ def test_an_empty_class_is_refused_unless_it_may_be(tmp_path: Path) -> None:
     assert scan([one, two], empty_classes=True).labels == ("ant", "bee", "wasp")
 
 
-def test_the_set_is_known_again_in_another_place(mixed: tuple[Path, Path]) -> None:
+def test_the_set_is_known_again_in_another_place(
+    mixed: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     first = scan(mixed).fingerprint
-    moved = shutil.copytree(mixed[0].parent, mixed[0].parent.parent / "elsewhere")
+    moved = shutil.copytree(mixed[0].parent, tmp_path_factory.mktemp("other") / "elsewhere")
     assert scan([moved / "photos", moved / "more/list.csv"]).fingerprint == first
     (moved / "photos/ant/1.jpg").write_bytes(b"changed")
     assert scan([moved / "photos", moved / "more/list.csv"]).fingerprint != first
