@@ -121,7 +121,7 @@ def test_an_answer_of_several_labels(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_an_answer_of_one_label(capsys: pytest.CaptureFixture[str]) -> None:
-    shares = np.array([0.0016, 0.0086, 0.9898], dtype=np.float32)
+    shares = np.array([0.0051, 0.0438, 0.9510], dtype=np.float32)
     Table(5, 0.0).write(Prediction("0000.png", ("circle", "square", "triangle"), shares))
     for line in capsys.readouterr().out.splitlines()[1:]:
         assert quoted("README.md", line) == line
@@ -132,13 +132,13 @@ def test_what_a_training_says(capsys: pytest.CaptureFixture[str]) -> None:
     from edge_train import TrainSettings, find_backbone
     from edge_train.strategy.choice import choose_strategy
 
-    figures = {"accuracy": 1.0, "n": 60, "accuracy_interval_95": [0.94, 1.0], "expected_calibration_error": 0.048}
+    figures = {"accuracy": 1.0, "n": 60, "accuracy_interval_95": [0.94, 1.0], "expected_calibration_error": 0.033}
     absent: dict[str, list[str]] = {"per_class": [], "absent": []}
     print_scores({"metrics": {"val": {**figures, **absent}, "test": {**figures, **absent}}, "headline": "test"})
     said = capsys.readouterr().out.splitlines()
     assert quoted("README.md", "test accuracy 100.0% (n 60, 95") in said
     (val,) = (line for line in said if line.startswith("val "))
-    assert quoted("README.md", "val accuracy") == val.replace("calibration error 0.048", "…")
+    assert quoted("README.md", "val accuracy") == val.replace("calibration error 0.033", "…")
     metrics = {"test": figures}
     assert quoted("README.md", "test accuracy 100.0% (n 60), ").startswith(f"{headline_text(metrics)}, best epoch ")
     name, why = choose_strategy(
@@ -152,8 +152,8 @@ def test_an_epoch_s_line() -> None:
     from edge_train.run.run_folder import EpochRow
     from edge_train.run.step import EpochResult
 
-    row = EpochRow(11, EpochResult(0.061, 0.98, 72, 1.0), 0.025, 1.0)
-    assert quoted("README.md", "epoch 11/12") == row.describe(12, best=True)
+    row = EpochRow(12, EpochResult(0.043, 0.983, 84, 1.0), 0.012, 1.0)
+    assert quoted("README.md", "epoch 12/12") == row.describe(12, best=True)
 
 
 def test_the_columns_of_tables() -> None:
