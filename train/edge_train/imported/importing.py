@@ -135,7 +135,7 @@ def import_checkpoint(
     )
     if own is not None and own.operating_point is not None:
         positive = own.operating_point.positive
-        progress.say(f"note: its threshold for {positive!r} is not kept: edge export --data DIR --positive chooses one")
+        progress.say(f"note: its threshold for {positive!r} is not kept: choose one with edge export --data --positive")
     measured: Measured | None = None
     if pictures is None:
         whose = "" if own is None else " as the run's was"
