@@ -88,6 +88,7 @@ def make_folder(home: Path, edge: Edge) -> Path:
     _write_trap(home)
     draw_tasks(home / "tasks", 60).rename(home / "tasks" / "labels.csv")
     draw_shapes(home / "few-shapes", counts=(24, 9, 9))
+    shutil.copytree(home / "few-shapes" / "train", home / "line")
     with (home / "photos.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("path", "label", "species", "age"))
