@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import edge_train.network.bf16_convolutions as rearranged  # noqa: E402
 from edge_train import build, find_backbone  # noqa: E402
@@ -50,7 +51,7 @@ OTHERS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Which ways were taken, on a machine that has AMX by its own word."""
-    monkeypatch.setattr(rearranged, "instruction_sets", lambda: ("amx_bf16", "avx512f"))
+    monkeypatch.setattr(rearranged, "_instruction_sets", lambda: {"amx_bf16", "avx512f"})
     names: list[str] = []
     for name in ("_side_by_side", "_as_product", "_in_float32"):
         monkeypatch.setattr(rearranged, name, _noted(names, name, getattr(rearranged, name)))
@@ -139,7 +140,7 @@ def test_without_gradients_nothing_is_rearranged(taken: list[str]) -> None:
 def test_each_processor_has_what_is_fast_there(
     taken: list[str], monkeypatch: pytest.MonkeyPatch, sets: tuple[str, ...], expected: set[str]
 ) -> None:
-    monkeypatch.setattr(rearranged, "instruction_sets", lambda: sets)
+    monkeypatch.setattr(rearranged, "_instruction_sets", lambda: set(sets))
     network = build(find_backbone("mobilenet_v2"), classes=2)
     with rearranged.training_in_bf16():
         network(torch.randn(2, 3, 64, 64))
@@ -161,3 +162,13 @@ def test_a_network_learns_as_in_float32(taken: list[str]) -> None:
 
     # As far from float32 as bfloat16 is anyway.
     assert apart(found) < 1.5 * apart(plain)
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_what_is_computed_again_for_the_gradients_stays_as_it_is(taken: list[str], reentrant: bool) -> None:
+    torch.manual_seed(5)
+    module, images = nn.Conv2d(32, 32, 3, padding=1), torch.randn(8, 32, 4, 4, requires_grad=True)
+    with rearranged.training_in_bf16():
+        found = checkpoint(module, images, use_reentrant=reentrant)
+    found.float().sum().backward()
+    assert not taken and module.weight.grad is not None

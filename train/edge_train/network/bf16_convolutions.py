@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -30,7 +31,8 @@ _ROW_PX = 128
 class RearrangedConvolutions(TorchFunctionMode):
     """Within it the convolutions of networks are taken as the module says; with `tiles` also those that AMX wants so.
 
-    Only what gradients are recorded for is rearranged, and only on the CPU under autocast to bfloat16.
+    Only what gradients are recorded for is rearranged, and only on the CPU under autocast to bfloat16. What is
+    checkpointed stays as it is: it is computed again in the backward pass, outside, and has to be alike.
     """
 
     def __init__(self, *, tiles: bool) -> None:
@@ -40,7 +42,8 @@ class RearrangedConvolutions(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is torch.conv2d and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
+        wanted = func is torch.conv2d and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu")
+        if wanted and not _is_checkpointed():
             return self._convolve(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
@@ -70,11 +73,22 @@ class RearrangedConvolutions(TorchFunctionMode):
 @contextmanager
 def training_in_bf16() -> Iterator[None]:
     """A context in which a training step computes in bfloat16 on this machine's CPU, by the kernels that are fast."""
-    sets = instruction_sets()
+    sets = _instruction_sets()
     # Arm's kernels are others, and were not measured.
     rearranged = RearrangedConvolutions(tiles="amx_bf16" in sets) if "avx512f" in sets else nullcontext()
     with torch.autocast("cpu", dtype=torch.bfloat16), rearranged:
         yield
+
+
+@cache
+def _instruction_sets() -> frozenset[str]:
+    """Read once: it is asked for at every step."""
+    return frozenset(instruction_sets())
+
+
+def _is_checkpointed() -> bool:
+    """Whether what the graph saves goes through somebody's hooks, as of `torch.utils.checkpoint`; torch tells it so."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:

@@ -132,29 +132,21 @@ def measure_speed(
         images = min(batch_size, int(_FEW * room / max(of_few_s, 1e-6)))
         if images < _FEW:
             return layer
-        return _of_batch(
-            {
-                _FEW: _try(few, clock, began),
-                images: _try(_network_step(own, size_px, images, frozen=frozen), clock, began),
-            },
-            batch_size,
-        )
+        fewest = _try(few, clock, began)
+        if images == _FEW:
+            return fewest
+        most = _try(_network_step(own, size_px, images, frozen=frozen), clock, began)
+        further = (batch_size - images) / (images - _FEW)
+        return FormatSpeed(_reach(fewest.fp32_s, most.fp32_s, further), _reach(fewest.bf16_s, most.bf16_s, further))
 
 
-def _of_batch(tried: dict[int, FormatSpeed], batch_size: int) -> FormatSpeed:
-    """What a step of `batch_size` images takes, by those of some: each has a share that hangs on no image.
+def _reach(few_s: float, most_s: float, further: float) -> float:
+    """What a step of a whole batch takes, `further` times as far from `most_s` as that is from `few_s`.
 
-    It is the larger one in bfloat16, into which the weights are rounded anew at each step.
+    A step has a share that hangs on no image. It is the larger one in bfloat16, into which the weights are rounded
+    anew each time.
     """
-    fewest, most = min(tried), max(tried)
-    if most == fewest:
-        return tried[most]
-
-    def reach(few_s: float, most_s: float) -> float:
-        return most_s + (batch_size - most) * max(most_s - few_s, 0) / (most - fewest)
-
-    few, many = tried[fewest], tried[most]
-    return FormatSpeed(reach(few.fp32_s, many.fp32_s), reach(few.bf16_s, many.bf16_s))
+    return most_s + further * max(most_s - few_s, 0)
 
 
 @contextmanager
