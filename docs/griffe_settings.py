@@ -8,7 +8,18 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from griffe import Alias, AliasResolutionError, Class, Docstring, Expr, ExprKeyword, ExprName, ExprSubscript, Extension
+from griffe import (
+    Alias,
+    AliasResolutionError,
+    Class,
+    Docstring,
+    Expr,
+    ExprCall,
+    ExprKeyword,
+    ExprName,
+    ExprSubscript,
+    Extension,
+)
 
 
 class SettingTables(Extension):
@@ -34,12 +45,19 @@ def _row(attribute: Any) -> str:
     named = {each.name: each.value for each in setting.arguments if isinstance(each, ExprKeyword)}
     said = [each for each in setting.arguments if not isinstance(each, ExprKeyword)]
     default = said[3] if len(said) > 3 else named.get("shown_default")
-    default = f"`{attribute.value}`" if default is None else ast.literal_eval(str(_value(default)))
+    default = f"`{attribute.value}`" if default is None else _said(default)
     if "unit" in named:
         # What is said is of the flag, in the flag's unit.
         default += ", in the unit that the name ends in"
     attribute.annotation = _resolved(kind, "Literal")
-    return f"    {attribute.name}: {ast.literal_eval(str(said[0]))} Default: {default}."
+    return f"    {attribute.name}: {_said(said[0])} Default: {default}."
+
+
+def _said(expression: Any) -> str:
+    """The words of a literal, of a name that was given one, or of str(NAME)."""
+    if isinstance(expression, ExprCall) and str(expression.function) == "str":
+        expression = expression.arguments[0]
+    return str(ast.literal_eval(str(_value(expression))))
 
 
 def _resolved(annotation: Any, wanted: str) -> Any:
