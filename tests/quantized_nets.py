@@ -129,3 +129,14 @@ def colours(count: int = 48, *, height: int = SIZE, width: int = SIZE) -> tuple[
 def batches(count: int = 48) -> LabelledImages:
     pixels, labels = colours(count)
     return lambda: ((pixels[at : at + 16], labels[at : at + 16]) for at in range(0, count, 16))
+
+
+def drawn(*shape: int, seed: int = 0) -> np.ndarray:
+    """Weights that are drawn, as wide as a layer's own."""
+    return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
+
+
+def write_deep_net(path: Path, *, clip: bool) -> Path:
+    """Twelve convolutions: what is rounded otherwise once grows on the way."""
+    convs = [drawn(16, 3, 3, 3), *(0.45 * drawn(16, 16, 3, 3, seed=seed) for seed in range(1, 12))]
+    return write_net(path, convs, clip=clip, head=4 * drawn(3, 16, seed=20))

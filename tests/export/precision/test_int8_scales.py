@@ -15,28 +15,20 @@ from edge_export.precision.int8 import to_int8
 from edge_export.precision.int8_scales import RoundingScales, _fraction
 from edge_runtime import Classifier
 from edge_runtime.model.onnx_bytes import largest_int8_weight
-from quantized_nets import colours, point, write_net
+from quantized_nets import colours, drawn, point, write_deep_net, write_net
 
 
 def constants(path: Path) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
 
 
-def drawn(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 0.3, shape).astype(np.float32)
-
-
-def deep(path: Path, *, clip: bool) -> Path:
-    """Twelve convolutions: what is rounded otherwise once grows on the way."""
-    convs = [drawn(16, 3, 3, 3), *(0.45 * drawn(16, 16, 3, 3, seed=seed) for seed in range(1, 12))]
-    return write_net(path, convs, clip=clip, head=4 * drawn(3, 16, seed=20))
-
-
 @pytest.mark.parametrize("clip", [False, True])
 @pytest.mark.parametrize("mixed", [False, True])
 def test_kernels_give_what_exact_arithmetic_gives(tmp_path: Path, *, clip: bool, mixed: bool) -> None:
     pixels, _ = colours(24)
-    to_int8(deep(tmp_path / "net.onnx", clip=clip), tmp_path / "int8.onnx", [pixels[:8]], mixed=mixed, threads=1)
+    to_int8(
+        write_deep_net(tmp_path / "net.onnx", clip=clip), tmp_path / "int8.onnx", [pixels[:8]], mixed=mixed, threads=1
+    )
     kernels, exact = (Classifier(tmp_path / "int8.onnx", threads=1, exact=exact) for exact in (False, True))
     found = kernels.probabilities(pixels)
     assert found.std(axis=0).max() > 0.01, "the network must tell pictures apart"
@@ -44,7 +36,7 @@ def test_kernels_give_what_exact_arithmetic_gives(tmp_path: Path, *, clip: bool,
 
 
 def test_two_products_of_the_largest_weights_fit_into_16_bits(tmp_path: Path) -> None:
-    to_int8(deep(tmp_path / "net.onnx", clip=False), tmp_path / "int8.onnx", [colours(4)[0]], threads=1)
+    to_int8(write_deep_net(tmp_path / "net.onnx", clip=False), tmp_path / "int8.onnx", [colours(4)[0]], threads=1)
     weights = [value for value in constants(tmp_path / "int8.onnx").values() if value.dtype == np.int8 and value.any()]
     assert len(weights) == 13
     largest = max(int(np.abs(value.astype(int)).max()) for value in weights)
@@ -87,7 +79,7 @@ def odd_fraction(ratio: float) -> float:
 
 
 def test_no_sum_can_be_a_half(tmp_path: Path) -> None:
-    to_int8(deep(tmp_path / "net.onnx", clip=False), tmp_path / "int8.onnx", [colours(4)[0]], threads=1)
+    to_int8(write_deep_net(tmp_path / "net.onnx", clip=False), tmp_path / "int8.onnx", [colours(4)[0]], threads=1)
     graph = onnx.load(tmp_path / "int8.onnx").graph
     found = constants(tmp_path / "int8.onnx")
     makers = {output: node for node in graph.node for output in node.output}
