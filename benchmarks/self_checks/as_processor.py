@@ -90,11 +90,23 @@ def hiding(kind: str, folder: Path) -> dict[str, str]:
     if built.returncode:
         raise EdgeError(f"{SOURCE.name} does not compile: {built.stderr.strip().splitlines()[-1]}")
     preloaded = [str(library), *os.environ.get("LD_PRELOAD", "").split()]
-    return {
+    environment = {
         "LD_PRELOAD": " ".join(preloaded),
         "EDGE_CPUINFO": str(cpuinfo),
         "EDGE_HIDDEN_CPUID": ",".join(f"{place}:{mask:x}" for place, mask in bits),
     }
+    # The loader goes on without what it cannot load: a path with a space, a disk that nothing may be run from.
+    seen = subprocess.run(
+        [sys.executable, "-c", f"print(open({str(CPUINFO)!r}).read(), end='')"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if seen.stdout != cpuinfo.read_text(encoding="utf-8"):
+        reason = (seen.stderr.strip().splitlines() or ["no word of it"])[0]
+        raise UsageError(f"{library} does not load: {reason}", hint="name another folder with TMPDIR")
+    return environment
 
 
 if __name__ == "__main__":

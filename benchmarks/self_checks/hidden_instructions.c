@@ -3,7 +3,8 @@
    Loaded by LD_PRELOAD (as_processor.py compiles and sets it). Linux on x86-64 can let CPUID fault (arch_prctl(2), ARCH_SET_CPUID,
    where the processor and the hypervisor have it: the flag cpuid_fault). The fault's handler asks the processor itself, takes away
    the bits that EDGE_HIDDEN_CPUID names, and goes on behind the instruction. EDGE_CPUINFO is a file that is read in
-   place of /proc/cpuinfo. Where CPUID cannot be made to fault, the program ends with 2 at once. */
+   place of /proc/cpuinfo. The program may handle and block SIGSEGV as it likes: it does so for all of them but CPUID's.
+   Where CPUID cannot be made to fault, the program ends with 2 at once. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -36,10 +37,11 @@ static void pass_on(int number, siginfo_t *info, void *context) {
         programs_own.sa_sigaction(number, info, context);
     } else if (programs_own.sa_handler != SIG_DFL && programs_own.sa_handler != SIG_IGN) {
         programs_own.sa_handler(number);
-    } else {
-        /* A real fault: the default ends the program when the instruction is tried again. */
+    } else if (info->si_code > 0 || programs_own.sa_handler != SIG_IGN) {
+        /* A fault's instruction is tried again, and ends the program by the default; what was sent is sent again. */
         struct sigaction plain = {.sa_handler = SIG_DFL};
         real_sigaction(SIGSEGV, &plain, NULL);
+        if (info->si_code <= 0) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSEGV);
     }
 }
 
@@ -86,11 +88,38 @@ __attribute__((constructor)) static void begin(void) {
 
 /* Who handles faults of its own (Python's faulthandler) gets all but CPUID's. */
 int sigaction(int number, const struct sigaction *action, struct sigaction *old) {
-    if (number != SIGSEGV || !n_hidden) return real_sigaction(number, action, old);
-    if (old) *old = programs_own;
-    if (action) programs_own = *action;
-    return 0;
+    if (!n_hidden) return real_sigaction(number, action, old);
+    if (number == SIGSEGV) {
+        if (old) *old = programs_own;
+        if (action) programs_own = *action;
+        return 0;
+    }
+    struct sigaction unblocked;
+    if (action) {
+        unblocked = *action;
+        sigdelset(&unblocked.sa_mask, SIGSEGV);
+    }
+    return real_sigaction(number, action ? &unblocked : NULL, old);
 }
+
+sighandler_t signal(int number, sighandler_t handler) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, old;
+    return sigaction(number, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
+#define BLOCKS(name)                                                           \
+    int name(int how, const sigset_t *set, sigset_t *old) {                    \
+        static int (*real)(int, const sigset_t *, sigset_t *);                 \
+        if (!real) real = (int (*)(int, const sigset_t *, sigset_t *))dlsym(RTLD_NEXT, #name); \
+        sigset_t unblocked;                                                    \
+        if (set) {                                                             \
+            unblocked = *set;                                                  \
+            if (how != SIG_UNBLOCK) sigdelset(&unblocked, SIGSEGV);            \
+        }                                                                      \
+        return real(how, set ? &unblocked : NULL, old);                        \
+    }
+BLOCKS(pthread_sigmask)
+BLOCKS(sigprocmask)
 
 static const char *shown(const char *path) {
     const char *instead = getenv("EDGE_CPUINFO");

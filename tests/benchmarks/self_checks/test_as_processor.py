@@ -74,6 +74,30 @@ def test_a_programs_own_faults_stay_its_own() -> None:
 
 
 @can_hide
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", 128 + 11),
+        ("signal.signal(signal.SIGSEGV, signal.SIG_IGN); os.kill(os.getpid(), signal.SIGSEGV)", 0),
+        ("signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())", 0),
+        ("ctypes.CDLL(None).signal(11, 0)", 0),
+    ],
+)
+def test_a_program_may_do_with_the_signal_what_it_likes(script: str, code: int) -> None:
+    """numpy asks CPUID as it is imported."""
+    ended = as_processor("avx2", "-c", f"import ctypes, os, signal; {script}; import numpy")
+    assert ended.returncode == code, ended.stderr
+
+
+@can_hide
+def test_a_library_that_does_not_load_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a b").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "a b"))
+    ended = as_processor("avx2", "-c", "print('run')")
+    assert ended.returncode == 2 and "does not load" in ended.stderr and not ended.stdout
+
+
+@can_hide
 def test_it_ends_as_its_command_does() -> None:
     assert as_processor("avx2", "-c", "raise SystemExit(7)").returncode == 7
 
