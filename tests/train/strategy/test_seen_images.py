@@ -61,6 +61,24 @@ def test_another_seed_is_said_too(grown: tuple[Run, Path], tmp_path: Path, few_s
         assert any("`seed` 3" in line for line in ear.lines) == said
 
 
+def test_folds_do_not_begin_with_what_they_hold_out(grown: tuple[Run, Path], tmp_path: Path, few_shapes: Path) -> None:
+    older, _ = grown
+    started = {"weights": str(older.path), "strategy": "fine-tune", "folds": 2}
+    taught = len(older.split.read_text().split("\ntrain,")) - 1
+    with pytest.raises(
+        UsageError, match=rf"`folds` measure on every image, .* was trained on {taught} of them"
+    ) as caught:
+        prepare(quick_settings(few_shapes / "train", tmp_path, **started), Silence())
+    assert "drop `folds`" in caught.value.hint
+    assert not list(tmp_path.glob("*/config.json"))
+    # Pictures that the run has not seen are what folds are good for.
+    new = tmp_path / "new"
+    for name in (f"{label}/{number}.png" for label in ("circle", "square") for number in range(4)):
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 40), 80).convert("RGB").save(new / name)
+    assert len(prepare(quick_settings(new, tmp_path, **started), Silence()).splits.train) == 8
+
+
 @pytest.mark.skipif(find_spec("torch_pruning") is None, reason="torch-pruning is not installed")
 def test_a_run_is_not_pruned_on_what_it_learned(grown: tuple[Run, Path], tmp_path: Path) -> None:
     older, _ = grown

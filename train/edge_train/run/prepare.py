@@ -74,7 +74,7 @@ from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
 from edge_train.strategy.progressive_resizing import require_sizes
-from edge_train.strategy.seen_images import note_seen
+from edge_train.strategy.seen_images import check_weights
 
 
 @within_memory()
@@ -125,7 +125,7 @@ def prepare(
         settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
     )
     if pruned is None and origin != "none":
-        note_seen(settings.weights, folders, splits, progress)
+        check_weights(settings, folders, splits, progress)
     plan = make_plan(settings, backbone, strategy)
     progress.say(why)
     freeze(network, plan)
