@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from edge_data.sets.copied_pictures import find_copies
 from edge_data.sets.member_splits import SPLIT_AGAIN, networks_of, split_of_all
 from edge_data.sets.run_data import run_places, scan_as_trained
 from edge_data.sets.split_file import read_split
@@ -94,20 +95,27 @@ def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> E
     """`chosen`, which says how many of its images trained the run, or chose in it: a figure on those flatters."""
     networks = networks_of(card, run)
     runs = [network.run for network in networks if network.run is not None]
-    true, trained, chose = TruePlaces(), set[str](), set[str]()
+    true, trained, chose, perhaps = TruePlaces(), set[str](), set[str](), set[str]()
     for each in runs:
         root, splits = str(each.read_config().get("data_root")), read_split(each.split, card.labels)
-        trained |= {true(os.path.join(root, sample.path)) for sample in splits.train}  # noqa: PTH118
-        chose |= {true(os.path.join(root, sample.path)) for sample in splits.val}  # noqa: PTH118
+        for samples, places in ((splits.train, trained), (splits.val, chose)):
+            copies = find_copies(root, chosen.root, (sample.path for sample in samples))
+            places |= {true(os.path.join(root, sample.path)) for sample in samples}  # noqa: PTH118
+            places |= {true(os.path.join(chosen.root, path)) for path in copies.alike}  # noqa: PTH118
+            perhaps |= {true(os.path.join(chosen.root, path)) for path in copies.gone}  # noqa: PTH118
     here = Counter(true(os.path.join(chosen.root, sample.path)) for sample in chosen.samples)  # noqa: PTH118
-    learned, chosen_by = (sum(here[place] for place in places) for places in (trained, chose - trained))
+    learned, chosen_by, like = (sum(here[at] for at in each) for each in (trained, chose - trained, perhaps))
     parts = [
         *([f"{learned:,} of them trained the model"] if learned else []),
         *([f"{chosen_by:,} of them chose its epoch and temperature"] if chosen_by else []),
     ]
+    if like:
+        also = f"{like:,} of them are called as images that trained the model or chose in it, which are gone"
+        parts, chosen = [*parts, also], replace(chosen, had_a_part=None)
     if parts:
-        how = f"{chosen.how}; WARNING: {' and '.join(parts)}"
-        chosen = replace(chosen, how=how, had_a_part=True, learned=learned > 0)
+        chosen = replace(chosen, how=f"{chosen.how}; WARNING: {' and '.join(parts)}")
+    if learned or chosen_by:
+        chosen = replace(chosen, had_a_part=True, learned=learned > 0)
     return chosen if len(runs) == len(networks) else _tell_unknown(chosen, card)
 
 

@@ -241,3 +241,23 @@ def test_what_the_runs_of_an_ensemble_would_know_is_said_where_they_are_not_ther
     assert "WARNING" in alone.how and "not known without the runs of all its networks" in alone.how
     half = choose_evaluation(card, one, data)
     assert half.learned and "64 of them trained the model" in half.how and "not known without" in half.how
+
+
+def test_data_that_were_copied_and_grew_are_known_again_by_their_paths(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "", (20, 20))
+    run, card = make_run(tmp_path / "run", str(data)), trained_on(scan(data))
+    copy = put(tmp_path / "copy", "", (20, 23))
+    chosen = choose_evaluation(card, run, copy)
+    said = "32 of them trained the model and 4 of them chose its epoch and temperature"
+    assert (len(chosen.samples), chosen.had_a_part, chosen.learned) == (43, True, True)
+    assert chosen.how == f"every image of the folder; WARNING: {said}"
+    # Other pictures, numbered alike.
+    for place in copy.glob("*/*.jpg"):
+        place.write_bytes(b"another" + place.read_bytes())
+    assert choose_evaluation(card, run, copy).had_a_part is False
+    data.rename(tmp_path / "gone")
+    unsure = choose_evaluation(card, run, copy)
+    assert (unsure.had_a_part, unsure.learned) == (None, False)
+    assert unsure.how.endswith(
+        "WARNING: 36 of them are called as images that trained the model or chose in it, which are gone"
+    )

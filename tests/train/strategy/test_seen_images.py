@@ -53,9 +53,11 @@ def test_a_folder_that_grew_is_no_way_round(grown: tuple[Run, Path], tmp_path: P
 
 
 def test_another_seed_is_said_too(grown: tuple[Run, Path], tmp_path: Path, few_shapes: Path) -> None:
-    older, _ = grown
-    again = Path(shutil.copytree(few_shapes / "train", tmp_path / "moved"))
-    for seed, said in ((3, False), (4, True)):
+    older, grew = grown
+    moved = Path(shutil.copytree(few_shapes / "train", tmp_path / "moved"))
+    # One that was copied and grew then is known by what is in it.
+    copied = Path(shutil.copytree(grew, tmp_path / "copied"))
+    for again, seed, said in ((moved, 3, False), (moved, 4, True), (copied, 4, True)):
         ear = Ear()
         prepare(quick_settings(again, tmp_path, weights=str(older.path), strategy="fine-tune", seed=seed), ear)
         assert any("`seed` 3" in line for line in ear.lines) == said

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_data import Splits, read_split
+from edge_data import Splits, find_copies, read_split
 from edge_runtime import ClassFolders, DataError, EdgeError, ModelCard, Progress, Run, TruePlaces, UsageError
 from edge_train.network.checkpoint import load_checkpoint
 from edge_train.network.weights import parse_weights
 from edge_train.settings import TrainSettings
+
+# Where the older data are gone, and the newer have so much of their pictures' names, these are a copy which grew; fewer
+# may be other pictures, numbered alike.
+_MOST = 0.9
 
 
 def require_unseen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits, *, role: str) -> None:
@@ -66,9 +70,11 @@ def _count_seen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits
         taught = read_split(run.split, card.labels)
     except DataError:
         return 0
-    learned = {
-        true(before / name) for sample in taught.train for name in (sample.path, taught.groups.get(sample.path, ""))
-    }
+    names = {name for sample in taught.train for name in (sample.path, taught.groups.get(sample.path, ""))}
+    learned = {true(before / name) for name in names}
+    copies = find_copies(before, place, (sample.path for sample in taught.train))
+    alike = copies.alike | copies.gone if len(copies.gone) >= _MOST * len(taught.train) else copies.alike
+    learned |= {true(place / name) for path in alike for name in (path, taught.groups.get(path, ""))}
     # Its twin teaches as much as the image itself, but nothing that the run's own training does not where a split that
     # was found has the group on both sides.
     own = () if folds else splits.train
