@@ -109,11 +109,10 @@ def open_manifest(
 ) -> ManifestTable:
     """The header of `path`, and its rows, which are read as they are asked for.
 
-    Groups are named by the column `group_column`, or `group` where there is none of that name; `auto` and `none` name no
-    column. Blank rows are left out.
-    What is wrong with a row goes to `faults`. With `others` all other columns are read, too, but those of a Parquet
-    file that hold bytes or are nested. With `tasks`, the columns of those names are read, and no `label` is needed,
-    as where it need not be `labelled`.
+    Groups are named by the column `group_column`, or `group` where there is none of that name; `auto` and `none` name
+    no column. Blank rows are left out. What is wrong with a row goes to `faults`. With `others` all other columns are
+    read, too, but those of a Parquet file that hold bytes or are nested. With `tasks`, the columns of those names are
+    read, and no `label` is needed, as where it need not be `labelled`.
 
     Raises:
         DataError: it cannot be read, is no UTF-8 text or no Parquet file, or lacks a column.

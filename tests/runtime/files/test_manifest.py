@@ -80,6 +80,11 @@ def test_another_column_may_name_the_groups(tmp_path: Path) -> None:
     assert (by_camera.group_column, by_camera.groups) == ("camera", {"a/1.jpg": "c1"})
     assert scan(manifest, group_column="none such").groups == {"a/1.jpg": "g1", "b/1.jpg": "g2"}
     assert scan(manifest, group_column="label").group_column == "group"
+    # Which pictures are one group decides the split, so that a list with a corrected column is other data.
+    before, plain = by_camera.fingerprint, scan(manifest).fingerprint
+    manifest.write_text(manifest.read_text().replace("c1", "c2"))
+    assert scan(manifest, group_column="camera").fingerprint != before
+    assert scan(manifest).fingerprint == scan(manifest, group_column="none such").fingerprint == plain
 
 
 @pytest.mark.parametrize("by", ["auto", "none", "Auto "])
