@@ -298,6 +298,9 @@ def test_without_a_test_split_it_says_how_lucky_the_best_epoch_is_also_when_resu
     assert resume(Run(path)).summary["optimism"] == luck
     # With a test split, or one epoch, there is nothing of the kind to say.
     assert "optimism" not in train(settings(untested, tmp_path / "one", epochs=1)).summary
+    patient = train(settings(untested, tmp_path / "patient", epochs=2, group_by=r"\.png")).summary
+    assert patient["optimism"]["points"] is None and "not known: validation is one group" in patient["optimism"]["text"]
+    assert patient["metrics"]["val"]["calibration_folds"] == 0
     tested = train(settings(data, tmp_path / "tested", epochs=2))
     assert "optimism" not in tested.summary and "optimism_points" not in tested.card.metrics["val"]
 
