@@ -33,6 +33,7 @@ from edge_runtime import (
     TtaName,
     UsageError,
     check_positive,
+    find_label,
 )
 from edge_train import DeployedNetwork
 
@@ -170,7 +171,8 @@ def _averaging(
 def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
     """The card as it is, or with the threshold that was asked for still to be chosen on the file's answers."""
     point = card.operating_point
-    positive = settings.positive or (point.positive if point else None)
+    asked = settings.positive
+    positive = (asked and find_label(asked, card.labels)) or asked or (point.positive if point else None)
     if positive is None:
         if settings.min_sensitivity is not None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
@@ -183,7 +185,7 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
             "the model learned from all images, so its file has none to choose a threshold on",
             "train again with `positive` and `folds`: the threshold is chosen on the folds' answers",
         )
-    check_positive(positive, card.labels)
+    positive = check_positive(positive, card.labels)
     metrics = {
         split: {name: value for name, value in figures.items() if name != "at_threshold"}
         for split, figures in card.metrics.items()

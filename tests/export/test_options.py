@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,22 @@ import torch
 
 from edge_data import choose_evaluation
 from edge_export import export, exporting, read_torchscript
+from edge_export.export_job import _asked_threshold
 from edge_export.formats import quick_load as quick_load_module
 from edge_export.precision import lowering
 from edge_export.precision.exactness import BothAnswers, DriftAtThresholdError
 from edge_export.precision.lowering import Lowered
 from edge_export.settings import ExportSettings
-from edge_runtime import Classifier, ModelCard, ParityError, Run, UsageError, int8_arithmetic, int8_origin
+from edge_runtime import (
+    Classifier,
+    ModelCard,
+    ParityError,
+    Preprocessing,
+    Run,
+    UsageError,
+    int8_arithmetic,
+    int8_origin,
+)
 from edge_runtime.model.this_machine import quick_load_paths
 from edge_train import load_checkpoint, save_checkpoint, train
 from quick_training import Ear, quick_settings
@@ -366,3 +377,11 @@ def test_a_threshold_for_an_ensemble_or_an_older_run_is_chosen_and_what_has_none
     with pytest.raises(UsageError, match="`min_sensitivity` 2"):
         ExportSettings(positive="circle", min_sensitivity=2)
     assert not (tmp_path / "never.pt").exists()
+
+
+def test_a_class_is_taken_in_whatever_form_of_unicode_it_is_typed() -> None:
+    card = ModelCard(
+        labels=("Bär", "x"), preprocessing=Preprocessing(32, 32, 32, "bilinear"), backbone="b", strategy="s"
+    )
+    asked = _asked_threshold(card, ExportSettings(positive=unicodedata.normalize("NFD", "Bär")))
+    assert asked.operating_point is not None and asked.operating_point.positive == "Bär"

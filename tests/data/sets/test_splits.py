@@ -283,6 +283,12 @@ def test_a_class_that_is_one_group_everywhere_cannot_validate() -> None:
     assert "`group_by` none keeps nothing together" in split(folders(all=[40, 40]), seed=0, groups=alike).notes[-1]
 
 
+def test_labels_of_the_other_form_of_unicode_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text("split,label,path,group\ntrain,Ba\u0308r,1.jpg,\nval,b,2.jpg,\n", encoding="utf-8")
+    assert [sample.label for sample in read_split(path, ("b", "B\u00e4r")).train] == [1]
+
+
 def test_a_split_is_read_with_the_labels_in_another_order(tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text("split,label,path\ntrain,bee,x.jpg\n")
     assert read_split(tmp_path / "split.csv", ["ant", "bee"]).train == (Sample("x.jpg", 1),)

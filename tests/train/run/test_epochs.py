@@ -32,7 +32,7 @@ from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, 
 from edge_train.run.batches import _order  # noqa: E402
 from edge_train.run.epochs import reestimate_batch_norm  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
-from quick_training import QUICK, SMALL, Ear, equal, flags, quick_settings, weights  # noqa: E402
+from quick_training import QUICK, SMALL, Ear, StopAt, equal, flags, quick_settings, weights  # noqa: E402
 from warm_edge import WarmEdge  # noqa: E402
 
 
@@ -53,20 +53,6 @@ SLOWER = {"backbone": QUICK["backbone"]}
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nobody interrupted."""
     return train(settings(data, tmp_path_factory.mktemp("whole"))).run
-
-
-class StopAt(Silence):
-    """Interrupts a run when it says, or begins, what `where` names."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def say(self, text: str) -> None:
-        if self.where in text:
-            raise KeyboardInterrupt
-
-    def begin(self, task: str, total: int, unit: str = "images") -> None:
-        self.say(f"{task} {total} {unit}")
 
 
 @pytest.mark.parametrize("where", ["epoch 2/4", "epoch 2/4  train", "epoch 4/4 ", "measuring val", "measuring test"])
@@ -298,6 +284,9 @@ def test_without_a_test_split_it_says_how_lucky_the_best_epoch_is_also_when_resu
     assert resume(Run(path)).summary["optimism"] == luck
     # With a test split, or one epoch, there is nothing of the kind to say.
     assert "optimism" not in train(settings(untested, tmp_path / "one", epochs=1)).summary
+    patient = train(settings(untested, tmp_path / "patient", epochs=2, group_by=r"\.png")).summary
+    assert patient["optimism"]["points"] is None and "not known: validation is one group" in patient["optimism"]["text"]
+    assert patient["metrics"]["val"]["calibration_folds"] == 0
     tested = train(settings(data, tmp_path / "tested", epochs=2))
     assert "optimism" not in tested.summary and "optimism_points" not in tested.card.metrics["val"]
 

@@ -58,6 +58,8 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         note_pruning(summary, run, answers)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
+    elif (unknown := _unknown_optimism(state, one_label)) is not None:
+        summary["optimism"] = unknown
     summary["seconds"] = time.perf_counter() - started
     history = epoch_figures(state)
     diagnosis: tuple[Diagnosis, ...] = ()
@@ -96,6 +98,18 @@ def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism 
         return None
     val = answers["val"]
     return estimate_optimism(state.answers, val.labels, state.criterion, groups=val.group_names)
+
+
+def _unknown_optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> dict[str, Any] | None:
+    """What summary.json says where one group of images chose the epoch: by how much that flatters cannot be told."""
+    if "test" in answers or "val" not in answers or state.epoch < 2 or not answers["val"].is_one_group:
+        return None
+    images = len(answers["val"].samples)
+    text = (
+        f"the accuracy of the best of {state.epoch} epochs is too good on the {images} images that chose it; by how "
+        "much is not known: validation is one group"
+    )
+    return {"points": None, "epochs": state.epoch, "images": images, "text": text}
 
 
 def summarize(

@@ -19,7 +19,6 @@ from edge_data import (
     default_cache_bytes,
     find_augmentation,
     find_data,
-    is_found,
     pool_data,
     read_split,
     run_places,
@@ -74,7 +73,7 @@ from edge_train.strategy.choice import choose_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
 from edge_train.strategy.progressive_resizing import require_sizes
-from edge_train.strategy.seen_images import note_seen
+from edge_train.strategy.seen_images import check_weights
 
 
 @within_memory()
@@ -125,14 +124,14 @@ def prepare(
         settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
     )
     if pruned is None and origin != "none":
-        note_seen(settings.weights, folders, splits, progress)
+        check_weights(settings, folders, splits, progress)
     plan = make_plan(settings, backbone, strategy)
     progress.say(why)
     freeze(network, plan)
     precision = choose_format(settings, plan, network, contract, device, world, progress, begun)
     teacher = _find_teacher(settings, folders, splits, device, precision)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
-    splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
+    splits = read_images(settings, store, splits, progress, world, folders)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{_count_classes(folders)} ({splits.how})"
@@ -296,7 +295,7 @@ def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tupl
     freeze(network, plan)
     store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     found = read_split(run.split, card.labels)
-    splits = read_images(settings, store, found, progress, world)
+    splits = read_images(settings, store, found, progress, world, folders, again=True)
     begun = config.get("precision")
     precision = choose_format(settings, plan, network, card.preprocessing, device, world, progress, begun)
     job = Job(
