@@ -86,6 +86,28 @@ def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
     assert done.size_bytes < 0.5 * run.best.stat().st_size
 
 
+@pytest.mark.parametrize(("name", "precision"), [("int8.onnx", "auto"), ("fp16", "fp16")])
+def test_a_file_may_have_the_name_that_its_making_uses(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, precision: Any
+) -> None:
+    kept: list[bytes] = []
+    convert = lowering._convert
+
+    def watched(job: Any, source: Path, folder: Path) -> Any:
+        kept.append(source.read_bytes())
+        made = convert(job, source, folder)
+        kept.append(source.read_bytes())
+        return made
+
+    monkeypatch.setattr(lowering, "_convert", watched)
+    calibration = None if precision == "fp16" else 2
+    asked = ExportSettings(precision=precision, max_drop_points=100, calibration_images=calibration)
+    (done,) = export(run, out=tmp_path / name, settings=asked)
+    before, after = kept
+    assert before == after, "what it is compared with is still the fp32 file"
+    assert done.path == tmp_path / name and Classifier(done.path).card.precision == done.card.precision
+
+
 def test_a_precision_over_its_budget_is_refused_and_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge_export.precision import lowering as lower_precision
     from edge_runtime import ModelCard
