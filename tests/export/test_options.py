@@ -161,12 +161,27 @@ def test_auto_writes_the_model_that_predict_takes(run: Run) -> None:
     (done,) = export(run, settings=ExportSettings(precision="auto", max_drop_points=100, calibration_images=8))
     assert done.path == run.model
     card = Classifier(run.model).card
-    rows = {row["precision"]: row for row in card.quantization["candidates"]}
+    (noted,) = json.loads((run.path / "export.json").read_text())["files"]
+    rows = {row["precision"]: row for row in noted["quantization"]["candidates"]}
+    assert ("candidates" in card.quantization) is (card.precision != "fp32")
     assert rows.keys() == {"fp32", "int8", "int8-mixed"}
     (chosen,) = (row for row in rows.values() if row["chosen"])
     assert card.precision == chosen["precision"]
     assert chosen["p50_ms"] <= rows["fp32"]["p50_ms"]
     assert all(name in done.table for name in rows)
+
+
+def test_a_file_that_auto_left_in_floats_has_no_quantization(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = [{"precision": "fp32", "chosen": True}, {"precision": "int8", "chosen": False}]
+
+    def none_faster(*given: Any) -> Lowered:
+        return Lowered("fp32", {"candidates": tried}, "", given[2])
+
+    monkeypatch.setattr(exporting, "lower_precision", none_faster)
+    (done,) = export(run, settings=ExportSettings(precision="auto"))
+    assert Classifier(done.path).card.quantization == {}
+    (noted,) = json.loads((run.path / "export.json").read_text())["files"]
+    assert noted["quantization"] == {"candidates": tried}
 
 
 def test_auto_stays_in_floats_where_answers_at_the_threshold_are_of_one_processor(
