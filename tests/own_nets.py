@@ -7,6 +7,8 @@ from pathlib import Path
 __all__ = ["NETS", "write_nets"]
 
 NETS = """
+import threading
+
 import torch
 from torch import nn
 
@@ -138,6 +140,36 @@ def twice_staged(classes):
 
 def bad_size(classes):
     return said(classes, image_size="large")
+
+
+def two_headed(classes):
+    net = Plain(classes)
+    net.classifier = nn.Sequential(nn.Dropout(0.2), net.out)
+    return net
+
+
+def lazy(classes):
+    net = Plain(classes)
+    net.out = nn.LazyLinear(classes)
+    return net
+
+
+def lazy_beside(classes):
+    net = Plain(classes)
+    net.unused = nn.LazyLinear(classes)
+    return net
+
+
+def keeps_a_lock(classes):
+    net = Plain(classes)
+    net.lock = threading.Lock()
+    return net
+
+
+def counted(classes):
+    net = said(classes, image_size=32)
+    net.first.table = nn.Parameter(torch.arange(4), requires_grad=False)
+    return net
 
 
 def no_linear(classes):

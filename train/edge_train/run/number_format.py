@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
 from edge_runtime import Preprocessing, Progress
 from edge_train.network.fold_batch_norm import fold_frozen
+from edge_train.network.held_values import copied
 from edge_train.network.network import Network
 from edge_train.run.processes import World
 from edge_train.settings import Precision, TrainSettings
@@ -53,7 +52,7 @@ def _choose(
     size_px = (contract.height_px, contract.width_px)
 
     def measure() -> FormatSpeed:
-        tried = copy.deepcopy(network).to(memory_format=torch.channels_last)
+        tried = copied(network).to(memory_format=torch.channels_last)
         freeze(tried, plan, settings.epochs)
         set_mode(tried, plan, settings.epochs)
         return remembered_speed(fold_frozen(tried), size_px, settings.step_images, frozen=frozen)
