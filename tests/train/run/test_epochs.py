@@ -23,6 +23,7 @@ from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import (  # noqa: E402
     CheckpointError,
     DataError,
+    EdgeError,
     Run,
     Sample,
     Silence,
@@ -363,3 +364,11 @@ def test_batch_norm_is_measured_on_batches_of_even_sizes(data: Path, tmp_path: P
     job.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     reestimate_batch_norm(job, job.network, 1)
     assert seen == [33, 33]
+
+
+def test_a_network_that_answers_no_numbers_is_not_kept(data: Path, tmp_path: Path) -> None:
+    given = {"backbone": "squeezenet1_1", "epochs": 1, "batch_size": 24, "lr_scale": 1e6, "optimizer": "sgd"}
+    with pytest.raises(EdgeError, match=r"epoch 1: the validation loss became (nan|inf)") as caught:
+        train(settings(data, tmp_path, **given))
+    assert "try a smaller `lr_scale`" in caught.value.hint
+    assert not list(tmp_path.rglob("*.pt"))
