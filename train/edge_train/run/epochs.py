@@ -107,6 +107,9 @@ def fit(
     state = FitState(criterion)
     if saved:
         _restore(saved, state, learning)
+        # A kill may have come between it and last.pt.
+        if job.world.leads:
+            write_metrics(run, state.history)
     elif why:
         progress.say(why)
     trained, total = count_parameters(job)
