@@ -53,7 +53,8 @@ def prune_channels(
         UsageError: the network cannot lose channels, or has none to lose.
     """
     pruner = _torch_pruning()
-    pruned = copied(network).eval().requires_grad_(True)
+    pruned = copied(network).eval()
+    pruned.take_gradients()
     model = pruned.backbone
     importance = pruner.importance.GroupMagnitudeImportance(p=2)
     if gradients is not None:
@@ -87,7 +88,8 @@ def prune_channels(
             "give a larger share",
         )
     pruned.zero_grad(set_to_none=True)
-    return pruned.requires_grad_(True)
+    pruned.take_gradients()
+    return pruned
 
 
 def narrowed(channels: int, share: float) -> int:

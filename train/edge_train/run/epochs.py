@@ -116,6 +116,11 @@ def fit(
     progress.say(
         f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
+    if job.network.fixed:
+        fixed = sum(own.numel() for name, own in job.network.backbone.named_parameters() if name in job.network.fixed)
+        progress.say(
+            f"note: {fixed:,} parameters stay as they are: {job.backbone.name} has requires_grad_(False) on them"
+        )
     job.listeners.start(ActiveRun(run, settings, job.card, state.epoch, steps * last))
     if shared is not None:
         state.views = shared.views

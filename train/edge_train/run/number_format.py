@@ -80,7 +80,7 @@ def _failure_in_bf16(network: Network, size_px: tuple[int, int], device: torch.d
         try:
             with training_in(device, "bf16"):
                 loss = network(pictures).square().mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             with torch.inference_mode(), autocast(device, "bf16"):
                 network.eval()(pictures)
         except (RuntimeError, TypeError) as error:
