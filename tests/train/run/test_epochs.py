@@ -23,6 +23,7 @@ from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import (  # noqa: E402
     CheckpointError,
     DataError,
+    EdgeError,
     Run,
     Sample,
     Silence,
@@ -69,6 +70,7 @@ def test_a_run_interrupted_and_resumed_ends_as_one_left_alone(
         *(map(str.split, run.metrics.read_text().splitlines()) for run in (result.run, whole)), strict=True
     ):
         assert one[0].split(",")[: len(stay)] == two[0].split(",")[: len(stay)]
+    assert result.summary["seconds"] > result.summary["training_seconds"]
     summary, expected = (json.loads(run.summary.read_text()) for run in (result.run, whole))
     assert summary["metrics"] == expected["metrics"] and summary["best_epoch"] == expected["best_epoch"]
 
@@ -222,8 +224,14 @@ def test_a_run_that_cannot_be_resumed_says_why(data: Path, whole: Run, tmp_path:
 
 def test_a_finished_run_resumed_stays_as_it_is(whole: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(whole.path, tmp_path / "copy")))
-    resume(run)
+    # As a kill between last.pt and metrics.csv leaves it.
+    kept = run.metrics.read_text()
+    run.metrics.unlink()
+    run.summary.write_text(json.dumps({**json.loads(run.summary.read_text()), "seconds": 5000.0}))
+    found = resume(run)
     assert equal(weights(run, "best"), weights(whole, "best")) and equal(weights(run), weights(whole))
+    assert run.metrics.read_text() == kept
+    assert 5000 < found.summary["seconds"] < 5600
 
 
 def test_runs_are_not_put_among_the_images(data: Path, tmp_path: Path) -> None:
@@ -352,3 +360,11 @@ def test_batch_norm_is_measured_on_batches_of_even_sizes(data: Path, tmp_path: P
     job.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     reestimate_batch_norm(job, job.network, 1)
     assert seen == [33, 33]
+
+
+def test_a_network_that_answers_no_numbers_is_not_kept(data: Path, tmp_path: Path) -> None:
+    given = {"backbone": "squeezenet1_1", "epochs": 1, "batch_size": 24, "lr_scale": 1e6, "optimizer": "sgd"}
+    with pytest.raises(EdgeError, match=r"epoch 1: the validation loss became (nan|inf)") as caught:
+        train(settings(data, tmp_path, **given))
+    assert "try a smaller `lr_scale`" in caught.value.hint
+    assert not list(tmp_path.rglob("*.pt"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import Preprocessing  # noqa: E402
-from edge_train import find_backbone  # noqa: E402
+from edge_runtime import Preprocessing, UsageError  # noqa: E402
+from edge_train import find_backbone, train  # noqa: E402
 from edge_train.network.network import Network  # noqa: E402
 from edge_train.run.number_format import choose_format  # noqa: E402
 from edge_train.run.processes import ALONE  # noqa: E402
@@ -20,6 +21,7 @@ from edge_train.strategy import format_speed  # noqa: E402
 from edge_train.strategy.format_speed import BUDGET_S, FormatSpeed, measure_speed, remembered_speed  # noqa: E402
 from edge_train.strategy.mixed_precision import has_bf16  # noqa: E402
 from edge_train.strategy.plan import freeze, make_plan  # noqa: E402
+from own_nets import write_nets  # noqa: E402
 from quick_training import Ear, network, quick_settings  # noqa: E402
 
 PX = (32, 32)
@@ -221,3 +223,19 @@ def test_what_hangs_on_no_image_counts_as_in_a_whole_batch(monkeypatch: pytest.M
     found = costs.measure(batch_size=200)
     assert found.fp32_s == pytest.approx(2.0) and found.bf16_s == pytest.approx(1.05)
     assert not found.of_layer and costs.now <= BUDGET_S
+
+
+def test_an_own_network_that_bfloat16_cannot_compute_trains_in_float32(
+    few_shapes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("edge_train.strategy.mixed_precision.has_bf16", lambda _: True)
+    monkeypatch.setattr("edge_train.run.number_format.has_bf16", lambda _: True)
+    own = f"{write_nets(tmp_path)}:scattered"
+    settings = quick_settings(few_shapes, tmp_path / "runs", backbone=own, precision="auto", epochs=1)
+    result = train(settings, ear := Ear())
+    assert result.summary["precision"] == "fp32"
+    (said,) = [line for line in ear.lines if "bfloat16" in line]
+    assert said.startswith("float32 (nets.py:scattered cannot be computed in bfloat16: RuntimeError: index_copy_")
+    with pytest.raises(UsageError, match=r"scattered cannot be computed in bfloat16: .*nets\.py, line \d+"):
+        train(replace(settings, precision="bf16"))

@@ -93,7 +93,7 @@ def fit(
     of a run of all epochs. Without validation images the last epoch is the best.
 
     Raises:
-        EdgeError: the loss is no longer a number; the epochs before it are kept.
+        EdgeError: the loss is no longer a number, or on validation never was; the epochs before it are kept.
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
@@ -107,12 +107,20 @@ def fit(
     state = FitState(criterion)
     if saved:
         _restore(saved, state, learning)
+        # A kill may have come between it and last.pt.
+        if job.world.leads:
+            write_metrics(run, state.history)
     elif why:
         progress.say(why)
     trained, total = count_parameters(job)
     progress.say(
         f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
+    if job.network.fixed:
+        fixed = sum(own.numel() for name, own in job.network.backbone.named_parameters() if name in job.network.fixed)
+        progress.say(
+            f"note: {fixed:,} parameters stay as they are: {job.backbone.name} has requires_grad_(False) on them"
+        )
     job.listeners.start(ActiveRun(run, settings, job.card, state.epoch, steps * last))
     if shared is not None:
         state.views = shared.views
@@ -123,6 +131,9 @@ def fit(
     while state.epoch < last and not _is_patient_no_more(state, settings):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         row = _row(state, done, val)
+        # The first that is kept would be the best, whatever it answers.
+        if val is not None and not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
+            raise _diverged(run, row.epoch, f"the validation loss became {row.val_loss}")
         learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
         kept = None
         if isinstance(val, SplitAnswers):
@@ -219,9 +230,7 @@ def _run_epoch(
         else:
             result = _train_network(job, learning, epoch, first_step=first_step)
     except FloatingPointError as error:
-        raise EdgeError(
-            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`"
-        ) from error
+        raise _diverged(run, epoch, str(error)) from error
     progress.end()
     if embeddings is not None:
         return result, embeddings.validate(job, learning.evaluated) if job.splits.val else None
@@ -231,6 +240,10 @@ def _run_epoch(
         return result, None
     network = fold(learning.evaluated)
     return result, job.answers(job.splits.val, "validating", network=network, precision=job.precision)
+
+
+def _diverged(run: Run, epoch: int, what: str) -> EdgeError:
+    return EdgeError(f"epoch {epoch}: {what}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`")
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:

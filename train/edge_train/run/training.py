@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,14 +10,15 @@ from edge_runtime import Progress, Run, Silence, UsageError, require_extra
 from edge_train.network.device_memory import within_memory
 from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.callbacks import Callback
-from edge_train.run.epochs import FitState, fit, read_state
+from edge_train.run.epochs import fit, read_state
 from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
 from edge_train.run.processes import doubt_of_restarts
-from edge_train.run.run_folder import create_run
+from edge_train.run.run_folder import create_run, write_metrics
 from edge_train.run.sweep_part import WHOLE, SweepPart
+from edge_train.run.time_taken import seconds_taken
 from edge_train.run.torchrun_job import find_begun, job_id
 from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
@@ -108,7 +108,7 @@ def resume(
     job, last = prepare_again(run, progress, part)
     listen(job, callbacks)
     job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
-    return _run(job, run, last.training, started)
+    return _run(job, run, last.training, started - seconds_taken(run))
 
 
 @borrowed_torch()
@@ -124,17 +124,12 @@ def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = W
     require_extra("train")
     started = time.perf_counter()
     job, last = prepare_again(run, progress or Silence(), part)
-    state = read_state(last.training)
+    state, taken = read_state(last.training), seconds_taken(run)
+    # A kill may have come between it and last.pt.
+    if job.world.leads:
+        write_metrics(run, state.history)
     with within_memory():
-        return finish(job, run, state, started - _seconds(run, state))
-
-
-def _seconds(run: Run, state: FitState) -> float:
-    """What the run took until now; where it has no summary yet, its epochs alone."""
-    try:
-        return float(json.loads(run.summary.read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return sum(row.train.seconds for row in state.history)
+        return finish(job, run, state, started - taken)
 
 
 def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:

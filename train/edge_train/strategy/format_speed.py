@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from torch import nn
 
 from edge_runtime import OutputError, cache_folder, cpu_model, write_json
 from edge_train.network.bf16_convolutions import training_in_bf16
+from edge_train.network.held_values import copied
 from edge_train.network.network import Network
 from edge_train.strategy.plan import BATCH_NORM
 
@@ -120,7 +120,7 @@ def measure_speed(
         # Where the processor has no such instructions a single step of the network may take ten seconds.
         if layer.gain < 1:
             return layer
-        own = copy.deepcopy(network)
+        own = copied(network)
         if frozen:
             own.eval()
         few = _network_step(own, size_px, _FEW, frozen=frozen)
