@@ -122,8 +122,9 @@ def fit(
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, settings):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
-        row = _row(state, done, val)
-        learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
+        # Unlike processors round unlike, and all must choose and stop alike.
+        row = job.world.tell(_row(state, done, val))
+        learning.schedule.end_epoch(row.val_loss if val is not None else row.train.loss)
         kept = None
         if isinstance(val, SplitAnswers):
             kept = EpochAnswers.of(val, state.criterion, epochs=settings.epochs, whole=job.keeps_logits)

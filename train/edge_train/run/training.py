@@ -16,7 +16,7 @@ from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
-from edge_train.run.processes import doubt_of_restarts
+from edge_train.run.processes import doubt_of_restarts, with_others
 from edge_train.run.run_folder import create_run
 from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.torchrun_job import find_begun, job_id
@@ -27,6 +27,7 @@ from edge_train.trackers.tracking import listen, require_trackers
 
 
 @borrowed_torch()
+@with_others()
 def train(
     settings: TrainSettings,
     progress: Progress | None = None,
@@ -62,17 +63,17 @@ def train(
     listen(job, callbacks)
     if doubt := doubt_of_restarts():
         job.progress.say(f"note: {doubt}")
-    made = None
-    if job.world.leads:
-        more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
-        more |= {} if job.pruning is None else {"pruning": job.pruning}
-        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
-    run = job.world.tell(made)
+    more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
+    more |= {} if job.pruning is None else {"pruning": job.pruning}
+    run = job.world.lead(
+        lambda: create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
+    )
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
 
 
 @borrowed_torch()
+@with_others()
 def resume(
     run: Run,
     progress: Progress | None = None,
