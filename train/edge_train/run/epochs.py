@@ -97,7 +97,7 @@ def fit(
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    steps = -(-len(job.splits.train) // settings.step_images)
+    steps = steps_an_epoch(job)
     learning = learning_of(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
@@ -140,6 +140,11 @@ def fit(
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
+
+
+def steps_an_epoch(job: Job) -> int:
+    """The steps that the optimiser takes in an epoch."""
+    return -(-len(job.splits.train) // job.settings.step_images)
 
 
 def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:

@@ -10,8 +10,8 @@ from typing import Any
 from edge_runtime import Progress, Run, Silence, UsageError, require_extra
 from edge_train.network.device_memory import within_memory
 from edge_train.run.borrowed_torch import borrowed_torch
-from edge_train.run.callbacks import Callback
-from edge_train.run.epochs import FitState, fit, read_state
+from edge_train.run.callbacks import ActiveRun, Callback
+from edge_train.run.epochs import FitState, fit, read_state, steps_an_epoch
 from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
@@ -116,6 +116,8 @@ def resume(
 def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
     """Calibrate, measure and report the best epoch of a run again, or for the first time; no epoch is trained.
 
+    The run's trackers hear what it came to, as after its last epoch.
+
     For the run that a sweep chose, which spared the test images, and for one whose training was stopped from outside.
 
     Raises:
@@ -126,8 +128,15 @@ def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = W
     started = time.perf_counter()
     job, last = prepare_again(run, progress or Silence(), part)
     state = read_state(last.training)
-    with within_memory():
-        return finish(job, run, state, started - _seconds(run, state))
+    listen(job, ())
+    job.listeners.start(ActiveRun(run, job.settings, job.card, state.epoch, state.epoch * steps_an_epoch(job)))
+    try:
+        with within_memory():
+            result = finish(job, run, state, started - _seconds(run, state))
+        job.listeners.end(result)
+        return result
+    finally:
+        job.listeners.end(None)
 
 
 def _seconds(run: Run, state: FitState) -> float:
