@@ -97,7 +97,7 @@ def fit(
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    steps = -(-len(job.splits.train) // settings.step_images)
+    steps = steps_an_epoch(job)
     learning = learning_of(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
@@ -130,11 +130,17 @@ def fit(
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, settings):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
+<<<<<<< HEAD
         row = _row(state, done, val)
         # The first that is kept would be the best, whatever it answers.
         if val is not None and not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
             raise _diverged(run, row.epoch, f"the validation loss became {row.val_loss}")
         learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
+=======
+        # Unlike processors round unlike, and all must choose and stop alike.
+        row = job.world.tell(_row(state, done, val))
+        learning.schedule.end_epoch(row.val_loss if val is not None else row.train.loss)
+>>>>>>> machines
         kept = None
         if isinstance(val, SplitAnswers):
             kept = EpochAnswers.of(val, state.criterion, epochs=settings.epochs, whole=job.keeps_logits)
@@ -150,6 +156,11 @@ def fit(
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
+
+
+def steps_an_epoch(job: Job) -> int:
+    """The steps that the optimiser takes in an epoch."""
+    return -(-len(job.splits.train) // job.settings.step_images)
 
 
 def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 
 from edge_runtime import Preprocessing, Progress, UsageError
+<<<<<<< HEAD
 from edge_train.network.device_memory import is_out_of_memory
+=======
+>>>>>>> machines
 from edge_train.network.fold_batch_norm import fold_frozen
 from edge_train.network.held_values import copied
 from edge_train.network.network import Network
@@ -30,21 +33,37 @@ def choose_format(  # noqa: PLR0917 (what it is chosen by)
 ) -> Precision:
     """The precision of a run, the same in all its processes; said where it is not float32 as everywhere.
 
+    The first of them chooses, among what the machines of all can do.
+
     `begun` is what a run that is resumed has been trained in until now. `network` stays as it is; steps are tried as
     they are taken in the last epoch, in which all learns that ever does.
 
     Raises:
         UsageError: bf16 asked for where the device has none, or the user's own network cannot be computed in it.
     """
-    if settings.precision == "auto" and (begun == "fp32" or (begun == "bf16" and has_bf16(device))):
-        chosen = ChosenPrecision("fp32" if begun == "fp32" else "bf16", "as the run began")
-    else:
-        chosen = world.tell(_choose(settings, plan, network, contract, device) if world.leads else None)
+    able = world.collect(has_bf16(device))
+
+    def choose() -> ChosenPrecision:
+        if settings.precision == "auto" and (begun == "fp32" or (begun == "bf16" and all(able))):
+            return ChosenPrecision("fp32" if begun == "fp32" else "bf16", "as the run began")
+        if able[0] and not all(able):
+            return _without_bf16(settings, able.index(False))
+        return _choose(settings, plan, network, contract, device)
+
+    chosen = world.lead(choose)
     if chosen.precision == "bf16":
         progress.say(f"mixed precision, bfloat16 ({chosen.why}); measured and exported in float32")
     elif chosen.tried:
         progress.say(f"float32 ({chosen.why})")
     return chosen.precision
+
+
+def _without_bf16(settings: TrainSettings, rank: int) -> ChosenPrecision:
+    """What is left where process `rank` has no bfloat16, and the first one has."""
+    why = f"the machine of process {rank} does not compute in bfloat16"
+    if settings.precision == "bf16":
+        raise UsageError(f"`precision` bf16: {why}", "use `precision` auto")
+    return ChosenPrecision("fp32", why if settings.precision == "auto" else "as asked")
 
 
 def _choose(

@@ -9,13 +9,13 @@ from typing import Any
 from edge_runtime import Progress, Run, Silence, UsageError, require_extra
 from edge_train.network.device_memory import within_memory
 from edge_train.run.borrowed_torch import borrowed_torch
-from edge_train.run.callbacks import Callback
-from edge_train.run.epochs import fit, read_state
+from edge_train.run.callbacks import ActiveRun, Callback
+from edge_train.run.epochs import fit, read_state, steps_an_epoch
 from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
-from edge_train.run.processes import doubt_of_restarts
+from edge_train.run.processes import doubt_of_restarts, with_others
 from edge_train.run.run_folder import create_run, write_metrics
 from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.time_taken import seconds_taken
@@ -27,6 +27,7 @@ from edge_train.trackers.tracking import listen, require_trackers
 
 
 @borrowed_torch()
+@with_others()
 def train(
     settings: TrainSettings,
     progress: Progress | None = None,
@@ -62,17 +63,17 @@ def train(
     listen(job, callbacks)
     if doubt := doubt_of_restarts():
         job.progress.say(f"note: {doubt}")
-    made = None
-    if job.world.leads:
-        more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
-        more |= {} if job.pruning is None else {"pruning": job.pruning}
-        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
-    run = job.world.tell(made)
+    more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
+    more |= {} if job.pruning is None else {"pruning": job.pruning}
+    run = job.world.lead(
+        lambda: create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
+    )
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
 
 
 @borrowed_torch()
+@with_others()
 def resume(
     run: Run,
     progress: Progress | None = None,
@@ -115,6 +116,8 @@ def resume(
 def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
     """Calibrate, measure and report the best epoch of a run again, or for the first time; no epoch is trained.
 
+    The run's trackers hear what it came to, as after its last epoch.
+
     For the run that a sweep chose, which spared the test images, and for one whose training was stopped from outside.
 
     Raises:
@@ -128,8 +131,15 @@ def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = W
     # A kill may have come between it and last.pt.
     if job.world.leads:
         write_metrics(run, state.history)
-    with within_memory():
-        return finish(job, run, state, started - taken)
+    listen(job, ())
+    job.listeners.start(ActiveRun(run, job.settings, job.card, state.epoch, state.epoch * steps_an_epoch(job)))
+    try:
+        with within_memory():
+            result = finish(job, run, state, started - taken)
+        job.listeners.end(result)
+        return result
+    finally:
+        job.listeners.end(None)
 
 
 def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:
