@@ -48,8 +48,10 @@ from edge_runtime import (
     graph_sha256,
     remove_quick_load,
 )
+from edge_train import borrowed_torch
 
 
+@borrowed_torch()
 def export(
     runs: Run | Sequence[Run],
     formats: ExportFormat | tuple[ExportFormat, ...] = ("onnx",),
