@@ -76,8 +76,8 @@ def export(
     """
     runs = (runs,) if isinstance(runs, Run) else tuple(runs)
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
-    target_path: Path | None = as_kind(out, Path, "`out`")
-    places: Path | tuple[Path, ...] | None = as_kind(data, Path | tuple[Path, ...], "`data`")
+    target_path: Path | None = as_kind(out, Path | None, "`out`")
+    places: Path | tuple[Path, ...] | None = as_kind(data, Path | tuple[Path, ...] | None, "`data`")
     settings, progress = settings or ExportSettings(), progress or Silence()
     if not runs:
         raise UsageError("there is no run to export", "name one in `runs`")

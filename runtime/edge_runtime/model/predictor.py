@@ -199,7 +199,7 @@ class Predictor(ImageClassifier):
         colour: Colour = "rgb",
     ) -> Generator[Prediction | ImageError, None, None]:
         _require_several(images)
-        batch_size = as_kind(batch_size, int, "batch_size")
+        batch_size = as_kind(batch_size, int | None, "batch_size")
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):
