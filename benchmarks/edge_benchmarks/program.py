@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from edge_runtime import EdgeError, as_flags, lossy_stderr, prepare_process
+from edge_runtime import EdgeError, as_flags, lossy_stderr, prepare_process, python_command
 
 INTERRUPTED = 130
 
 
 def python_module(name: str, *words: str) -> list[str]:
     """The command that runs the module `name` with `words`."""
-    # -P: a random.py in the folder this is started from is not the standard library's.
-    return [sys.executable, "-P", "-m", name, *words]
+    return python_command("-m", name, *words)
 
 
 def exit_code(measure: Callable[[], int], *, interrupted: str = "interrupted", plain: bool = False) -> int:

@@ -49,8 +49,10 @@ from edge_runtime import (
     graph_sha256,
     remove_quick_load,
 )
+from edge_train import borrowed_torch
 
 
+@borrowed_torch()
 def export(
     runs: Run | Sequence[Run],
     formats: ExportFormat | tuple[ExportFormat, ...] = ("onnx",),
@@ -75,8 +77,8 @@ def export(
     """
     runs = (runs,) if isinstance(runs, Run) else tuple(runs)
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
-    target_path: Path | None = as_kind(out, Path, "`out`")
-    places: Path | tuple[Path, ...] | None = as_kind(data, Path | tuple[Path, ...], "`data`")
+    target_path: Path | None = as_kind(out, Path | None, "`out`")
+    places: Path | tuple[Path, ...] | None = as_kind(data, Path | tuple[Path, ...] | None, "`data`")
     settings, progress = settings or ExportSettings(), progress or Silence()
     if not runs:
         raise UsageError("there is no run to export", "name one in `runs`")

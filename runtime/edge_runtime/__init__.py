@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         read_meminfo,
         usable_cores,
     )
+    from edge_runtime.machine.started_python import python_command
     from edge_runtime.model.averaged_views import AveragedViews, TtaName, find_views
     from edge_runtime.model.card import (
         CROSS_VALIDATED,

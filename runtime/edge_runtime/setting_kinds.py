@@ -20,12 +20,17 @@ def as_kind(value: Any, kind: Any, name: str) -> Any:
     kind that is not known here has any value.
 
     Raises:
-        UsageError: it is of another kind, such as "5" or 2.5 where a whole number is needed.
+        UsageError: it is of another kind, such as "5" or 2.5 where a whole number is needed, or None where the kind has
+            no None.
     """
     origin = get_origin(kind)
-    if value is None or origin is Literal:
+    if origin is Literal:
+        if value is None and None not in get_args(kind):
+            raise UsageError(f"{name} None is not known", f"choose {', '.join(map(str, get_args(kind)))}")
         return value
     if origin in (Union, UnionType):
+        if value is None and NoneType in get_args(kind):
+            return None
         kinds = [each for each in get_args(kind) if each is not NoneType]
         several = isinstance(value, list | tuple)
         return as_kind(value, next((each for each in kinds if (get_origin(each) is tuple) == several), kinds[0]), name)

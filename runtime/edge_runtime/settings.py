@@ -45,12 +45,13 @@ class Setting(NamedTuple):
 
 
 class SettingField(NamedTuple):
-    """A field with a Setting: its name, its type without None, its default, and what is said of it."""
+    """A field with a Setting: its name, its type without None, its default, what is said of it, and if None may be."""
 
     name: str
     kind: Any
     default: Any
     setting: Setting
+    optional: bool = False
 
     @property
     def flag(self) -> str:
@@ -106,8 +107,9 @@ def _described(settings: Any) -> tuple[SettingField, ...]:
         if get_origin(hints[field.name]) is Annotated:
             kind, setting = get_args(hints[field.name])
             parts = [part for part in get_args(kind) if part is not type(None)]
-            optional = len(parts) == 1 and len(get_args(kind)) == 2
-            found.append(SettingField(field.name, parts[0] if optional else kind, field.default, setting))
+            alone = len(parts) == 1 and len(get_args(kind)) == 2
+            optional = type(None) in get_args(kind)
+            found.append(SettingField(field.name, parts[0] if alone else kind, field.default, setting, optional))
     return tuple(found)
 
 
@@ -122,6 +124,8 @@ def check_settings(settings: Any) -> None:
     """
     for field in setting_fields(type(settings)):
         given = getattr(settings, field.name)
+        if given is None and field.optional:
+            continue
         value = as_kind(given, field.kind, f"`{field.name}`")
         if value is not given:
             object.__setattr__(settings, field.name, value)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from edge_runtime import UsageError, identify_file, require_extra
@@ -20,11 +22,18 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
 
     `say` is told in words what was chosen. SIGHUP looks at the model file again; a second Ctrl-C ends at once.
 
-    Raises UsageError or EdgeError where the port cannot be had or a model file is none, and EdgeError where all workers
-    have died and none can be started again.
+    Raises UsageError outside the main thread and where an event loop runs, as in a notebook, UsageError or EdgeError
+    where the port cannot be had or a model file is none, and EdgeError where all workers have died and none can be
+    started again.
     """
     if os.name == "nt":
         raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
+    _require_process()
+    with _borrowed_signals():
+        return _serve(settings, say)
+
+
+def _serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     # Until the model is opened it would end the process; what it asks for, the newest file, is opened anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     allow_open_files(settings.limits.open_files)
@@ -50,6 +59,34 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
         # Since nobody listens a successor may have put its own there.
         if made is not None and identify_file(made[0]) == made[1]:
             made[0].unlink(missing_ok=True)
+
+
+def _require_process() -> None:
+    """Raise UsageError where signals cannot be had or a loop cannot be run."""
+    # Late: where workers answer, what starts them brings it.
+    import asyncio
+
+    hint = "start edge serve as a process of its own: subprocess.Popen(['edge', 'serve', '--model', 'model.onnx'])"
+    if threading.current_thread() is not threading.main_thread():
+        raise UsageError("serve takes signals, which the main thread alone can", hint)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError("serve runs an event loop of its own, and one runs here, as in a notebook", hint)
+
+
+@contextmanager
+def _borrowed_signals() -> Iterator[None]:
+    """What handled the signals that a server takes handles them again when the block is left."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: not set by Python, and cannot be by it.
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def _at(settings: ServeSettings, inherited: socket.socket) -> ServeSettings:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from edge_runtime import EngineWish, Setting, Threads, UsageError, as_kind, check_settings, usable_cores
+from edge_runtime import EngineWish, Setting, Threads, UsageError, as_kind, check_settings, one_line, usable_cores
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
 
@@ -86,9 +86,13 @@ class ServeSettings:
     def __post_init__(self) -> None:
         check_settings(self)
         if isinstance(self.model, Mapping):
-            object.__setattr__(self, "model", {name: Path(path) for name, path in self.model.items()})
+            object.__setattr__(
+                self, "model", {name: as_kind(path, Path, "`model`") for name, path in self.model.items()}
+            )
         else:
             object.__setattr__(self, "model", as_kind(self.model, Path, "`model`"))
+        if not isinstance(self.limits, ServeLimits):
+            raise UsageError(f"`limits` {one_line(repr(self.limits))[:60]}: ServeLimits are needed")
         self._check_models()
         self.host_check()
         if self.path_prefix and not _PATH_PREFIX.fullmatch(self.path_prefix):

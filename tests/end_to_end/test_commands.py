@@ -325,9 +325,9 @@ def test_the_demo_runs_its_commands_and_ends_with_what_failed(
     ran: list[list[str]] = []
 
     def run(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
-        assert not check and command[:3] == [sys.executable, "-m", "edge_cli"]
-        ran.append(command[3:])
-        return subprocess.CompletedProcess(command, 7 if command[3] == fails else 0)
+        assert not check and command[:4] == [sys.executable, "-P", "-m", "edge_cli"]
+        ran.append(command[4:])
+        return subprocess.CompletedProcess(command, 7 if command[4] == fails else 0)
 
     monkeypatch.setattr(demo.subprocess, "run", run)
     fails = ""

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from edge_runtime import (  # noqa: E402
     UsageError,
     find_images,
 )
-from edge_train import DeployedNetwork, load_checkpoint  # noqa: E402
+from edge_train import DeployedNetwork, borrowed_torch, load_checkpoint  # noqa: E402
 from process_snapshot import leaves_no_trace  # noqa: E402
 
 
@@ -47,6 +48,16 @@ def exported(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def photos(run: Run) -> list[Path]:
     return find_images(Path(run.read_config()["data_root"]) / "test")
+
+
+def test_an_export_waits_until_another_thread_has_no_need_of_torch() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with borrowed_torch():
+            other = pool.submit(export, [])
+            with pytest.raises(TimeoutError):
+                other.result(timeout=0.5)
+        with pytest.raises(UsageError, match="no run"):
+            other.result(timeout=60)
 
 
 def test_the_file_answers_as_the_checkpoint_does(exported: Run) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pytest
 
-from edge_runtime import Seed, Setting, Threads, UsageError, check_settings, setting_fields, to_words
+from edge_runtime import Seed, Setting, Threads, UsageError, as_kind, check_settings, setting_fields, to_words
 from edge_runtime.settings import plain_flag
 
 
@@ -137,9 +137,28 @@ def test_what_is_of_another_kind_becomes_what_the_field_has(given: dict[str, Any
         ({"maker": 3}, "`maker` 3: a text is needed"),
         ({"light": "no"}, "`light` 'no': True or False is needed"),
         ({"light": 1}, "`light` 1: True or False is needed"),
+        ({"heat": None}, "`heat` None: a number is needed"),
+        ({"rest_s": None}, "`rest_s` None: a number is needed"),
+        ({"where": None}, "`where` None: a path is needed"),
+        ({"light": None}, "`light` None: True or False is needed"),
+        ({"makers": None}, "`makers` None: a text is needed"),
+        ({"timers_s": None}, "`timers_s` None: a number is needed"),
+        ({"seed": None}, "`seed` None: a whole number is needed"),
     ],
 )
 def test_a_value_of_a_kind_that_is_none_is_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as caught:
         Oven(**wrong)
     assert caught.value.message == said
+
+
+def test_none_is_a_value_where_the_field_says_so() -> None:
+    oven = Oven(trays=None, mode=None, threads=None)
+    assert (oven.trays, oven.mode, oven.threads) == (None, None, None)
+
+
+def test_no_choice_of_several_is_none() -> None:
+    assert as_kind(None, Literal["a"] | None, "x") is None
+    with pytest.raises(UsageError, match="x None is not known") as told:
+        as_kind(None, Literal["a", "b"], "x")
+    assert told.value.hint == "choose a, b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,3 +187,16 @@ def test_an_allowed_host_is_a_name(name: str) -> None:
 )
 def test_an_origin_is_known_as_browsers_write_it(given: str, origin: bytes) -> None:
     assert HostCheck(origins=[given]).may_share(origin)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"workers": None}, "`workers` None: a whole number is needed"),
+        ({"limits": None}, "`limits` None: ServeLimits are needed"),
+        ({"model": {"a": 5}}, "`model` 5: a path is needed"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        ServeSettings(**{"model": Path("a.onnx"), **wrong})

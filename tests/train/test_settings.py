@@ -146,3 +146,15 @@ def test_paths_may_be_texts_and_texts_paths() -> None:
     assert several.data == ("a", "b") and TrainSettings(data=("a",)).data == "a"
     with pytest.raises(UsageError, match="`epochs` '5': a whole number is needed"):
         TrainSettings(epochs="5")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "data", "strategy", "track", "tasks", "out", "group_by"])
+def test_none_is_refused_where_a_setting_has_no_none(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"`{name}` None"):
+        TrainSettings(**{name: None})
+
+
+@pytest.mark.parametrize("name", ["track", "tasks"])
+def test_words_are_texts(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"`{name}` 5: a text is needed"):
+        TrainSettings(**{name: [5]})

@@ -288,7 +288,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "track", parse_trackers(self.track))
-        object.__setattr__(self, "tasks", words(self.tasks))
+        object.__setattr__(self, "tasks", words(self.tasks, "tasks"))
         check_settings(self)
         # As config.json and a caller may have it; one is what it is alone.
         if isinstance(self.data, tuple) and len(self.data) == 1:

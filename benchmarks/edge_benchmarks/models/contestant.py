@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from edge_benchmarks.models.engines import EngineName, Setup
+from edge_benchmarks.models.engines import ENGINES, EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_data import EvaluationData
@@ -38,8 +38,11 @@ class Contestant:
     known_accuracy: SourcedAccuracy | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("model", "path", "checkpoint"):
-            object.__setattr__(self, name, as_kind(getattr(self, name), Path, f"`{name}`"))
+        kinds = {"name": str, "model": Path, "path": Path | None, "checkpoint": Path | None}
+        for name, kind in kinds.items():
+            object.__setattr__(self, name, as_kind(getattr(self, name), kind, f"`{name}`"))
+        if self.engine not in ENGINES:
+            raise UsageError(f"`engine` {self.engine} is not known", f"choose {', '.join(ENGINES)}")
 
     @cached_property
     def file(self) -> ModelFile:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from edge_data import AugmentationName
-from edge_runtime import Setting, UsageError, check_settings
+from edge_runtime import Setting, UsageError, as_kind, check_settings
 from edge_train import STRATEGIES, Strategy, TrainSettings, find_backbone
 
 Engine: TypeAlias = Literal["local", "ray"]
@@ -188,7 +188,7 @@ def _strategy(name: str) -> Strategy:
 
 def _named(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
     """Each word once, of texts that may have several with commas. Raises UsageError where there is none."""
-    words = ",".join([given] if isinstance(given, str) else given).split(",")
+    words = ",".join(as_kind(given, tuple[str, ...], f"`{name}`")).split(",")
     found = tuple(dict.fromkeys(stripped for word in words if (stripped := word.strip())))
     if not found:
         raise UsageError(f"`{name}` names none", "leave it out for the usual ones")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from edge_cli.console import Console, print_json, print_table
-from edge_cli.flags import flag
+from edge_cli.flags import flag, said_as_flags
 from edge_cli.options import JsonFlag, LabelFromOption, QuietFlag, RunOption, SeedOption, ThreadsOption
 from edge_cli.quantities import parse_counts
 from edge_data import AugmentationName
@@ -94,7 +94,7 @@ def _print_report(found: DataReport) -> None:
         count = f" ×{len(findings):,}" if len(findings) > 1 else ""
         print(f"{'HARM' if harms else 'note'}  {kind}{count}")
         for finding in findings[:SHOWN]:
-            print(f"      {finding.text}")
+            print(f"      {said_as_flags(finding.text)}")
         if len(findings) > SHOWN:
             print(f"      and {len(findings) - SHOWN:,} more; --json lists all")
     harmful = sum(finding.harmful for finding in found.findings)

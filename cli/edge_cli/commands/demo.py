@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,7 @@ import typer
 
 from edge_cli.console import fail
 from edge_cli.flags import flag
-from edge_runtime import find_images
+from edge_runtime import find_images, python_command
 
 app = typer.Typer(add_completion=False)
 
@@ -47,7 +46,7 @@ def demo(
     ]
     for command in [*commands[:2], ["edge", "evaluate"], *commands[2:]]:
         print(f"\n$ {shlex.join(command)}", flush=True)
-        code = subprocess.run([sys.executable, "-m", "edge_cli", *command[1:]], check=False).returncode
+        code = subprocess.run(python_command("-m", "edge_cli", *command[1:]), check=False).returncode
         if code:
             return fail(f"{shlex.join(command)} ended with exit code {code}", "", code)
     print(f"\nThat was {time.perf_counter() - started:.0f} seconds. The four commands:\n")

@@ -152,7 +152,11 @@ def check_data(
         *chain.from_iterable(about_classes(each, images, where) for each in _by_task(counts, tasks)),
         *_not_listed(root, own_folders),
         # Classes without images are findings of their own.
-        *(Finding("note", note.text, (), False) for note in folders.notes if note.kind != "no-images"),
+        *(
+            Finding(note.kind if note.kind in MEANINGS else "note", note.text, (), note.kind == "same-folders")
+            for note in folders.notes
+            if note.kind != "no-images"
+        ),
     ]
     if sheet is not None:
         draw_contact_sheet(sheet, root, findings, where, progress)

@@ -25,6 +25,7 @@ MEANINGS = {
     "near-two-splits": "one picture, saved differently, in two splits: the accuracy measured there is too good",
     "empty-class": "a class without images",
     "too-small": "a class with too few usable images to train on and validate with",
+    "same-folders": "each class folder holds the same folders: perhaps those are the classes, and these the splits",
     "copies": "exact copies within a class and split: they count several times, "
     "together on one side of a split made here",
     "near-copies": "one picture saved differently within a class and split: it counts several times, "
@@ -52,6 +53,7 @@ MEANINGS = {
     "no-class": "unlike all others by the model's embedding: perhaps of none of the classes",
     "tiny": "a short side under 32 pixels",
     "extreme-aspect": "over 3 times as long as wide: the centre crop sees less than a third",
+    "alike-labels": "labels that differ in letter case alone",
     "note": "left out of the listing",
 }
 """What each kind of finding means, the harmful ones first."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import ImageError, decode, read_encoded
+from edge_runtime import ImageError, decode, python_command, read_encoded
 
 SIDE_PX, CHROMA_PX, DIGEST_BYTES = 16, 4, 16
 _LUMA_BYTES, _CHROMA_BYTES = SIDE_PX**2, 2 * CHROMA_PX**2
@@ -110,7 +110,7 @@ def _by_processes(
 ) -> Iterator[tuple[int, Records]]:
     """Numbers of places and their records, from `count` processes that take them by turns."""
     done: queue.Queue[tuple[int, Records] | None] = queue.Queue()
-    command = [sys.executable, "-P", "-m", "edge_data.sets.look_records", os.path.abspath(root)]  # noqa: PTH100
+    command = python_command("-m", "edge_data.sets.look_records", os.path.abspath(root))  # noqa: PTH100
     quiet = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     # They find what this process has found, however it came by it.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}

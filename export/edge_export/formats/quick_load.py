@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from edge_runtime import (
     ModelError,
     Progress,
     atomic_path,
+    python_command,
     quick_load_paths,
     remove_quick_load,
     write_quick_load_note,
@@ -131,9 +131,7 @@ def _must_answer_alike(portable: Path, optimized: Path) -> None:
 
 
 def _time_first_answer(model: Path) -> float:
-    done = subprocess.run(
-        [sys.executable, "-c", _FIRST_ANSWER, str(model)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(python_command("-c", _FIRST_ANSWER, str(model)), capture_output=True, text=True, check=False)
     if done.returncode:
         raise ModelError(
             f"{model.name} cannot be opened in a fresh process: {done.stderr.strip().splitlines()[-1:]}",

@@ -8,9 +8,9 @@ Two layouts are read, the same ones torchvision's `ImageFolder` users have:
 A class is called like that folder, or, where folders above it say something else, like the one its images lie in; in
 Unicode's composed form, so that folders which differ in code points alone are one class.
 
-Split folders may be spelt in any letter case and as `training`, `valid`, `validation` or `testing`. A folder
-with such a name is a class, not a split, when it stands among other class folders and has no folders of its
-own: photos of trains do not split a data set.
+Split folders may be spelt in any letter case and as `training`, `valid`, `validation`, `dev` or `testing`, with `_set`
+or `_data` behind it. A folder with such a name is a class, not a split, when it stands among other class folders and
+has no folders of its own: photos of trains do not split a data set.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from edge_runtime.errors import DataError
 from edge_runtime.files.labelling import composed
 from edge_runtime.files.samples import (
     NAMES_SHOWN,
-    SPLIT_OF,
     ClassFolders,
     FolderNote,
     Sample,
     count_text,
     names_text,
+    note_alike,
     note_missing,
+    split_of,
 )
 from edge_runtime.files.walk import is_folder, is_ignored, is_image, unreadable, walk_folder
 from edge_runtime.settings import LabelFrom
@@ -98,6 +99,7 @@ class FoundFolders:
                 folders = " and ".join(each.prefix for each in found.values())
                 raise DataError(f"{root} has {folders} but no train/", _LAYOUT)
             labels = _own_labels(root, found.get("train") or found["all"], empty_classes=empty_classes)
+            notes += note_alike(labels)
             required = {"train", "all"} if empty_classes else {"train", "val", "all"}
         else:
             required = set()
@@ -139,6 +141,8 @@ def find_folders(root: Path, label_from: LabelFrom = "top") -> FoundFolders:
         notes += _leftovers(each)
     if label_from == "parent":
         notes += _inner_splits(found.values())
+    elif "all" in found:
+        notes += _same_folders(found["all"])
     return FoundFolders(root, label_from, found, notes)
 
 
@@ -179,10 +183,10 @@ def _layout(root: Path) -> tuple[dict[str, str], list[FolderNote]]:
     named: dict[str, str] = {}
     doubles: list[str] = []
     for name in names:
-        split = SPLIT_OF.get(name.lower())
+        split = split_of(name)
         if split and named.setdefault(split, name) != name:
             doubles.append(f"{named[split]}/ and {name}/")
-    others = [name for name in names if name.lower() not in SPLIT_OF]
+    others = [name for name in names if split_of(name) is None]
     if not named or (others and not any(_has_folders(root / name) for name in named.values())):
         return {"all": ""}, []
     if doubles:
@@ -292,10 +296,34 @@ def _inner_splits(found: Iterable[_Found]) -> list[FolderNote]:
         for files in each.classes.values()
         for path, _ in files
         for folder in path.removeprefix(each.prefix).split("/")[:-2]
-        if folder.lower() in SPLIT_OF
+        if split_of(folder)
     }
     text = f"folders called {names_text(sorted(inner))} below others are no splits: those are read at the top alone"
     return [FolderNote("inner-split", "", text)] if inner else []
+
+
+def _same_folders(found: _Found) -> list[FolderNote]:
+    """A note where all class folders hold folders of the same names: often those are the classes."""
+    inner: set[str] = set()
+    for files in found.classes.values():
+        own = _folders_in([path.split("/")[1:] for path, _ in files])
+        if len(own) < 2 or own != (inner or own):
+            return []
+        inner = own
+    if len(found.classes) < 2:
+        return []
+    text = f"each of the class folders {names_text(sorted(found.classes))} holds {names_text(sorted(inner))}: "
+    text += "if those are the classes, put them below train/ and test/, or take `label_from` parent"
+    return [FolderNote("same-folders", "", text)]
+
+
+def _folders_in(paths: Sequence[Sequence[str]]) -> set[str]:
+    """The first folders of `paths`, below those that hold nothing but one folder; none where images lie beside them."""
+    while paths and all(len(path) > 1 for path in paths):
+        if len(names := {path[0] for path in paths}) > 1:
+            return names
+        paths = [path[1:] for path in paths]
+    return set()
 
 
 def _leftovers(found: _Found) -> list[FolderNote]:

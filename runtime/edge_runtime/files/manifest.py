@@ -21,13 +21,14 @@ from edge_runtime.files.labelling import SEPARATOR, composed, tasks_of
 from edge_runtime.files.manifest_rows import HINT, Faults, ManifestRow, open_manifest
 from edge_runtime.files.said_labels import require_labels, said_labels, sort_labels, targets_of
 from edge_runtime.files.samples import (
-    SPLIT_OF,
     ClassFolders,
     FolderNote,
     Sample,
     count_text,
     names_text,
+    note_alike,
     note_missing,
+    split_of,
     true_places,
 )
 from edge_runtime.model.card_kind import Kind
@@ -224,7 +225,7 @@ def read_other_columns(path: Path, *, multi_label: bool = False, tasks: Sequence
 
 def _image(row: ManifestRow, base: str, faults: Faults, kind: Kind, tasks: Sequence[str]) -> _Image | None:
     """The image of a row, its split "" where none is named; None where something is wrong with it."""
-    split = SPLIT_OF.get(row.split.lower()) if row.split else ""
+    split = split_of(row.split) if row.split else ""
     if split is None:
         faults.add(row.line, f"{row.split!r} is no split: train, val or test")
     if "\0" in "".join((row.label, row.group, row.named, *row.tasks)):
@@ -350,14 +351,7 @@ def _notes(path: Path, images: Sequence[_Image], kind: Kind, unlabelled: int, fi
         rows = "1 row" if unlabelled == 1 else f"{unlabelled:,} rows"
         text = f"left out {rows} of {path} without a label, {first} for one"
         notes.append(FolderNote("no-label", "", text))
-    spellings: dict[str, set[str]] = {}
-    for label in labels:
-        spellings.setdefault(label.casefold(), set()).add(label)
-    alike = [name for names in spellings.values() if len(names) > 1 for name in sorted(names)]
-    if alike:
-        text = f"labels that differ in letter case alone are classes of their own: {names_text(alike)}"
-        notes.append(FolderNote("alike-labels", "", text))
-    return notes
+    return notes + note_alike(labels)
 
 
 def _fingerprint(images: Sequence[_Image], paths: Sequence[str], kind: Kind, *, by_column: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +13,22 @@ from edge_runtime.model.card_kind import Kind
 from edge_runtime.model.task import Task, task_slices
 from edge_runtime.settings import LabelFrom
 
-SPLIT_OF = {
+_SPLIT_OF = {
     "train": "train",
     "training": "train",
     "val": "val",
+    "dev": "val",
     "valid": "val",
     "validation": "val",
     "test": "test",
     "testing": "test",
 }
 NAMES_SHOWN = 20
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder's name or a cell means, such as `Test` or `training_set`; None where it is none."""
+    return _SPLIT_OF.get(re.sub(r"[-_ ]?(set|data)$", "", name.lower()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +60,9 @@ class FolderNote:
 
     Kinds: `beside-splits`, folders beside train/; `loose-images` beside class folders; `other-files` that are no
     images; `no-split`, a split folder without images; `no-images` of a class; `empty-class`, a folder of no known one;
-    `inner-split`, a folder such as train/ that is read as any other; of manifests, `no-label`, rows without one,
-    `alike-labels`, which differ in letter case alone, and `several-labels`, one label's name that looks like many.
+    `inner-split`, a folder such as train/ that is read as any other; `same-folders` in each class folder, which may be
+    the classes; `alike-labels`, which differ in letter case alone; of manifests, `no-label`, rows without one, and
+    `several-labels`, one label's name that looks like many.
     """
 
     kind: Literal[
@@ -65,6 +73,7 @@ class FolderNote:
         "no-images",
         "empty-class",
         "inner-split",
+        "same-folders",
         "no-label",
         "alike-labels",
         "several-labels",
@@ -124,6 +133,16 @@ def note_missing(where: str, path: str, present: Collection[int], labels: Sequen
         return []
     text = f"{where} has no images of {count_text(missing, 'class')}: {names_text(missing)}"
     return [FolderNote("no-images", path, text)]
+
+
+def note_alike(labels: Collection[str]) -> list[FolderNote]:
+    """A note on the labels that differ in letter case alone, if any."""
+    spellings: dict[str, set[str]] = {}
+    for label in labels:
+        spellings.setdefault(label.casefold(), set()).add(label)
+    alike = [name for names in spellings.values() if len(names) > 1 for name in sorted(names)]
+    text = f"labels that differ in letter case alone are classes of their own: {names_text(alike)}"
+    return [FolderNote("alike-labels", "", text)] if alike else []
 
 
 def count_text(things: Sequence[object], noun: str) -> str:

@@ -15,7 +15,7 @@ from edge_runtime.files.linked_paths import TruePlaces
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
 from edge_runtime.files.manifest_rows import NO_COLUMNS, is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
-from edge_runtime.files.samples import ClassFolders, note_missing
+from edge_runtime.files.samples import ClassFolders, note_alike, note_missing
 from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
@@ -120,7 +120,7 @@ def _join(
         replace(note, path=prefix + note.path, text=note.text if str(place) in note.text else f"{place}: {note.text}")
         for place, prefix, part in zip(places, before, parts, strict=True)
         for note in part.notes
-        if note.kind != "no-images"
+        if note.kind not in {"no-images", "alike-labels"}
     ]
     present = {
         split: {place for sample in samples for place in parts[0].true_places(sample)}
@@ -128,6 +128,7 @@ def _join(
     }
     if own:
         _require_classes(places, present, known, names, empty_classes)
+        notes += note_alike(known)
     for split, there in present.items():
         notes += note_missing("the data" if split == "all" else f"the split {split}", "", there, known)
     return ClassFolders(

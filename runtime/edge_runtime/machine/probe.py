@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from edge_runtime.extras import package_version
 from edge_runtime.machine.process import prepare_process
+from edge_runtime.machine.started_python import python_command
 
 STEPS = ("numpy", "pillow", "onnxruntime", "a model")
 SIDE = 16
@@ -38,7 +39,7 @@ def run_probe() -> Probe:
     """Import each package and run a small model, in a process that may be killed."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "edge_runtime.machine.probe"],
+            python_command("-m", "edge_runtime.machine.probe"),
             capture_output=True,
             text=True,
             errors="replace",

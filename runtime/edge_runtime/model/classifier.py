@@ -92,8 +92,8 @@ class Classifier(Predictor):
         engine: RuntimeEngine | Literal["auto"] = "onnxruntime",
     ) -> None:
         path = Path(as_kind(model, Path, "`model`"))
-        threads, exact = as_kind(threads, int, "`threads`"), as_kind(exact, bool, "`exact`")
-        reject_unlike = as_kind(reject_unlike, float, "`reject_unlike`")
+        threads, exact = as_kind(threads, int | None, "`threads`"), as_kind(exact, bool, "`exact`")
+        reject_unlike = as_kind(reject_unlike, float | None, "`reject_unlike`")
         with_distance = as_kind(with_distance, bool, "`with_distance`")
         file = identify_file(path)
         keys, verified, self.signed_by = _verified(path, require_signature) if require_signature else ((), None, "")

@@ -107,5 +107,5 @@ class ImageClassifier(Protocol):
         rest goes on. Closing the iterator, an exception and Ctrl-C end the threads.
 
         Raises:
-            UsageError: at the call, `batch_size` below 1 or an unknown `on_error`.
+            UsageError: at the call, one picture instead of several, `batch_size` below 1 or an unknown `on_error`.
         """

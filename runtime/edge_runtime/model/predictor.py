@@ -198,7 +198,8 @@ class Predictor(ImageClassifier):
         on_error: Literal["raise", "return"] = "raise",
         colour: Colour = "rgb",
     ) -> Generator[Prediction | ImageError, None, None]:
-        batch_size = as_kind(batch_size, int, "batch_size")
+        _require_several(images)
+        batch_size = as_kind(batch_size, int | None, "batch_size")
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size {batch_size}: at least 1 is needed")
         if on_error not in ("raise", "return"):
@@ -362,6 +363,16 @@ def identify_file(path: Path) -> tuple[int, ...] | None:
     except (OSError, ValueError):
         return None
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+
+
+def _require_several(images: Iterable[ImageSource]) -> None:
+    """Raise UsageError where `images` is one picture, though one can go through it, or nothing to go through."""
+    one = isinstance(images, str | bytes | bytearray | memoryview | os.PathLike | Image) or hasattr(images, "read")
+    # An array of names is several; each row of a frame would be taken for a picture.
+    if isinstance(images, np.ndarray):
+        one = images.ndim < 4 and images.dtype.kind not in "OSU"
+    if one or not isinstance(images, Iterable):
+        raise UsageError("predict_many takes several pictures", "predict takes one; or put it into a list")
 
 
 def describe_source(image: ImageSource) -> str:

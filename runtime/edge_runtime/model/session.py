@@ -74,7 +74,7 @@ def has_xnnpack() -> bool:
 
 def check_opening(path: Path, threads: int | None) -> None:
     """Raise UsageError where there is no file at `path`, or so many threads make no sense or are no whole number."""
-    threads = as_kind(threads, int, "`threads`")
+    threads = as_kind(threads, int | None, "`threads`")
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     if threads is not None and threads > MOST_THREADS:

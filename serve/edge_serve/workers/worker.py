@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Self
 
-from edge_runtime import EdgeError, UsageError
+from edge_runtime import EdgeError, UsageError, python_command
 from edge_serve.workers.messages import Failed, Message, Opened, Ready, Task
 
 _MODULE = "edge_serve.workers.serving_worker"
@@ -65,8 +65,7 @@ class Worker:
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", *(f"-W{each}" for each in sys.warnoptions), "-m", _MODULE),
-                    *map(str, handed_over),
+                    *python_command(*(f"-W{each}" for each in sys.warnoptions), "-m", _MODULE, *map(str, handed_over)),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=handed_over,
                     env=environment,

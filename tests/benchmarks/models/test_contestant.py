@@ -63,3 +63,10 @@ def test_the_drawn_picture_is_always_the_same_and_costs_what_a_photo_does(tmp_pa
         assert (image.format, image.size, image.mode) == ("JPEG", (640, 480), "RGB")
     # Cameras and phones spend 1 to 4 bits on a pixel.
     assert 1 <= first.stat().st_size * 8 / (640 * 480) <= 4
+
+
+def test_a_contestant_without_a_file_or_with_an_unknown_engine_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="`model` None: a path is needed"):
+        Contestant("a", None)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="`engine` x is not known"):
+        Contestant("a", tmp_path / "model.onnx", engine="x")  # type: ignore[arg-type]

@@ -85,3 +85,12 @@ def test_what_trials_would_fail_by_is_refused_before_the_first(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         draw_trials(TuneSettings(**space), TrainSettings(**base))
+
+
+@pytest.mark.parametrize("name", ["trials", "backbones", "image_sizes"])
+def test_settings_of_another_kind_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"`{name}` <object"):
+        TuneSettings(**{name: object()})
+    if name != "image_sizes":
+        with pytest.raises(UsageError, match=rf"`{name}` None"):
+            TuneSettings(**{name: None})

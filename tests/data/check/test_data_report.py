@@ -203,6 +203,13 @@ def test_what_the_listing_left_out_is_told(data: Path) -> None:
     assert not report.harmful
 
 
+def test_class_folders_that_hold_the_same_folders_harm(tmp_path: Path) -> None:
+    for n, path in enumerate(f"{part}/{label}" for part in ("learn", "prove") for label in ("ant", "bee")):
+        draw(tmp_path, f"{path}/{n}.png")
+    (finding,) = check_data(tmp_path).by_kind["same-folders"]
+    assert finding.harmful and "'learn', 'prove' holds 'ant', 'bee'" in finding.text
+
+
 def test_a_layout_training_cannot_use_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="empty"):
         check_data(tmp_path)

@@ -145,7 +145,7 @@ def test_backslashes_separate_folders_where_no_file_is_called_so(tmp_path: Path)
         (PLAIN + "b/1.jpg\n", "line 5: 1 field instead of 2"),
         (PLAIN + '"b/1.jpg,bee\n', "line 5: bad quoting (unexpected end of data)"),
         (PLAIN + '"b"/1.jpg,bee\n', "line 5: bad quoting (',' expected after '\"')"),
-        ("path,label,split\na/1.jpg,x,train\nb/1.jpg,y,dev\n", "line 3: 'dev' is no split: train, val or test"),
+        ("path,label,split\na/1.jpg,x,train\nb/1.jpg,y,later\n", "line 3: 'later' is no split: train, val or test"),
         ("path,label,split\na/1.jpg,x,train\nb/1.jpg,y,\n", "line 3: no split, where others have one"),
         (
             "path,label,split\na/1.jpg,x,train\nb/1.jpg,y,train\na/2.jpg,z,val\n",

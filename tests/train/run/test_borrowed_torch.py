@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ pytest.importorskip("torchvision")
 
 import torch
 
-from edge_runtime import Run
-from edge_train import train
+from edge_runtime import EdgeError, Run
+from edge_train import average, find_learning_rate, import_checkpoint, train
 from edge_train.run.borrowed_torch import borrowed_torch
 from process_snapshot import TESTS, large_blocks_are_mapped, leaves_no_trace
 from quick_training import equal, quick_settings, weights
@@ -67,3 +69,33 @@ def test_torch_is_the_callers_again_after_an_error() -> None:
         torch.manual_seed(seed + 1)
         raise ZeroDivisionError
     assert (torch.get_num_threads(), torch.initial_seed()) == (threads, seed)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda folder: train(quick_settings(folder / "gone", folder)),
+        lambda folder: find_learning_rate(quick_settings(folder / "gone", folder)),
+        lambda folder: import_checkpoint(folder / "gone.pth"),
+        lambda folder: average([], out=folder),
+    ],
+    ids=["train", "find_learning_rate", "import_checkpoint", "average"],
+)
+def test_what_has_torch_in_one_thread_waits_for_another(tmp_path: Path, work: Callable[[Path], object]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with borrowed_torch():
+            # The same thread may: a callback of a training may train.
+            with pytest.raises(EdgeError):
+                work(tmp_path)
+            other: Future[object] = pool.submit(work, tmp_path)
+            with pytest.raises(TimeoutError):
+                other.result(timeout=0.5)
+        with pytest.raises(EdgeError):
+            other.result(timeout=60)
+
+
+def test_trainings_in_two_threads_end_both(few_shapes: Path, tmp_path: Path) -> None:
+    settings = [quick_settings(few_shapes, tmp_path / str(seed), epochs=1, seed=seed) for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert all(result.run.best.is_file() for result in pool.map(train, settings))
+    assert torch.nn.Linear(1, 1)(torch.zeros(1, 1)).shape == (1, 1)
