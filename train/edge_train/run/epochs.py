@@ -130,17 +130,11 @@ def fit(
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, settings):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
-<<<<<<< HEAD
-        row = _row(state, done, val)
-        # The first that is kept would be the best, whatever it answers.
-        if val is not None and not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
-            raise _diverged(run, row.epoch, f"the validation loss became {row.val_loss}")
-        learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
-=======
         # Unlike processors round unlike, and all must choose and stop alike.
         row = job.world.tell(_row(state, done, val))
+        if val is not None:
+            _require_numbers(run, state, row)
         learning.schedule.end_epoch(row.val_loss if val is not None else row.train.loss)
->>>>>>> machines
         kept = None
         if isinstance(val, SplitAnswers):
             kept = EpochAnswers.of(val, state.criterion, epochs=settings.epochs, whole=job.keeps_logits)
@@ -251,6 +245,12 @@ def _run_epoch(
         return result, None
     network = fold(learning.evaluated)
     return result, job.answers(job.splits.val, "validating", network=network, precision=job.precision)
+
+
+def _require_numbers(run: Run, state: FitState, row: EpochRow) -> None:
+    """Raise where no epoch has had a validation loss: the first that is kept would be the best, whatever it answers."""
+    if not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
+        raise _diverged(run, row.epoch, f"the validation loss became {row.val_loss}")
 
 
 def _diverged(run: Run, epoch: int, what: str) -> EdgeError:

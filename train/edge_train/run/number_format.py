@@ -5,10 +5,7 @@ from __future__ import annotations
 import torch
 
 from edge_runtime import Preprocessing, Progress, UsageError
-<<<<<<< HEAD
 from edge_train.network.device_memory import is_out_of_memory
-=======
->>>>>>> machines
 from edge_train.network.fold_batch_norm import fold_frozen
 from edge_train.network.held_values import copied
 from edge_train.network.network import Network
