@@ -132,8 +132,7 @@ def fit(
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         # Unlike processors round unlike, and all must choose and stop alike.
         row = job.world.tell(_row(state, done, val))
-        if val is not None:
-            _require_numbers(run, state, row)
+        _require_numbers(run, state, row, validated=val is not None)
         learning.schedule.end_epoch(row.val_loss if val is not None else row.train.loss)
         kept = None
         if isinstance(val, SplitAnswers):
@@ -247,9 +246,9 @@ def _run_epoch(
     return result, job.answers(job.splits.val, "validating", network=network, precision=job.precision)
 
 
-def _require_numbers(run: Run, state: FitState, row: EpochRow) -> None:
+def _require_numbers(run: Run, state: FitState, row: EpochRow, *, validated: bool) -> None:
     """Raise where no epoch has had a validation loss: the first that is kept would be the best, whatever it answers."""
-    if not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
+    if validated and not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
         raise _diverged(run, row.epoch, f"the validation loss became {row.val_loss}")
 
 
