@@ -118,7 +118,7 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
     """The plan of a run.
 
     Raises:
-        UsageError: `--freeze-until` names no stage of the backbone, or `auto` came to a strategy that a setting is not for.
+        UsageError: `--freeze-until` names no stage, or `auto` came to a strategy that a setting is not for.
     """
     shaped = next((name for name, default in FINE_TUNING.items() if getattr(settings, name) != default), None)
     if strategy != "fine-tune" and shaped is not None:
