@@ -22,7 +22,7 @@ from edge_train.strategy.format_speed import BUDGET_S, FormatSpeed, measure_spee
 from edge_train.strategy.mixed_precision import has_bf16  # noqa: E402
 from edge_train.strategy.plan import freeze, make_plan  # noqa: E402
 from own_nets import write_nets  # noqa: E402
-from quick_training import Ear, network, quick_settings  # noqa: E402
+from quick_training import SMALL, Ear, network, quick_settings  # noqa: E402
 
 PX = (32, 32)
 
@@ -270,3 +270,6 @@ def test_an_own_network_that_bfloat16_cannot_compute_trains_in_float32(
     assert said.startswith("float32 (nets.py:scattered cannot be computed in bfloat16: RuntimeError: index_copy_")
     with pytest.raises(UsageError, match=r"scattered cannot be computed in bfloat16: .*nets\.py, line \d+"):
         train(replace(settings, precision="bf16"))
+    # A teacher answers in float32 then, whatever its student learns in.
+    taught = quick_settings(few_shapes, tmp_path / "taught", backbone=SMALL, precision="bf16", epochs=1)
+    assert train(replace(taught, teacher=str(result.run.path))).summary["precision"] == "bf16"

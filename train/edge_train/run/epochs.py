@@ -31,6 +31,7 @@ from edge_train.run.processes import ALONE
 from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
+from edge_train.run.what_learns import say_what_learns
 from edge_train.settings import Criterion, TrainSettings
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation
@@ -112,15 +113,7 @@ def fit(
             write_metrics(run, state.history)
     elif why:
         progress.say(why)
-    trained, total = count_parameters(job)
-    progress.say(
-        f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
-    )
-    if job.network.fixed:
-        fixed = sum(own.numel() for name, own in job.network.backbone.named_parameters() if name in job.network.fixed)
-        progress.say(
-            f"note: {fixed:,} parameters stay as they are: {job.backbone.name} has requires_grad_(False) on them"
-        )
+    say_what_learns(job)
     job.listeners.start(ActiveRun(run, settings, job.card, state.epoch, steps * last))
     if shared is not None:
         state.views = shared.views
@@ -177,12 +170,6 @@ def _row(state: FitState, done: EpochResult, val: Answers | None) -> EpochRow:
         return EpochRow(state.epoch + 1, done, math.nan, math.nan)
     found = val.validated(state.criterion)
     return EpochRow(state.epoch + 1, done, found.loss, found.accuracy, found.balanced_accuracy, found.auroc, found.more)
-
-
-def count_parameters(job: Job) -> tuple[int, int]:
-    """How many parameters ever learn, and how many there are."""
-    trained = sum(p.numel() for group in layer_groups(job.network, job.plan) for p in group.parameters)
-    return trained, sum(p.numel() for p in job.network.parameters())
 
 
 def learning_of(job: Job, steps: int) -> Learning:

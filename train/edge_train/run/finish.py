@@ -13,7 +13,7 @@ from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.report.page import RunReport, repeat_command, write_report
 from edge_train.report.targets_page import TargetReport, write_targets_report
-from edge_train.run.epochs import FitState, count_parameters
+from edge_train.run.epochs import FitState
 from edge_train.run.job import Job
 from edge_train.run.optimism import Optimism, estimate_optimism
 from edge_train.run.pruned_run import note_pruning
@@ -23,6 +23,7 @@ from edge_train.run.target_summary import note_targets
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.train_result import TrainResult
 from edge_train.run.versions import git_revision
+from edge_train.run.what_learns import count_parameters
 from edge_train.targets.kinds import kind_of
 from edge_train.targets.target_kind import Answers, Measured
 

@@ -118,7 +118,7 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
     """The plan of a run.
 
     Raises:
-        UsageError: `--freeze-until` names no stage of the backbone, or fine-tuning is shaped where there is none.
+        UsageError: `--freeze-until` names no stage, or `auto` came to a strategy that a setting is not for.
     """
     shaped = next((name for name, default in FINE_TUNING.items() if getattr(settings, name) != default), None)
     if strategy != "fine-tune" and shaped is not None:
@@ -126,6 +126,11 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
         raise UsageError(
             f"`{shaped}` is for fine-tuning, but the strategy is {strategy}",
             "drop it, or choose `strategy` fine-tune with pretrained weights",
+        )
+    if strategy != "feature-extraction" and settings.views is not None:
+        raise UsageError(
+            f"`views` is for feature extraction, but the strategy is {strategy}: it sees a new view every epoch",
+            "drop `views`, or choose `strategy` feature-extraction with pretrained weights",
         )
     names = [*(stage.name for stage in backbone.stages), HEAD]
     if settings.freeze_until is not None and settings.freeze_until not in names:
