@@ -37,6 +37,7 @@ from edge_runtime import (
     Timings,
     Turn,
     UsageError,
+    as_kind,
     available_memory_bytes,
     decode,
     interleave,
@@ -91,7 +92,8 @@ def bench(
         ImageError: an image cannot be decoded.
         ModelError: the files are damaged, or none of the models can be run here.
     """
-    settings = settings or BenchSettings()
+    settings = as_kind(settings or BenchSettings(), BenchSettings, "`settings`")
+    contestants = as_kind(contestants, tuple[Contestant, ...], "`contestants`")
     progress = progress or Silence()
     if not contestants:
         raise UsageError("there is nothing to measure", "name a model file, or backbones to build")

@@ -46,6 +46,7 @@ from edge_runtime import (
     UsageError,
     as_kind,
     atomic_path,
+    find_runs,
     graph_sha256,
     remove_quick_load,
 )
@@ -54,7 +55,7 @@ from edge_train import borrowed_torch
 
 @borrowed_torch()
 def export(
-    runs: Run | Sequence[Run],
+    runs: Run | str | os.PathLike[str] | Sequence[Run | str | os.PathLike[str]],
     formats: ExportFormat | tuple[ExportFormat, ...] = ("onnx",),
     *,
     out: str | os.PathLike[str] | None = None,
@@ -75,20 +76,20 @@ def export(
             image can be read to prove it.
         OutputError: the file cannot be written, or would replace something edge did not make.
     """
-    runs = (runs,) if isinstance(runs, Run) else tuple(runs)
+    found = find_runs(runs)
     formats = (formats,) if isinstance(formats, str) else tuple(formats)
     target_path: Path | None = as_kind(out, Path | None, "`out`")
     places: Path | tuple[Path, ...] | None = as_kind(data, Path | tuple[Path, ...] | None, "`data`")
-    settings, progress = settings or ExportSettings(), progress or Silence()
-    if not runs:
+    settings, progress = as_kind(settings or ExportSettings(), ExportSettings, "`settings`"), progress or Silence()
+    if not found:
         raise UsageError("there is no run to export", "name one in `runs`")
     if wrong := [each for each in formats if each not in FORMATS + REPOSITORIES]:
         raise UsageError(f"`formats` {wrong[0]} is not known", f"choose {', '.join(FORMATS + REPOSITORIES)}")
     if target_path is not None and len(formats) > 1:
         raise UsageError(f"`out` names one file, but {len(formats)} are asked for", "drop `out`, or export one format")
-    settings.require_possible(formats, members=len(runs))
+    settings.require_possible(formats, members=len(found))
     targets = {
-        format_: target_path or default_target(runs[0], format_, settings.precision, members=len(runs))
+        format_: target_path or default_target(found[0], format_, settings.precision, members=len(found))
         for format_ in formats
     }
     for format_, target in targets.items():
@@ -96,7 +97,7 @@ def export(
             check_repository(Repository(target, settings.name, format_ == "kserve"))
         else:
             require_writable(target, own=target_path is None)
-    job = prepare(runs, places, settings, progress)
+    job = prepare(found, places, settings, progress)
     done = []
     for format_, target in targets.items():
         progress.say(f"exporting {format_} to {target}")
@@ -109,7 +110,7 @@ def export(
                 done.append(_export_repository(job, Repository(target, settings.name, format_ == "kserve"), format_))
         _remark(progress, done[-1])
     try:
-        write_record(runs[0], done)
+        write_record(found[0], done)
     except OutputError as error:
         progress.say(f"note: {error.message}")
     return done

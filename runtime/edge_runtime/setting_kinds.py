@@ -16,18 +16,14 @@ _NEEDED = {int: "a whole number", float: "a number", bool: "True or False", str:
 def as_kind(value: Any, kind: Any, name: str) -> Any:
     """`value` as one of `kind`, the type of a settings field, which a message calls `name`.
 
-    A path is taken for a text and a text for a path, one value for a tuple of such, any whole number for an int. A
-    kind that is not known here has any value.
+    A path is taken for a text and a text for a path, one value for a tuple of such, any whole number for an int. Of a
+    dataclass only its own are taken. A kind that is not known here has any value.
 
     Raises:
         UsageError: it is of another kind, such as "5" or 2.5 where a whole number is needed, or None where the kind has
             no None.
     """
     origin = get_origin(kind)
-    if origin is Literal:
-        if value is None and None not in get_args(kind):
-            raise UsageError(f"{name} None is not known", f"choose {', '.join(map(str, get_args(kind)))}")
-        return value
     if origin in (Union, UnionType):
         if value is None and NoneType in get_args(kind):
             return None
@@ -37,13 +33,16 @@ def as_kind(value: Any, kind: Any, name: str) -> Any:
     if origin is tuple:
         parts = value if isinstance(value, list | tuple) else (value,)
         return tuple(as_kind(part, get_args(kind)[0], name) for part in parts)
-    if kind not in _NEEDED or type(value) is kind:
+    if origin is Literal and value is None and None not in get_args(kind):
+        raise UsageError(f"{name} None is not known", f"choose {', '.join(map(str, get_args(kind)))}")
+    if type(value) is kind or not (kind in _NEEDED or hasattr(kind, "__dataclass_fields__")):
         return value
     try:
         return _turned(value, kind)
     except (TypeError, ValueError):
-        given = one_line(repr(value))
-        raise UsageError(f"{name} {given[:60]}: {_NEEDED[kind]} is needed", f"not {type(value).__name__}") from None
+        needed = _NEEDED.get(kind) or kind.__name__
+        said = f"{name} {one_line(repr(value))[:60]}: {needed} {'are' if needed.endswith('s') else 'is'} needed"
+        raise UsageError(said, f"not {type(value).__name__}") from None
 
 
 def _turned(value: Any, kind: Any) -> Any:
@@ -58,7 +57,7 @@ def _turned(value: Any, kind: Any) -> Any:
         if isinstance(value, bool):
             raise TypeError
         return value
-    if isinstance(value, bool | str | bytes):
+    if isinstance(value, bool | str | bytes) or kind not in _NEEDED:
         raise TypeError
     if kind is bool:
         # NumPy's own; not the numbers 0 and 1, nor a text, which is true whatever it says.

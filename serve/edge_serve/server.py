@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from edge_runtime import UsageError, identify_file, require_extra
+from edge_runtime import UsageError, as_kind, identify_file, require_extra
 from edge_serve.http.hosts import is_address
 from edge_serve.http.listen import allow_open_files, inherited_socket, listen, listen_unix
 from edge_serve.http.tls import tls_context
@@ -28,6 +28,7 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     """
     if os.name == "nt":
         raise UsageError("edge serve needs Linux or macOS", "on Windows, run it in WSL or a container")
+    as_kind(settings, ServeSettings, "`settings`")
     _require_process()
     with _borrowed_signals():
         return _serve(settings, say)

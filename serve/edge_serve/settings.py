@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from edge_runtime import EngineWish, Setting, Threads, UsageError, as_kind, check_settings, one_line, usable_cores
+from edge_runtime import EngineWish, Setting, Threads, UsageError, as_kind, check_settings, usable_cores
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
 
@@ -91,8 +91,7 @@ class ServeSettings:
             )
         else:
             object.__setattr__(self, "model", as_kind(self.model, Path, "`model`"))
-        if not isinstance(self.limits, ServeLimits):
-            raise UsageError(f"`limits` {one_line(repr(self.limits))[:60]}: ServeLimits are needed")
+        as_kind(self.limits, ServeLimits, "`limits`")
         self._check_models()
         self.host_check()
         if self.path_prefix and not _PATH_PREFIX.fullmatch(self.path_prefix):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import DATA_SETS, run_places
-from edge_runtime import UsageError, read_settings_file, said_of_file
+from edge_runtime import UsageError, as_kind, read_settings_file, said_of_file
 from edge_train.recipes import find_recipe
 from edge_train.settings import STRATEGIES, TrainSettings
 
@@ -67,7 +67,7 @@ def read_train_settings(path: str | Path) -> TrainSettings:
         UsageError: the file cannot be read, or has a key that is no setting, a value that makes no sense or values that
             contradict each other; the message names the file.
     """
-    config = read_train_config(Path(path))
+    config = read_train_config(Path(as_kind(path, Path, "`path`")))
     with said_of_file(config.path, config.values.keys()):
         recipe = config.values.get("recipe")
         return TrainSettings(**config.values) if recipe is None else find_recipe(recipe).settings(**config.values)

@@ -22,7 +22,7 @@ from edge_benchmarks.tuning.target_latency import (
 )
 from edge_benchmarks.tuning.trial_run import TrialRecord, forget_lost, read_record, run_trial
 from edge_data import find_data, read_split
-from edge_runtime import CheckpointError, EdgeError, Progress, Run, Silence, require_extra, scan
+from edge_runtime import CheckpointError, EdgeError, Progress, Run, Silence, as_kind, require_extra, scan
 from edge_train import SweepPart, TrainSettings
 
 EMBEDDINGS = "embeddings"
@@ -43,7 +43,8 @@ def tune(settings: TrainSettings, space: TuneSettings | None = None, progress: P
         OutputError: a folder cannot be written.
         EdgeError: no trial could be trained, or none is as fast as asked for.
     """
-    space, progress = space or TuneSettings(), progress or Silence()
+    space, progress = as_kind(space or TuneSettings(), TuneSettings, "`space`"), progress or Silence()
+    as_kind(settings, TrainSettings, "`settings`")
     require_extra("export")
     from edge_train import check_out
 

@@ -26,6 +26,7 @@ from edge_runtime import (
     Progress,
     Silence,
     UsageError,
+    as_kind,
     format_of,
     is_image,
     is_manifest,
@@ -124,17 +125,19 @@ def check_data(
         ModelError: `model` is damaged, none of edge's or gives no embedding.
         OutputError: `sheet` cannot be written.
     """
-    places = [Path(data)] if isinstance(data, str | Path) else [Path(place) for place in data]
+    given = as_kind(data, Path | tuple[Path, ...], "`data`")
+    places: list[Path] = list(given) if isinstance(given, tuple) else [given]
+    threads = as_kind(threads, int | None, "`threads`")
     own_folders = [place for place in places if not is_manifest(place)]
     progress = progress or Silence()
     if multi_label and tasks:
         raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads} is not a number of threads", "use 1 or more")
-    sheet = None if sheet is None else Path(sheet)
+    sheet = None if sheet is None else Path(as_kind(sheet, Path, "`sheet`"))
     if sheet is not None:
         check_target(sheet, own_folders)
-    classifier = None if model is None else _open_embedding(Path(model))
+    classifier = None if model is None else _open_embedding(Path(as_kind(model, Path, "`model`")))
     # A training class without images is something to report, not to stop at.
     folders = scan(places, label_from=label_from, empty_classes=True, multi_label=multi_label, tasks=tasks)
     if sheet is not None:

@@ -23,6 +23,8 @@ from edge_runtime import (
     Sample,
     TruePlaces,
     UsageError,
+    as_kind,
+    find_run,
 )
 
 
@@ -47,7 +49,7 @@ class EvaluationData:
 
 def choose_evaluation(
     card: ModelCard,
-    run: Run | None = None,
+    run: Run | str | Path | None = None,
     data: str | Path | Sequence[str | Path] | None = None,
     wanted: str | None = None,
     *,
@@ -62,10 +64,12 @@ def choose_evaluation(
     there is no test split. `label_from` is training's by default.
 
     Raises:
-        UsageError: there is no run and no `data`.
+        UsageError: there is no run and no `data`, or no such run.
         DataError: the folder or the split is not there, or the model learned from all its run's images and none are
             named.
     """
+    as_kind(card, ModelCard, "`card`")
+    run = None if run is None else find_run(run)
     if data is None:
         if run is None:
             raise UsageError("the model lies in no run folder, so its data is not known", "name a folder with `data`")

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import OutputError, UsageError, cache_folder
+from edge_runtime import OutputError, UsageError, as_kind, cache_folder
 
 SHAPES = ("circle", "square", "triangle")
 CONTRAST = 64
@@ -67,7 +67,9 @@ def draw_shapes(
     appears complete or not at all. Raises UsageError for a folder that is in use or for settings that make
     no sense, OutputError when it cannot be written.
     """
-    folder = Path(folder)
+    folder = Path(as_kind(folder, Path, "`folder`"))
+    counts = as_kind(counts, tuple[int, ...], "`counts`")
+    seed, size_px = as_kind(seed, int, "`seed`"), as_kind(size_px, int, "`size_px`")
     _check(folder, counts, seed, size_px)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +100,8 @@ def draw(shape: str, *, seed: int, split: str, index: int, size_px: int = 96) ->
 
 def _check(folder: Path, counts: tuple[int, int, int], seed: int, size_px: int) -> None:
     least = len(SHAPES)
+    if len(counts) != 3:
+        raise UsageError(f"counts of {counts} are not three", "give those of train, val and test")
     if counts[0] < least or any(count < least and count != 0 for count in counts):
         raise UsageError(f"counts of {counts} leave a class without images", f"use {least} or more in each")
     if seed < 0:

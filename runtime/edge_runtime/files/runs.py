@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import CheckpointError, UsageError
+from edge_runtime.setting_kinds import as_kind
 
 RUNS_FOLDER = Path("runs")
 
@@ -91,7 +94,7 @@ def newest_run(root: str | Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("bes
     Raises:
         UsageError: there is no such run, or `root` cannot be read.
     """
-    root = Path(root)
+    root = Path(as_kind(root, Path, "`root`"))
     there = _runs(root)
     runs = [(created, run) for run in there if (created := _created(run, needs))]
     runs += [(created, best) for run in there for created, best in _compared(run.path) if _created(best, needs)]
@@ -105,19 +108,27 @@ def newest_run(root: str | Path = RUNS_FOLDER, *, needs: tuple[str, ...] = ("bes
     return max(runs, key=lambda pair: (pair[0], pair[1].name))[1]
 
 
-def find_run(name: str | Path, root: str | Path = RUNS_FOLDER) -> Run:
-    """The run at the path `name`, or of that name below `root`.
+def find_run(name: str | os.PathLike[str] | Run, root: str | Path = RUNS_FOLDER) -> Run:
+    """The run at the path `name`, or of that name below `root`; a Run as it is.
 
     Raises:
-        UsageError: neither is a run folder.
+        UsageError: neither is a run folder, or `name` is no path.
     """
-    root = Path(root)
-    for path in (Path(name), root / name):
+    if isinstance(name, Run):
+        return name
+    named, root = Path(as_kind(name, Path, "`run`")), Path(as_kind(root, Path, "`root`"))
+    for path in (named, root / named):
         if _has(path / "config.json"):
             return Run(path)
     known = sorted((run.name for run in _runs(root) if _has(run.config)), reverse=True)[:3]
     hint = f"runs here: {', '.join(known)}" if known else _TRAIN
     raise UsageError(f"{name} is not a run folder", hint)
+
+
+def find_runs(runs: object) -> tuple[Run, ...]:
+    """Each run of one or several, which are a Run, a path or a name. Raises UsageError where one is none."""
+    several: Any = runs if isinstance(runs, Iterable) and not isinstance(runs, str | os.PathLike) else [runs]
+    return tuple(find_run(run) for run in several)
 
 
 _ANOTHER = "name another run with `run`"

@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from edge_runtime.errors import DataError, UsageError
 from edge_runtime.files.class_folders import FoundFolders, find_folders, find_images
@@ -16,6 +17,7 @@ from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictu
 from edge_runtime.files.manifest_rows import NO_COLUMNS, is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
 from edge_runtime.files.samples import ClassFolders, note_alike, note_missing
+from edge_runtime.setting_kinds import as_kind
 from edge_runtime.settings import LabelFrom
 
 _TWICE_SHOWN = 5
@@ -51,7 +53,10 @@ def scan(
         UsageError: `multi_label` with `tasks`, or tasks that no column can have.
         MissingExtraError: a manifest is Parquet, and pyarrow is not installed.
     """
-    places = [Path(data)] if isinstance(data, str | Path) else [Path(place) for place in data]
+    given = as_kind(data, Path | tuple[Path, ...], "`data`")
+    places: list[Path] = list(given) if isinstance(given, tuple) else [given]
+    if label_from not in get_args(LabelFrom):
+        raise UsageError(f"`label_from` {label_from} is not known", f"choose {', '.join(get_args(LabelFrom))}")
     check_task_names(tasks)
     if multi_label and tasks:
         raise UsageError("`multi_label` and `tasks` read the labels in two ways", "drop one of them")

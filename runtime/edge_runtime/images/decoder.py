@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from edge_runtime.errors import ImageError, MissingExtraError, one_line
+from edge_runtime.errors import ImageError, MissingExtraError, UsageError, one_line
 from edge_runtime.extras import missing_package
 from edge_runtime.images.arrays import array_image
 from edge_runtime.images.colour import converter_of
@@ -27,6 +27,7 @@ from edge_runtime.images.memory import MAX_PIXELS, check_memory, check_turning
 from edge_runtime.images.modes import rgb_of
 from edge_runtime.images.structure import CUT_SHORT, check_scans, check_structure, declared_size, read_jpeg_frame
 from edge_runtime.machine.process import quiet_decoding
+from edge_runtime.setting_kinds import as_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,10 +56,14 @@ _TURNS = {
 }
 
 
+_WHITE = (255, 255, 255)
+_REDUCE = "`reduce_to_px`"
+
+
 def decode(
     source: ImageSource,
     *,
-    background: tuple[int, int, int] = (255, 255, 255),
+    background: tuple[int, int, int] = _WHITE,
     reduce_to_px: int | None = None,
     to_srgb: bool = True,
     max_pixels: int = MAX_PIXELS,
@@ -79,8 +84,12 @@ def decode(
 
     Raises ImageError, with the name in its message: no such file, not a regular file, no format edge reads, more than
     `max_pixels` pixels or 4 bytes for each of them, more memory needed than 5.5 bytes for each (all checked before
-    decoding), truncated, damaged, or in a colour space Pillow cannot convert.
+    decoding), truncated, damaged, or in a colour space Pillow cannot convert. Raises UsageError where a setting is of
+    another kind.
     """
+    max_pixels, reduce_to_px = as_kind(max_pixels, int, "`max_pixels`"), as_kind(reduce_to_px, int | None, _REDUCE)
+    if background is not _WHITE:
+        background = _colour(background)
     name = _name(source) if name is None else one_line(name)
     try:
         if isinstance(source, np.ndarray):
@@ -98,6 +107,13 @@ def decode(
     # errors. Nearly all of them say one thing about this one file, and none of them leaves state behind.
     except Exception as error:
         raise _explained(error, name) from error
+
+
+def _colour(background: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, *others = as_kind(background, tuple[int, ...], "`background`") or (-1,)
+    if len(others) != 2 or not all(0 <= each <= 255 for each in (red, *others)):
+        raise UsageError(f"`background` {background}: three numbers of 0 to 255 are needed", "red, green and blue")
+    return red, others[0], others[1]
 
 
 def _explained(error: Exception, name: str) -> ImageError:

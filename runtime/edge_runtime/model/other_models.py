@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from edge_runtime.model.card import METADATA_KEY, ModelCard
 from edge_runtime.model.open_graph import Graph
 from edge_runtime.model.predictor import Predictor, identify_file
 from edge_runtime.model.session import open_session, plain_reason
+from edge_runtime.setting_kinds import as_kind
 
 # What torchvision, timm and the ONNX model zoo train with: He et al. 2016's evaluation, 256 to 224 pixels.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -62,7 +63,9 @@ class ForeignClassifier(Predictor):
     ) -> None:
         if preprocess != "imagenet":
             raise UsageError(f"`preprocess` {preprocess} is not known", "there is imagenet")
-        path = Path(model)
+        path = Path(as_kind(model, Path, "`model`"))
+        several = not isinstance(labels, str) and isinstance(labels, Iterable)
+        labels = as_kind(tuple(labels) if several else labels, tuple[str, ...], "`labels`")
         file = identify_file(path)
         session = open_session(path, threads=threads)
         if METADATA_KEY in session.get_modelmeta().custom_metadata_map:
@@ -133,6 +136,7 @@ def read_labels(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
     Raises UsageError where it cannot be read, is no text, or has an empty line among its labels.
     """
+    path = as_kind(path, Path, "`labels`")
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:

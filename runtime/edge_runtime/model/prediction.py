@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_runtime.setting_kinds import as_kind
+
 if TYPE_CHECKING:
     from edge_runtime.model.card import OperatingPoint
     from edge_runtime.model.card_kind import Kind
@@ -96,6 +98,7 @@ class Prediction:
 
     def top(self, k: int = 5) -> tuple[LabelProbability, ...]:
         """The `k` most probable labels (or all there are), most probable first; ties in label order."""
+        k = as_kind(k, int, "`k`")
         order = np.argsort(-self.probabilities, kind="stable")[: max(k, 0)]
         return tuple(LabelProbability(self.labels[i], float(self.probabilities[i])) for i in order)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from edge_runtime.images.preprocessing import Preprocessing
 from edge_runtime.model.image_classifier import ImageClassifier
 from edge_runtime.scores.labelled_images import LabelledBatch, read_batches
 from edge_runtime.scores.metrics import Metrics, measure
+from edge_runtime.setting_kinds import as_kind
 
 # Samples that could be read, a row of probabilities for each, and the errors of the others.
 Answered: TypeAlias = tuple[Sequence[Sample], Iterable[NDArray[np.float32]], Sequence[ImageError]]
@@ -41,7 +43,7 @@ class Evaluation:
 
 def evaluate(
     classifier: ImageClassifier,
-    root: Path,
+    root: str | Path,
     samples: Sequence[Sample],
     *,
     on_image: Callable[[], object] = lambda: None,
@@ -50,11 +52,21 @@ def evaluate(
 
     Raises:
         UsageError: the model gives several labels, or one for each of several tasks: `evaluate_several` scores those.
-        DataError: there are no samples, or none can be read.
+        DataError: there are no samples, none can be read, or they were listed for another model.
     """
+    root = require_scored(classifier, root)
     if (kind := classifier.card.kind) != "single-label":
         raise UsageError(f"{classifier.path} is a {kind} model, which has no one accuracy", "edge evaluate scores it")
+    if any(sample.label >= len(classifier.labels) for sample in samples):
+        raise DataError(f"{root} has more classes than {classifier.path}", "list it with the labels of the model")
     return _score(classifier.labels, root, answer_files(classifier, root, samples), on_image)
+
+
+def require_scored(classifier: ImageClassifier, root: str | Path) -> Path:
+    """The folder to score it on. Raises UsageError where one is no path, or the other is none but a model's."""
+    if isinstance(classifier, str | os.PathLike):
+        raise UsageError(f"`classifier` {os.fspath(classifier)!r} is a path", "open it: Classifier(path)")
+    return Path(as_kind(root, Path, "`root`"))
 
 
 def answer_files(classifier: ImageClassifier, root: Path, samples: Sequence[Sample]) -> Iterator[Answered]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_runtime.errors import DataError, ImageError, UsageError
 from edge_runtime.files.samples import Sample
 from edge_runtime.model.image_classifier import ImageClassifier
-from edge_runtime.scores.evaluation import answer_files, collect
+from edge_runtime.scores.evaluation import answer_files, collect, require_scored
 from edge_runtime.scores.label_metrics import MultiLabelMetrics, label_matrix, measure_labels
 from edge_runtime.scores.task_metrics import TaskMetrics, measure_tasks
 
@@ -42,7 +42,7 @@ class SeveralEvaluation:
 
 def evaluate_several(
     classifier: ImageClassifier,
-    root: Path,
+    root: str | Path,
     samples: Sequence[Sample],
     *,
     on_image: Callable[[], object] = lambda: None,
@@ -53,6 +53,7 @@ def evaluate_several(
         UsageError: the model gives one label a picture.
         DataError: there are no samples, none can be read, or they were listed for another kind of model.
     """
+    root = require_scored(classifier, root)
     card = classifier.card
     if card.kind == "single-label":
         raise UsageError(f"{classifier.path} gives one label a picture", "score it with `evaluate`")

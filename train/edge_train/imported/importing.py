@@ -22,6 +22,7 @@ from edge_runtime import (
     Silence,
     UsageError,
     WeightsError,
+    as_kind,
     usable_cores,
 )
 from edge_train.imported.claims import Claims, read_claims
@@ -84,7 +85,8 @@ def import_checkpoint(
         OutputError: the run folder cannot be written.
     """
     started = time.perf_counter()
-    settings, progress = settings or ImportSettings(), progress or Silence()
+    settings, progress = as_kind(settings or ImportSettings(), ImportSettings, "`settings`"), progress or Silence()
+    checkpoint = as_kind(checkpoint, str, "`checkpoint`")
     torch.set_num_threads(settings.threads or usable_cores())
     labels = None if settings.labels is None else parse_labels(settings.labels)
     path, origin = _find(str(checkpoint))

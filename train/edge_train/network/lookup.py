@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from edge_runtime import CheckpointError, MissingExtraError, UsageError
+from edge_runtime import CheckpointError, MissingExtraError, UsageError, as_kind
 from edge_train.network.backbones import BACKBONES, Backbone
 
 TIMM = "timm:"
@@ -26,6 +26,7 @@ def find_backbone(name: str) -> Backbone:
         UsageError: there is none; the hint has the nearest names and the whole list.
         MissingExtraError: timm, or torch to look into a network with, is not installed.
     """
+    name = as_kind(name, str, "`backbone`")
     # They need torch, which the table does not.
     if name.strip().lower().startswith(TIMM):
         from edge_train.network.timm_network import find_in_timm

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edge_runtime import DataError, OutputError, Progress, Silence, UsageError, require_extra, write_text
+from edge_runtime import DataError, OutputError, Progress, Silence, UsageError, as_kind, require_extra, write_text
 from edge_train.network.backbones import as_file_name
 from edge_train.network.device_memory import within_memory
 from edge_train.network.fold_batch_norm import fold_frozen
@@ -75,6 +75,7 @@ def find_learning_rate(settings: TrainSettings, progress: Progress | None = None
         DataError: there are fewer than two images to train on.
     """
     require_extra("train")
+    as_kind(settings, TrainSettings, "`settings`")
     if settings.folds is not None:
         raise UsageError("a learning rate is looked for on one split, not on `folds`", "drop `folds`")
     if os.environ.get("WORLD_SIZE", "1") != "1":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from edge_runtime import Progress, Run, Silence, UsageError, require_extra
+from edge_runtime import Progress, Run, Silence, UsageError, as_kind, find_run, require_extra
 from edge_train.network.device_memory import within_memory
 from edge_train.run.callbacks import ActiveRun, Callback
 from edge_train.run.epochs import fit, read_state, steps_an_epoch
@@ -51,6 +52,7 @@ def train(
         MissingExtraError: there is nothing to draw the report with, or a tracker asked for is not installed.
     """
     started = time.perf_counter()
+    as_kind(settings, TrainSettings, "`settings`")
     # The report is drawn at the end of what may take hours.
     require_extra("train")
     require_trackers(settings.track)
@@ -75,7 +77,7 @@ def train(
 @borrowed_torch()
 @with_others()
 def resume(
-    run: Run,
+    run: Run | str | Path,
     progress: Progress | None = None,
     *,
     callbacks: Sequence[Callback] = (),
@@ -87,13 +89,13 @@ def resume(
     that ended before its first epoch was kept begins again.
 
     Raises:
-        UsageError: it is a fold of a cross-validation, which is resumed as a whole.
+        UsageError: it is no run, or a fold of a cross-validation, which is resumed as a whole.
         CheckpointError: its last.pt or, before the first epoch, its config.json is damaged.
         DataError: the run's images are gone or changed.
     """
     started = time.perf_counter()
     require_extra("train")
-    progress = progress or Silence()
+    progress, run = progress or Silence(), find_run(run)
     config = run.read_config()
     if "fold" in config:
         whole = run.path.parent
@@ -113,7 +115,7 @@ def resume(
 
 
 @borrowed_torch()
-def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
+def remeasure(run: Run | str | Path, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
     """Calibrate, measure and report the best epoch of a run again, or for the first time; no epoch is trained.
 
     The run's trackers hear what it came to, as after its last epoch.
@@ -121,11 +123,12 @@ def remeasure(run: Run, progress: Progress | None = None, *, part: SweepPart = W
     For the run that a sweep chose, which spared the test images, and for one whose training was stopped from outside.
 
     Raises:
+        UsageError: it is no run.
         CheckpointError: its last.pt is missing or damaged.
         DataError: the run's images are gone or changed.
     """
     require_extra("train")
-    started = time.perf_counter()
+    started, run = time.perf_counter(), find_run(run)
     job, last = prepare_again(run, progress or Silence(), part)
     state, taken = read_state(last.training), seconds_taken(run)
     # A kill may have come between it and last.pt.

@@ -34,6 +34,8 @@ from edge_runtime import (
     Sample,
     Silence,
     UsageError,
+    as_kind,
+    find_runs,
     usable_cores,
     write_json,
 )
@@ -116,7 +118,7 @@ class AverageResult:
 
 @borrowed_torch()
 def average(
-    runs: Sequence[Run],
+    runs: Sequence[Run | str | Path],
     *,
     out: str | Path = RUNS_FOLDER,
     threads: int | None = None,
@@ -136,21 +138,23 @@ def average(
         EdgeError: no average beats the best single run; nothing is written.
         OutputError: the run folder cannot be written.
     """
-    started, out = time.perf_counter(), Path(out)
+    started, out = time.perf_counter(), Path(as_kind(out, Path, "`out`"))
+    found = find_runs(runs)
+    threads = as_kind(threads, int | None, "`threads`")
     progress = progress or Silence()
     if threads is not None and threads < 1:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     torch.set_num_threads(threads := threads or usable_cores())
-    first, splits = check_runs(runs)
-    root, places = find_images_again(runs, first.card)
+    first, splits = check_runs(found)
+    root, places = find_images_again(found, first.card)
     check_out(out, places)
     store = ImageStore(root, first.card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
-    criterion, why = choose_criterion(settings_of(runs[0], out).best_by, splits.train, splits.val)
-    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion, 2 * len(runs) - 1)
-    progress.say(f"averaging {len(runs)} runs of {first.card.backbone}: {len(splits.val)} validation images of {root}")
+    criterion, why = choose_criterion(settings_of(found[0], out).best_by, splits.train, splits.val)
+    judge = _Judge(first.build().to(choose_device("auto")), store, splits, progress, criterion, 2 * len(found) - 1)
+    progress.say(f"averaging {len(found)} runs of {first.card.backbone}: {len(splits.val)} validation images of {root}")
     if why:
         progress.say(why)
-    steps, soup = _cook(runs, judge)
+    steps, soup = _cook(found, judge)
     if soup.count == 1:
         raise _no_better(steps)
     judge.load(soup)

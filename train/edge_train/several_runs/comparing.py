@@ -18,6 +18,7 @@ from edge_runtime import (
     Silence,
     UsageError,
     WeightsError,
+    as_kind,
     usable_cores,
     write_json,
 )
@@ -68,6 +69,7 @@ def compare(
         EdgeError: no strategy could be trained, or the images changed between two runs.
     """
     progress = progress or Silence()
+    as_kind(settings, TrainSettings, "`settings`")
     if settings.prune is not None:
         raise UsageError("what is left of a run is fine-tuned: no strategies are compared", "drop `prune`")
     if settings.folds is not None:
