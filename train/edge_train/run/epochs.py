@@ -230,7 +230,8 @@ def _run_epoch(
 
 
 def _diverged(run: Run, epoch: int, what: str) -> EdgeError:
-    return EdgeError(f"epoch {epoch}: {what}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`")
+    kept = f"{run.path} keeps the epochs before it; " if epoch > 1 else ""
+    return EdgeError(f"epoch {epoch}: {what}", f"{kept}try a smaller `lr_scale`")
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
