@@ -240,7 +240,8 @@ def _require_numbers(run: Run, state: FitState, row: EpochRow, *, validated: boo
 
 
 def _diverged(run: Run, epoch: int, what: str) -> EdgeError:
-    return EdgeError(f"epoch {epoch}: {what}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`")
+    kept = f"{run.path} keeps the epochs before it; " if epoch > 1 else ""
+    return EdgeError(f"epoch {epoch}: {what}", f"{kept}try a smaller `lr_scale`")
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:
