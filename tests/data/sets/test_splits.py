@@ -267,7 +267,7 @@ def test_a_share_that_large_groups_cannot_give_is_noted() -> None:
     assert note == "groups are large: 20 of 80 images (25%) validate instead of a tenth"
     one = {f"class 1/{n}.jpg": "one" for n in range(40)}
     assert split(data, seed=0, groups=one).notes == (
-        "one group has all images of 'class 1': nothing of it can validate",
+        "nothing of 'class 1' validates: no group of it could be spared from training",
         "groups are large: 4 of 80 images (5%) validate instead of a tenth",
     )
 

@@ -16,6 +16,7 @@ from edge_train.settings import TrainSettings
 # Where the older data are gone, and the newer have so much of their pictures' names, these are a copy which grew; fewer
 # may be other pictures, numbered alike.
 _MOST = 0.9
+_OTHER_WEIGHTS = "drop `folds`, or begin with weights that have not seen these images: `weights` default"
 
 
 def require_unseen(run: Run, card: ModelCard, folders: ClassFolders, splits: Splits, *, role: str) -> None:
@@ -30,26 +31,49 @@ def require_unseen(run: Run, card: ModelCard, folders: ClassFolders, splits: Spl
 def check_weights(settings: TrainSettings, folders: ClassFolders, splits: Splits, progress: Progress) -> None:
     """Say how many of the images that are measured on the run was trained on whose checkpoint `weights` is, if it is.
 
-    Raises UsageError where `folds` would answer them: no fold has a network that has not seen what it holds out.
+    Of a checkpoint without its run it is known alone whether the data are these, and split alike. Raises UsageError
+    where `folds` would answer such images: no fold has a network that has not seen what it holds out.
     """
     path = parse_weights(settings.weights)
-    if not isinstance(path, Path) or not all(each.is_file() for each in (Run(path.parent).config, path)):
+    if not isinstance(path, Path) or path.suffix != ".pt" or not path.is_file():
         return
     run = Run(path.parent)
     try:
         card = load_checkpoint(path).card
     except EdgeError:
         return
+    if not (run.config.is_file() and run.split.is_file()):
+        _check_alone(path, card, settings, folders, progress)
+        return
     seen = _count_seen(run, card, folders, splits, folds=settings.folds is not None)
     if seen and settings.folds is not None:
         raise UsageError(
             f"`folds` measure on every image, and {run.path}, which they begin with, was trained on {seen} of them",
-            "drop `folds`, or begin with weights that have not seen these images: `weights` default",
+            _OTHER_WEIGHTS,
         )
     if seen:
         progress.say(
             f"note: {run.path} was trained on {seen} of the {len(splits.val) + len(splits.test)} images this run is "
             f"measured on, so its accuracy will be too good; {_how_to_split_alike(run, card, folders)}"
+        )
+
+
+def _check_alone(
+    path: Path, card: ModelCard, settings: TrainSettings, folders: ClassFolders, progress: Progress
+) -> None:
+    if not _is_same(card, folders):
+        return
+    if settings.folds is not None:
+        raise UsageError(
+            f"`folds` measure on every image, and {path}, which they begin with, was trained on these data",
+            _OTHER_WEIGHTS,
+        )
+    said = ("seed", "limit", "group_by")
+    alike = "val" in folders.splits or all(card.data.get(name) == getattr(settings, name) for name in said)
+    if card.data.get("folds") is not None or not alike:
+        progress.say(
+            f"note: {path} was trained on these data, split otherwise: this run is measured on images that it knows, "
+            "so its accuracy will be too good"
         )
 
 
@@ -90,6 +114,8 @@ def _is_same(card: ModelCard, folders: ClassFolders) -> bool:
 
 
 def _how_to_split_alike(run: Run, card: ModelCard, folders: ClassFolders) -> str:
+    if card.data.get("folds") is not None:
+        return "it learned from all images of its data: take one that was trained without `folds`"
     seed = run.read_config().get("settings", {}).get("seed", 0)
     alike = f"split alike: `seed` {seed} and its `limit` and `group_by`"
     if _is_same(card, folders):
