@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         weights_places,
     )
     from edge_train.recipes import Recipe, find_recipe
+    from edge_train.run.borrowed_torch import borrowed_torch
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.pruned_run import pruning_settings, pruning_values
     from edge_train.run.rate_finder import RateSearch, find_learning_rate
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from edge_train.run.stamped_folder import make_stamped_folder, plain_name
     from edge_train.run.step import BatchEnd
     from edge_train.run.sweep_part import SweepPart
-    from edge_train.run.torch_loan import borrowed_torch
     from edge_train.run.train_result import TrainResult
     from edge_train.run.training import remeasure, resume, train
     from edge_train.settings import STRATEGIES, Strategy, StrategyChoice, TrainSettings

@@ -40,8 +40,8 @@ from edge_train.network.network import Network
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
 from edge_train.network.state_fit import blueprint, copy_into, guess_backbone, misfits, nearest_backbone
 from edge_train.network.state_names import FoundState, NamedState, find_state, named_as, uncounted
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.run_folder import check_out, require_room
-from edge_train.run.torch_loan import borrowed_torch
 from edge_train.run.versions import now, versions
 
 STRATEGY = "imported"

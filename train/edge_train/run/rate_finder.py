@@ -25,12 +25,12 @@ from edge_train.network.device_memory import within_memory
 from edge_train.network.fold_batch_norm import fold_frozen
 from edge_train.report.rate_chart import draw_rates
 from edge_train.run.batches import Batch
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.epochs import epoch_batches, learning_of
 from edge_train.run.feature_extraction import Head, choose_views, embed
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare
 from edge_train.run.step import Learning
-from edge_train.run.torch_loan import borrowed_torch
 from edge_train.settings import TrainSettings
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.plan import freeze, set_mode

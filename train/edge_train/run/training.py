@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_runtime import Progress, Run, Silence, UsageError, as_kind, find_run, require_extra
 from edge_train.network.device_memory import within_memory
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.callbacks import ActiveRun, Callback
 from edge_train.run.epochs import fit, read_state, steps_an_epoch
 from edge_train.run.finish import finish
@@ -19,7 +20,6 @@ from edge_train.run.processes import doubt_of_restarts, with_others
 from edge_train.run.run_folder import create_run, write_metrics
 from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.time_taken import seconds_taken
-from edge_train.run.torch_loan import borrowed_torch
 from edge_train.run.torchrun_job import find_begun, job_id
 from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings

@@ -42,12 +42,12 @@ from edge_runtime import (
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches, even_size, training_batches
+from edge_train.run.borrowed_torch import borrowed_torch
 from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.optimism import EpochAnswers, Optimism, estimate_optimism
 from edge_train.run.run_folder import check_out, create_run, finish_run
 from edge_train.run.split_answers import SplitAnswers, answer_split
 from edge_train.run.threshold import note_threshold, strictest, with_threshold
-from edge_train.run.torch_loan import borrowed_torch
 from edge_train.run.untrained import untrained_summary
 from edge_train.run.versions import choose_device, now, versions
 from edge_train.settings import Criterion

@@ -17,7 +17,7 @@ import torch
 
 from edge_runtime import EdgeError, Run
 from edge_train import average, find_learning_rate, import_checkpoint, train
-from edge_train.run.torch_loan import borrowed_torch
+from edge_train.run.borrowed_torch import borrowed_torch
 from process_snapshot import TESTS, large_blocks_are_mapped, leaves_no_trace
 from quick_training import equal, quick_settings, weights
 
