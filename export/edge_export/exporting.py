@@ -50,10 +50,10 @@ from edge_runtime import (
     graph_sha256,
     remove_quick_load,
 )
-from edge_train import borrowed_torch
+from edge_train import borrow_torch
 
 
-@borrowed_torch()
+@borrow_torch()
 def export(
     runs: Run | str | os.PathLike[str] | Sequence[Run | str | os.PathLike[str]],
     formats: ExportFormat | tuple[ExportFormat, ...] = ("onnx",),

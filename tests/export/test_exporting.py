@@ -29,7 +29,7 @@ from edge_runtime import (  # noqa: E402
     UsageError,
     find_images,
 )
-from edge_train import DeployedNetwork, borrowed_torch, load_checkpoint  # noqa: E402
+from edge_train import DeployedNetwork, borrow_torch, load_checkpoint  # noqa: E402
 from process_snapshot import leaves_no_trace  # noqa: E402
 
 
@@ -52,7 +52,7 @@ def photos(run: Run) -> list[Path]:
 
 def test_an_export_waits_until_another_thread_has_no_need_of_torch() -> None:
     with ThreadPoolExecutor(1) as pool:
-        with borrowed_torch():
+        with borrow_torch():
             other = pool.submit(export, [])
             with pytest.raises(TimeoutError):
                 other.result(timeout=0.5)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         weights_places,
     )
     from edge_train.recipes import Recipe, find_recipe
-    from edge_train.run.borrowed_torch import borrowed_torch
+    from edge_train.run.borrowed_torch import borrow_torch
     from edge_train.run.callbacks import ActiveRun, Callback, EpochEnd
     from edge_train.run.pruned_run import pruning_settings, pruning_values
     from edge_train.run.rate_finder import RateSearch, find_learning_rate

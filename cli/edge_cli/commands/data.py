@@ -229,7 +229,7 @@ def _print_suspects(found: Suspects) -> None:
 )
 def shapes(
     out: Annotated[Path, flag("--out", "Folder to make.", "DIR")] = Path("shapes"),
-    size: Annotated[int, flag("--image-size", "Side of the pictures.", "PX", min=16, max=1024)] = 96,
+    size: Annotated[int, flag("--image-size", "Side of the pictures.", "PX", min=32, max=1024)] = 96,
     counts: Annotated[str, flag("--counts", "How many pictures to train, validate and test with.", "N,N,N")] = (
         "300,60,60"
     ),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -216,3 +217,11 @@ def test_drawing_and_splitting_need_no_torch() -> None:
         "sys.exit(bool({'torch', 'torchvision', 'matplotlib'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_the_command_takes_the_sizes_that_can_be_drawn(edge: Any, tmp_path: Path) -> None:
+    refused = edge("data", "shapes", "--image-size", "31")
+    assert refused.returncode == 2 and "32<=x<=1024" in refused.stderr
+    assert edge("data", "shapes", "--image-size", "32", "--counts", "3,0,0").returncode == 0
+    with Image.open(tmp_path / "shapes/train/circle/0000.png") as picture:
+        assert picture.size == (32, 32)

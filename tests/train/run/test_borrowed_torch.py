@@ -17,7 +17,7 @@ import torch
 
 from edge_runtime import EdgeError, Run
 from edge_train import average, find_learning_rate, import_checkpoint, train
-from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.borrowed_torch import borrow_torch
 from process_snapshot import TESTS, large_blocks_are_mapped, leaves_no_trace
 from quick_training import equal, quick_settings, weights
 
@@ -64,7 +64,7 @@ def test_the_weights_do_not_depend_on_what_the_caller_draws(few_shapes: Path, tm
 
 def test_torch_is_the_callers_again_after_an_error() -> None:
     threads, seed = torch.get_num_threads(), torch.initial_seed()
-    with pytest.raises(ZeroDivisionError), borrowed_torch():
+    with pytest.raises(ZeroDivisionError), borrow_torch():
         torch.set_num_threads(threads + 1)
         torch.manual_seed(seed + 1)
         raise ZeroDivisionError
@@ -83,7 +83,7 @@ def test_torch_is_the_callers_again_after_an_error() -> None:
 )
 def test_what_has_torch_in_one_thread_waits_for_another(tmp_path: Path, work: Callable[[Path], object]) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with borrowed_torch():
+        with borrow_torch():
             # The same thread may: a callback of a training may train.
             with pytest.raises(EdgeError):
                 work(tmp_path)

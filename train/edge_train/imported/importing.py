@@ -40,7 +40,7 @@ from edge_train.network.network import Network
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
 from edge_train.network.state_fit import blueprint, copy_into, guess_backbone, misfits, nearest_backbone
 from edge_train.network.state_names import FoundState, NamedState, find_state, named_as, uncounted
-from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.borrowed_torch import borrow_torch
 from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.versions import now, versions
 
@@ -69,7 +69,7 @@ class _Fitted:
     unused: tuple[str, ...]
 
 
-@borrowed_torch()
+@borrow_torch()
 def import_checkpoint(
     checkpoint: str | Path, settings: ImportSettings | None = None, *, progress: Progress | None = None
 ) -> ImportResult:

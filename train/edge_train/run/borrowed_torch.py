@@ -14,7 +14,7 @@ _TURN = threading.RLock()
 
 
 @contextmanager
-def borrowed_torch() -> Iterator[None]:
+def borrow_torch() -> Iterator[None]:
     """When the block is left, torch has the threads and draws the random numbers that it had and would have drawn.
 
     One thread at a time has torch: others wait here until its block is left.

@@ -25,7 +25,7 @@ from edge_train.network.device_memory import within_memory
 from edge_train.network.fold_batch_norm import fold_frozen
 from edge_train.report.rate_chart import draw_rates
 from edge_train.run.batches import Batch
-from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.borrowed_torch import borrow_torch
 from edge_train.run.epochs import epoch_batches, learning_of
 from edge_train.run.feature_extraction import Head, choose_views, embed
 from edge_train.run.job import Job
@@ -63,7 +63,7 @@ class RateSearch:
         }
 
 
-@borrowed_torch()
+@borrow_torch()
 def find_learning_rate(settings: TrainSettings, progress: Progress | None = None) -> RateSearch:
     """Take up to 50 steps as `settings` say, at rates that grow from a hundredth to a thousand times the strategy's.
 

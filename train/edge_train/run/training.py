@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_runtime import Progress, Run, Silence, UsageError, as_kind, find_run, require_extra
 from edge_train.network.device_memory import within_memory
-from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.borrowed_torch import borrow_torch
 from edge_train.run.callbacks import ActiveRun, Callback
 from edge_train.run.epochs import fit, read_state, steps_an_epoch
 from edge_train.run.finish import finish
@@ -27,7 +27,7 @@ from edge_train.several_runs.cross_validating import cross_validate, cross_valid
 from edge_train.trackers.tracking import listen, require_trackers
 
 
-@borrowed_torch()
+@borrow_torch()
 @with_others()
 def train(
     settings: TrainSettings,
@@ -74,7 +74,7 @@ def train(
     return _run(job, run, None, started)
 
 
-@borrowed_torch()
+@borrow_torch()
 @with_others()
 def resume(
     run: Run | str | Path,
@@ -114,7 +114,7 @@ def resume(
     return _run(job, run, last.training, started - seconds_taken(run))
 
 
-@borrowed_torch()
+@borrow_torch()
 def remeasure(run: Run | str | Path, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
     """Calibrate, measure and report the best epoch of a run again, or for the first time; no epoch is trained.
 

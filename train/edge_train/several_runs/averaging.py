@@ -42,7 +42,7 @@ from edge_runtime import (
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches, even_size, training_batches
-from edge_train.run.borrowed_torch import borrowed_torch
+from edge_train.run.borrowed_torch import borrow_torch
 from edge_train.run.criterion import choose_criterion, rank, value_of, written
 from edge_train.run.optimism import EpochAnswers, Optimism, estimate_optimism
 from edge_train.run.run_folder import check_out, create_run, finish_run
@@ -116,7 +116,7 @@ class AverageResult:
     steps: tuple[AverageStep, ...]
 
 
-@borrowed_torch()
+@borrow_torch()
 def average(
     runs: Sequence[Run | str | Path],
     *,
