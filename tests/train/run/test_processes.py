@@ -189,7 +189,7 @@ from edge_train.run import epochs, initial_network, number_format
 from edge_train.run.initial_network import start_network
 from edge_train.run.number_format import choose_format
 from edge_train.strategy.plan import make_plan
-from quick_training import network
+from quick_training import Ear, network
 
 data, out, weights = map(Path, sys.argv[1:])
 world, _ = join_world(CPU)
@@ -242,10 +242,14 @@ contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation=
 
 def choose(precision, begun):
     settings = quick_settings(data, out, precision=precision)
-    return choose_format(settings, plan, network("shufflenet_v2_x0_5"), contract, CPU, world, Silence(), begun)
+    return choose_format(settings, plan, network("shufflenet_v2_x0_5"), contract, CPU, world, ear, begun)
+
+
+ear = Ear()
 
 
 assert [choose("auto", begun) for begun in ("bf16", "fp32", None)] == ["fp32"] * 3
+assert ear.lines[0] == "float32 (the machine of process 1 does not compute in bfloat16)", ear.lines
 assert "process 1 does not compute in bfloat16" in refused(UsageError, lambda: choose("bf16", None))
 
 # The second finds every epoch bad.

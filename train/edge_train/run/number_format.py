@@ -50,7 +50,7 @@ def choose_format(  # noqa: PLR0917 (what it is chosen by)
     chosen = world.lead(choose)
     if chosen.precision == "bf16":
         progress.say(f"mixed precision, bfloat16 ({chosen.why}); measured and exported in float32")
-    elif chosen.tried:
+    elif chosen.tried or (settings.precision == "auto" and able[0] and not all(able)):
         progress.say(f"float32 ({chosen.why})")
     return chosen.precision
 
