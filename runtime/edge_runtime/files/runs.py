@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from edge_runtime.errors import CheckpointError, UsageError
 from edge_runtime.setting_kinds import as_kind
@@ -125,10 +125,11 @@ def find_run(name: str | os.PathLike[str] | Run, root: str | Path = RUNS_FOLDER)
     raise UsageError(f"{name} is not a run folder", hint)
 
 
-def find_runs(runs: object) -> tuple[Run, ...]:
+def find_runs(runs: Any) -> tuple[Run, ...]:
     """Each run of one or several, which are a Run, a path or a name. Raises UsageError where one is none."""
     several = isinstance(runs, Iterable) and not isinstance(runs, str | os.PathLike)
-    return tuple(find_run(run) for run in (cast("Iterable[Any]", runs) if several else [runs]))
+    each: Iterable[Any] = runs if several else [runs]
+    return tuple(map(find_run, each))
 
 
 _ANOTHER = "name another run with `run`"
