@@ -186,14 +186,15 @@ def _require_column(places: Sequence[Path], found: Sequence[FoundFolders | Found
 
 def _require_once(places: Sequence[Path], parts: Sequence[ClassFolders]) -> None:
     true = TruePlaces()
-    where: dict[str, Path] = {}
+    where: dict[str, int] = {}
     twice: list[str] = []
-    for place, part in zip(places, parts, strict=True):
+    # By number: one place may be named twice.
+    for number, part in enumerate(parts):
         for samples in part.splits.values():
             for sample in samples:
-                first = where.setdefault(true(os.path.join(part.root, sample.path)), place)  # noqa: PTH118
-                if first is not place:
-                    twice.append(f"{sample.path} of {place} stands in {first}, too")
+                first = where.setdefault(true(os.path.join(part.root, sample.path)), number)  # noqa: PTH118
+                if first != number:
+                    twice.append(f"{sample.path} of {places[number]} stands in {places[first]}, too")
     if twice:
         more = f"; and {len(twice) - _TWICE_SHOWN:,} more" if len(twice) > _TWICE_SHOWN else ""
         raise DataError("; ".join(twice[:_TWICE_SHOWN]) + more, "name each image once")
