@@ -84,7 +84,7 @@ def test_the_same_images_tell_what_two_intervals_do_not() -> None:
     rows = [row("fine-tune", 596, 600), row("feature-extraction", 595, 600, trained=500)]
     best, why = choose_best(rows, which(5, 4))
     assert best == "feature-extraction" and "That may be chance: 600 images do not tell them apart (5 against 4" in why
-    assert "; about 21,000 would)" in why
+    assert "right where they differ, p 1 by McNemar's exact test; about 21,000 would)" in why
     same = [row("fine-tune", 600, 600), row("feature-extraction", 600, 600, trained=500)]
     assert "do not tell them apart (both have the same right)." in choose_best(same, which(0, 0))[1]
 

@@ -132,7 +132,7 @@ def _may_be_chance(top: StrategyRow, row: StrategyRow, pair: Disagreement | None
 def _no_chance(pair: Disagreement | None) -> str:
     if pair is None:
         return "and the 95 % intervals do not overlap"
-    return f"which is hardly chance ({pair})"
+    return f"which is hardly chance ({pair} by McNemar's exact test)"
 
 
 def _chance(top: StrategyRow, pairs: Sequence[Disagreement | None]) -> str:
@@ -143,6 +143,7 @@ def _chance(top: StrategyRow, pairs: Sequence[Disagreement | None]) -> str:
     needed = [number for pair in known if (number := pair.images_needed)]
     enough = f"; about {' and '.join(f'{number:,}' for number in needed)} would" if needed else ""
     told = "; ".join(dict.fromkeys(map(str, known)))
+    told += " by McNemar's exact test" if any(pair.first + pair.second for pair in known) else ""
     return f"That may be chance: {top.val_n:,} images do not tell them apart ({told}{enough})."
 
 

@@ -52,4 +52,4 @@ class Disagreement:
         if self.first + self.second == 0:
             return "both have the same right"
         likely = f"p {self.chance:.2g}" if self.chance >= 0.001 else "p below 0.001"
-        return f"{self.first:,} against {self.second:,} right where they differ, {likely} by McNemar's exact test"
+        return f"{self.first:,} against {self.second:,} right where they differ, {likely}"
