@@ -61,7 +61,7 @@ figure.savefig("unfreezing.png")
 # **Question.** Look at the three rows: does validation put them in the same order as test? Which variant would you
 # take?
 #
-# *Answer.* The orders differ easily, for 80 validation pictures and 170 of test cannot tell rows apart whose
+# *Answer.* The orders differ easily, for on 80 validation pictures and 170 of test a lead may be chance where
 # intervals overlap like these. So take the simple one. What unfreezing guards against is mild here: fine-tuning
 # already moves the early layers a hundred times more slowly than the head (1e-5 against 1e-3). It pays where rates
 # are high, pictures few and the task far from the pretraining.

@@ -47,7 +47,7 @@ for kind, result in results.items():
 # **Question.** Before training all four networks give the same answers, bit for bit. Does the table show that
 # attention helps?
 #
-# *Answer.* Look at the intervals first: they overlap, so 170 test pictures cannot tell these rows apart, whichever is
-# ahead. What the table does show is the price, in parameters and in seconds. The blocks begin as the identity, so
-# they can only be as good as what a few epochs make of them: attention is worth a try where there are many pictures
-# and long runs, measured with several seeds.
+# *Answer.* Look at the intervals first: they overlap, so which row is ahead may be chance: 170 test pictures are few.
+# What the table does show is the price, in parameters and in seconds. The blocks begin as the identity, so they
+# can only be as good as what a few epochs make of them: attention is worth a try where there are many pictures and
+# long runs, measured with several seeds.

@@ -7,6 +7,8 @@ from pathlib import Path
 __all__ = ["NETS", "write_nets"]
 
 NETS = """
+import threading
+
 import torch
 from torch import nn
 
@@ -138,6 +140,48 @@ def twice_staged(classes):
 
 def bad_size(classes):
     return said(classes, image_size="large")
+
+
+def two_headed(classes):
+    net = Plain(classes)
+    net.classifier = nn.Sequential(nn.Dropout(0.2), net.out)
+    return net
+
+
+def lazy(classes):
+    net = Plain(classes)
+    net.out = nn.LazyLinear(classes)
+    return net
+
+
+def lazy_beside(classes):
+    net = Plain(classes)
+    net.unused = nn.LazyLinear(classes)
+    return net
+
+
+def keeps_a_lock(classes):
+    net = Plain(classes)
+    net.lock = threading.Lock()
+    return net
+
+
+def counted(classes):
+    net = said(classes, image_size=32)
+    net.first.table = nn.Parameter(torch.arange(4), requires_grad=False)
+    return net
+
+
+def scattered(classes):
+    class Scattered(Plain):
+        edge = {"image_size": 32}
+
+        def forward(self, images):
+            features = self.backbone(self.scale(self.first(images)).relu()).mean((2, 3))
+            sums = torch.zeros(len(images), 16)
+            return self.out(self.hidden(sums.index_copy_(1, torch.arange(16), features)))
+
+    return Scattered(classes)
 
 
 def no_linear(classes):

@@ -36,8 +36,12 @@ def write_net(
     head: NDArray[np.float32] | None = None,
     swish: bool = False,
     bias: NDArray[np.float32] | None = None,
+    behind: Sequence[tuple[str, NDArray[np.float32]]] = (),
 ) -> Path:
-    """A chain of convolutions with ReLUs, pooling and a linear layer; the first has `strides`, `pads` and `bias`."""
+    """A chain of convolutions with ReLUs, pooling and a linear layer; the first has `strides`, `pads` and `bias`.
+
+    `behind` it are operations with a constant each.
+    """
     nodes: list[onnx.NodeProto] = []
     constants: dict[str, NDArray[np.generic]] = {}
 
@@ -62,6 +66,8 @@ def write_net(
         if bias is not None and index == 0:
             inputs.append(constant("network.backbone.conv0.bias", bias))
         value = add("Conv", *inputs, pads=around, strides=step, kernel_shape=list(weight.shape[2:]))
+        for op, operand in behind if index == 0 else ():
+            value = add(op, value, constant(f"behind{len(nodes)}", operand))
         if clip:
             limits = (constant("low", np.array(0, np.float32)), constant("high", np.array(6, np.float32)))
             value = add("Clip", value, *limits)

@@ -15,6 +15,7 @@ __all__ = [
     "QUICK",
     "SMALL",
     "Ear",
+    "StopAt",
     "changed",
     "equal",
     "flags",
@@ -94,3 +95,17 @@ class Ear(Silence):
 
     def say(self, text: str) -> None:
         self.lines.append(text)
+
+
+class StopAt(Silence):
+    """Interrupts a run when it says, or begins, what `where` names."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def say(self, text: str) -> None:
+        if self.where in text:
+            raise KeyboardInterrupt
+
+    def begin(self, task: str, total: int, unit: str = "images") -> None:
+        self.say(f"{task} {total} {unit}")

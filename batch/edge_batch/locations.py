@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from edge_runtime import DataError, ImageError, UsageError, one_line
 
@@ -16,6 +17,8 @@ _OPTIONS = re.compile(r"\?(?=\w+=)")
 _ADDRESSES = ("http", "https")
 # What stands before the first slash of these is a bucket, which has no port.
 _BUCKETS = ("s3", "s3a", "gs", "gcs")
+# What pyarrow says of these is what is wrong with them; the others, Azure's too, fsspec may read nevertheless.
+_OF_PYARROW = ("s3", "gs", "gcs", "hdfs", "viewfs")
 _LONGEST_REASON = 200
 _RETRY_S = 20
 
@@ -175,10 +178,13 @@ def _open(root: str, place: str) -> tuple[Any, str]:
         root += f"{'&' if '?' in root else '?'}retry_limit_seconds={_RETRY_S}"
     try:
         filesystem, base = FileSystem.from_uri(root)
-    except ValueError:
-        return _open_other(root, place)
+    except ValueError as error:
+        if place.partition("://")[0] not in _OF_PYARROW:
+            return _open_other(root, place)
+        hint = "check the address and its options, which are pyarrow's: region, scheme, endpoint_override and more"
+        raise DataError(f"{place} cannot be reached: {_reason_without_secrets(error, root, place)}", hint) from None
     except Exception as error:
-        raise DataError(f"{place} cannot be reached: {reason_of(error)}", _HINT) from None
+        raise DataError(f"{place} cannot be reached: {_reason_without_secrets(error, root, place)}", _HINT) from None
     return filesystem, base.rstrip("/")
 
 
@@ -190,16 +196,34 @@ def _open_other(root: str, place: str) -> tuple[Any, str]:
     try:
         filesystem, base = url_to_fs(root)
     except ImportError as error:
-        raise DataError(f"{place} needs a package: {reason_of(error)}", "pip install it on every machine") from None
+        reason = _reason_without_secrets(error, root, place)
+        raise DataError(f"{place} needs a package: {reason}", "pip install it on every machine") from None
     except Exception as error:
         hint = "there are s3://, gs:// and those that fsspec knows"
-        raise DataError(f"{place} cannot be reached: {reason_of(error)}", hint) from None
+        raise DataError(f"{place} cannot be reached: {_reason_without_secrets(error, root, place)}", hint) from None
     return PyFileSystem(FSSpecHandler(filesystem)), base.rstrip("/")
+
+
+def _reason_without_secrets(error: BaseException, root: str, place: str) -> str:
+    """What a library says of `root`, which it may repeat, its user and its password."""
+    text = _text_of(error).replace(root, place)
+    given = root.partition("://")[2].partition("?")[0].rpartition("@")[0]
+    user, _, secret = given.partition(":")
+    for hidden in sorted({given, secret, unquote(secret), user if len(user) > 3 else ""}, key=len, reverse=True):
+        text = text.replace(hidden, "…") if hidden else text
+    return _short(text)
 
 
 def reason_of(error: BaseException) -> str:
     """What a store's library says, on one line and not without end."""
+    return _short(_text_of(error))
+
+
+def _text_of(error: BaseException) -> str:
     known = isinstance(error, OSError) and error.errno is not None and error.filename is not None
     text = os.strerror(error.errno) if known else str(error)  # type: ignore[attr-defined]
-    text = one_line(" ".join(text.split())) or type(error).__name__
+    return one_line(" ".join(text.split())) or type(error).__name__
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"

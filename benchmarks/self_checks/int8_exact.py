@@ -6,7 +6,7 @@ Each file is answered twice on this machine: by onnxruntime's int8 kernels, and 
 random, batch norm's statistics are those of the pictures and the head is fitted to them, as no random network tells
 them apart. An exported file and its own images: edge evaluate --exact. With --check it ends with 1 where a file's
 answers are more than 0.02 apart, or fewer than 99 % of the first labels agree. As without VNNI, where there is VNNI:
-`qemu-x86_64 -cpu Haswell python …`, which is some twenty times as slow.
+`as_processor.py avx2 python …`; as on Arm: `qemu-aarch64 … python …`.
 """
 
 from __future__ import annotations

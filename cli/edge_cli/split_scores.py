@@ -94,9 +94,11 @@ def accuracy_text(split: str, metrics: Mapping[str, Any]) -> str:
 
 
 def calibration_error(figures: Mapping[str, Any]) -> str:
-    """The calibration error of a split's figures, and that it is cross-fitted where it is."""
+    """The calibration error of a split's figures, and whether it is cross-fitted where it has to be."""
     folds = figures.get("calibration_folds")
     how = f" (cross-fitted in {folds} parts)" if folds else ""
+    if folds == 0:
+        how = " (not cross-fitted: validation is one group)"
     return f"calibration error {figures['expected_calibration_error']:.3f}{how}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import nn
 
 from edge_export.networks.averaging_network import AveragingNetwork
-from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, read_members
+from edge_export.networks.ensemble import EnsembleNetwork, Member, average_cards, published, read_members
 from edge_export.networks.with_embedding import EmbeddingNetwork
 from edge_export.proof.answers import torch_model
 from edge_export.proof.decision import decision_of
@@ -33,6 +33,7 @@ from edge_runtime import (
     TtaName,
     UsageError,
     check_positive,
+    find_label,
 )
 from edge_train import DeployedNetwork
 
@@ -134,7 +135,7 @@ def require_one_label(card: ModelCard, settings: ExportSettings, *, members: int
 def _build(members: Sequence[Member], settings: ExportSettings) -> tuple[nn.Module, ModelCard]:
     deployed = [member.deploy() for member in members]
     card = members[0].card if len(members) == 1 else average_cards(members)
-    card = replace(card, versions={**card.versions, **_versions()}, architecture=_published(card.architecture))
+    card = replace(card, versions={**card.versions, **_versions()}, architecture=published(card.architecture))
     card = _asked_threshold(card, settings)
     if settings.tta != "none":
         return _averaging(deployed, card, settings)
@@ -170,7 +171,8 @@ def _averaging(
 def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
     """The card as it is, or with the threshold that was asked for still to be chosen on the file's answers."""
     point = card.operating_point
-    positive = settings.positive or (point.positive if point else None)
+    asked = settings.positive
+    positive = (asked and find_label(asked, card.labels)) or asked or (point.positive if point else None)
     if positive is None:
         if settings.min_sensitivity is not None:
             raise UsageError("`min_sensitivity` is that of the class in `positive`", "name the class, too")
@@ -183,7 +185,7 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
             "the model learned from all images, so its file has none to choose a threshold on",
             "train again with `positive` and `folds`: the threshold is chosen on the folds' answers",
         )
-    check_positive(positive, card.labels)
+    positive = check_positive(positive, card.labels)
     metrics = {
         split: {name: value for name, value in figures.items() if name != "at_threshold"}
         for split, figures in card.metrics.items()
@@ -194,11 +196,6 @@ def _asked_threshold(card: ModelCard, settings: ExportSettings) -> ModelCard:
 def _aim(member: Member) -> str:
     point = member.card.operating_point
     return "none" if point is None else f"{point.positive} at {point.min_sensitivity:.1%}"
-
-
-def _published(architecture: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the path on this machine of a network's own file, which is nobody else's business."""
-    return {name: value for name, value in architecture.items() if name != "network_file"}
 
 
 def _versions() -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edge_export.export_job import ExportJob, prepare
 from edge_export.formats.onnx_file import replace_card, write_onnx
@@ -132,10 +133,11 @@ def _export_onnx_as(job: ExportJob, target: Path) -> Exported:
         write_onnx(job.network, job.card, temporary)
         proof = prove(job, onnx_model(temporary), target.name)
         card, table, both, fp32 = _priced(job, temporary), "", None, proof
+        how: Mapping[str, Any] = {}
         if job.settings.precision != "fp32":
             lowered = lower_precision(job, temporary, proof, target.name)
-            proof, table, both = lowered.proof, lowered.table, lowered.both
-            card = replace(card, precision=lowered.precision, quantization=lowered.how)
+            proof, table, both, how = lowered.proof, lowered.table, lowered.both, lowered.how
+            card = replace(card, precision=lowered.precision, quantization=how if lowered.precision != "fp32" else {})
         card = proof.onto(card, fp32)
         if both is not None:
             card = both.at_threshold(card, card.precision, job.progress)
@@ -157,8 +159,8 @@ def _export_onnx_as(job: ExportJob, target: Path) -> Exported:
         # One that is there was made of the file that is no more.
         with suppress(OSError):
             remove_quick_load(target)
-    size_bytes = target.stat().st_size
-    return Exported(target, "onnx", size_bytes, proof.parity, proof.validation, card, table, quick)
+    size_bytes, candidates = target.stat().st_size, tuple(how.get("candidates", ()))
+    return Exported(target, "onnx", size_bytes, proof.parity, proof.validation, card, table, quick, candidates)
 
 
 def _export_repository(job: ExportJob, repository: Repository, format_: ExportFormat) -> Exported:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from edge_export.formats.quick_load import QuickLoad
 from edge_export.proof.parity import Parity
 from edge_export.proof.whole_split import SplitAccuracy
-from edge_runtime import ModelCard, Run, write_json
+from edge_runtime import ModelCard, Run, lock_file, write_json
+
+# How often it is asked whether another export has written its record.
+POLL_S = 0.05
 
 # What a figure is called behind its number.
 _TOLD = {
@@ -27,7 +33,7 @@ class Exported:
     """One file that was written, and how close it is to its checkpoint.
 
     `table` tells a person how its precision was reached, where that was below fp32; `quick_load` is what
-    --optimize-for found.
+    --optimize-for found. `candidates` are those that `auto` chose from.
     """
 
     path: Path
@@ -38,6 +44,7 @@ class Exported:
     card: ModelCard
     table: str = ""
     quick_load: QuickLoad | None = None
+    candidates: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As export.json and `edge export --json` give it."""
@@ -50,11 +57,13 @@ class Exported:
             self.validation.shown: self.validation.to_json(),
             "compared": self.describe(),
         }
+        tried = {"candidates": [dict(each) for each in self.candidates]} if self.candidates else {}
         optional = {
             "graph_sha256": self.card.graph_sha256,
             "embedding_size": self.card.embedding_size,
             "members": [str(member["run"]) for member in self.card.members],
-            "quantization": dict(self.card.quantization),
+            # A file in fp32 has nothing to say of how it came to be so.
+            "quantization": {**tried, **self.card.quantization},
             "quick_load": None if self.quick_load is None else self.quick_load.to_json(),
         }
         return value | {key: item for key, item in optional.items() if item}
@@ -88,9 +97,31 @@ class Exported:
 def write_record(run: Run, done: Sequence[Exported]) -> None:
     """Note each file and its proof in export.json, beside those of earlier exports. Raises OutputError."""
     path = run.path / "export.json"
+    with _alone(run.path):
+        try:
+            files = {_place(entry["file"]): entry for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            files = {}
+        # From another folder the same file has another name.
+        files |= {_place(item.path): {**item.to_json(), "file": str(item.path.absolute())} for item in done}
+        write_json(path, {"files": list(files.values())})
+
+
+def _place(path: str | Path) -> Path:
+    return Path(path).resolve()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other export of the run is in such a block meanwhile, where a folder can be locked."""
     try:
-        files = {entry["file"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        files = {}
-    files |= {str(item.path): item.to_json() for item in done}
-    write_json(path, {"files": list(files.values())})
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folder
+        yield
+        return
+    try:
+        while not lock_file(handle):
+            sleep(POLL_S)
+        yield
+    finally:
+        os.close(handle)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from edge_runtime.files.cache import cache_folder
     from edge_runtime.files.class_folders import find_images
     from edge_runtime.files.csv_cells import csv_cell, csv_line, plain_text, quoted_text
-    from edge_runtime.files.labelling import MISSING, SEPARATOR, composed, joint_label, tasks_of
+    from edge_runtime.files.labelling import MISSING, SEPARATOR, composed, find_label, joint_label, tasks_of
     from edge_runtime.files.linked_paths import TruePlaces
     from edge_runtime.files.list_paths import ListPaths, is_utf_8, require_utf_8, way
     from edge_runtime.files.manifest import OtherColumns, find_labels, listed_pictures, read_other_columns

@@ -192,6 +192,42 @@ def test_a_lost_bucket_is_one_line_without_its_secret(bucket: tuple[dict[str, by
         list_all(["nothing://x/y"])
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        (
+            "s3://KEYID:SECRET@photos/a?endpoint=minio:9000&scheme=http",
+            "s3://photos cannot be reached: Unexpected query parameter in S3 URI: 'endpoint'",
+        ),
+        (
+            "s3://KEYID:SECRET@photos/a?endpoint_override=127.0.0.1:9&scheme=htp",
+            "s3://photos cannot be reached: Invalid S3 connection scheme 'htp'",
+        ),
+        ("s3://KEYID:SECRET%ZZ@photos/a", "s3://photos cannot be reached: Cannot parse URI: 's3://photos'"),
+        ("s3://KEYID:SECRET@pho tos/a", "s3://pho tos cannot be reached: Cannot parse URI: 's3://pho tos'"),
+        ("gs://photos/a?foo=1", "gs://photos cannot be reached: Unexpected query parameter in GCS URI: 'foo'"),
+    ],
+)
+def test_a_mistyped_option_is_named_without_the_secret(uri: str, said: str) -> None:
+    with pytest.raises(DataError) as raised:
+        list_all([uri])
+    assert raised.value.message.startswith(said), raised.value.message
+    assert "endpoint_override" in raised.value.hint
+    assert not any(word in str(raised.value) for word in ("KEYID", "SECRET", "pip install"))
+
+
+def test_what_fsspec_repeats_is_without_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec.core
+
+    def refuse(uri: str) -> None:
+        raise ValueError(f"bad {uri}, KEYID with SEC/RET or SEC%2FRET")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    with pytest.raises(DataError) as raised:
+        list_all(["oss://KEYID:SEC%2FRET@photos/a"])
+    assert raised.value.message == "oss://photos cannot be reached: bad oss://photos, … with … or …"
+
+
 def test_other_file_systems_are_fsspecs() -> None:
     import fsspec
 

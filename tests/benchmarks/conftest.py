@@ -52,13 +52,14 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def fake_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A module in place of those of `speed` and `listing`."""
+    """A module in place of those of `speed`, `listing` and `cifar10`."""
 
     def write(text: str) -> None:
         (tmp_path / "edge_fake.py").write_text(text, encoding="utf-8")
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
         changed = {
-            name: dataclasses.replace(TRAINING_BENCHMARKS[name], module="edge_fake") for name in ("speed", "listing")
+            name: dataclasses.replace(TRAINING_BENCHMARKS[name], module="edge_fake")
+            for name in ("speed", "listing", "cifar10")
         }
         monkeypatch.setattr(training_benchmarks, "TRAINING_BENCHMARKS", changed)
 

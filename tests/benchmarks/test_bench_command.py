@@ -272,6 +272,8 @@ def test_training_benchmarks_are_handed_their_options(edge_bench: Bench, fake_tr
     assert done.returncode == 1, done.stderr
     words = ["--data", "photos", "--threads", "2", "--runs", "1", "--check", "--json"]
     assert json.loads(done.stdout) == {"speed": words}
+    done = edge_bench("--train", "cifar10", "--quiet", "--json")
+    assert json.loads(done.stdout) == {"cifar10": ["--quiet", "--json"]}
 
 
 @pytest.mark.slow

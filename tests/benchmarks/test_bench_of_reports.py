@@ -80,6 +80,17 @@ def test_a_recommendation_from_a_report(
     assert (json.loads(as_json.stdout)["recommendation"]["take"] is None) == (code == 1)
 
 
+def test_what_is_kept_is_what_is_printed(edge_bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    write_reports(tmp_path)
+    done = edge_bench("--from", "old.json", "--recommend", "--out", "kept", "--json")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "kept" / "bench.json").read_text(encoding="utf-8") == done.stdout
+    assert json.loads(done.stdout)["recommendation"]["take"]
+    # A report with more in it is one still.
+    assert edge_bench("--from", "kept/bench.json", "--quiet").returncode == 0
+
+
 def test_a_model_that_cannot_be_measured_is_named_and_the_exit_code_1(edge_bench: Bench, tmp_path: Path) -> None:
     report = make_report([make_row("a.onnx")]).to_json()
     report["failures"] = [{"model": "b.onnx", "message": "b.onnx was killed by signal 9"}]

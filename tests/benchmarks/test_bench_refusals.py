@@ -63,6 +63,7 @@ from tiny_model import write_tiny_model
         (("--train", "listing", "--data", "others"), "--data is of no use to listing"),
         (("--train", "precision", "listing", "--data", "others"), "--data is of no use to precision and listing"),
         (("--train", "listing", "--threads", "2"), "--threads is of no use to listing"),
+        (("--train", "speed", "--quiet"), "--quiet is of no use to speed"),
     ],
 )
 def test_wrong_usage_is_exit_2_in_words(edge_bench: Bench, tmp_path: Path, words: tuple[str, ...], said: str) -> None:

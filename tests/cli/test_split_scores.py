@@ -24,6 +24,8 @@ def test_the_headlines_classes_come_last_with_intervals_and_what_is_absent_is_na
     assert lines[0].startswith("val accuracy 75.0% (n 4, 95 % interval 30.1% to 95.4%)")
     assert lines[0].endswith("(cross-fitted in 5 parts)")
     assert lines[2].startswith("test accuracy 75.0%") and "cross-fitted" not in lines[2]
+    print_scores({"metrics": {"val": replace(FOUND, calibration_folds=0).to_json()}, "headline": "val"})
+    assert "(not cross-fitted: validation is one group)" in capsys.readouterr().out.splitlines()[0]
     assert "balanced accuracy 0.750" in lines[1] and "AUROC 1.000" in lines[1] and "Brier 0.2" in lines[1]
     assert text.count("specificity") == 1, "one table, of the headline"
     (ant,) = [" ".join(line.split()) for line in lines if line.split()[:1] == ["ant"]]

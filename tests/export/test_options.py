@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,22 @@ import torch
 
 from edge_data import choose_evaluation
 from edge_export import export, exporting, read_torchscript
+from edge_export.export_job import _asked_threshold
 from edge_export.formats import quick_load as quick_load_module
 from edge_export.precision import lowering
 from edge_export.precision.exactness import BothAnswers, DriftAtThresholdError
 from edge_export.precision.lowering import Lowered
 from edge_export.settings import ExportSettings
-from edge_runtime import Classifier, ModelCard, ParityError, Run, UsageError, int8_arithmetic, int8_origin
+from edge_runtime import (
+    Classifier,
+    ModelCard,
+    ParityError,
+    Preprocessing,
+    Run,
+    UsageError,
+    int8_arithmetic,
+    int8_origin,
+)
 from edge_runtime.model.this_machine import quick_load_paths
 from edge_train import load_checkpoint, save_checkpoint, train
 from quick_training import Ear, quick_settings
@@ -86,6 +97,28 @@ def test_int8_within_its_budget_gets_a_name_of_its_own(run: Run) -> None:
     assert done.size_bytes < 0.5 * run.best.stat().st_size
 
 
+@pytest.mark.parametrize(("name", "precision"), [("int8.onnx", "auto"), ("fp16", "fp16")])
+def test_a_file_may_have_the_name_that_its_making_uses(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, precision: Any
+) -> None:
+    kept: list[bytes] = []
+    convert = lowering._convert
+
+    def watched(job: Any, source: Path, folder: Path) -> Any:
+        kept.append(source.read_bytes())
+        made = convert(job, source, folder)
+        kept.append(source.read_bytes())
+        return made
+
+    monkeypatch.setattr(lowering, "_convert", watched)
+    calibration = None if precision == "fp16" else 2
+    asked = ExportSettings(precision=precision, max_drop_points=100, calibration_images=calibration)
+    (done,) = export(run, out=tmp_path / name, settings=asked)
+    before, after = kept
+    assert before == after, "what it is compared with is still the fp32 file"
+    assert done.path == tmp_path / name and Classifier(done.path).card.precision == done.card.precision
+
+
 def test_a_precision_over_its_budget_is_refused_and_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from edge_export.precision import lowering as lower_precision
     from edge_runtime import ModelCard
@@ -139,12 +172,27 @@ def test_auto_writes_the_model_that_predict_takes(run: Run) -> None:
     (done,) = export(run, settings=ExportSettings(precision="auto", max_drop_points=100, calibration_images=8))
     assert done.path == run.model
     card = Classifier(run.model).card
-    rows = {row["precision"]: row for row in card.quantization["candidates"]}
+    (noted,) = json.loads((run.path / "export.json").read_text())["files"]
+    rows = {row["precision"]: row for row in noted["quantization"]["candidates"]}
+    assert ("candidates" in card.quantization) is (card.precision != "fp32")
     assert rows.keys() == {"fp32", "int8", "int8-mixed"}
     (chosen,) = (row for row in rows.values() if row["chosen"])
     assert card.precision == chosen["precision"]
     assert chosen["p50_ms"] <= rows["fp32"]["p50_ms"]
     assert all(name in done.table for name in rows)
+
+
+def test_a_file_that_auto_left_in_floats_has_no_quantization(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = [{"precision": "fp32", "chosen": True}, {"precision": "int8", "chosen": False}]
+
+    def none_faster(*given: Any) -> Lowered:
+        return Lowered("fp32", {"candidates": tried}, "", given[2])
+
+    monkeypatch.setattr(exporting, "lower_precision", none_faster)
+    (done,) = export(run, settings=ExportSettings(precision="auto"))
+    assert Classifier(done.path).card.quantization == {}
+    (noted,) = json.loads((run.path / "export.json").read_text())["files"]
+    assert noted["quantization"] == {"candidates": tried}
 
 
 def test_auto_stays_in_floats_where_answers_at_the_threshold_are_of_one_processor(
@@ -366,3 +414,11 @@ def test_a_threshold_for_an_ensemble_or_an_older_run_is_chosen_and_what_has_none
     with pytest.raises(UsageError, match="`min_sensitivity` 2"):
         ExportSettings(positive="circle", min_sensitivity=2)
     assert not (tmp_path / "never.pt").exists()
+
+
+def test_a_class_is_taken_in_whatever_form_of_unicode_it_is_typed() -> None:
+    card = ModelCard(
+        labels=("Bär", "x"), preprocessing=Preprocessing(32, 32, 32, "bilinear"), backbone="b", strategy="s"
+    )
+    asked = _asked_threshold(card, ExportSettings(positive=unicodedata.normalize("NFD", "Bär")))
+    assert asked.operating_point is not None and asked.operating_point.positive == "Bär"

@@ -40,6 +40,8 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"lr_decay_per_stage": 1.5}, "`lr_decay_per_stage` 1.5"),
         ({"unfreeze_every": 0}, "`unfreeze_every` 0"),
         ({"head_epochs": 5}, "`head_epochs` 5 leaves none of 5 epochs"),
+        ({"unfreeze_every": 5}, "`unfreeze_every` 5 leaves none of 5 epochs to a stage but the head"),
+        ({"unfreeze_every": 1, "freeze_until": "head"}, "`unfreeze_every` has nothing to thaw"),
         ({"views": 0}, "`views` 0"),
         ({"views": 2, "strategy": "fine-tune"}, "`views` is for feature extraction"),
         ({"start_size": 32, "strategy": "feature-extraction"}, "a frozen backbone sees each image once"),

@@ -11,6 +11,7 @@ from edge_runtime import RUNS_FOLDER, LabelFrom, Seed, Setting, Threads, UsageEr
 from edge_train.pruned_fields import check_pruning
 from edge_train.seen_fields import check_start_size, check_views
 from edge_train.targets.target_settings import check_targets
+from edge_train.thawing_fields import check_thawing
 from edge_train.word_lists import parse_trackers, words
 
 Strategy: TypeAlias = Literal["feature-extraction", "fine-tune", "scratch"]
@@ -364,11 +365,7 @@ class TrainSettings:
             )
         check_views(self.views, self.strategy, self.attention, mixes=bool(self.mixup or self.cutmix))
         check_start_size(self.start_size, self.strategy, self.epochs)
-        if self.head_epochs >= self.epochs:
-            raise UsageError(
-                f"`head_epochs` {self.head_epochs} leaves none of {self.epochs} epochs to fine-tune in",
-                "raise `epochs`, or choose `strategy` feature-extraction",
-            )
+        check_thawing(self.head_epochs, self.unfreeze_every, self.freeze_until, self.epochs)
 
 
 # Name and default of those that shape fine-tuning alone.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from edge_benchmarks.models.engines import ENGINES, EngineName, Setup
 from edge_benchmarks.models.model_file import ModelFile, inspect_model
@@ -60,7 +62,7 @@ class Contestant:
     @property
     def variant(self) -> tuple[str, ...]:
         """What its network has that its backbone's own has not, in words, such as "pruned 0.5"; of any file's card."""
-        return () if self.card is None else _variant(self.card)
+        return () if self.card is None else (*variant_of(self.card.architecture), *_combined(self.card))
 
     @property
     def precision(self) -> str:
@@ -105,18 +107,23 @@ class Contestant:
         )
 
 
-def _variant(card: ModelCard) -> tuple[str, ...]:
-    own = card.architecture
+def variant_of(architecture: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a network of a card's `architecture` has that its backbone's own has not, in words."""
     words = []
-    if isinstance(share := own.get("pruned"), int | float):
+    if isinstance(share := architecture.get("pruned"), int | float):
         words.append(f"pruned {share:.2g}")
     # A card's texts may be anybody's, and what is made of this is for strangers.
-    parts = [part for part in ("stem", "attention") if part in own]
-    words += [f"{own[part] if _is_plain(own[part]) else 'another'} {part}" for part in parts]
-    if isinstance(units := own.get("hidden_units"), int):
+    parts = [part for part in ("stem", "attention") if part in architecture]
+    words += [f"{architecture[part] if _is_plain(architecture[part]) else 'another'} {part}" for part in parts]
+    if isinstance(units := architecture.get("hidden_units"), int):
         words.append(f"hidden layer of {units}")
-    if "fastai_units" in own:
+    if "fastai_units" in architecture:
         words.append("fastai head")
+    return tuple(words)
+
+
+def _combined(card: ModelCard) -> tuple[str, ...]:
+    words = []
     if card.members:
         words.append(f"ensemble of {len(card.members)}")
     if card.tta:

@@ -75,9 +75,12 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make {folder}: {error.strerror}", "choose another folder") from None
 
 
-def write_results(report: Report, folder: Path) -> None:
-    """Write bench.json, bench.csv and bench.md into `folder`, each whole or not at all. Raises OutputError."""
-    write_text(folder / JSON_FILE, json_text(report.to_json()))
+def write_results(report: Report, folder: Path, document: Mapping[str, Any] | None = None) -> None:
+    """Write bench.json, bench.csv and bench.md into `folder`, each whole or not at all. Raises OutputError.
+
+    bench.json is the `document`, the report's with more, where it is given.
+    """
+    write_text(folder / JSON_FILE, json_text(report.to_json() if document is None else document))
     write_text(folder / CSV_FILE, csv_text(report))
     write_text(folder / MARKDOWN_FILE, markdown_text(report))
 

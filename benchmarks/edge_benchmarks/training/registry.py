@@ -18,6 +18,7 @@ class TrainingBenchmark:
     words: tuple[str, ...] = ()
     takes_data: bool = False
     takes_threads: bool = True
+    takes_quiet: bool = False
     by_default: bool = True
 
 
@@ -25,7 +26,9 @@ TRAINING_BENCHMARKS: Mapping[str, TrainingBenchmark] = {
     "speed": TrainingBenchmark("edge_benchmarks.training.speed", takes_data=True),
     "listing": TrainingBenchmark("edge_benchmarks.training.speed", ("listing",), takes_threads=False),
     "precision": TrainingBenchmark("edge_benchmarks.training.bfloat16"),
-    "cifar10": TrainingBenchmark("edge_benchmarks.training.course_on_cifar10", takes_data=True, by_default=False),
+    "cifar10": TrainingBenchmark(
+        "edge_benchmarks.training.course_on_cifar10", takes_data=True, takes_quiet=True, by_default=False
+    ),
 }
 
 

@@ -123,8 +123,8 @@ def front(rows: Sequence[TrialRow]) -> list[TrialRow]:
 def choose_trial(rows: Sequence[TrialRow], max_latency_ms: float | None) -> tuple[TrialRow, str]:
     """The trial to export and why: the best on validation, by which the test images stay unspent.
 
-    Of those that the validation images cannot tell from it, their 95 % intervals overlapping, and that lie within half
-    a point of it, the fastest on the device is taken. None is slower than `max_latency_ms`.
+    Of those whose 95 % intervals overlap with its own, so that their distance may be chance, and that lie within half a
+    point of it, the fastest on the device is taken. None is slower than `max_latency_ms`.
 
     Raises:
         EdgeError: none is as fast as that, or there is none.
@@ -150,7 +150,7 @@ def choose_trial(rows: Sequence[TrialRow], max_latency_ms: float | None) -> tupl
     said = f"trial {top.trial.number} has the best validation figure {of}, {_figure(top)}"
     if best is not top:
         said += (
-            f"; of the {len(close)} that those images cannot tell apart and that lie within half a point, "
+            f"; of the {len(close)} whose 95 % intervals overlap and that lie within half a point, "
             f"trial {best.trial.number} is the fastest, {milliseconds(_ms(best))} ms"
         )
     return best, f"{said}. The best of many flatters itself on validation; test images had no part in the choice."

@@ -12,7 +12,14 @@ from edge_benchmarks.tuning.search_space import Trial, TuneSettings, draw_trials
 from edge_benchmarks.tuning.sweep import Sweep, TrialRow, choose_trial, front, in_order
 from edge_benchmarks.tuning.sweep_files import PICTURE, draw_sweep, write_table
 from edge_benchmarks.tuning.sweep_folder import identify, sweep_folder, write_state
-from edge_benchmarks.tuning.target_latency import Latencies, measure_latencies, read_latencies
+from edge_benchmarks.tuning.target_latency import (
+    Latencies,
+    Network,
+    measure_latencies,
+    planned_network,
+    read_latencies,
+    trained_network,
+)
 from edge_benchmarks.tuning.trial_run import TrialRecord, forget_lost, read_record, run_trial
 from edge_data import find_data, read_split
 from edge_runtime import CheckpointError, EdgeError, Progress, Run, Silence, as_kind, require_extra, scan
@@ -44,7 +51,7 @@ def tune(settings: TrainSettings, space: TuneSettings | None = None, progress: P
     if space.engine == "ray":
         require_extra("tune")
     trials = draw_trials(space, settings)
-    wanted = {(trial.settings.backbone, trial.settings.image_size) for trial in trials}
+    wanted = {planned_network(trial.settings) for trial in trials}
     given = None if space.bench is None else read_latencies(space.bench, wanted)
     if len(trials) < space.trials:
         progress.say(f"note: there are {len(trials)} different trials, not {space.trials}: the rates do not vary")
@@ -129,8 +136,11 @@ def _row(trial: Trial, record: TrialRecord) -> TrialRow:
 
 
 def _measure(rows: Sequence[TrialRow], space: TuneSettings, folder: Path, progress: Progress) -> Latencies:
-    networks = [(row.trial.settings.backbone, row.input_px) for row in rows if row.figures and row.input_px]
-    return measure_latencies(networks, folder / "latency.json", progress, models=space.keep_models)
+    runs: dict[Network, Run] = {}
+    for row in rows:
+        if (run := _run_of(row)) is not None:
+            runs.setdefault(trained_network(run), run)
+    return measure_latencies(runs, folder / "latency.json", progress, models=space.keep_models)
 
 
 def _finish(
@@ -139,7 +149,7 @@ def _finish(
     """The table, the picture, and the recommended run, the test images of which are measured now."""
     rows = in_order([replace(row, latency_ms=_latency(row, latencies)) for row in rows])
     unknown = dict.fromkeys(
-        f"{row.trial.settings.backbone} at {row.input_px} px" for row in rows if row.figures and row.latency_ms is None
+        str(trained_network(run)) for row in rows if row.latency_ms is None and (run := _run_of(row)) is not None
     )
     if unknown:
         progress.say(f"note: {latencies.source} has no latency of {', '.join(unknown)}")
@@ -153,8 +163,13 @@ def _finish(
     return sweep
 
 
+def _run_of(row: TrialRow) -> Run | None:
+    return None if row.figures is None else row.figures.run
+
+
 def _latency(row: TrialRow, latencies: Latencies) -> float | None:
-    return latencies.of((row.trial.settings.backbone, row.input_px)) if row.figures and row.input_px else None
+    run = _run_of(row)
+    return None if run is None else latencies.of(trained_network(run))
 
 
 def _with_test(row: TrialRow, progress: Progress) -> TrialRow:

@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from edge_benchmarks.benching import bench
-from edge_benchmarks.models.fresh_backbones import build_fresh
+from edge_benchmarks.models.contestant import variant_of
+from edge_benchmarks.models.trained_network import export_trained
 from edge_benchmarks.report.files import json_text, make_folder, read_report
 from edge_benchmarks.report.report import Report
 from edge_benchmarks.settings import BenchSettings
-from edge_runtime import EdgeError, Progress, UsageError, write_text
-from edge_train import find_backbone
+from edge_runtime import CheckpointError, EdgeError, Progress, Run, UsageError, write_text
+from edge_train import TrainSettings, find_backbone
 
-# Backbone and side of its input in pixels.
-Network = tuple[str, int]
+# Of a network that is pruned before it is trained, how much of it is told by its weights.
+_PRUNED = "pruned "
 # Short, since there are many; the medians of idle machines repeat within a few per cent.
 HERE = BenchSettings(random_input=True, duration_s=1.0, least_runs=30, cold_starts=1, batch=2)
+
+
+class Network(NamedTuple):
+    """What latency depends on: backbone, side of the input in pixels, and what it has that others have not, in words.
+
+    The side is None before training, where it is to be the data's or the backbone's own.
+    """
+
+    backbone: str
+    input_px: int | None
+    variant: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{', '.join((self.backbone, *self.variant))} at {self.input_px} px"
+
+    def may_be(self, planned: Network) -> bool:
+        """Whether a run of `planned` may come to this one."""
+        own = tuple(word for word in self.variant if not word.startswith(_PRUNED))
+        return (self.backbone, own) == (planned.backbone, planned.variant) and planned.input_px in {None, self.input_px}
+
+
+def planned_network(settings: TrainSettings) -> Network:
+    """What a run of `settings` trains, but for what it takes over of its weights. Raises UsageError."""
+    plain = {"stem": "standard", "attention": "none", "hidden_units": None}
+    own = {name: getattr(settings, name) for name, usual in plain.items() if getattr(settings, name) != usual}
+    return Network(find_backbone(settings.backbone).name, settings.image_size, variant_of(own))
+
+
+def trained_network(run: Run) -> Network:
+    """What a run trained, by its config.json. Raises CheckpointError where that is damaged."""
+    try:
+        card = run.read_config()["card"]
+        return Network(card["backbone"], card["preprocessing"]["height"], variant_of(card.get("architecture", {})))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{run.config} is damaged: {error!r}", "train it again") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +73,14 @@ class Latencies:
         return self.known.get(network)
 
 
-def read_latencies(path: Path, wanted: Set[tuple[str, int | None]]) -> Latencies:
+def read_latencies(path: Path, wanted: Collection[Network]) -> Latencies:
     """Those of a report of `edge bench`.
 
-    Raises UsageError where it is none, or knows no network of those that are `wanted`, of any size where that is None.
+    Raises UsageError where it is none, or knows none that one of those that are `wanted` may come to.
     """
     report = read_report(path)
     known = _by_network(report)
-    if not wanted & (known.keys() | {(name, None) for name, _ in known}):
+    if not any(network.may_be(planned) for network in known for planned in wanted):
         raise UsageError(
             f"{path} has no latency of any network of this sweep (fp32, in onnxruntime)",
             "measure the files of `keep_models` on the device: edge bench DIR/*.onnx --json",
@@ -52,9 +89,9 @@ def read_latencies(path: Path, wanted: Set[tuple[str, int | None]]) -> Latencies
 
 
 def measure_latencies(
-    networks: Iterable[Network], kept: Path, progress: Progress, *, models: Path | None = None
+    runs: Mapping[Network, Run], kept: Path, progress: Progress, *, models: Path | None = None
 ) -> Latencies:
-    """Those of this machine, of fresh networks of 1,000 classes; the report `kept` is used as far as it goes.
+    """Those of this machine, of a run of each network; the report `kept` is used as far as it goes.
 
     With `models` the networks' files are left there. One that cannot be exported or run here is left out, which is
     said.
@@ -63,36 +100,36 @@ def measure_latencies(
         MissingExtraError: what exports is not installed.
         OutputError: a file cannot be written.
     """
-    wanted = list(dict.fromkeys(networks))
     known: dict[Network, float] = {}
     if kept.is_file():
         known = _by_network(read_report(kept))
-    if models is not None or any(network not in known for network in wanted):
+    if models is not None or any(network not in known for network in runs):
         with TemporaryDirectory(prefix="edge-tune-") as temporary:
             if models is not None:
                 make_folder(models)
-            report = _measure(wanted, models or Path(temporary), progress)
+            report = _measure(runs, models or Path(temporary), progress)
         if report is not None:
             # Side by side, those that were known with the new ones: one report holds all.
             known = _by_network(report)
             write_text(kept, json_text(report.to_json()))
-    return Latencies({network: known[network] for network in wanted if network in known}, "this machine")
+    return Latencies({network: known[network] for network in runs if network in known}, "this machine")
 
 
-def _measure(networks: Iterable[Network], folder: Path, progress: Progress) -> Report | None:
+def _measure(runs: Mapping[Network, Run], folder: Path, progress: Progress) -> Report | None:
     contestants = []
-    for name, size_px in networks:
+    for network, run in runs.items():
         try:
-            contestants.append(build_fresh(find_backbone(name), folder, size_px=size_px))
+            contestants.append(export_trained(run, folder))
         except EdgeError as error:
-            progress.say(f"note: the latency of {name} at {size_px} px is not known: {error.message}")
+            progress.say(f"note: the latency of {network} is not known: {error.message}")
     return bench(contestants, HERE, progress=progress) if contestants else None
 
 
 def _by_network(report: Report) -> dict[Network, float]:
     found: dict[Network, float] = {}
     for row in report.rows:
-        if row.precision == "fp32" and row.engine == "onnxruntime" and row.input_px.isdecimal():
-            network = row.backbone, int(row.input_px)
+        alone = row.at_once == 1 and row.input_px.isdecimal()
+        if row.precision == "fp32" and row.engine == "onnxruntime" and alone:
+            network = Network(row.backbone, int(row.input_px), row.variant)
             found[network] = min(row.latency.p50_ms, found.get(network, float("inf")))
     return found

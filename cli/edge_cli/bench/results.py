@@ -20,29 +20,37 @@ SAME_ANSWER, SAME_ROUNDED_ANSWER = 1e-3, 0.05
 BUSY_SHARE = 0.1
 
 
+def recommended(report: Report, limits: Limits) -> Recommendation:
+    """Which model of a report to take within `limits`, and why, as the command line says it."""
+    from edge_benchmarks import recommend
+
+    chosen = recommend(report, limits)
+    return replace(chosen, reasons=tuple(map(said_as_flags, chosen.reasons)))
+
+
+def as_document(report: Report, chosen: Recommendation | None, more: Mapping[str, Any]) -> dict[str, Any]:
+    """The one document of a report, with what `more` there is and the model `chosen`: printed, and kept."""
+    return {**report.to_json(), **more, **({} if chosen is None else {"recommendation": chosen.to_json()})}
+
+
 def show_report(
     report: Report,
     console: Console,
     *,
-    limits: Limits | None,
-    as_json: bool,
+    chosen: Recommendation | None,
+    document: Mapping[str, Any] | None,
     as_csv: bool,
-    more: Mapping[str, Any] | None = None,
 ) -> int:
-    """Print a report as tables, JSON with what `more` there is, or CSV, and with `limits` which model to take.
+    """Print a report as tables, its `document` where that is given, or CSV, and which model was `chosen`.
 
     Gives the exit code.
     """
-    from edge_benchmarks import cost_table, csv_text, json_text, latency_table, recommend, sustained_table
+    from edge_benchmarks import cost_table, csv_text, json_text, latency_table, sustained_table
 
-    chosen = None if limits is None else recommend(report, limits)
-    if chosen is not None:
-        chosen = replace(chosen, reasons=tuple(map(said_as_flags, chosen.reasons)))
     for line in _conditions(report):
         console.say(line)
-    if as_json:
-        extra = {} if chosen is None else {"recommendation": chosen.to_json()}
-        sys.stdout.write(json_text({**report.to_json(), **(more or {}), **extra}))
+    if document is not None:
+        sys.stdout.write(json_text(document))
     elif as_csv:
         sys.stdout.write(csv_text(report))
     else:
@@ -60,12 +68,12 @@ def show_report(
     for failure in report.failures:
         console.say(f"not measured: {failure.message}")
     if chosen is not None:
-        _recommend(chosen, console, on_stdout=not (as_json or as_csv))
+        _recommend(chosen, console, on_stdout=document is None and not as_csv)
     return 1 if report.failures or (chosen is not None and chosen.row is None) else 0
 
 
-def write_report(report: Report, folder: Path, console: Console) -> None:
-    """Write the report and its pictures into `folder`. Raises OutputError, MissingExtraError."""
+def write_report(report: Report, document: Mapping[str, Any], folder: Path, console: Console) -> None:
+    """Write the report, its `document` and its pictures into `folder`. Raises OutputError, MissingExtraError."""
     from edge_benchmarks import (
         LATENCY_FILE,
         SUSTAINED_FILE,
@@ -76,7 +84,7 @@ def write_report(report: Report, folder: Path, console: Console) -> None:
         write_results,
     )
 
-    write_results(report, folder)
+    write_results(report, folder, document)
     draw_latency(report, folder / LATENCY_FILE)
     if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
         console.say(f"no {TRADEOFF_FILE}: {missing}")

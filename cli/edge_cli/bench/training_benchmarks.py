@@ -9,7 +9,9 @@ from edge_cli.console import print_json
 from edge_runtime import UsageError, require_extra
 
 
-def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads: str | None, as_json: bool) -> int:
+def bench_training(
+    words: Sequence[str], *, data: Sequence[str] | None, threads: str | None, as_json: bool, quiet: bool
+) -> int:
     """Run the training benchmarks named first in `words`, by default all but the longest; gives the exit code.
 
     What begins with a dash and all after it is handed on, to one benchmark alone.
@@ -18,6 +20,7 @@ def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads:
 
     with_data = {name for name, each in TRAINING_BENCHMARKS.items() if each.takes_data}
     with_threads = {name for name, each in TRAINING_BENCHMARKS.items() if each.takes_threads}
+    hushed = {name for name, each in TRAINING_BENCHMARKS.items() if each.takes_quiet}
     dashes = [index for index, word in enumerate(words) if word.startswith("-")]
     names, options = (words[: dashes[0]], words[dashes[0] :]) if dashes else (words, ())
     unknown = [name for name in names if name not in TRAINING_BENCHMARKS]
@@ -30,7 +33,8 @@ def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads:
     if data and len(data) > 1:
         raise UsageError(f"--data is given {len(data)} times", "a training benchmark takes one folder or manifest")
     chosen = list(dict.fromkeys(names)) or [name for name, each in TRAINING_BENCHMARKS.items() if each.by_default]
-    for flag, given, takers in (("--data", data, with_data), ("--threads", threads, with_threads)):
+    takers_of = (("--data", data, with_data), ("--threads", threads, with_threads), ("--quiet", quiet, hushed))
+    for flag, given, takers in takers_of:
         if given and not takers.intersection(chosen):
             raise UsageError(f"{flag} is of no use to {' and '.join(chosen)}", f"leave out {flag}")
     require_extra("export")
@@ -38,6 +42,7 @@ def bench_training(words: Sequence[str], *, data: Sequence[str] | None, threads:
     for name in chosen:
         extra = [*(["--data", *data] if data and name in with_data else [])]
         extra += ["--threads", threads] if threads and name in with_threads else []
+        extra += ["--quiet"] if quiet and name in hushed else []
         code, output = run_training_benchmark(name, [*extra, *options], as_json=as_json)
         worst = max(worst, code)
         # One whose --check is not met prints its document all the same.

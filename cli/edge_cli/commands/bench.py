@@ -96,7 +96,8 @@ def command(
 
         left = MEASURED - {"data", "threads"} | ASKS | {"compare", "from_", "out", "share", "csv_"}
         _refuse(given, left, "--train measures training, and nothing of a model")
-        return bench_training(names, data=options.typed["data"], threads=options.typed["threads"], as_json=json_)
+        data, threads = options.typed["data"], options.typed["threads"]
+        return bench_training(names, data=data, threads=threads, as_json=json_, quiet=quiet)
     console = Console(quiet=quiet, still=True)
     if compare is not None:
         from edge_cli.bench.results import compare_files
@@ -107,7 +108,7 @@ def command(
         return compare_files(*compare, console, limit=limit, as_json=json_)
     from edge_benchmarks import Limits, make_folder, read_report
     from edge_cli.bench.engine_choices import check_choice, described_engines
-    from edge_cli.bench.results import show_report, write_report, write_shared
+    from edge_cli.bench.results import as_document, recommended, show_report, write_report, write_shared
 
     limits = Limits(
         None if max_latency is None else 1000 * parse_seconds("--max-latency", max_latency, needs_unit=True),
@@ -133,9 +134,11 @@ def command(
     if out is not None:
         make_folder(out)
     more, failed = described_engines(report, held, console, choose=choose) if choice.engines else ({}, None)
-    code = show_report(report, console, limits=limits if asks else None, as_json=json_, as_csv=csv_, more=more)
+    chosen = recommended(report, limits) if asks else None
+    document = as_document(report, chosen, more)
+    code = show_report(report, console, chosen=chosen, document=document if json_ else None, as_csv=csv_)
     if out is not None:
-        write_report(report, out, console)
+        write_report(report, document, out, console)
     if share is not None:
         write_shared(report, share, console)
     if failed is not None:

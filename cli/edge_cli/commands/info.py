@@ -179,7 +179,7 @@ def _lines(card: ModelCard) -> list[tuple[str, str]]:
     if card.unlike is not None:
         lines += unlike_lines(card.unlike)
     for member in card.members:
-        figures = member.get("metrics", {}).get("val", {})
+        figures = _mapping(_mapping(member.get("metrics")).get("val"))
         lines.append(("member", f"{member.get('run')}: {member.get('backbone')}, val {_figures(figures) or 'unknown'}"))
     if quoted := headline_text(card.metrics):
         lines.append(("headline", quoted))
@@ -210,8 +210,12 @@ def _parity_lines(parity: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _whole_split(whole: Mapping[str, Any]) -> str:
-    checkpoint = whole.get("checkpoint", {})
-    return f"file {_figures(whole)}; checkpoint {_figures(checkpoint)}"
+    return f"file {_figures(whole)}; checkpoint {_figures(_mapping(whole.get('checkpoint')))}"
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """What should be one: a card comes with a file, whoever wrote it."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _figures(figures: Mapping[str, Any]) -> str:

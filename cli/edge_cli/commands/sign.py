@@ -86,7 +86,8 @@ def _make(private: Path, encrypt: bool, console: Console, *, json_: bool) -> int
 def _passphrase(text: str, *, twice: bool) -> bytes:
     """What was typed, or stands in the environment. Raises UsageError where nobody can be asked."""
     if (said := os.environ.get(PASSPHRASE)) is not None:
-        return said.encode()
+        # Bytes of the environment that are no text stand in it as lone surrogates.
+        return said.encode("utf-8", "surrogateescape")
     if not sys.stdin.isatty():
         raise UsageError("the key's passphrase cannot be asked for without a terminal", f"set {PASSPHRASE}")
     return str(typer.prompt(text, hide_input=True, confirmation_prompt=twice, err=True)).encode()

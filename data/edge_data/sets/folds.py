@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from edge_data.sets.group_by import AUTO, UNGROUP, mostly_alike
 from edge_data.sets.grouped_split import found_groups, with_test_groups
@@ -54,7 +55,7 @@ def assign_folds(
     `names` maps paths to groups, and a picture that it lacks stands alone; `labels` name the classes in errors.
 
     Raises:
-        UsageError: fewer than two folds, or more than a class has groups.
+        UsageError: fewer than two folds, or more than a class has groups, or all images of one would be in one fold.
     """
     if folds < 2:
         raise UsageError(f"`folds` {folds}: at least 2 are needed", "give 5 or 10")
@@ -66,7 +67,7 @@ def assign_folds(
     _check_enough(sizes, totals, folds, labels, mostly_alike(names))
     have = [dict.fromkeys(totals, 0) for _ in range(folds)]
     full = [0] * folds
-    where = [0] * len(samples)
+    fold_of: dict[str, int] = {}
     for name in sorted(groups, key=lambda name: (-len(groups[name]), order_hash(seed, "fold", name))):
         size = sizes[name]
 
@@ -79,9 +80,58 @@ def assign_folds(
         for label, more in size.items():
             have[fold][label] += more
         full[fold] += len(groups[name])
-        for place in groups[name]:
-            where[place] = fold
-    return tuple(where)
+        fold_of[name] = fold
+    if left := _spread(fold_of, sizes, have):
+        name = labels[left[0]] if labels is not None else str(left[0])
+        raise UsageError(
+            f"`folds` {folds} would have all {totals[left[0]]} images of class {name!r} in one fold, whose network "
+            "would never see it: they are in groups with images of other classes",
+            "add images of it in groups of their own, or give other `folds`",
+        )
+    where = {place: fold_of[name] for name, places in groups.items() for place in places}
+    return tuple(where[place] for place in range(len(samples)))
+
+
+def _spread(fold_of: dict[str, int], sizes: Mapping[str, Counter[int]], have: Sequence[dict[int, int]]) -> list[int]:
+    """Move groups, the smallest first, out of a fold that has all images of a class: its network would not see it.
+
+    Where that takes away another class, one comes back for it. Returns the classes that this helps not. `have` counts
+    the images of each class in each fold.
+    """
+
+    def move(name: str, source: int, target: int) -> None:
+        fold_of[name] = target
+        for label, more in sizes[name].items():
+            have[source][label] -= more
+            have[target][label] += more
+
+    def alone() -> list[int]:
+        return [label for label in have[0] if sum(fold[label] > 0 for fold in have) < 2]
+
+    def inside(fold: int) -> list[str]:
+        return sorted(
+            (name for name, at in fold_of.items() if at == fold), key=lambda name: (sizes[name].total(), name)
+        )
+
+    def moved(label: int, before: int, *, back: bool) -> bool:
+        source = next(number for number, fold in enumerate(have) if fold[label])
+        there = [name for name in inside(source) if label in sizes[name]]
+        others = sorted({*range(len(have))} - {source}, key=lambda number: (sum(have[number].values()), number))
+        for name, target in product(there, others):
+            for other in inside(target) if back else [None]:
+                move(name, source, target)
+                if other is not None:
+                    move(other, target, source)
+                if len(alone()) < before:
+                    return True
+                if other is not None:
+                    move(other, source, target)
+                move(name, target, source)
+        return False
+
+    while (left := alone()) and any(moved(each, len(left), back=back) for back in (False, True) for each in left):
+        pass
+    return left
 
 
 def _check_enough(

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_data.sets.folds import pool_data
-from edge_data.sets.group_by import NONE
-from edge_data.sets.grouped_split import split_data
-from edge_data.sets.run_data import scan_as_trained
+from edge_data.sets.copied_pictures import find_copies
+from edge_data.sets.member_splits import SPLIT_AGAIN, networks_of, split_of_all
+from edge_data.sets.run_data import run_places, scan_as_trained
 from edge_data.sets.split_file import read_split
 from edge_data.sets.splits import Splits
 from edge_runtime import (
     CROSS_VALIDATED,
+    ClassFolders,
     DataError,
     LabelFrom,
     ModelCard,
@@ -79,17 +79,11 @@ def choose_evaluation(
         root = Path(place)
         if not root.is_dir():
             raise DataError(f"{root}, which {run.path} was trained on, is gone", "name where it is now with `data`")
-        return _choose_own(root, read_split(run.split, card.labels), wanted, f"the split in {run.split}", card)
+        return _choose_own(root, wanted, card, run)
     folders = scan_as_trained(data, card, label_from=label_from)
     data = folders.root
     if folders.fingerprint == card.data.get("fingerprint"):
-        if run is not None and run.split.is_file():
-            return _choose_own(data, read_split(run.split, card.labels), wanted, f"the split in {run.split}", card)
-        # A model that does not say was trained before there were groups.
-        seed, limit, by = card.data.get("seed", 0), card.data.get("limit"), card.data.get("group_by", NONE)
-        cut = pool_data if CROSS_VALIDATED in card.metrics else split_data
-        again = cut(folders, seed=seed, limit=limit, group_by=by)
-        return _choose_own(data, again, wanted, "split again as in training", card)
+        return _choose_own(data, wanted, card, run, folders)
     if "all" in folders.splits:
         if wanted not in (None, "all"):
             raise DataError(f"{data} has no split {wanted}: nothing in it is split", "use `split` all")
@@ -103,37 +97,64 @@ def choose_evaluation(
 
 def _tell_trained(chosen: EvaluationData, card: ModelCard, run: Run | None) -> EvaluationData:
     """`chosen`, which says how many of its images trained the run, or chose in it: a figure on those flatters."""
-    if run is None or not run.split.is_file():
-        return _tell_unknown(chosen, card)
-    root, true = str(run.read_config().get("data_root")), TruePlaces()
+    networks = networks_of(card, run)
+    runs = [network.run for network in networks if network.run is not None]
+    true, trained, chose, perhaps = TruePlaces(), set[str](), set[str](), set[str]()
+    for each in runs:
+        root, splits = str(each.read_config().get("data_root")), read_split(each.split, card.labels)
+        for samples, places in ((splits.train, trained), (splits.val, chose)):
+            copies = find_copies(root, chosen.root, (sample.path for sample in samples))
+            places |= {true(os.path.join(root, sample.path)) for sample in samples}  # noqa: PTH118
+            places |= {true(os.path.join(chosen.root, path)) for path in copies.alike}  # noqa: PTH118
+            perhaps |= {true(os.path.join(chosen.root, path)) for path in copies.gone}  # noqa: PTH118
     here = Counter(true(os.path.join(chosen.root, sample.path)) for sample in chosen.samples)  # noqa: PTH118
-    splits = read_split(run.split, card.labels)
-    trained, chose = (
-        sum(here[true(os.path.join(root, sample.path))] for sample in samples)  # noqa: PTH118
-        for samples in (splits.train, splits.val)
-    )
+    learned, chosen_by, like = (sum(here[at] for at in each) for each in (trained, chose - trained, perhaps))
     parts = [
-        *([f"{trained:,} of them trained the model"] if trained else []),
-        *([f"{chose:,} of them chose its epoch and temperature"] if chose else []),
+        *([f"{learned:,} of them trained the model"] if learned else []),
+        *([f"{chosen_by:,} of them chose its epoch and temperature"] if chosen_by else []),
     ]
-    if not parts:
-        return chosen
-    how = f"{chosen.how}; WARNING: {' and '.join(parts)}"
-    return replace(chosen, how=how, had_a_part=True, learned=trained > 0)
+    if like:
+        also = f"{like:,} of them are called as images that trained the model or chose in it, which are gone"
+        parts, chosen = [*parts, also], replace(chosen, had_a_part=None)
+    if parts:
+        chosen = replace(chosen, how=f"{chosen.how}; WARNING: {' and '.join(parts)}")
+    if learned or chosen_by:
+        chosen = replace(chosen, had_a_part=True, learned=learned > 0)
+    return chosen if len(runs) == len(networks) else _tell_unknown(chosen, card)
 
 
-def _tell_unknown(chosen: EvaluationData, card: ModelCard) -> EvaluationData:
-    """`chosen`, which says that some of its images may have trained the model: its run, which knows, is not here."""
-    if chosen.split == "test":
+def _tell_unknown(chosen: EvaluationData, card: ModelCard, *, own: bool = False) -> EvaluationData:
+    """`chosen`, which says that some of its images may have trained the model: its run, which knows, is not here.
+
+    A test split that the data brings is taken at its word; one of the model's `own` is that of some of its networks.
+    """
+    if chosen.split == "test" and not own:
         return chosen
-    unknown = "which of them trained the model is not known without its run"
-    if card.data.get("name") == chosen.root.name:
+    whose = "the runs of all its networks" if card.members else "its run"
+    unknown = f"which of them trained the model is not known without {whose}"
+    if own or card.data.get("name") == chosen.root.name:
         unknown = f"WARNING: it was trained on data of this name, {unknown}"
-    return replace(chosen, how=f"{chosen.how}; {unknown}", had_a_part=None)
+    return replace(chosen, how=f"{chosen.how}; {unknown}", had_a_part=chosen.had_a_part or None)
 
 
-def _choose_own(root: Path, splits: Splits, wanted: str | None, how: str, card: ModelCard) -> EvaluationData:
-    """Of the images that training split; of a model that learned from all of them, none unless asked for by name."""
+def _choose_own(
+    root: Path, wanted: str | None, card: ModelCard, run: Run | None, folders: ClassFolders | None = None
+) -> EvaluationData:
+    """Of the images that training split; of a model that learned from all of them, none unless asked for by name.
+
+    Without `folders`, which lists them, the run's own split decides.
+    """
+    networks = networks_of(card, run)
+    whole, how = True, SPLIT_AGAIN
+    if card.members:
+        places = () if run is None else run_places(run.read_config())
+        splits, whole = split_of_all(card, networks, root, lambda: folders or scan_as_trained(places, card))
+        how = f"the splits of all {len(networks)} networks"
+    elif run is not None and (folders is None or run.split.is_file()):
+        splits, how = read_split(run.split, card.labels), f"the split in {run.split}"
+    else:
+        assert folders is not None, "there is a run where no data is named"
+        splits = networks[0].split_again(folders)
     if wanted is None and not splits.val and not splits.test:
         figures = card.metrics.get(CROSS_VALIDATED, {})
         accuracy, n = figures.get("accuracy"), figures.get("n")
@@ -142,7 +163,8 @@ def _choose_own(root: Path, splits: Splits, wanted: str | None, how: str, card: 
             f"the model learned from all images of {root}, none is left to score it on{known}",
             "name images that it has not seen with `data`, or ask for what it learned from with `split` train",
         )
-    return _choose(root, splits, wanted, how, own=True)
+    chosen = _choose(root, splits, wanted, how, own=True)
+    return chosen if whole else _tell_unknown(chosen, card, own=True)
 
 
 def _choose(root: Path, splits: Splits, wanted: str | None, how: str, *, own: bool = False) -> EvaluationData:

@@ -16,6 +16,7 @@ from edge_runtime import (
     Sample,
     Task,
     atomic_path,
+    composed,
     joint_label,
     targets_of,
     tasks_of,
@@ -100,7 +101,9 @@ class _RowReader:
     @classmethod
     def of(cls, path: Path, header: Sequence[str] | None, labels: Sequence[str]) -> _RowReader:
         """The reader of a file with that header. Raises DataError where it is none."""
-        numbers = {label: number for number, label in enumerate(labels)}
+        # Of the other form of Unicode where a run is of an older edge than the labels, an ensemble's member say.
+        numbers = {composed(label): number for number, label in enumerate(labels)}
+        numbers |= {label: number for number, label in enumerate(labels)}
         if header is not None and header in (_HEADER, _HEADER[:3]):
             return cls(path, len(header), numbers)
         if header == _SEVERAL_HEADER:
@@ -119,6 +122,7 @@ class _RowReader:
         else:
             name, cell, file, group = (*row, "")[:4]
             said = [cell] if self.kind == "single-label" else cell.split(SEPARATOR) if cell else []
+        said = [label if label in self.numbers else composed(label) for label in said]
         if name not in _NAMES:
             raise _bad_line(self.path, line, f"{name!r} is not a split: train, val or test")
         for label in said:

@@ -217,7 +217,7 @@ def _too_large(splits: Splits, found: Mapping[str, Sequence[Sample]], labels: Se
     counts = {name: _by_class(getattr(splits, name), splits.true_places) for name in _NAMES}
     unseen = [repr(labels[n]) for n, members in counts["train"].items() if len(members) > 1 and n not in counts["val"]]
     if unseen:
-        notes.append(f"one group has all images of {', '.join(unseen[:20])}: nothing of it can validate")
+        notes.append(f"nothing of {', '.join(unseen[:20])} validates: no group of it could be spared from training")
     total = sum(len(members) for name in found for members in [found[name]] if name in ("all", "train"))
     share, of = len(splits.val), tenth(total)
     if not of / MUCH <= share <= of * MUCH:

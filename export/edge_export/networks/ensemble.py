@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,17 +65,23 @@ def read_members(runs: Sequence[Run]) -> tuple[Member, ...]:
     return members
 
 
+def published(architecture: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the path on this machine of a network's own file, which is nobody else's business."""
+    return {name: value for name, value in architecture.items() if name != "network_file"}
+
+
 def average_cards(members: Sequence[Member]) -> ModelCard:
     """The card of the ensemble; its figures are still to be measured."""
     cards = [member.card for member in members]
     first = cards[0]
     normalizations = [card.normalization for card in cards]
+    architectures = [published(card.architecture) for card in cards]
     return replace(
         first,
         backbone="+".join(dict.fromkeys(card.backbone for card in cards)),
         strategy="ensemble",
         temperature=1.0,
-        architecture=first.architecture if all(card.architecture == first.architecture for card in cards) else {},
+        architecture=architectures[0] if all(each == architectures[0] for each in architectures) else {},
         normalization=first.normalization if all(each == normalizations[0] for each in normalizations) else {},
         metrics={},
         data=_common_data(cards),
@@ -187,7 +193,7 @@ def _describe(member: Member) -> dict[str, Any]:
         "run": member.run.name,
         "backbone": card.backbone,
         "strategy": card.strategy,
-        "architecture": dict(card.architecture),
+        "architecture": published(card.architecture),
         "temperature": card.temperature,
         "normalization": dict(card.normalization),
         "metrics": {split: dict(figures) for split, figures in card.metrics.items()},

@@ -33,7 +33,7 @@ def to_fp16(fp32_path: Path, out_path: Path) -> None:
     with own_words(fp32_path, "fp16"):
         model = onnx.ModelProto()
         model.CopyFrom(source)
-        _Halving(model.graph, fp32_path).run()
+        _Halving(model, fp32_path).run()
         keep_promises(model, source)
     onnx.save_model(model, str(out_path))
     open_session(out_path, threads=1)
@@ -42,22 +42,28 @@ def to_fp16(fp32_path: Path, out_path: Path) -> None:
 class _Halving:
     """One graph on its way to half precision: nodes between the first layer and the last, and what they read."""
 
-    def __init__(self, graph: onnx.GraphProto, path: Path) -> None:
+    def __init__(self, model: onnx.ModelProto, path: Path) -> None:
+        graph = model.graph
         self.graph, self.path = graph, path
+        self.opsets = {entry.domain: entry.version for entry in model.opset_import}
         self.types = _value_types(graph)
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.casts: dict[tuple[str, int], onnx.NodeProto] = {}
 
     def run(self) -> None:
         single = _single(self.graph)
-        halves = {name for node in self.graph.node if node.name not in single for name in node.output}
-        halves = {name for name in halves if self.types.get(name) == onnx.TensorProto.FLOAT}
+        taken: dict[str, set[int]] = {}
+        halves: set[str] = set()
+        for node in self.graph.node:
+            if node.name not in single:
+                taken[node.output[0]], given = self._follow(node)
+                halves.update(given)
         outputs = {output.name for output in self.graph.output} & halves
         for node in self.graph.node:
-            is_half = node.name not in single
             for at, name in enumerate(node.input):
                 if self.types.get(name) != onnx.TensorProto.FLOAT:
                     continue
+                is_half = at in taken.get(node.output[0], ())
                 if is_half and name in self.weights:
                     node.input[at] = self._halve(self.weights[name])
                 elif is_half != (name in halves):
@@ -69,6 +75,22 @@ class _Halving:
         for tensor in [tensor for tensor in self.graph.initializer if tensor.name not in read]:
             self.graph.initializer.remove(tensor)
         del self.graph.value_info[:]
+
+    def _follow(self, node: onnx.NodeProto) -> tuple[set[int], set[str]]:
+        """Which inputs a node may read as halves, and which of its outputs are halves then.
+
+        Some read floats alone, as the scales of a Resize are. An output of no input's type, as of a Cast, stays so.
+        """
+        schema = onnx.defs.get_schema(node.op_type, self.opsets[node.domain], node.domain)
+        able = {each.type_param_str for each in schema.type_constraints if "tensor(float16)" in each.allowed_type_strs}
+        inputs, outputs = (
+            [sides[min(at, len(sides) - 1)].type_str for at in range(len(names))]
+            for sides, names in ((schema.inputs, node.input), (schema.outputs, node.output))
+        )
+        floats = {name for name in (*node.input, *node.output) if self.types.get(name) == onnx.TensorProto.FLOAT}
+        taken = {at for at, name in enumerate(node.input) if name in floats and inputs[at] in able}
+        kinds = {inputs[at] for at in taken}
+        return taken, {name for at, name in enumerate(node.output) if name in floats and outputs[at] in kinds}
 
     def _halve(self, tensor: onnx.TensorProto) -> str:
         name = f"{tensor.name}.half"

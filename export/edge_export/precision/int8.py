@@ -23,7 +23,7 @@ from edge_export.precision.entropy_range import entropy_range
 from edge_export.precision.int8_biases import correct_biases, mean_inputs
 from edge_export.precision.int8_gates import clip_in_integers
 from edge_export.precision.int8_graph import keep_logits, prepare_graph
-from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, read_layers
+from edge_export.precision.int8_layers import QUANTIZED_OPS, Layer, Layers, has_int8, read_layers
 from edge_export.precision.int8_scales import LARGEST_WEIGHT, RoundingScales
 from edge_export.precision.valid_file import keep_promises, own_words
 from edge_runtime import INPUT_NAME, UsageError, open_session
@@ -120,9 +120,7 @@ class Quantizer:
     def _allowed(self, *, mixed: bool) -> frozenset[str]:
         """The nodes that may be int8."""
         spared = self.layers.delicate if mixed else frozenset()
-        return frozenset(
-            node.name for node in self._model.graph.node if node.op_type in QUANTIZED_OPS and node.name not in spared
-        )
+        return frozenset(node.name for node in self._model.graph.node if has_int8(node) and node.name not in spared)
 
     def write(
         self,

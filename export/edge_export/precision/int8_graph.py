@@ -12,6 +12,7 @@ Three things keep an int8 classifier slow on a CPU, and none of them is a convol
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from edge_export.precision.answering_nodes import answering_nodes
-from edge_runtime import INPUT_NAME, open_session
+from edge_runtime import INPUT_NAME, ModelError, open_session
 
 # What the nodes between the image and the first convolution are called: they are never quantised.
 FRONT = "edge_front"
@@ -38,12 +39,13 @@ _LOGIT_OPS = frozenset({"Div", "Mul", "Softmax"})
 def prepare_graph(source: Path, target: Path) -> None:
     """Write the float file at `source` to `target`: same input, same output, ready to be quantised.
 
-    Every node has a name of its own, shapes are inferred and batch norms folded where they can be.
+    Every node has a name of its own, shapes are inferred and batch norms folded where they can be. Raises ModelError
+    where onnxruntime cannot load what becomes of it.
     """
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     model = onnx.load_model(str(source))
-    _pool_by_name(model.graph)
+    _pool_by_name(model)
     _rearrange_fronts(model.graph)
     _drop_dead(model.graph)
     with TemporaryDirectory(prefix="edge-int8-") as folder:
@@ -54,7 +56,11 @@ def prepare_graph(source: Path, target: Path) -> None:
     model = onnx.load_model(str(target))
     _name_nodes(model.graph)
     onnx.save_model(model, str(target))
-    open_session(target, threads=1)
+    try:
+        open_session(target, threads=1)
+    except ModelError as error:
+        reason = error.message.replace(str(target), "its rearranged graph")
+        raise ModelError(f"{source} cannot be made int8: {reason}", "export it with `precision` fp32") from error
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
@@ -65,13 +71,18 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def _pool_by_name(graph: onnx.GraphProto) -> None:
-    constants = _constants(graph)
-    for node in graph.node:
+def _pool_by_name(model: onnx.ModelProto) -> None:
+    constants = _constants(model.graph)
+    maps = {
+        value.name
+        for value in onnx.shape_inference.infer_shapes(model).graph.value_info
+        if len(value.type.tensor_type.shape.dim) == 4
+    }
+    for node in model.graph.node:
         if node.op_type != "ReduceMean" or len(node.input) < 2 or node.input[1] not in constants:
             continue
         axes = sorted(int(axis) % 4 for axis in numpy_helper.to_array(constants[node.input[1]]).reshape(-1))
-        if axes == [2, 3] and _attributes(node).get("keepdims", 1) == 1:
+        if axes == [2, 3] and node.input[0] in maps and _attributes(node).get("keepdims", 1) == 1:
             node.op_type = "GlobalAveragePool"
             del node.input[1:]
             del node.attribute[:]
@@ -151,8 +162,7 @@ class _Rows:
         paired = {conv.output[0]}
         last = 0
         for at, node in enumerate(self.graph.node):
-            inputs = [name for name in node.input if name and name not in _constants(self.graph)]
-            if node is conv or (node.op_type in _PLACELESS_OPS and inputs and paired.issuperset(inputs)):
+            if node is conv or (node.op_type in _PLACELESS_OPS and self._pair(node, paired, len(wide.weight) // 2)):
                 paired.update(node.output)
                 last = at
         readers = [node for node in self.graph.node if not paired.intersection(node.output)]
@@ -165,6 +175,27 @@ class _Rows:
                     if name == value:
                         node.input[at] = apart
         self._insert(last + 1)
+
+    def _pair(self, node: onnx.NodeProto, paired: set[str], channels: int) -> bool:
+        """Let a node that reads `paired` values alone read its constants of each channel twice; False where none may.
+
+        A constant that differs by place is none of the pairs'.
+        """
+        constants = _constants(self.graph)
+        inputs = [name for name in node.input if name and name not in constants]
+        if not inputs or not paired.issuperset(inputs):
+            return False
+        shapes = {name: tuple(constants[name].dims) for name in node.input if name in constants}
+        several = {name: shape for name, shape in shapes.items() if math.prod(shape) > 1}
+        if any(shape[-3:] != (channels, 1, 1) or math.prod(shape) != channels for shape in several.values()):
+            return False
+        for at, name in enumerate(node.input):
+            if name in several:
+                value = numpy_helper.to_array(constants[name])
+                node.input[at] = self._constant(
+                    np.concatenate([value, value], axis=-3), f"{node.output[0]}.{self.name}_{at}"
+                )
+        return True
 
     def _add(self, op: str, value: str, constant: NDArray[np.generic] | None = None, **attributes: Any) -> str:
         output = f"{self.name}_{value}_{op}".replace(f"{self.name}_{self.name}", self.name)

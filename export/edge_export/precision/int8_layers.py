@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import helper
 
 from edge_export.precision.answering_nodes import WEIGHTED_OPS, answering_nodes
 from edge_export.precision.int8_graph import FRONT
@@ -67,14 +68,19 @@ def read_layers(prepared: Path) -> Layers:
         finished = node.name in answering or any(name in after_logits for name in inputs)
         home = max(upstream, default=None)
         # A MatMul of two activations is no layer of its own.
-        if node.op_type in WEIGHTED_OPS and not finished and any(name in constants for name in node.input):
+        if (
+            node.op_type in WEIGHTED_OPS
+            and has_int8(node)
+            and not finished
+            and any(name in constants for name in node.input)
+        ):
             home = len(weighted)
             weighted.append(node)
             members.append([])
         if finished:
             after_logits.update(node.output)
         if any(name in matrices for name in node.input):
-            floats += node.op_type not in QUANTIZED_OPS or (finished and node.op_type in WEIGHTED_OPS)
+            floats += not has_int8(node) or (finished and node.op_type in WEIGHTED_OPS)
         if finished or home is None:
             continue
         members[home].append(node.name)
@@ -89,6 +95,12 @@ def read_layers(prepared: Path) -> Layers:
         Layer(_layer_name(node), node.op_type, tuple(nodes)) for node, nodes in zip(weighted, members, strict=True)
     )
     return Layers(_distinct(layers), _delicate(graph, layers, pooled), floats)
+
+
+def has_int8(node: onnx.NodeProto) -> bool:
+    """Whether onnxruntime's quantizer takes it: it miscounts the channels of a transposed convolution in groups."""
+    groups = [helper.get_attribute_value(each) for each in node.attribute if each.name == "group"]
+    return node.op_type in QUANTIZED_OPS and not (node.op_type == "ConvTranspose" and groups > [1])
 
 
 def _is_matrix(tensor: onnx.TensorProto) -> bool:

@@ -52,8 +52,10 @@ def lower_precision(job: ExportJob, path: Path, fp32: Proof, what: str) -> Lower
         ModelError: onnxruntime cannot convert the graph.
     """
     with tempfile.TemporaryDirectory(prefix="edge-export-") as name:
-        # Under its own name, so that what the converters say names the file a person asked for.
-        source = Path(name) / what
+        # Under its own name, so that what the converters say names the file a person asked for; alone, for that name
+        # may be one of theirs.
+        source = Path(name) / "source" / what
+        source.parent.mkdir()
         shutil.copyfile(path, source)
         made, precision, how, table, both = _convert(job, source, Path(name))
         if precision == "fp32":

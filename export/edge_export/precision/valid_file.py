@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,11 +40,39 @@ def keep_promises(model: onnx.ModelProto, source: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def own_words(path: Path, precision: str) -> Iterator[None]:
-    """Inside the block, what onnx and onnxruntime raise becomes a ModelError: `path` cannot be made `precision`."""
+    """Inside the block, what onnx and onnxruntime raise becomes a ModelError: `path` cannot be made `precision`.
+
+    What they log is for who debugs them, and goes nowhere.
+    """
     try:
-        yield
+        with _unlogged("onnxruntime.quantization"):
+            yield
     except (EdgeError, OSError, MemoryError):
         raise
     except Exception as error:  # onnx's, onnxruntime's and the quantizer's exceptions share no base class
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(f"{path} cannot be made {precision}: {reason}", "export it with `precision` fp32") from error
+
+
+@contextlib.contextmanager
+def _unlogged(package: str) -> Iterator[None]:
+    """Inside the block, records of `package` and of its modules reach no handler, by whichever logger."""
+    folder = package.replace(".", "/")
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return folder not in Path(record.pathname).as_posix()
+
+    root, own, nowhere = logging.getLogger(), logging.getLogger(package), logging.NullHandler()
+    passed_on = own.propagate
+    # Without any handler `logging.warning` would give the root one for good.
+    root.addHandler(nowhere)
+    root.addFilter(is_other)
+    own.addHandler(nowhere)
+    own.propagate = False
+    try:
+        yield
+    finally:
+        own.propagate = passed_on
+        own.removeHandler(nowhere)
+        root.removeFilter(is_other)
+        root.removeHandler(nowhere)

@@ -12,7 +12,7 @@ from edge_export.export_job import ExportJob
 from edge_export.networks.averaging_network import AveragingNetwork
 from edge_export.networks.ensemble import EnsembleNetwork
 from edge_export.proof.answers import Model, torch_model
-from edge_export.proof.held_out_figures import answer_images
+from edge_export.proof.held_out_figures import answer_images, answer_test
 from edge_export.proof.whole_split import SplitAccuracy
 from edge_runtime import Evaluation, ModelCard, measure_at
 from edge_train import SplitAnswers
@@ -27,14 +27,13 @@ def with_ensemble_figures(job: ExportJob, card: ModelCard, file: Model, found: S
     The members' epochs and temperatures were chosen on the validation images. So the figures that judge the
     probabilities are cross-fitted, as of a single run: each part of the images is answered at the temperatures that
     each member has on the others, in fp32; below it, and so the whole file's, at the temperature of its own answers.
-    Without test images the card also says by how much the choice of the epoch flatters a member. Raises DataError
-    where no test image can be read.
+    Without test images, or where none can be read, the card also says by how much the choice of the epoch flatters a
+    member.
     """
     assert found.found is not None, "the split was classified"
     validated = {**card.metrics["val"], **_validation(job, card, found.found, found)}
     metrics = {**card.metrics, "val": validated}
-    if job.test:
-        answers = answer_images(job, file, job.test, "ensemble on the test split")
+    if job.test and (answers := answer_test(job, file, "ensemble")) is not None:
         measured = _as_answers(answers).measure(card.labels, 1.0).on_card()
         if (point := card.operating_point) is not None:
             measured["at_threshold"] = measure_at(point, card.labels, answers.truth, answers.probabilities).to_json()

@@ -25,16 +25,8 @@ def with_test_figures(job: ExportJob, card: ModelCard, file: Callable[[], Model]
     threshold_alone = as_trained and bool(known) and point is not None and "at_threshold" not in known
     if not job.test or (as_trained and not threshold_alone):
         return card
-    try:
-        found = answer_images(job, file(), job.test, f"{what} on the test split")
-    except DataError:
-        job.progress.say(
-            f"note: none of the {len(job.test)} test images can be read in {job.root}, so nothing is known of this "
-            "file on them"
-        )
+    if (found := answer_test(job, file(), what)) is None:
         return card
-    if found.unreadable:
-        job.progress.say(f"note: {len(found.unreadable)} test images can no longer be read")
     figures = dict(known)
     if not threshold_alone:
         measured = decision_of(card).measure(found.samples, found.probabilities)
@@ -45,6 +37,21 @@ def with_test_figures(job: ExportJob, card: ModelCard, file: Callable[[], Model]
     if point is not None:
         figures["at_threshold"] = measure_at(point, card.labels, found.truth, found.probabilities).to_json()
     return replace(card, metrics={**card.metrics, "test": figures})
+
+
+def answer_test(job: ExportJob, model: Model, what: str) -> Evaluation | None:
+    """What a model answers to the job's test images; None where none can be read. Which those are is said."""
+    try:
+        found = answer_images(job, model, job.test, f"{what} on the test split")
+    except DataError:
+        job.progress.say(
+            f"note: none of the {len(job.test)} test images can be read in {job.root}, so nothing is known of this "
+            "file on them"
+        )
+        return None
+    if found.unreadable:
+        job.progress.say(f"note: {len(found.unreadable)} test images can no longer be read")
+    return found
 
 
 def answer_images(job: ExportJob, model: Model, samples: Sequence[Sample], what: str) -> Evaluation:

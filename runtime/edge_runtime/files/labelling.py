@@ -29,6 +29,13 @@ def check_task_names(names: Sequence[str]) -> None:
         raise UsageError(f"`tasks` names {twice} twice", "name each once")
 
 
+def find_label(said: str, labels: Sequence[str]) -> str | None:
+    """The one of `labels` that is meant, in whatever Unicode form a person typed it; None where there is none."""
+    if said in labels:
+        return said
+    return next((label for label in labels if composed(label) == composed(said)), None)
+
+
 def composed(label: str) -> str:
     """The label in Unicode's composed form: a folder copied from macOS may spell é as two code points.
 

@@ -98,7 +98,7 @@ class FoundManifest:
             tuple(labels),
             splits,
             tuple(notes),
-            _fingerprint(self.images, paths, self.kind),
+            _fingerprint(self.images, paths, self.kind, by_column=self.group_column not in {"", "group"}),
             groups={path: image.named for path, image in zip(paths, self.images, strict=True) if image.named},
             group_column=self.group_column,
             inside={path: path for path in paths},
@@ -354,9 +354,11 @@ def _notes(path: Path, images: Sequence[_Image], kind: Kind, unlabelled: int, fi
     return notes + note_alike(labels)
 
 
-def _fingerprint(images: Sequence[_Image], paths: Sequence[str], kind: Kind) -> str:
+def _fingerprint(images: Sequence[_Image], paths: Sequence[str], kind: Kind, *, by_column: bool) -> str:
+    """With the cells of the column that names the groups where that is another than `group`, which is in it always."""
     digest = hashlib.sha256(b"manifest\n" if kind == "single-label" else f"manifest {kind}\n".encode())
     for path, image in sorted(zip(paths, images, strict=True)):
-        said = f"{path}\t{image.size_bytes}\t{image.label}\t{image.split}\t{image.group}\n"
+        said = f"{path}\t{image.size_bytes}\t{image.label}\t{image.split}\t{image.group}"
+        said += f"\t{image.named}\n" if by_column else "\n"
         digest.update(said.encode("utf-8", "surrogatepass"))
     return f"sha256:{digest.hexdigest()}"

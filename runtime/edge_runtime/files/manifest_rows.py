@@ -20,6 +20,8 @@ from edge_runtime.files.samples import count_text, names_text
 TEXT_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 PARQUET_SUFFIXES = frozenset({".parquet", ".pq"})
 COLUMNS = ("path", "label", "split", "group")
+# What `group_by` says where it names no column.
+NO_COLUMNS = ("auto", "none")
 HINT = "a manifest is UTF-8 text with a header, path,label and perhaps split and group, and one line for each image"
 
 _DELIMITERS = ",;\t"
@@ -107,10 +109,10 @@ def open_manifest(
 ) -> ManifestTable:
     """The header of `path`, and its rows, which are read as they are asked for.
 
-    Groups are named by the column `group_column`, or `group` where there is none of that name. Blank rows are left out.
-    What is wrong with a row goes to `faults`. With `others` all other columns are read, too, but those of a Parquet
-    file that hold bytes or are nested. With `tasks`, the columns of those names are read, and no `label` is needed,
-    as where it need not be `labelled`.
+    Groups are named by the column `group_column`, or `group` where there is none of that name; `auto` and `none` name
+    no column. Blank rows are left out. What is wrong with a row goes to `faults`. With `others` all other columns are
+    read, too, but those of a Parquet file that hold bytes or are nested. With `tasks`, the columns of those names are
+    read, and no `label` is needed, as where it need not be `labelled`.
 
     Raises:
         DataError: it cannot be read, is no UTF-8 text or no Parquet file, or lacks a column.
@@ -123,7 +125,8 @@ def open_manifest(
     asked = None if others else {*COLUMNS, *asked_for, wanted}
     header, rows = _open_parquet(path, asked, required) if parquet else open_text(path, faults)
     names = [name.strip().lower() for name in header]
-    named = wanted if wanted and wanted in names and wanted not in COLUMNS[:3] else "group" if "group" in names else ""
+    other = wanted in names and wanted not in {"", *COLUMNS[:3], *NO_COLUMNS}
+    named = wanted if other else "group" if "group" in names else ""
     places = _find_columns(path, names, (*COLUMNS, named, *asked_for), required)
     own = {"path", "split", "group", *(asked_for or COLUMNS)}
     more = [place for place, name in enumerate(names) if name not in own] if others else []

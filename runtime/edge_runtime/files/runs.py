@@ -125,11 +125,10 @@ def find_run(name: str | os.PathLike[str] | Run, root: str | Path = RUNS_FOLDER)
     raise UsageError(f"{name} is not a run folder", hint)
 
 
-def find_runs(runs: Any) -> tuple[Run, ...]:
+def find_runs(runs: object) -> tuple[Run, ...]:
     """Each run of one or several, which are a Run, a path or a name. Raises UsageError where one is none."""
-    several = isinstance(runs, Iterable) and not isinstance(runs, str | os.PathLike)
-    each: Iterable[Any] = runs if several else [runs]
-    return tuple(map(find_run, each))
+    several: Any = runs if isinstance(runs, Iterable) and not isinstance(runs, str | os.PathLike) else [runs]
+    return tuple(find_run(run) for run in several)
 
 
 _ANOTHER = "name another run with `run`"

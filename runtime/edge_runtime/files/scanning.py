@@ -14,7 +14,7 @@ from edge_runtime.files.class_folders import FoundFolders, find_folders, find_im
 from edge_runtime.files.labelling import check_task_names
 from edge_runtime.files.linked_paths import TruePlaces
 from edge_runtime.files.manifest import FoundManifest, find_manifest, find_pictures
-from edge_runtime.files.manifest_rows import is_manifest
+from edge_runtime.files.manifest_rows import NO_COLUMNS, is_manifest
 from edge_runtime.files.said_labels import require_labels, sort_labels
 from edge_runtime.files.samples import ClassFolders, note_alike, note_missing
 from edge_runtime.setting_kinds import as_kind
@@ -74,7 +74,8 @@ def scan(
         raise DataError("no data is named", "name a folder or a manifest with `data`")
     if len(found) == 1:
         return found[0].align(labels, empty_classes=empty_classes)
-    _require_column(places, found, group_column.strip().lower())
+    wanted = group_column.strip().lower()
+    _require_column(places, found, "" if wanted in NO_COLUMNS else wanted)
     return _join(places, found, labels, label_from, empty_classes=empty_classes)
 
 

@@ -176,7 +176,7 @@ class ModelCard:
             ModelError: not JSON, of a newer format, a field is missing or of the wrong kind, or a label stands twice.
         """
         try:
-            value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+            value = json.loads(text, parse_float=_finite, parse_int=_whole, parse_constant=_finite)
         # RecursionError: brackets nested a thousand deep.
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{where}: its 'edge' metadata is not JSON ({error})", AGAIN) from error
@@ -305,5 +305,11 @@ def _malformed(key: str, where: str) -> ModelError:
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is not a JSON number")
+        raise ValueError(f"{text if len(text) < 20 else f'{text[:10]}…'} is not a JSON number")
     return number
+
+
+def _whole(text: str) -> int:
+    # One that no float can be is nobody's figure, and ends every computation with one.
+    _finite(text)
+    return int(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ def int8_origin(path: Path, *, here: str | None = None) -> Int8Origin | None:
     if largest is None:
         return None
     try:
-        how = json.loads(read_metadata(path).get("edge", "{}")).get("quantization", {}).get("arithmetic", {})
+        # As a float a whole number of any length is one.
+        card = json.loads(read_metadata(path).get("edge", "{}"), parse_int=float)
+        how = card.get("quantization", {}).get("arithmetic", {})
     except (ValueError, AttributeError, RecursionError):
         how = {}
     if not isinstance(how, Mapping):
@@ -98,6 +101,6 @@ def int8_origin(path: Path, *, here: str | None = None) -> Int8Origin | None:
     return Int8Origin(
         largest,
         str(how.get("measured_on") or ""),
-        float(drift) if isinstance(drift, (int, float)) else None,
+        drift if isinstance(drift, float) and math.isfinite(drift) else None,
         int8_arithmetic() if here is None else here,
     )

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _OTHERS_MAY_READ = stat.S_IRWXG | stat.S_IRWXO
 _NO_KEY = "edge sign --new-key FILE makes one"
+# OpenSSL encrypts with no longer one.
+_LONGEST_PASSPHRASE = 1023
 
 
 class SigningKey:
@@ -73,7 +75,7 @@ def new_key(path: str | os.PathLike[str], passphrase: bytes | None = None) -> tu
     Gives back where the public one lies, and what it is. The private one is encrypted where there is a `passphrase`.
 
     Raises:
-        UsageError: `path` is no file's name, or ends as the public key's.
+        UsageError: `path` is no file's name, or ends as the public key's, or the passphrase is too long.
         OutputError: one of them is there already, or cannot be written.
         MissingExtraError: cryptography is not installed.
     """
@@ -90,6 +92,11 @@ def new_key(path: str | os.PathLike[str], passphrase: bytes | None = None) -> tu
     for each in (private, public):
         if os.path.lexists(each):
             raise OutputError(f"{each} is there already, and a key that is gone cannot be had again", "name another")
+    if passphrase and len(passphrase) > _LONGEST_PASSPHRASE:
+        raise UsageError(
+            f"a passphrase of {len(passphrase):,} bytes is too long to encrypt a key with",
+            f"take one of {_LONGEST_PASSPHRASE:,} bytes at most",
+        )
     key = Ed25519PrivateKey.generate()
     kept = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     pem = serialization.Encoding.PEM

@@ -43,8 +43,8 @@ class MultiLabelMetrics:
     """What `measure_labels` found: `per_class` has a row per label, in label order.
 
     `exact` counts the images of which every label is right. `log_loss` in nats, `brier` and `calibration_error` are
-    means over all images and labels, each a question of yes or no; `calibration_folds` is not 0 where they are
-    cross-fitted, in so many parts. `f1_micro` is None where no image has a label and none is given one.
+    means over all images and labels, each a question of yes or no; `calibration_folds` is that of `Metrics`.
+    `f1_micro` is None where no image has a label and none is given one.
     """
 
     per_class: tuple[LabelMetrics, ...]
@@ -53,7 +53,7 @@ class MultiLabelMetrics:
     calibration_error: float
     log_loss: float
     brier: float
-    calibration_folds: int = 0
+    calibration_folds: int | None = None
 
     @property
     def n(self) -> int:
@@ -100,7 +100,7 @@ class MultiLabelMetrics:
             "log_loss": self.log_loss,
             "brier": self.brier,
             "expected_calibration_error": self.calibration_error,
-            **({"calibration_folds": self.calibration_folds} if self.calibration_folds else {}),
+            **({"calibration_folds": self.calibration_folds} if self.calibration_folds is not None else {}),
         }
 
 

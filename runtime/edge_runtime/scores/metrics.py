@@ -43,8 +43,9 @@ class Metrics:
     """What `measure` found: `confusion[truth, prediction]` counts images, int64 `[classes, classes]`.
 
     `class_auroc` and `class_average_precision` have an entry per label, one against rest, None where the class or all
-    others are absent. `log_loss` is in nats. `calibration_folds` is not 0 where `calibration_error`, `log_loss` and
-    `brier` are of probabilities whose temperature was fitted on other images, in so many parts.
+    others are absent. `log_loss` is in nats. `calibration_folds` says in how many parts `calibration_error`, `log_loss`
+    and `brier` are of probabilities whose temperature was fitted on other images: 0 where it was fitted on these very
+    ones, which are one group, None where these had no part in it.
     """
 
     labels: tuple[str, ...]
@@ -54,7 +55,7 @@ class Metrics:
     brier: float
     class_auroc: tuple[float | None, ...]
     class_average_precision: tuple[float | None, ...]
-    calibration_folds: int = 0
+    calibration_folds: int | None = None
 
     @property
     def top1(self) -> Accuracy:
@@ -158,7 +159,7 @@ class Metrics:
             "log_loss": self.log_loss,
             "brier": self.brier,
             "expected_calibration_error": self.calibration_error,
-            **({"calibration_folds": self.calibration_folds} if self.calibration_folds else {}),
+            **({"calibration_folds": self.calibration_folds} if self.calibration_folds is not None else {}),
         }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_runtime.errors import UsageError
+from edge_runtime.files.labelling import find_label
 from edge_runtime.model.card import OperatingPoint
 from edge_runtime.scores.accuracy import wilson_interval
 
@@ -42,12 +43,14 @@ class AtThreshold:
         }
 
 
-def check_positive(positive: str, labels: tuple[str, ...]) -> None:
-    """Raise UsageError unless `positive` is one of two labels."""
+def check_positive(positive: str, labels: tuple[str, ...]) -> str:
+    """The one of two labels that `positive` is, in whatever Unicode form. Raises UsageError where it is none."""
     if len(labels) != 2:
         raise UsageError(f"`positive` {positive} is for two classes, but there are {len(labels)}", "drop `positive`")
-    if positive not in labels:
+    found = find_label(positive, labels)
+    if found is None:
         raise UsageError(f"`positive` {positive} is not one of the classes", f"there are {labels[0]} and {labels[1]}")
+    return found
 
 
 def choose_operating_point(
@@ -65,7 +68,7 @@ def choose_operating_point(
     Raises:
         UsageError: not two labels, none of them `positive`, or no image of it to choose by.
     """
-    check_positive(positive, labels)
+    positive = check_positive(positive, labels)
     scores = probabilities[:, labels.index(positive)].astype(np.float64)
     wanted = np.sort(scores[truth == labels.index(positive)])[::-1]
     if not len(wanted):

@@ -44,7 +44,7 @@ def test_of_those_that_cannot_be_told_apart_the_fastest_is_taken() -> None:
     rows = [row(1, 950, 20), row(2, 946, 4), row(3, 940, 1), row(4, 947, None)]
     best, why = choose_trial(rows, None)
     assert best.trial.number == 2
-    assert "of the 3 that those images cannot tell apart" in why and "trial 2 is the fastest, 4.00 ms" in why
+    assert "of the 3 whose 95 % intervals overlap" in why and "trial 2 is the fastest, 4.00 ms" in why
 
 
 def test_none_is_slower_than_allowed_and_what_has_no_latency_does_not_fit() -> None:

@@ -16,10 +16,17 @@ pytest.importorskip("onnxscript")
 
 from bench_reports import make_report, make_row
 from edge_benchmarks import Sweep, TuneSettings, tune
+from edge_benchmarks.models.trained_network import export_trained
 from edge_benchmarks.report.files import json_text
 from edge_benchmarks.tuning.search_space import Trial
 from edge_benchmarks.tuning.sweep_folder import identify, sweep_folder
-from edge_benchmarks.tuning.target_latency import measure_latencies
+from edge_benchmarks.tuning.target_latency import (
+    Network,
+    measure_latencies,
+    planned_network,
+    read_latencies,
+    trained_network,
+)
 from edge_benchmarks.tuning.trial_run import TrialRecord, end_stopped, forget_lost, read_record, write_record
 from edge_data import draw_shapes
 from edge_runtime import EdgeError, Run, Silence, UsageError, newest_run
@@ -168,8 +175,40 @@ def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
 def test_latency_that_was_measured_here_is_not_measured_again(home: Path, tmp_path: Path) -> None:
     kept = tmp_path / "latency.json"
     kept.write_text((home / "pi.json").read_text())
-    known = measure_latencies([(NAME, 32), ("other", 32)], kept, Silence())
-    assert known.of((NAME, 32)) == pytest.approx(7, rel=0.05) and known.of(("other", 64)) is None
+    here, other = Network(NAME, 32), Network("other", 32)
+    known = measure_latencies(dict.fromkeys((here, other), Run(tmp_path)), kept, Silence())
+    assert known.of(here) == pytest.approx(7, rel=0.05) and known.of(Network("other", 64)) is None
+
+
+def test_a_latency_of_another_network_or_of_several_pictures_is_none_of_this_one(tmp_path: Path) -> None:
+    rows = [
+        make_row("a", 7.0, backbone=NAME),
+        make_row("b", 3.0, backbone=NAME, variant=("pruned 0.5", "small stem")),
+        make_row("c", 2.0, backbone=NAME, at_once=4),
+        make_row("d", 1.0, backbone=NAME, precision="int8"),
+    ]
+    path = tmp_path / "pi.json"
+    path.write_text(json_text(make_report(rows).to_json()))
+    planned = Network(NAME, None, ("small stem",))
+    known = read_latencies(path, [planned])
+    assert {str(network): round(ms) for network, ms in known.known.items()} == {
+        f"{NAME} at 32 px": 7,
+        f"{NAME}, pruned 0.5, small stem at 32 px": 3,
+    }
+    with pytest.raises(UsageError, match="has no latency of any network of this sweep"):
+        read_latencies(path, [Network(NAME, 32, ("se attention",))])
+
+
+def test_what_is_measured_is_the_network_that_was_trained(base: TrainSettings, tmp_path: Path) -> None:
+    own = replace(base, backbone=NAME, strategy="scratch", image_size=32, epochs=1, out=tmp_path, hidden_units=7)
+    run = train(own).run
+    assert trained_network(run) == planned_network(own) == Network(NAME, 32, ("hidden layer of 7",))
+    (tmp_path / "models").mkdir()
+    found = export_trained(run, tmp_path / "models")
+    assert found.variant == ("hidden layer of 7",) and found.model.name == f"{NAME}-32px-hidden-layer-of-7.onnx"
+    trained = sum(tensor.numel() for tensor in weights(run, "best").values() if tensor.is_floating_point())
+    assert found.file.parameters == pytest.approx(trained, rel=0.05)
+    assert found.card is not None and found.card.labels == ("class 0", "class 1", "class 2")
 
 
 @pytest.mark.parametrize(

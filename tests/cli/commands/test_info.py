@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from drifting_model import write_drifting_model
-from edge_cli.commands.info import info
-from edge_runtime import METADATA_KEY, ModelCard, Preprocessing, quick_load_paths, write_quick_load_note
+from edge_cli.commands.info import _lines as info_lines, info
+from edge_runtime import METADATA_KEY, ModelCard, ModelError, Preprocessing, quick_load_paths, write_quick_load_note
 from edge_runtime.model.onnx_bytes import graph_sha256, with_metadata
 from tiny_model import write_multi_label_model, write_multi_task_model, write_tiny_model
 
@@ -222,6 +223,52 @@ def test_hostile_metrics_of_several_tasks_are_shown_or_passed_over(
     ):
         assert info(described(write_multi_task_model(tmp_path / "t.onnx"), val=figures)) == 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in a JSON document."""
+    if at:
+        yield at
+    keys = value if isinstance(value, dict) else range(min(len(value), 2)) if isinstance(value, list) else ()
+    for key in keys:
+        yield from places(value[key], (*at, key))
+
+
+def test_whatever_stands_in_a_card_is_shown_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    point = {"positive": "bee", "threshold": 0.5, "min_sensitivity": 0.9, "n": 16, "positives": 8}
+    found = {"sensitivity": 0.9, "sensitivity_interval_95": [0.5, 1.0], "found": 7, "missed": 1}
+    figures = {"accuracy": 0.75, "n": 16, "accuracy_interval_95": [0.5, 0.9], "at_threshold": found}
+    two = CARD.to_json() | {
+        "labels": ["ant", "bee"],
+        "operating_point": point,
+        "metrics": {"val": {**CARD.metrics["val"], "at_threshold": found}, "cross-validated": figures},
+        "parity": {**CARD.parity, "training": {"n": 4}, "drawn": {"n": 60}},
+        "unlike": {"method": "nearest-centre", "n": 2, "centres": 1, "training_images": 4, "distances": [0.1, 0.2]},
+        "tta": {"name": "flip", "views": 2, "latency_ratio": 1.9},
+        "architecture": {"stem": "small"},
+    }
+    three = json.loads(onnx.load(write_multi_task_model(tmp_path / "t.onnx")).metadata_props[0].value)
+    three["metrics"] = {"val": {"n": 4, "mean_accuracy": 0.5, "tasks": {"colour": figures, "light": {"n": 0}}}}
+    many = json.loads(onnx.load(write_multi_label_model(tmp_path / "l.onnx")).metadata_props[0].value)
+    many["metrics"] = {"test": {"map": 0.5, "n": 8, "per_class": [{"label": "red", "threshold": 0.5, "support": 4}]}}
+    shown, refused = 0, []
+    for card in (two, three, many):
+        assert info_lines(ModelCard.loads(json.dumps(card), where="it"))
+        for at in places(card):
+            for odd in (None, True, -1, 1e308, 10**400, -(10**400), "\ud800", [], [None], ["a"], {}, {"a": {"b": [1]}}):
+                mutated = json.loads(json.dumps(card))
+                inner = mutated
+                for key in at[:-1]:
+                    inner = inner[key]
+                inner[at[-1]] = odd
+                try:
+                    told = info_lines(ModelCard.loads(json.dumps(mutated), where="it"))
+                except ModelError:
+                    refused.append((at, odd))
+                else:
+                    shown += bool(told)
+    assert shown > 1000 and (("metrics", "val", "n"), 10**400) in refused
+    assert capsys.readouterr() == ("", "")
 
 
 def test_one_file_is_shown_and_another_beside_it_refused(edge: Any, tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ def test_an_encrypted_key_wants_its_passphrase(
     monkeypatch.setenv("EDGE_SIGN_PASSPHRASE", "wrong")
     wrong = edge("sign", "--model", model, "--key", "fleet.pem")
     assert wrong.returncode == 2 and "the passphrase is wrong" in wrong.stderr
+    monkeypatch.setenv("EDGE_SIGN_PASSPHRASE", "\udcffclave\udce9")
+    assert edge("sign", "--new-key", "bytes.pem", "--encrypt").returncode == 0
+    assert edge("sign", "--model", model, "--key", "bytes.pem", "--out", "bytes.onnx").returncode == 0
 
 
 @pytest.mark.usefixtures("model")

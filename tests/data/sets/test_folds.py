@@ -170,3 +170,37 @@ def test_a_manifests_splits_are_pooled_and_its_groups_stay_whole_over_them(tmp_p
         if scene := scene_of[sample.path.removeprefix("shapes/")]:
             folds.setdefault(scene, set()).add(fold)
     assert len(folds) == 3 and all(len(places) == 1 for places in folds.values()) and set(where.values()) == {0, 1, 2}
+
+
+def grouped(*groups: tuple[int, ...]) -> tuple[list[Sample], dict[str, str]]:
+    """Images of classes 0, 1, … in groups, each so many of each class; and their groups' names."""
+    samples = [
+        Sample(f"{label}/{group}-{n}.jpg", label)
+        for group, sizes in enumerate(groups)
+        for label, size in enumerate(sizes)
+        for n in range(size)
+    ]
+    return samples, {sample.path: sample.path.split("/")[1].split("-")[0] for sample in samples}
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        ((5, 1, 4), (0, 0, 6), (3, 8, 0), (8, 0, 3), (2, 0, 0), (1, 0, 2)),
+        ((7, 0, 0), (2, 0, 3), (0, 7, 3), (0, 1, 1)),
+        ((2, 0, 0), (1, 2, 0), (0, 1, 1), (1, 0, 6)),
+    ],
+)
+def test_no_fold_has_all_of_a_class_whose_groups_have_others_too(groups: tuple[tuple[int, ...], ...]) -> None:
+    """Evening the classes alone puts both groups that the second class is in into one fold."""
+    samples, names = grouped(*groups)
+    counts = by_class(samples, assign_folds(samples, names, 2, seed=0), 2)
+    assert (np.count_nonzero(counts, axis=0) == 2).all() and counts.sum() == len(samples)
+
+
+def test_what_no_group_can_be_moved_for_is_refused() -> None:
+    # Of three groups two are in one fold, and any two have all images of a class.
+    samples, names = grouped((1, 5, 0), (1, 0, 5), (0, 5, 5))
+    with pytest.raises(UsageError, match=r"`folds` 2 would have all \d+ images of class .* in one fold") as caught:
+        assign_folds(samples, names, 2, seed=0)
+    assert "groups of their own" in caught.value.hint

@@ -181,3 +181,83 @@ def test_a_cross_validated_model_with_a_test_split_is_scored_on_that(tmp_path: P
     root = put(tmp_path / "data", "train val test")
     chosen = choose_evaluation(cross_validated(scan(root), test={"accuracy": 0.9, "n": 40}), None, root)
     assert chosen.split == "test" and all(name.startswith("test/") for name in names(chosen)) and not chosen.had_a_part
+
+
+def ensemble(folders: ClassFolders, *members: tuple[str, dict[str, Any]], **data: Any) -> ModelCard:
+    """The card of an average of networks, each with the name of its run and what its own card says of its data."""
+    own = [{"run": name, "data": {"fingerprint": folders.fingerprint, **said}} for name, said in members]
+    return replace(trained_on(folders, **data), members=tuple(own))
+
+
+@pytest.mark.parametrize("known", ["both runs", "one run", "no run", "renamed"])
+@pytest.mark.parametrize("named", [True, False])
+def test_an_ensemble_is_scored_on_what_none_of_its_networks_learned_from(
+    tmp_path: Path, known: str, named: bool
+) -> None:
+    data = put(tmp_path / "data", "", (60, 60))
+    folders = scan(data)
+    (tmp_path / "runs").mkdir()
+    runs = [make_run(tmp_path / "runs" / f"seed-{seed}", str(data), seed) for seed in (1, 2)]
+    members = [(run.name, {"seed": seed, "group_by": "none"}) for run, seed in zip(runs, (1, 2), strict=True)]
+    card = ensemble(folders, *members)
+    card = replace(card, data={"fingerprint": folders.fingerprint, "group_by": "none"})
+    for run in {"both runs": [], "one run": runs[1:], "no run": runs, "renamed": runs[1:]}[known]:
+        run.path.rename(tmp_path / f"elsewhere-{run.name}")
+    if known == "no run" and not named:
+        return
+    beside = None if known == "no run" else runs[0]
+    chosen = choose_evaluation(card, beside, data if named else None)
+    one, two = (split(folders, seed=seed) for seed in (1, 2))
+    tests = [{sample.path for sample in each.test} for each in (one, two)]
+    assert tests[0] != tests[1]
+    if common := tests[0] & tests[1]:
+        assert (chosen.split, names(chosen)) == ("test", common)
+    taught = {sample.path for each in (one, two) for sample in each.train}
+    assert chosen.how.startswith("the splits of all 2 networks") and chosen.had_a_part is (chosen.split != "test")
+    assert names(chosen) and not names(chosen) & taught
+    for part in ("train", "all"):
+        assert choose_evaluation(card, beside, data if named else None, part).learned
+
+
+def test_what_the_runs_of_an_ensemble_would_know_is_said_where_they_are_not_there(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "", (40, 40))
+    (tmp_path / "runs").mkdir()
+    one, two = (make_run(tmp_path / "runs" / f"seed-{seed}", str(data), seed) for seed in (1, 2))
+    # The second has seen one image more, so that it was trained on other data.
+    fingerprints = (scan(data).fingerprint, "sha256:grown")
+    said = [
+        {"run": run.name, "data": {"fingerprint": each}} for run, each in zip((one, two), fingerprints, strict=True)
+    ]
+    card = replace(CARD, data={"name": "data"}, members=tuple(said))
+    chosen = choose_evaluation(card, one)
+    taught = {sample.path for seed in (1, 2) for sample in split(scan(data), seed=seed).train}
+    assert names(chosen) and not names(chosen) & taught
+    # Of data that both were shown no image is new.
+    whole = choose_evaluation(card, one, data)
+    assert whole.learned and f"{len(taught)} of them trained the model" in whole.how
+    two.path.rename(tmp_path / "elsewhere")
+    alone = choose_evaluation(card, one)
+    assert (alone.split, alone.had_a_part) == ("test", None)
+    assert "WARNING" in alone.how and "not known without the runs of all its networks" in alone.how
+    half = choose_evaluation(card, one, data)
+    assert half.learned and "64 of them trained the model" in half.how and "not known without" in half.how
+
+
+def test_data_that_were_copied_and_grew_are_known_again_by_their_paths(tmp_path: Path) -> None:
+    data = put(tmp_path / "data", "", (20, 20))
+    run, card = make_run(tmp_path / "run", str(data)), trained_on(scan(data))
+    copy = put(tmp_path / "copy", "", (20, 23))
+    chosen = choose_evaluation(card, run, copy)
+    said = "32 of them trained the model and 4 of them chose its epoch and temperature"
+    assert (len(chosen.samples), chosen.had_a_part, chosen.learned) == (43, True, True)
+    assert chosen.how == f"every image of the folder; WARNING: {said}"
+    # Other pictures, numbered alike.
+    for place in copy.glob("*/*.jpg"):
+        place.write_bytes(b"another" + place.read_bytes())
+    assert choose_evaluation(card, run, copy).had_a_part is False
+    data.rename(tmp_path / "gone")
+    unsure = choose_evaluation(card, run, copy)
+    assert (unsure.had_a_part, unsure.learned) == (None, False)
+    assert unsure.how.endswith(
+        "WARNING: 36 of them are called as images that trained the model or chose in it, which are gone"
+    )

@@ -267,7 +267,7 @@ def test_a_share_that_large_groups_cannot_give_is_noted() -> None:
     assert note == "groups are large: 20 of 80 images (25%) validate instead of a tenth"
     one = {f"class 1/{n}.jpg": "one" for n in range(40)}
     assert split(data, seed=0, groups=one).notes == (
-        "one group has all images of 'class 1': nothing of it can validate",
+        "nothing of 'class 1' validates: no group of it could be spared from training",
         "groups are large: 4 of 80 images (5%) validate instead of a tenth",
     )
 
@@ -281,6 +281,12 @@ def test_a_class_that_is_one_group_everywhere_cannot_validate() -> None:
         split(folders(all=[40, 40]), seed=0, groups=alike)
     del alike["class 1/7.jpg"], alike["class 0/7.jpg"]
     assert "`group_by` none keeps nothing together" in split(folders(all=[40, 40]), seed=0, groups=alike).notes[-1]
+
+
+def test_labels_of_the_other_form_of_unicode_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text("split,label,path,group\ntrain,Ba\u0308r,1.jpg,\nval,b,2.jpg,\n", encoding="utf-8")
+    assert [sample.label for sample in read_split(path, ("b", "B\u00e4r")).train] == [1]
 
 
 def test_a_split_is_read_with_the_labels_in_another_order(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from PIL import Image
@@ -102,6 +104,47 @@ def test_the_python_reader_converts_colours_where_the_format_does(tmp_path: Path
     assert (label, float(probability)) == (answer.label, pytest.approx(answer.probability, abs=1e-6))
     plain = classifier.predict(Image.new("RGB", (70, 50), (160, 150, 40)))
     assert (answer.probability == plain.probability) is (version == 1)
+
+
+def hard_pictures() -> Iterator[tuple[str, Image.Image, dict[str, Any]]]:
+    """Pictures of every kind that the format names: a name, the picture, and what it is saved with."""
+    half = np.zeros((50, 70), np.uint8)
+    half[:, 20:] = 255
+    half[:, 50:] = 100
+    shown = np.full((50, 70, 3), (160, 150, 40), np.uint8)
+    shown[half == 0] = (0, 0, 255)
+    photo, alpha = Image.fromarray(shown), Image.fromarray(half)
+    p3 = rgb_profile(((0.68, 0.32), (0.265, 0.69), (0.15, 0.06), (0.3127, 0.329)))
+    seen = Image.merge("RGBA", (*photo.split(), alpha))
+    grey = photo.convert("L")
+    yield "transparent", seen, {}
+    yield "transparent, wide colours", seen, {"icc_profile": p3}
+    yield "transparent grey", Image.merge("LA", (grey, alpha)), {}
+    yield "transparent grey, wide colours", Image.merge("LA", (grey, alpha)), {"icc_profile": p3}
+    yield "one transparent colour", photo, {"transparency": (0, 0, 255)}
+    yield "one transparent grey", grey, {"transparency": grey.getpixel((0, 0))}
+    palette = photo.quantize(4)
+    yield "palette", palette, {}
+    yield "palette, wide colours", palette, {"icc_profile": p3}
+    yield "palette, transparent", palette, {"transparency": bytes([0, 90, 255, 255])}
+    yield "16 bits", Image.fromarray(np.linspace(20_000, 65_535, 3500).reshape(50, 70).astype(np.uint16)), {}
+    yield "grey, colours' profile", grey, {"icc_profile": p3}
+    yield "broken profile", photo, {"icc_profile": p3[:200]}
+    yield "no profile", photo, {"icc_profile": b"x" * 200}
+    yield "black and white", grey.convert("1"), {}
+
+
+def test_the_python_reader_prepares_pictures_of_every_kind_as_edge_does(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reader.py").write_text(snippet("python"), encoding="utf-8")
+    classifier = Classifier(model)
+    for name, picture, saved in hard_pictures():
+        picture.save(tmp_path / "x.png", **saved)
+        monkeypatch.setattr(sys, "argv", ["reader.py", str(model), str(tmp_path / "x.png")])
+        made = runpy.run_path(str(tmp_path / "reader.py"))
+        assert np.array_equal(made["pixels"], classifier.preprocessing(tmp_path / "x.png")), name
+        assert capsys.readouterr().out.startswith(classifier.predict(tmp_path / "x.png").label), name
 
 
 @pytest.mark.parametrize("colour", COLOURS)

@@ -190,6 +190,61 @@ def test_a_stem_of_stride_two_reads_four_pixels_at_a_time(tmp_path: Path, activa
     assert kernels["Transpose"] == (1 if activation != "HardSwish" else kernels["Transpose"])
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 1, 1), (8, 1, 1), (1, 1, 12, 12), (1, 8, 12, 12), (12,), (1,), ()])
+def test_constants_of_each_channel_or_place_may_stand_behind_the_stem(shape: tuple[int, ...], tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    weight = draw.normal(0, 0.1, size=(8, 3, 3, 3)).astype(np.float32)
+    scale, shift = (draw.uniform(0.5, 2, shape).astype(np.float32) for _ in range(2))
+    head = draw.normal(0, 2, (3, 8)).astype(np.float32)
+    behind = [("Mul", scale), ("Add", shift), ("Mul", scale)]
+    convs = [weight, point(np.eye(8))]
+    net = write_net(tmp_path / "net.onnx", convs, strides=2, pads=[1] * 4, behind=behind, head=head)
+    prepare_graph(net, tmp_path / "prepared.onnx")
+    pixels, _ = colours(4)
+    expected = Classifier(net, threads=1).probabilities(pixels)
+    assert np.abs(Classifier(tmp_path / "prepared.onnx", threads=1).probabilities(pixels) - expected).max() < 1e-5
+    to_int8(net, tmp_path / "int8.onnx", [pixels], threads=1)
+    assert np.abs(Classifier(tmp_path / "int8.onnx", threads=1).probabilities(pixels) - expected).max() < 0.05
+    if shape[-3:] == (8, 1, 1):
+        # They became part of the stem.
+        assert Counter(node.op_type for node in onnx.load(tmp_path / "prepared.onnx").graph.node)["Add"] == 0
+
+
+def test_what_onnxruntime_cannot_load_is_said_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    net = write_easy(tmp_path / "net.onnx")
+    model = onnx.load(net)
+    (last,) = (each for each in model.graph.initializer if each.name.endswith("fc.weight"))
+    last.CopyFrom(onnx.numpy_helper.from_array(np.eye(4, dtype=np.float32), last.name))
+    onnx.save(model, net)
+    with pytest.raises(ModelError, match=r"net\.onnx cannot be made int8: .*its rearranged graph") as caught:
+        Quantizer(net, [colours(2)[0]], threads=1)
+    assert "prepared.onnx" not in caught.value.message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_mean_over_the_last_axes_of_what_is_no_map_stays_one(tmp_path: Path) -> None:
+    net = write_easy(tmp_path / "net.onnx")
+    model = onnx.load(net)
+    nodes, constants = model.graph.node, model.graph.initializer
+    (mean,) = (node for node in nodes if node.op_type == "ReduceMean")
+    constants.append(onnx.numpy_helper.from_array(np.array([0, 3, -1]), "rows"))
+    rows = onnx.helper.make_node("Reshape", [mean.input[0], "rows"], ["of_rows"], name="of_rows")
+    # Of each picture one mean, which all of the three channels that come next are.
+    mean.input[0] = "of_rows"
+    constants.append(onnx.numpy_helper.from_array(np.zeros((1, 3, 1), np.float32), "three"))
+    added = onnx.helper.make_node("Add", [mean.output[0], "three"], ["thrice"], name="thrice")
+    (flat,) = (node for node in nodes if node.op_type == "Reshape")
+    flat.input[0] = "thrice"
+    at = list(nodes).index(mean)
+    nodes.insert(at + 1, added)
+    nodes.insert(at, rows)
+    onnx.save(model, net)
+    prepare_graph(net, tmp_path / "prepared.onnx")
+    pixels, _ = colours(4)
+    found = Classifier(tmp_path / "prepared.onnx", threads=1).probabilities(pixels)
+    assert np.abs(found - Classifier(net, threads=1).probabilities(pixels)).max() < 1e-5
+
+
 def test_half_precision_halves_the_weights_and_keeps_the_probabilities_single(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     weights = [draw.normal(0, 0.2, (64, 3, 3, 3)), draw.normal(0, 0.05, (64, 64, 3, 3))]
@@ -283,3 +338,41 @@ def test_the_layers_of_an_attention_are_lowered_too(tmp_path: Path) -> None:
         assert np.abs(found.sum(axis=1) - 1).max() < 1e-6
     with Quantizer(fp32, [pixels], threads=1) as quantizer:
         assert len(quantizer.layers.layers) == 4 and not quantizer.layers.floats
+
+
+def test_an_own_network_may_enlarge_its_maps_and_count_in_doubles(tmp_path: Path) -> None:
+    import torch
+    from torch import Tensor, nn
+
+    from edge_export import write_onnx
+    from edge_runtime import ModelCard, Preprocessing
+    from edge_train import DeployedNetwork, Network
+
+    class Enlarging(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.fc = nn.Conv2d(3, 16, 3, 2, 1), nn.Linear(16, 3)
+            self.grouped = nn.ConvTranspose2d(16, 16, 2, 2, groups=4)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            maps = torch.relu(self.stem(pixels))
+            maps = nn.functional.interpolate(maps, scale_factor=2, mode="bilinear")
+            maps = torch.relu(self.grouped(maps.double().sqrt().float()))
+            answer: Tensor = self.fc(maps.mean((2, 3)))
+            return answer
+
+    torch.manual_seed(0)
+    contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+    card = ModelCard(labels=LABELS, preprocessing=contract, backbone="enlarging", strategy="scratch")
+    fp32 = tmp_path / "fp32.onnx"
+    write_onnx(DeployedNetwork(Network(Enlarging(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), 2.0), card, fp32)
+    pixels, _ = colours(8, height=32, width=32)
+    expected = Classifier(fp32, threads=1).probabilities(pixels)
+    to_fp16(fp32, tmp_path / "fp16.onnx")
+    found = Classifier(tmp_path / "fp16.onnx", threads=1).probabilities(pixels)
+    assert 0 < np.abs(found - expected).max() < 5e-3
+    to_int8(fp32, tmp_path / "int8.onnx", [pixels], threads=1)
+    assert np.abs(Classifier(tmp_path / "int8.onnx", threads=1).probabilities(pixels) - expected).max() < 0.05
+    with Quantizer(fp32, [pixels], threads=1) as quantizer:
+        # The convolution in groups has no int8, and the file does not call it so.
+        assert [layer.op for layer in quantizer.quantizable()] == ["Conv", "Gemm"] and quantizer.layers.floats == 1

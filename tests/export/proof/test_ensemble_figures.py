@@ -74,6 +74,21 @@ def test_without_them_validation_is_cross_fitted_and_what_the_choice_flatters_is
     assert "of the 2 members" in note and "about 1.0 to 3.0 points too good" in note
 
 
+def test_test_pictures_that_are_gone_cost_their_figures_alone(runs: list[Run], tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(runs[0].read_config()["data_root"], tmp_path / "moved"))
+    (first, *others) = sorted((moved / "test").rglob("*.png"))
+    first.unlink()
+    ear = Ear()
+    (done,) = export(runs, data=moved, progress=ear)
+    assert done.card.metrics["test"]["n"] == len(others)
+    assert any("1 test images can no longer be read" in line for line in ear.lines)
+    shutil.rmtree(moved / "test")
+    (done,) = export(runs, data=moved, progress=ear)
+    assert done.card.metrics.keys() == {"val"} and Classifier(done.path).card.members
+    assert any("none of the 12 test images can be read" in line for line in ear.lines)
+    assert any("were chosen on these validation images" in line for line in ear.lines)
+
+
 def test_each_member_is_judged_at_temperatures_of_the_other_parts(runs: list[Run]) -> None:
     for run in runs:
         without_test(run, None)

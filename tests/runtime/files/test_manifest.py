@@ -80,7 +80,21 @@ def test_another_column_may_name_the_groups(tmp_path: Path) -> None:
     assert (by_camera.group_column, by_camera.groups) == ("camera", {"a/1.jpg": "c1"})
     assert scan(manifest, group_column="none such").groups == {"a/1.jpg": "g1", "b/1.jpg": "g2"}
     assert scan(manifest, group_column="label").group_column == "group"
-    assert by_camera.fingerprint == scan(manifest).fingerprint
+    # Which pictures are one group decides the split, so that a list with a corrected column is other data.
+    before, plain = by_camera.fingerprint, scan(manifest).fingerprint
+    manifest.write_text(manifest.read_text().replace("c1", "c2"))
+    assert scan(manifest, group_column="camera").fingerprint != before
+    assert scan(manifest).fingerprint == scan(manifest, group_column="none such").fingerprint == plain
+
+
+@pytest.mark.parametrize("by", ["auto", "none", "Auto "])
+def test_a_column_called_as_what_names_none_names_no_groups(tmp_path: Path, by: str) -> None:
+    header = f"path,label,{by.strip()},group"
+    manifest = put(tmp_path, f"{header}\na/1.jpg,x,yes,g1\nb/1.jpg,y,yes,g2\n")
+    folders = scan(manifest, group_column=by)
+    assert (folders.group_column, folders.groups) == ("group", {"a/1.jpg": "g1", "b/1.jpg": "g2"})
+    (tmp_path / "other").mkdir()
+    assert scan([manifest, put(tmp_path / "other", PLAIN)], group_column=by).group_column == "group"
 
 
 def test_rows_without_a_label_are_left_out_and_counted(tmp_path: Path) -> None:

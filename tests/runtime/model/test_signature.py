@@ -229,6 +229,9 @@ def test_a_private_key_is_its_owners_alone_and_never_replaced(tmp_path: Path, ow
         new_key(tmp_path / "none" / "fleet.pem")
     with pytest.raises(UsageError, match="public key's suffix"):
         new_key(tmp_path / "fleet.pub")
+    with pytest.raises(UsageError, match=r"passphrase of 1,024 bytes is too long"):
+        new_key(tmp_path / "long.pem", b"a" * 1024)
+    new_key(tmp_path / "long.pem", b"a" * 1023)
 
 
 def test_a_key_with_a_passphrase_wants_it(tmp_path: Path, signed: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -63,6 +65,14 @@ def test_what_has_no_images_has_no_rate() -> None:
     value = measure_at(point, LABELS, np.array([0]), of_scores(0.2)).to_json()
     assert value["sensitivity"] is value["sensitivity_interval_95"] is value["precision"] is None
     assert value["specificity"] == 1.0
+
+
+def test_a_class_is_known_in_whatever_form_it_is_typed() -> None:
+    one, two = (unicodedata.normalize(form, "Bär") for form in ("NFC", "NFD"))
+    for label, said in ((one, two), (two, one), (two, two)):
+        labels = ("ants", label)
+        assert check_positive(said, labels) == label
+        assert choose_operating_point(labels, said, 0.9, np.array([0, 1]), of_scores(0.2, 0.8)).positive == label
 
 
 @pytest.mark.parametrize(

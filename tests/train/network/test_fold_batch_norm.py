@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,3 +124,95 @@ def test_fine_tuning_with_frozen_norms_runs_none_while_it_learns(
     given = {"strategy": "fine-tune", "weights": str(shufflenet_weights), "epochs": 1}
     train(quick_settings(few_shapes, tmp_path, batch_norm=mode, **given))
     assert any(ran) is (mode == "train")
+
+
+class Own(nn.Module):
+    """A network as users write them; `first` is what makes its first maps."""
+
+    def __init__(self, first: nn.Conv2d | None = None) -> None:
+        super().__init__()
+        self.conv1 = first or nn.Conv2d(3, 8, 3, 2, 1)
+        self.norm1 = nn.BatchNorm2d(8)
+        self.rest = nn.Sequential(nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU())
+        self.fc = nn.Linear(16, 3)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        return self.rest(self.norm1(self.conv1(pixels)).relu())
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.fc(self.maps(pixels).mean((2, 3)))
+
+
+class TwoNames(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(self.conv1, self.norm1, nn.ReLU(), *self.rest)
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        return self.features(pixels)
+
+
+class Listed(Own):
+    """Its norms lie in a list that torch knows nothing of, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = [self.norm1]
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        return self.rest(self.norms[0](self.conv1(pixels)).relu())
+
+
+class Reads(Own):
+    """Convolves by the weights of its first layer once more."""
+
+    def maps(self, pixels: Tensor) -> Tensor:
+        again = nn.functional.conv2d(pixels, self.conv1.weight, stride=2, padding=1)
+        return self.rest(self.norm1(self.conv1(pixels)).relu() + again)
+
+
+class Keeps(Own):
+    def maps(self, pixels: Tensor) -> Tensor:
+        self.kept = {"maps": [super().maps(pixels)]}
+        return self.kept["maps"][0]
+
+
+def hooked() -> Own:
+    made = Own()
+    made.norm1.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    return made
+
+
+OWN: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "plain": (Own, 0),
+    "two names": (TwoNames, 2),
+    "in a list": (Listed, 1),
+    "reads weights": (Reads, 1),
+    "keeps activations": (Keeps, 0),
+    "hooked": (hooked, 1),
+    "old spectral norm": (lambda: Own(nn.utils.spectral_norm(nn.Conv2d(3, 8, 3, 2, 1))), 1),
+    "parametrized": (lambda: Own(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3, 2, 1))), 1),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_network_answers_alike_folded_however_its_layers_are_kept(name: str) -> None:
+    make, left = OWN[name]
+    torch.manual_seed(0)
+    whole = Network(make(), (0.5,) * 3, (0.2,) * 3)
+    for module in whole.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 2, 4)
+            nn.init.uniform_(module.bias, -2, 2)
+    # As after a step: activations and weights that were made anew belong to a graph.
+    whole(images())
+    whole.eval()
+    whole(images())
+    expected = whole(images()).detach()
+    for folded in (fold(whole), fold_frozen(whole)):
+        torch.testing.assert_close(folded(images()), expected, rtol=1e-4, atol=1e-4)
+        assert norms(folded) == left
+    with torch.no_grad():
+        embedding = whole.backbone.maps((images().permute(0, 3, 1, 2) / 255 - 0.5) / 0.2).mean((2, 3))
+        body = fold_body(whole, replace(find_backbone("resnet18"), head="fc"))
+        torch.testing.assert_close(body(images()), embedding, rtol=1e-4, atol=1e-4)

@@ -14,6 +14,7 @@ from edge_train import Checkpoint, Network, TrainSettings
 from edge_train.explain.grad_cam import last_map
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preprocessing, preset
+from edge_train.network.fold_batch_norm import fold
 from edge_train.network.lookup import find_backbone
 from edge_train.network.own_network import IMAGENET_MEAN, IMAGENET_STD
 from edge_train.network.weights import load_pretrained
@@ -102,6 +103,8 @@ def test_a_function_that_takes_the_size_is_given_it(nets: Path) -> None:
         ("twice_staged", r"the parameter first\.weight is in a and b"),
         ("bad_size", "its `edge` cannot be read: invalid literal"),
         ("no_linear", "has no nn.Linear to be its head"),
+        ("two_headed", r"its head is one layer under 2 names, out and classifier\.1"),
+        ("lazy_beside", "has lazy layers that no picture reaches"),
     ],
 )
 def test_a_network_that_cannot_be_used_is_refused_in_one_line(nets: Path, function: str, reason: str) -> None:
@@ -215,6 +218,17 @@ def test_dropout_and_a_hidden_layer_go_before_its_head(nets: Path) -> None:
     assert build(backbone, classes=3, hidden_units=4).get_submodule("out.3").out_features == 3
     with pytest.raises(UsageError, match="small is for ResNets"):
         build(replace(backbone, name="resnet.py:plain"), classes=3, stem="small")
+
+
+def test_lazy_layers_take_their_size_from_a_picture(nets: Path) -> None:
+    model = build(found(nets, "lazy"), classes=3, size_px=64)
+    assert model.get_submodule("out").in_features == 12 and model.training
+    assert not model.get_submodule("scale").num_batches_tracked
+
+
+def test_what_cannot_be_copied_is_said_in_one_line(nets: Path) -> None:
+    with pytest.raises(UsageError, match=r"keeps what cannot be copied: cannot pickle '_thread\.lock' object"):
+        fold(Network(build(found(nets, "keeps_a_lock"), classes=3), IMAGENET_MEAN, IMAGENET_STD))
 
 
 def test_a_run_keeps_where_its_network_is_from(nets: Path, few_shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

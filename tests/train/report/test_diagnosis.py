@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -154,6 +154,8 @@ def test_bad_calibration_beyond_what_few_images_scatter() -> None:
     (found,) = found_in(val=metrics((475, 475), (25, 25), error=0.12))
     assert (found.kind, found.flag) == ("calibration", "--label-smoothing 0.1")
     assert "calibration" not in kinds(val=metrics((28, 28), (2, 2), error=0.12))
+    (fitted,) = found_in(val=replace(metrics((475, 475), (25, 25), error=0.12), calibration_folds=0))
+    assert "on the very images that it was fitted on" in fitted.text and "fitted on" not in found.text
 
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)

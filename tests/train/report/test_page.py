@@ -166,6 +166,13 @@ def test_the_test_split_is_the_headline_and_validation_is_judged_by_cross_fittin
     assert parts == 5 and f"{error:.1%}" != f"{fitted:.1%}"
     assert f"Calibration error {error:.1%} validation; cross-fitted" in alone
     assert "judged by cross-fitting: each of 5 parts" in alone and "which chose the epoch" not in alone
+    (tmp_path / "one").mkdir()
+    patient = replace(val, groups={sample.path: "patient" for sample in val.samples})
+    page = written(tmp_path / "one", replace(report, val=patient, optimism="it is not known"))
+    group = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text))
+    assert f"Calibration error {fitted:.1%} validation; not cross-fitted: one group" in group
+    assert "not cross-fitted, validation is one group" in group and f": calibration error {fitted:.1%}" in group
+    assert "It is not known." in group and "bootstrap" not in group
     (tmp_path / "more").mkdir()
     page = written(tmp_path / "more", replace(report, test=split_answers(["a", "b"], [0, 1], [0, 1], [0.9, 0.8], 2)))
     both = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", page.text))

@@ -68,8 +68,8 @@ def test_each_criterion_has_its_best_epoch(criterion: Criterion, best: int) -> N
         row(2, 0.9, 0.6, 0.7, 0.4),
         row(3, 0.8, 0.7, 0.7, 0.5),
         row(4, 0.7, 0.5, 0.6, 0.1),
-        row(5, 0.7, 0.6, 0.8, math.nan),
-        row(6, 0.9, 0.7, 0.7, math.nan),
+        row(5, 0.7, 0.6, 0.8, 9.0),
+        row(6, 1.0, 1.0, 1.0, math.nan),
     ]
     state = FitState(criterion)
     nothing = EpochAnswers(np.zeros(1, bool), np.zeros(1, np.float32))
@@ -80,6 +80,7 @@ def test_each_criterion_has_its_best_epoch(criterion: Criterion, best: int) -> N
 def test_what_is_no_number_is_the_worst() -> None:
     worst = rank("auroc", None, 0.1)
     assert worst == rank("auroc", math.nan, 0.1) < rank("auroc", 0.0, 9.0)
+    assert rank("accuracy", 1.0, math.nan) < rank("accuracy", 0.0, 9.0)
     assert rank("loss", 0.3, math.nan) < rank("loss", 0.2, 5.0) < rank("loss", 0.2, 4.0)
 
 

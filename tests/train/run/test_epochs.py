@@ -23,6 +23,7 @@ from edge_data.sets.image_store import ImageStore  # noqa: E402
 from edge_runtime import (  # noqa: E402
     CheckpointError,
     DataError,
+    EdgeError,
     Run,
     Sample,
     Silence,
@@ -32,7 +33,7 @@ from edge_train import TrainSettings, load_checkpoint, resume, save_checkpoint, 
 from edge_train.run.batches import _order  # noqa: E402
 from edge_train.run.epochs import reestimate_batch_norm  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
-from quick_training import QUICK, SMALL, Ear, equal, flags, quick_settings, weights  # noqa: E402
+from quick_training import QUICK, SMALL, Ear, StopAt, equal, flags, quick_settings, weights  # noqa: E402
 from warm_edge import WarmEdge  # noqa: E402
 
 
@@ -55,20 +56,6 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(settings(data, tmp_path_factory.mktemp("whole"))).run
 
 
-class StopAt(Silence):
-    """Interrupts a run when it says, or begins, what `where` names."""
-
-    def __init__(self, where: str) -> None:
-        self.where = where
-
-    def say(self, text: str) -> None:
-        if self.where in text:
-            raise KeyboardInterrupt
-
-    def begin(self, task: str, total: int, unit: str = "images") -> None:
-        self.say(f"{task} {total} {unit}")
-
-
 @pytest.mark.parametrize("where", ["epoch 2/4", "epoch 2/4  train", "epoch 4/4 ", "measuring val", "measuring test"])
 def test_a_run_interrupted_and_resumed_ends_as_one_left_alone(
     data: Path, whole: Run, tmp_path: Path, where: str
@@ -83,6 +70,7 @@ def test_a_run_interrupted_and_resumed_ends_as_one_left_alone(
         *(map(str.split, run.metrics.read_text().splitlines()) for run in (result.run, whole)), strict=True
     ):
         assert one[0].split(",")[: len(stay)] == two[0].split(",")[: len(stay)]
+    assert result.summary["seconds"] > result.summary["training_seconds"]
     summary, expected = (json.loads(run.summary.read_text()) for run in (result.run, whole))
     assert summary["metrics"] == expected["metrics"] and summary["best_epoch"] == expected["best_epoch"]
 
@@ -236,8 +224,14 @@ def test_a_run_that_cannot_be_resumed_says_why(data: Path, whole: Run, tmp_path:
 
 def test_a_finished_run_resumed_stays_as_it_is(whole: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(whole.path, tmp_path / "copy")))
-    resume(run)
+    # As a kill between last.pt and metrics.csv leaves it.
+    kept = run.metrics.read_text()
+    run.metrics.unlink()
+    run.summary.write_text(json.dumps({**json.loads(run.summary.read_text()), "seconds": 5000.0}))
+    found = resume(run)
     assert equal(weights(run, "best"), weights(whole, "best")) and equal(weights(run), weights(whole))
+    assert run.metrics.read_text() == kept
+    assert 5000 < found.summary["seconds"] < 5600
 
 
 def test_runs_are_not_put_among_the_images(data: Path, tmp_path: Path) -> None:
@@ -298,6 +292,9 @@ def test_without_a_test_split_it_says_how_lucky_the_best_epoch_is_also_when_resu
     assert resume(Run(path)).summary["optimism"] == luck
     # With a test split, or one epoch, there is nothing of the kind to say.
     assert "optimism" not in train(settings(untested, tmp_path / "one", epochs=1)).summary
+    patient = train(settings(untested, tmp_path / "patient", epochs=2, group_by=r"\.png")).summary
+    assert patient["optimism"]["points"] is None and "not known: validation is one group" in patient["optimism"]["text"]
+    assert patient["metrics"]["val"]["calibration_folds"] == 0
     tested = train(settings(data, tmp_path / "tested", epochs=2))
     assert "optimism" not in tested.summary and "optimism_points" not in tested.card.metrics["val"]
 
@@ -363,3 +360,11 @@ def test_batch_norm_is_measured_on_batches_of_even_sizes(data: Path, tmp_path: P
     job.network.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     reestimate_batch_norm(job, job.network, 1)
     assert seen == [33, 33]
+
+
+def test_a_network_that_answers_no_numbers_is_not_kept(data: Path, tmp_path: Path) -> None:
+    given = {"backbone": "squeezenet1_1", "epochs": 1, "batch_size": 24, "lr_scale": 1e6, "optimizer": "sgd"}
+    with pytest.raises(EdgeError, match=r"epoch 1: the validation loss became (nan|inf)") as caught:
+        train(settings(data, tmp_path, **given))
+    assert caught.value.hint == "try a smaller `lr_scale`", "there is no epoch before it"
+    assert not list(tmp_path.rglob("*.pt"))

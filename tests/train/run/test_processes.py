@@ -118,8 +118,8 @@ def test_two_processes_come_to_the_weights_of_one_and_go_on_from_them(
         assert list(map(float, ours.split(",")[:5])) == pytest.approx(list(map(float, theirs.split(",")[:5])), rel=1e-3)
 
 
-# It loads torch once, and forks what torchrun would start.
-SCRIPT = """
+# It loads torch once, and forks what torchrun would start: SIZE processes, of which each goes on below.
+FORKED = """
 import os, signal, socket, sys
 from pathlib import Path
 
@@ -131,7 +131,6 @@ from edge_train.run.processes import join_world
 from edge_train.run.split_answers import answer_logits
 from quick_training import quick_settings
 
-SIZE = 3
 with socket.create_server(("127.0.0.1", 0)) as server:
     port = server.getsockname()[1]
 children = set()
@@ -154,6 +153,9 @@ os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(SIZ
 os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 CPU = torch.device("cpu")
+"""
+
+SCRIPT = """
 data, out, weights = map(Path, sys.argv[1:])
 settings = quick_settings(data, out / "scratch", batch_size=6, dropout=0.2, ema=0.9, mixup=0.2)
 train(settings)
@@ -179,12 +181,114 @@ assert int(world.sum(torch.tensor(world.rank + 1))) == 6
 """
 
 
+# Two machines that are unlike: what one of them cannot do, both are told.
+UNLIKE = """
+from edge_runtime import EdgeError, OutputError, Preprocessing, Silence, UsageError, WeightsError
+from edge_train import TrainSettings, find_backbone
+from edge_train.run import epochs, initial_network, number_format
+from edge_train.run.initial_network import start_network
+from edge_train.run.number_format import choose_format
+from edge_train.strategy.plan import make_plan
+from quick_training import Ear, network
+
+data, out, weights = map(Path, sys.argv[1:])
+world, _ = join_world(CPU)
+
+
+def refused(kind, does):
+    try:
+        does()
+    except EdgeError as error:
+        assert type(error) is kind, error
+        return error.message
+    raise AssertionError(f"process {world.rank} was not refused")
+
+
+# Weights on one of them alone, asked for or not.
+auto = TrainSettings(data=str(data), out=out, backbone="shufflenet_v2_x0_5", weights=str(weights))
+default = TrainSettings(data=str(data), out=out, backbone="shufflenet_v2_x0_5")
+backbone = find_backbone("shufflenet_v2_x0_5")
+load = initial_network.load_pretrained
+
+
+def load_here(model, backbone, choice, **more):
+    if world.rank == lacking:
+        raise WeightsError("shufflenet's weights are not here")
+    return load(model, backbone, weights, **more)
+
+
+def start(settings):
+    return start_network(settings, backbone, 3, 2000, 32, CPU, Silence(), world)
+
+
+initial_network.load_pretrained = load_here
+for lacking in (0, 1):
+    said = refused(UsageError, lambda: start(auto))
+    assert said == f"process {lacking} of 2: shufflenet's weights are not here", said
+    said = refused(UsageError, lambda: start(default))
+    assert said == f"process {lacking} has no weights for shufflenet_v2_x0_5, and process {1 - lacking} has some", said
+lacking = None
+torch.manual_seed(world.rank)
+strategy, own, origin, _ = start(default)
+same = world.collect([strategy, *(tensor.tolist() for tensor in own.state_dict().values())])
+assert strategy == "fine-tune" and same[0] == same[1], "drawn from other seeds, heads are one"
+initial_network.load_pretrained = load
+
+# bfloat16 on the first of them alone.
+number_format.has_bf16 = lambda device: world.leads
+plan = make_plan(quick_settings(data, out), backbone, "scratch")
+contract = Preprocessing(resize_px=32, height_px=32, width_px=32, interpolation="bilinear")
+
+
+def choose(precision, begun):
+    settings = quick_settings(data, out, precision=precision)
+    return choose_format(settings, plan, network("shufflenet_v2_x0_5"), contract, CPU, world, ear, begun)
+
+
+ear = Ear()
+
+
+assert [choose("auto", begun) for begun in ("bf16", "fp32", None)] == ["fp32"] * 3
+assert ear.lines[0] == "float32 (the machine of process 1 does not compute in bfloat16)", ear.lines
+assert "process 1 does not compute in bfloat16" in refused(UsageError, lambda: choose("bf16", None))
+
+# The second finds every epoch bad.
+row = epochs._row
+if not world.leads:
+    epochs._row = lambda state, done, val: row(state, done, None)
+done = train(quick_settings(data, out / "patient", epochs=3, patience=1, best_by="loss", lr_scale=0.01))
+epochs._row = row
+ended = world.collect([(each.epoch, each.val_loss) for each in done.history])
+assert ended[0] == ended[1], ended
+
+# What the first one alone looks at.
+(out / "file").write_text("")
+assert "cannot make a run folder" in refused(OutputError, lambda: train(quick_settings(data, out / "file" / "runs")))
+
+# One that is gone.
+world.collect(None)
+if world.leads:
+    assert "another process of this training is gone" in refused(EdgeError, lambda: train(quick_settings(data, out)))
+"""
+
+
+@pytest.mark.slow
+def test_unlike_machines_agree_or_are_refused_together(
+    few_shapes: Path, shufflenet_weights: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "unlike.py"
+    (tmp_path / "out").mkdir()
+    script.write_text(f"SIZE = 2\n{FORKED}{UNLIKE}")
+    done = python(script, few_shapes, tmp_path / "out", shufflenet_weights)
+    assert done.stdout == "", done.stdout
+
+
 @pytest.mark.slow
 def test_three_processes_train_from_scratch_and_embed_together(
     few_shapes: Path, shufflenet_weights: Path, tmp_path: Path
 ) -> None:
     script, out = tmp_path / "three.py", tmp_path / "out"
-    script.write_text(SCRIPT)
+    script.write_text(f"SIZE = 3\n{FORKED}{SCRIPT}")
     done = python(script, few_shapes, out, shufflenet_weights)
     assert done.stdout == ""
     (scratch,) = (out / "scratch").iterdir()

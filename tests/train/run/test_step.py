@@ -130,6 +130,33 @@ def test_one_image_that_is_too_large_is_an_error_with_a_way_out(error: Any) -> N
     assert "`batch_size`" in caught.value.hint and "`image_size`" in caught.value.hint
 
 
+class Normed(Cramped):
+    """One with batch norm, which has no statistics of a single image."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.layers.insert(2, nn.BatchNorm1d(16))
+
+
+@pytest.mark.parametrize(
+    ("at_once", "most", "sizes", "expected"),
+    [(2, 9, (5, 3), [3, 2, 3]), (None, 3, (7,), [3, 2, 2]), (1, 9, (4,), [2, 2]), (2, 9, (1,), None)],
+)
+def test_no_part_is_a_single_image_where_batch_norm_learns(
+    at_once: int | None, most: int, sizes: tuple[int, ...], expected: list[int] | None
+) -> None:
+    network = Network(Normed(most), mean=(0.5,) * 3, std=(0.2,) * 3)
+    if expected is None:
+        network.eval()
+    learn(network, *sizes, at_once=at_once)
+    assert network.backbone.sizes == (expected or [1])
+
+
+def test_where_two_images_are_too_many_for_batch_norm_memory_does_not_suffice() -> None:
+    with pytest.raises(EdgeError, match="memory does not suffice for training"):
+        learn(Network(Normed(1), mean=(0.5,) * 3, std=(0.2,) * 3), 6)
+
+
 def test_another_error_is_not_taken_for_want_of_memory() -> None:
     ear = Ear()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):

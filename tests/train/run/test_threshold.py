@@ -11,10 +11,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import OperatingPoint, UsageError, measure_at  # noqa: E402
-from edge_train import TrainResult, load_checkpoint, train  # noqa: E402
+from edge_runtime import OperatingPoint, Run, UsageError, measure_at  # noqa: E402
+from edge_train import TrainResult, load_checkpoint, resume, train  # noqa: E402
 from edge_train.run.threshold import strictest  # noqa: E402
-from quick_training import quick_settings  # noqa: E402
+from quick_training import StopAt, quick_settings  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,23 @@ def test_three_classes_and_a_class_without_validation_images_are_refused(
         picture.unlink()
     with pytest.raises(UsageError, match="no validation image is of square"):
         train(quick_settings(bare, tmp_path / "runs", positive="square"))
+    # As good as none, which is seen when they are read, and neither by the last epoch nor at a resume after it.
+    (bare / "val" / "square" / "1.png").write_text("no picture")
+    with pytest.raises(UsageError, match="no validation image is of square"):
+        train(quick_settings(bare, tmp_path / "runs", positive="square", on_bad_image="skip"))
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+
+
+def test_a_run_is_not_resumed_to_a_threshold_that_no_picture_is_left_for(two: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(two, tmp_path / "data"))
+    started = quick_settings(data, tmp_path / "runs", positive="square", on_bad_image="skip", epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(started, StopAt("epoch 1/2"))
+    (path,) = (tmp_path / "runs").iterdir()
+    for picture in (data / "val" / "square").iterdir():
+        picture.write_bytes(b"?" * picture.stat().st_size)
+    with pytest.raises(UsageError, match="no validation image is of square"):
+        resume(Run(path))
 
 
 def test_an_average_takes_the_strictest_of_one_class_and_says_where_they_differ() -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from hypothesis import assume, given, strategies as st
+from hypothesis import given, strategies as st
+from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import (  # noqa: E402
-    Accuracy,
-)
-from edge_train import STRATEGIES  # noqa: E402
-from edge_train.several_runs.comparison import (  # noqa: E402
-    StrategyRow,
-    _images_to_tell_apart,
-    choose_best,
-)
+from edge_train import STRATEGIES, Strategy  # noqa: E402
+from edge_train.several_runs.comparison import StrategyRow, choose_best  # noqa: E402
+from edge_train.several_runs.paired_answers import Disagreement  # noqa: E402
 from strategy_rows import row  # noqa: E402
 
 
@@ -29,12 +25,12 @@ def test_a_clear_lead_wins_whatever_it_cost() -> None:
 def test_within_half_a_point_fewer_parameters_win() -> None:
     best, why = choose_best([row("feature-extraction", 945, trained=500), row("fine-tune", 950), row("scratch", 700)])
     assert best == "feature-extraction" and "500 instead of 1,000,000" in why
-    assert "1,000 images cannot tell them apart" in why and "0.5 points ahead of feature-extraction" in why
+    assert "intervals overlap: that may be chance" in why and "0.5 points ahead of feature-extraction" in why
 
 
 def test_a_lead_that_may_be_chance_is_called_one_and_still_wins() -> None:
     best, why = choose_best([row("feature-extraction", 944, trained=500), row("fine-tune", 950), row("scratch", 935)])
-    assert best == "fine-tune" and "1,000 images cannot tell them apart" in why
+    assert best == "fine-tune" and "intervals overlap: that may be chance" in why and "tell" not in why
     assert "0.6 points ahead of feature-extraction and 1.5 points ahead of scratch" in why
 
 
@@ -45,7 +41,7 @@ def test_half_a_point_that_is_no_chance_wins() -> None:
 
 def test_level_strategies_that_cost_the_same_go_to_the_pretrained_one() -> None:
     best, why = choose_best([row("scratch", 21, 21), row("fine-tune", 21, 21)])
-    assert best == "fine-tune" and "level with" in why and "needs about" not in why
+    assert best == "fine-tune" and "level with" in why and "would" not in why
 
 
 def test_an_untrained_strategy_is_never_the_best() -> None:
@@ -73,17 +69,42 @@ def test_the_choice_is_near_the_top_and_blind_to_test_accuracy(right: list[int],
     assert max(right) - right[STRATEGIES.index(best)] <= 1
 
 
-@given(st.integers(0, 100), st.integers(0, 100))
-def test_the_number_of_images_needed_is_enough_and_not_far_too_many(one: int, two: int) -> None:
-    assume(one != two)
-    low, high = sorted((one / 100, two / 100))
-    needed = _images_to_tell_apart(low, high)
+def which(first: int, second: int, n: int = 600) -> dict[Strategy, NDArray[np.bool_]]:
+    """Which of `n` images two strategies have right: all but those that the other one alone has."""
+    own, other = np.ones(n, bool), np.ones(n, bool)
+    other[:first] = own[first : first + second] = False
+    return {"fine-tune": own, "feature-extraction": other}
 
-    def parted(n: int) -> bool:
-        return Accuracy.near(low, n).interval[1] < Accuracy.near(high, n).interval[0]
 
-    assert needed is not None and parted(100 * needed) and not parted(needed // 3 or 1)
-    assert _images_to_tell_apart(low, low) is None
+def test_the_same_images_tell_what_two_intervals_do_not() -> None:
+    rows = [row("fine-tune", 596, 600), row("feature-extraction", 580, 600, trained=500)]
+    best, why = choose_best(rows, which(20, 4))
+    assert best == "fine-tune" and "2.7 points ahead of feature-extraction, which is hardly chance" in why
+    assert "(20 against 4 right where they differ, p 0.0015 by McNemar's exact test)" in why and "overlap" not in why
+    rows = [row("fine-tune", 596, 600), row("feature-extraction", 595, 600, trained=500)]
+    best, why = choose_best(rows, which(5, 4))
+    assert best == "feature-extraction" and "That may be chance: 600 images do not tell them apart (5 against 4" in why
+    assert "; about 21,000 would)" in why
+    same = [row("fine-tune", 600, 600), row("feature-extraction", 600, 600, trained=500)]
+    assert "do not tell them apart (both have the same right)." in choose_best(same, which(0, 0))[1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(0, 0), (1, 0), (5, 4), (20, 4), (6, 0), (5, 0), (400, 330), (3000, 2800)]
+)
+def test_mcnemars_test_is_the_exact_one(first: int, second: int) -> None:
+    found = Disagreement(10_000, first, second)
+    exact = pytest.importorskip("scipy.stats").binomtest(first, first + second).pvalue if first + second else 1.0
+    assert found.chance == pytest.approx(exact, abs=1e-9) and found.tells == (exact < 0.05)
+    assert Disagreement(10_000, second, first).chance == found.chance
+    if first > second > 0:
+
+        def tells(n: int) -> bool:
+            return Disagreement(n, round(n * first / 10_000), round(n * second / 10_000)).tells
+
+        assert (needed := found.images_needed) is not None and tells(2 * needed) and not tells(needed // 2)
+    elif first == second:
+        assert found.images_needed is None
 
 
 def test_strategies_are_chosen_by_what_their_epochs_were_chosen_by() -> None:

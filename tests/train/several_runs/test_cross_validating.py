@@ -229,11 +229,15 @@ def test_killed_anywhere_it_goes_on_to_the_same_end(
         assert one.split.read_text() == two.split.read_text()
     assert rows_of(again.run) == rows_of(left.run)
     assert again.summary["metrics"] == left.summary["metrics"]
+    parts = [json.loads(run.summary.read_text())["training_seconds"] for run in folds_of(again.run)]
+    assert again.summary["seconds"] > sum(parts) + again.summary["training_seconds"]
 
 
 def test_a_finished_one_resumed_is_as_it_was(done: TrainResult) -> None:
     before = {path: path.read_bytes() for path in done.run.path.rglob("*.csv")}
+    done.run.summary.write_text(json.dumps({**done.summary, "seconds": 5000.0}))
     again = resume(done.run)
+    assert again.summary["seconds"] > 5000
     assert equal(weights(again.run), weights(done.run)) and again.card == done.card
     assert {path: path.read_bytes() for path in done.run.path.rglob("*.csv")} == before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,6 +12,7 @@ torch = pytest.importorskip("torch")
 from edge_runtime import Sample  # noqa: E402
 from edge_train.run.split_answers import SplitAnswers  # noqa: E402
 from edge_train.strategy.calibration import cross_fitted_temperatures, fit_temperature  # noqa: E402
+from edge_train.targets.multi_label import LabelAnswers  # noqa: E402
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 3.0])
@@ -126,3 +128,26 @@ def test_with_twins_in_its_validation_the_cross_fitted_error_is_still_that_of_un
     grouped_loss, single_loss, plain_loss = (sum(each) / len(each) for each in (grouped, single, plain))
     assert single_loss < plain_loss - 0.02
     assert abs(grouped_loss - plain_loss) < 0.5 * (plain_loss - single_loss)
+
+
+def test_validation_of_one_group_is_judged_at_the_temperature_that_is_stored() -> None:
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, 60)
+    logits = (draw.normal(size=(60, 2)) * 6).astype(np.float32)
+    logits[np.arange(60), labels] += 5
+    samples = tuple(Sample(f"{number}.png", int(label)) for number, label in enumerate(labels))
+    one = SplitAnswers(samples, logits, labels, {sample.path: "patient" for sample in samples})
+    assert one.is_one_group and not SplitAnswers(samples, logits, labels).is_one_group
+    temperature = one.fit_temperature()
+    assert temperature > 1.5
+    found = one.measure(("a", "b"), temperature, judged=one.cross_fitted())
+    plain = one.measure(("a", "b"), temperature)
+    assert (found.log_loss, found.calibration_error, found.brier) == (
+        plain.log_loss,
+        plain.calibration_error,
+        plain.brier,
+    )
+    assert found.to_json()["calibration_folds"] == 0 and "calibration_folds" not in plain.to_json()
+    both = LabelAnswers(samples, logits, labels[:, None] == np.arange(2), one.groups)
+    several, at_it = (both.measure(("a", "b"), (0.5, 0.5), 3.0, cross_fit=each) for each in (True, False))
+    assert (several.log_loss, several.calibration_folds) == (at_it.log_loss, 0)

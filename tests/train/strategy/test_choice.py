@@ -67,9 +67,18 @@ def test_a_run_says_what_was_chosen_and_why(few_shapes: Path, shufflenet_weights
     assert result.summary["strategy"] == result.card.strategy == "feature-extraction"
 
 
-def test_fine_tuning_flags_without_pretrained_weights_are_refused(few_shapes: Path, tmp_path: Path) -> None:
-    # Frozen random layers would be kept random for good.
-    given = quick_settings(few_shapes, tmp_path / "runs", strategy="auto", weights="none", freeze_until="stage4")
-    with pytest.raises(UsageError, match=r"`freeze_until`.*fine-tuning"):
+@pytest.mark.parametrize(
+    ("others", "said"),
+    # Frozen random layers would be kept random for good; from scratch each epoch sees another view.
+    [
+        ({"freeze_until": "stage4"}, r"`freeze_until`.*fine-tuning"),
+        ({"views": 3}, "`views` is for feature extraction, but the strategy is scratch"),
+    ],
+)
+def test_what_is_for_another_strategy_than_auto_came_to_is_refused(
+    few_shapes: Path, tmp_path: Path, others: dict[str, Any], said: str
+) -> None:
+    given = quick_settings(few_shapes, tmp_path / "runs", strategy="auto", weights="none", **others)
+    with pytest.raises(UsageError, match=said):
         train(given)
     assert not list((tmp_path / "runs").glob("*"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from edge_runtime import Preprocessing  # noqa: E402
-from edge_train import find_backbone  # noqa: E402
+from edge_runtime import Preprocessing, UsageError  # noqa: E402
+from edge_train import find_backbone, train  # noqa: E402
 from edge_train.network.network import Network  # noqa: E402
 from edge_train.run.number_format import choose_format  # noqa: E402
 from edge_train.run.processes import ALONE  # noqa: E402
@@ -20,7 +21,8 @@ from edge_train.strategy import format_speed  # noqa: E402
 from edge_train.strategy.format_speed import BUDGET_S, FormatSpeed, measure_speed, remembered_speed  # noqa: E402
 from edge_train.strategy.mixed_precision import has_bf16  # noqa: E402
 from edge_train.strategy.plan import freeze, make_plan  # noqa: E402
-from quick_training import Ear, network, quick_settings  # noqa: E402
+from own_nets import write_nets  # noqa: E402
+from quick_training import SMALL, Ear, network, quick_settings  # noqa: E402
 
 PX = (32, 32)
 
@@ -91,9 +93,9 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     """The batch sizes that were measured with, into an empty cache in `tmp_path`; each is found another speed."""
     sizes: list[int] = []
 
-    def measure(_: object, __: object, batch_size: int, *, frozen: bool) -> FormatSpeed:
+    def measure(_: object, __: object, batch_size: int, **___: object) -> FormatSpeed:
         sizes.append(batch_size)
-        return FormatSpeed(1.0 + len(sizes), 1.0, of_layer=frozen)
+        return FormatSpeed(1.0 + len(sizes), 1.0)
 
     monkeypatch.setattr(format_speed, "measure_speed", measure)
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
@@ -103,7 +105,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
 def test_what_was_measured_is_remembered(measured: list[int], tmp_path: Path) -> None:
     net = network("shufflenet_v2_x0_5")
     first = remembered_speed(net, PX, 8, frozen=True)
-    assert remembered_speed(net, PX, 8, frozen=True) == first == FormatSpeed(2.0, 1.0, of_layer=True)
+    assert remembered_speed(net, PX, 8, frozen=True) == first == FormatSpeed(2.0, 1.0)
     assert measured == [8]
     # Another batch, size, kind of pass or network is another measurement.
     remembered_speed(net, PX, 16, frozen=True)
@@ -116,6 +118,37 @@ def test_what_was_measured_is_remembered(measured: list[int], tmp_path: Path) ->
     remembered_speed(net, PX, 8, frozen=False)
     assert measured == [8, 16, 8, 8, 8, 8]
     assert len(json.loads((tmp_path / "format-speed.json").read_text())) == 6
+
+
+def test_it_is_remembered_for_these_kernels_alone(measured: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines of one model name may share a cache, and a hypervisor or oneDNN's variable hides what one has."""
+    net = network("shufflenet_v2_x0_5")
+    for sets in (("avx2", "avx512_bf16", "sse"), ("avx2", "sse"), ("avx2", "nx", "sse")):
+        monkeypatch.setattr(format_speed, "instruction_sets", lambda sets=sets: sets)
+        remembered_speed(net, PX, 8, frozen=True)
+    assert measured == [8, 8]
+    for held in ("AVX2", "AVX512_CORE", "AVX2"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
+        remembered_speed(net, PX, 8, frozen=True)
+    assert measured == [8, 8, 8, 8]
+
+
+@pytest.mark.parametrize(("gain", "times"), [(2.0, 2), (0.5, 1)])
+def test_a_convolution_that_stood_in_for_the_network_is_not_remembered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gain: float, times: int
+) -> None:
+    """A machine that was busy for once would have its choice made for ever."""
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path))
+    asked: list[int] = []
+
+    def measure(*_: object, **__: object) -> FormatSpeed:
+        asked.append(1)
+        return FormatSpeed(gain, 1.0, of_layer=True)
+
+    monkeypatch.setattr(format_speed, "measure_speed", measure)
+    for _ in range(2):
+        assert remembered_speed(network("shufflenet_v2_x0_5"), PX, 8, frozen=True).gain == gain
+    assert len(asked) == times
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"a": ', None])
@@ -221,3 +254,22 @@ def test_what_hangs_on_no_image_counts_as_in_a_whole_batch(monkeypatch: pytest.M
     found = costs.measure(batch_size=200)
     assert found.fp32_s == pytest.approx(2.0) and found.bf16_s == pytest.approx(1.05)
     assert not found.of_layer and costs.now <= BUDGET_S
+
+
+def test_an_own_network_that_bfloat16_cannot_compute_trains_in_float32(
+    few_shapes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("edge_train.strategy.mixed_precision.has_bf16", lambda _: True)
+    monkeypatch.setattr("edge_train.run.number_format.has_bf16", lambda _: True)
+    own = f"{write_nets(tmp_path)}:scattered"
+    settings = quick_settings(few_shapes, tmp_path / "runs", backbone=own, precision="auto", epochs=1)
+    result = train(settings, ear := Ear())
+    assert result.summary["precision"] == "fp32"
+    (said,) = [line for line in ear.lines if "bfloat16" in line]
+    assert said.startswith("float32 (nets.py:scattered cannot be computed in bfloat16: RuntimeError: index_copy_")
+    with pytest.raises(UsageError, match=r"scattered cannot be computed in bfloat16: .*nets\.py, line \d+"):
+        train(replace(settings, precision="bf16"))
+    # A teacher answers in float32 then, whatever its student learns in.
+    taught = quick_settings(few_shapes, tmp_path / "taught", backbone=SMALL, precision="bf16", epochs=1)
+    assert train(replace(taught, teacher=str(result.run.path))).summary["precision"] == "bf16"

@@ -62,9 +62,21 @@ def test_a_machine_without_that_file_has_none(processor: Path) -> None:
         (("auto", "resnet18", False), (1.05, False), ("fp32", "bfloat16 is 1.05 times as fast here, as tried")),
         (("auto", "mobilenet_v2", False), (0.8, False), ("fp32", "bfloat16 is 0.80 times as fast here, as tried")),
         # Too long to be tried, with what a convolution alone gains.
-        (("auto", "vgg16", False), (3.0, True), ("bf16", "bfloat16 is 3.00 times as fast here, as tried")),
-        (("auto", "mobilenet_v2", True), (3.0, True), ("bf16", "bfloat16 is 3.00 times as fast here, as tried")),
-        (("auto", "vgg16", False), (0.1, True), ("fp32", "bfloat16 is 0.10 times as fast here, as tried")),
+        (
+            ("auto", "vgg16", False),
+            (3.0, True),
+            ("bf16", "a convolution is 3.00 times as fast in bfloat16 here, as tried"),
+        ),
+        (
+            ("auto", "mobilenet_v2", True),
+            (3.0, True),
+            ("bf16", "a convolution is 3.00 times as fast in bfloat16 here, as tried"),
+        ),
+        (
+            ("auto", "vgg16", False),
+            (0.1, True),
+            ("fp32", "a convolution is 0.10 times as fast in bfloat16 here, as tried"),
+        ),
         (
             ("auto", "mobilenet_v2", False),
             (3.0, True),

@@ -12,6 +12,7 @@ from torch import nn  # noqa: E402
 
 from edge_runtime import Sample, UsageError  # noqa: E402
 from edge_train import BACKBONES, Network, TrainSettings, build, find_backbone  # noqa: E402
+from edge_train.network.backbones import Backbone, Stage  # noqa: E402
 from edge_train.network.moving_average import MovingAverage  # noqa: E402
 from edge_train.run.split_answers import answer_split  # noqa: E402
 from edge_train.run.step import Learning, train_epoch  # noqa: E402
@@ -279,3 +280,60 @@ def test_measuring_changes_nothing_and_keeps_the_order() -> None:
         torch.testing.assert_close(torch.from_numpy(found.logits), made.eval()(whole), rtol=1e-4, atol=1e-5)
     assert not changed(before, state(made))
     assert not any(isinstance(module, nn.Module) and module.training for module in made.modules())
+
+
+class Block(nn.Module):
+    """One that drops out by itself, as functions of torch do."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, 8, 3, 2, 1)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(self.conv(maps).relu(), 0.5, self.training)
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.low, self.high, self.attention = Block(3), Block(8), nn.MultiheadAttention(8, 2, dropout=0.5)
+        self.fc = nn.Linear(8, 3)
+        self.low.conv.weight.requires_grad_(False)
+        self.high.table = nn.Parameter(torch.arange(4), requires_grad=False)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        tokens = self.high(self.low(pixels)).flatten(2).permute(2, 0, 1)
+        return self.fc(self.attention(tokens, tokens, tokens)[0].mean(0))
+
+
+OWN = Backbone("own", "fc", tuple(Stage(name, (name,)) for name in ("low", "high", "attention")), 0, 0.0, None, "")
+
+
+def own_network() -> Network:
+    torch.manual_seed(0)
+    return Network(Own(), mean=(0.5,) * 3, std=(0.2,) * 3)
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "fine-tune"])
+def test_what_a_network_comes_with_fixed_stays_as_it_is(strategy: Strategy) -> None:
+    made, all_of_it = own_network(), Plan(OWN, strategy)
+    before = state(made)
+    run_epoch(made, all_of_it, learning(made, all_of_it, "sgd", lr_scale=10, weight_decay=0.1))
+    stayed = before.keys() - changed(before, state(made)) - {"mean", "std"}
+    assert stayed == {"backbone.low.conv.weight", "backbone.high.table"}
+    # What edge froze itself thaws.
+    freeze(made, Plan(OWN, "feature-extraction"))
+    freeze(made, all_of_it)
+    assert {name for name, p in made.backbone.named_parameters() if not p.requires_grad} == made.fixed
+    made.fixed |= {"fc.weight", "fc.bias"}
+    with pytest.raises(UsageError, match=r"own comes with requires_grad_\(False\) on all that would learn in epoch 1"):
+        freeze(made, Plan(OWN, "feature-extraction"))
+
+
+def test_a_block_whose_layers_are_all_frozen_drops_nothing_out_by_itself() -> None:
+    made, images = own_network(), batches(1)[0][0]
+    set_mode(made, Plan(OWN, "fine-tune", freeze_until="head"))
+    assert torch.equal(made(images), made(images))
+    set_mode(made, Plan(OWN, "fine-tune", freeze_until="high"))
+    assert (made.backbone.low.training, made.backbone.high.training) == (False, True)
+    assert made.backbone.attention.training and not torch.equal(made(images), made(images))

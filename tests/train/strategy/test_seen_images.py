@@ -53,12 +53,40 @@ def test_a_folder_that_grew_is_no_way_round(grown: tuple[Run, Path], tmp_path: P
 
 
 def test_another_seed_is_said_too(grown: tuple[Run, Path], tmp_path: Path, few_shapes: Path) -> None:
-    older, _ = grown
-    again = Path(shutil.copytree(few_shapes / "train", tmp_path / "moved"))
-    for seed, said in ((3, False), (4, True)):
+    older, grew = grown
+    moved = Path(shutil.copytree(few_shapes / "train", tmp_path / "moved"))
+    # One that was copied and grew then is known by what is in it.
+    copied = Path(shutil.copytree(grew, tmp_path / "copied"))
+    for again, seed, said in ((moved, 3, False), (moved, 4, True), (copied, 4, True)):
         ear = Ear()
         prepare(quick_settings(again, tmp_path, weights=str(older.path), strategy="fine-tune", seed=seed), ear)
         assert any("`seed` 3" in line for line in ear.lines) == said
+
+
+def test_folds_do_not_begin_with_what_they_hold_out(grown: tuple[Run, Path], tmp_path: Path, few_shapes: Path) -> None:
+    older, _ = grown
+    started = {"weights": str(older.path), "strategy": "fine-tune", "folds": 2}
+    taught = len(older.split.read_text().split("\ntrain,")) - 1
+    with pytest.raises(
+        UsageError, match=rf"`folds` measure on every image, .* was trained on {taught} of them"
+    ) as caught:
+        prepare(quick_settings(few_shapes / "train", tmp_path, **started), Silence())
+    assert "drop `folds`" in caught.value.hint
+    assert not list(tmp_path.glob("*/config.json"))
+    # Away from its run the checkpoint knows its data alone, and how they were split.
+    alone = shutil.copy(older.best, tmp_path / "alone.pt")
+    with pytest.raises(UsageError, match=r"alone\.pt, which they begin with, was trained on these data"):
+        prepare(quick_settings(few_shapes / "train", tmp_path, **{**started, "weights": str(alone)}), Silence())
+    for seed, said in ((3, False), (4, True)):
+        ear, tuned = Ear(), {"weights": str(alone), "strategy": "fine-tune", "seed": seed}
+        prepare(quick_settings(few_shapes / "train", tmp_path, **tuned), ear)
+        assert any("alone.pt was trained on these data, split otherwise" in line for line in ear.lines) == said
+    # Pictures that the run has not seen are what folds are good for.
+    new = tmp_path / "new"
+    for name in (f"{label}/{number}.png" for label in ("circle", "square") for number in range(4)):
+        (new / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 40), 80).convert("RGB").save(new / name)
+    assert len(prepare(quick_settings(new, tmp_path, **started), Silence()).splits.train) == 8
 
 
 @pytest.mark.skipif(find_spec("torch_pruning") is None, reason="torch-pruning is not installed")

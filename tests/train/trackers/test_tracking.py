@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
-from edge_runtime import MissingExtraError, Run, UsageError
-from edge_train import ActiveRun, Callback, EpochEnd, TrainResult, TrainSettings, load_checkpoint, resume, train
+from edge_runtime import EdgeError, MissingExtraError, Run, UsageError
+from edge_train import (
+    ActiveRun,
+    Callback,
+    EpochEnd,
+    SweepPart,
+    TrainResult,
+    TrainSettings,
+    load_checkpoint,
+    remeasure,
+    resume,
+    train,
+)
 from edge_train.trackers.tracked import draw_confusions, final_figures, keep_identity, read_identity
 from edge_train.trackers.tracking import TRACKERS, GuardedTracker
 from quick_training import Ear, quick_settings
@@ -81,6 +93,38 @@ def test_a_server_that_goes_away_costs_the_run_one_line(few_shapes: Path, tmp_pa
     ]
     assert result.summary["epochs"] == load_checkpoint(result.run.last).epoch == 3
     assert (result.run.path / "report.html").is_file()
+
+
+class Noting(Callback):
+    """Notes the starts and ends that it hears of, by the epochs that there were and the test figures there are."""
+
+    heard: ClassVar[list[object]] = []
+
+    def on_start(self, run: ActiveRun) -> None:
+        self.heard.append((run.run.name, run.epochs_done, run.steps))
+
+    def on_end(self, result: TrainResult | None) -> None:
+        self.heard.append(None if result is None else "test" in result.summary["metrics"])
+
+
+def test_a_run_that_is_measured_again_ends_with_that(
+    few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that a sweep chose has test figures then alone; one that was stopped from outside has no other end."""
+    pytest.importorskip("tensorboard")
+    monkeypatch.setitem(TRACKERS, "tensorboard", Noting)
+    monkeypatch.setattr(Noting, "heard", [])
+    given = quick_settings(few_shapes, tmp_path, epochs=1, track="tensorboard")
+    run = train(given, part=SweepPart(spares_test=True)).run
+    began = Noting.heard[0]
+    assert isinstance(began, tuple) and began[:2] == (run.name, 0)
+    again = (run.name, 1, began[2])
+    remeasure(run)
+    assert Noting.heard == [began, False, again, True]
+    run.best.unlink()
+    with pytest.raises(EdgeError):
+        remeasure(run)
+    assert Noting.heard[4:] == [again, None]
 
 
 class InTheWay(Callback):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edge_runtime import Prediction, UsageError
+from edge_runtime import Prediction, UsageError, find_label
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint
 
@@ -53,7 +53,8 @@ class Explainer:
         Raises UsageError where there is no such label.
         """
         labels = self.card.labels
-        if label is not None and label not in labels:
+        wanted = None if label is None else find_label(label, labels)
+        if label is not None and wanted is None:
             raise UsageError(f"there is no label {label!r} to explain", f"the labels are {', '.join(labels)}")
         self._seen.clear()
         with torch.enable_grad():
@@ -61,7 +62,7 @@ class Explainer:
             probabilities = torch.softmax(logits.detach() / self.card.temperature, dim=0)
             # A threshold may decide.
             answer = Prediction("", labels, probabilities.numpy(), self.card.operating_point).label
-            index = labels.index(answer if label is None else label)
+            index = labels.index(answer if wanted is None else wanted)
             feature_map = self._seen[-1]
             # The score before the softmax: behind it, other classes' evidence would count as this one's.
             (gradient,) = torch.autograd.grad(logits[index], feature_map)

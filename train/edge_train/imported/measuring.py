@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from edge_data import ImageStore, Splits, default_cache_bytes, find_data, is_found, split_data
+from edge_data import ImageStore, Splits, default_cache_bytes, find_data, split_data
 from edge_runtime import ClassFolders, Metrics, ModelCard, Progress, Sample, scan, usable_cores
 from edge_train.imported.import_settings import ImportSettings
 from edge_train.network.fold_batch_norm import fold
@@ -72,8 +72,7 @@ def measure_pictures(
     threads = settings.threads or usable_cores()
     folders = pictures.folders
     store = ImageStore(folders.root, card.preprocessing, cache_bytes=default_cache_bytes(), threads=threads)
-    shown = folders if is_found(folders) else None
-    splits = read_images(as_train_settings(settings, card), store, pictures.splits, progress, ALONE, shown)
+    splits = read_images(as_train_settings(settings, card), store, pictures.splits, progress, ALONE, folders)
     folded = fold(network).to(memory_format=torch.channels_last)
     answers = {
         name: _answer(folded, samples, store, splits, progress, f"measuring {name}")

@@ -7,7 +7,6 @@ weights become `conv.weight * scale` and its bias `norm.bias + (conv.bias - mean
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator
 from typing import TypeVar
@@ -17,15 +16,18 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_train.network.backbones import Backbone
+from edge_train.network.held_values import copied, held_modules
 from edge_train.network.module_tracer import ModuleTracer
 from edge_train.network.network import Network
 
 M = TypeVar("M", bound=nn.Module)
 
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
 
 def fold(network: Network) -> Network:
     """A copy for evaluation alone; its logits differ from the network's by float rounding (about one in a million)."""
-    own = _fold(copy.deepcopy(network).requires_grad_(False))
+    own = _fold(copied(network).requires_grad_(False))
     return own.to(memory_format=torch.channels_last)
 
 
@@ -36,7 +38,7 @@ def with_folded_norms(module: M) -> M:
 
 def fold_body(network: Network, backbone: Backbone) -> Network:
     """A folded copy without its head: uint8 images `[N, H, W, 3]` to embeddings `[N, D]`."""
-    body = copy.deepcopy(network).requires_grad_(False)
+    body = copied(network).requires_grad_(False)
     body.backbone.set_submodule(backbone.head, nn.Identity())
     return _fold(body).to(memory_format=torch.channels_last)
 
@@ -71,7 +73,7 @@ def _fold(module: M) -> M:
 
 def _view(module: M) -> M:
     """Modules of its own over the same tensors."""
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())})
+    return copied(module, shared=(*module.parameters(), *module.buffers()))
 
 
 class _FoldedConv(nn.Module):
@@ -100,6 +102,9 @@ def _pairs(backbone: nn.Module) -> Iterator[tuple[str, str]]:
     except Exception:  # what a forward of anyone's does with a stand-in for a tensor is its own
         return
     calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    # Of a layer that lies in two places only one would be replaced.
+    places = Counter(map(id, held_modules(backbone)))
+    read = {str(node.target).rpartition(".")[0] for node in nodes if node.op == "get_attr"}
     for node in nodes:
         before = node.args[0] if node.args else None
         if node.op != "call_module" or not isinstance(before, fx.Node) or before.op != "call_module":
@@ -107,8 +112,15 @@ def _pairs(backbone: nn.Module) -> Iterator[tuple[str, str]]:
         conv, norm = str(before.target), str(node.target)
         once = calls[conv] == calls[norm] == len(before.users) == 1
         # Another's convolution may do more than convolve: standardise its weights, or pad.
-        if once and type(modules[conv]) is nn.Conv2d and _is_plain_norm(modules[norm]):
+        plain = type(modules[conv]) is nn.Conv2d and _is_plain_norm(modules[norm])
+        alone = all(places[id(modules[name])] == 1 and name not in read for name in (conv, norm))
+        if once and plain and alone and not (_has_hooks(modules[conv]) or _has_hooks(modules[norm])):
             yield conv, norm
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether more than its forward is called: to make its weights anew (`spectral_norm`), or to see what goes by."""
+    return any(vars(module)[name] for name in _HOOKS)
 
 
 def _is_plain_norm(module: nn.Module) -> bool:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
+from edge_train.network.held_values import copied
 from edge_train.network.network import Network
 
 
@@ -20,7 +21,7 @@ class MovingAverage:
 
     def __init__(self, network: Network, decay: float) -> None:
         self.decay = decay
-        self._model = AveragedModel(network, multi_avg_fn=self._blend, use_buffers=True)
+        self._model = AveragedModel(copied(network), multi_avg_fn=self._blend, use_buffers=True)
         self._model.update_parameters(network)
 
     @property

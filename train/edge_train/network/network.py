@@ -37,6 +37,8 @@ class Network(nn.Module):
 
     Mean and standard deviation are per channel, for pixels scaled to [0, 1]. They travel in the state dict,
     so a checkpoint keeps the normalisation it was trained with, whatever a later torchvision's presets say.
+
+    `fixed` names the backbone's parameters that came without a gradient: who made it wants them to stay as they are.
     """
 
     mean: Tensor
@@ -45,6 +47,7 @@ class Network(nn.Module):
     def __init__(self, backbone: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.backbone = backbone
+        self.fixed = frozenset(name for name, own in backbone.named_parameters() if not own.requires_grad)
         self.register_buffer("mean", _per_channel(mean))
         self.register_buffer("std", _per_channel(std))
 
@@ -52,6 +55,11 @@ class Network(nn.Module):
         """Take another mean and standard deviation than it was made with."""
         self.mean.copy_(_per_channel(mean))
         self.std.copy_(_per_channel(std))
+
+    def take_gradients(self) -> None:
+        """Let every parameter that can have a gradient have one, also what is `fixed`."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of already resized and cropped images.

@@ -180,7 +180,36 @@ class OwnNetwork:
             raise UsageError(
                 f"{self.name} made a {type(made).__name__}, not an nn.Module", "give what maps [N, 3, H, W] to logits"
             )
+        self._settle(made, size_px)
         return made
+
+    def _settle(self, model: nn.Module, size_px: int | None) -> None:
+        """Give lazy layers, which take their size from what they are given, their weights. Raises UsageError."""
+        import torch
+        from torch.nn.parameter import is_lazy
+
+        before = model.training
+        # What only training reaches comes second: it changes statistics.
+        for training in (False, True):
+            if not any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+                break
+            size = size_px or _said_preset(self.name, self.said_by(model))[0].height_px
+            model.train(training)
+            try:
+                with torch.no_grad():
+                    model(torch.zeros(2, 3, size, size))
+            except Exception as error:
+                raise self._refusal(size, error) from error
+        else:
+            if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+                raise UsageError(f"{self.name} has lazy layers that no picture reaches", "take them out")
+        model.train(before)
+
+    def _refusal(self, size_px: int, error: Exception) -> UsageError:
+        return UsageError(
+            f"{self.name} cannot take {size_px}×{size_px} pixels: {said_in_one_line(error)}",
+            'choose another `image_size`, or say its own: edge = {"image_size": …}',
+        )
 
     def said_by(self, model: nn.Module) -> Mapping[str, Any]:
         """The dictionary `edge` of a model it made. Raises UsageError where it is none, or a key is unknown."""
@@ -203,10 +232,7 @@ class OwnNetwork:
             try:
                 traced = trace(model, size_px, training=training)
             except Exception as error:
-                raise UsageError(
-                    f"{self.name} cannot take {size_px}×{size_px} pixels: {said_in_one_line(error)}",
-                    'choose another `image_size`, or say its own: edge = {"image_size": …}',
-                ) from error
+                raise self._refusal(size_px, error) from error
             if traced.answer != (2, classes):
                 shape = "no tensor" if traced.answer is None else f"a tensor of shape {list(traced.answer)}"
                 raise UsageError(
@@ -289,6 +315,13 @@ def _require_whole(backbone: Backbone, model: nn.Module) -> None:
     if missing := missing_paths(model, paths):
         raise UsageError(
             f"{backbone.name} has no {missing[0]!r}, which its `edge` names", "name modules of the network"
+        )
+    head = model.get_submodule(backbone.head)
+    # What takes its place, or leaves its weights out, would leave it in the other.
+    if len(names := [name for name, each in model.named_modules(remove_duplicate=False) if each is head]) > 1:
+        raise UsageError(
+            f"{backbone.name}: its head is one layer under {len(names)} names, {' and '.join(names)}",
+            "keep it under one of them",
         )
     for name, _ in model.named_parameters():
         in_head = name.startswith(f"{backbone.head}.")

@@ -10,7 +10,6 @@ ConvNets", section 3.1, by the L2 norm over the group).
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from edge_runtime import MissingExtraError, UsageError
 from edge_train.network.backbones import Backbone
 from edge_train.network.device_memory import is_out_of_memory
+from edge_train.network.held_values import copied
 from edge_train.network.narrowing import narrow
 from edge_train.network.network import Network
 
@@ -53,7 +53,8 @@ def prune_channels(
         UsageError: the network cannot lose channels, or has none to lose.
     """
     pruner = _torch_pruning()
-    pruned = copy.deepcopy(network).eval().requires_grad_(True)
+    pruned = copied(network).eval()
+    pruned.take_gradients()
     model = pruned.backbone
     importance = pruner.importance.GroupMagnitudeImportance(p=2)
     if gradients is not None:
@@ -87,7 +88,8 @@ def prune_channels(
             "give a larger share",
         )
     pruned.zero_grad(set_to_none=True)
-    return pruned.requires_grad_(True)
+    pruned.take_gradients()
+    return pruned
 
 
 def narrowed(channels: int, share: float) -> int:
@@ -136,7 +138,7 @@ def _joined(pruner: Any, model: nn.Module, example: Tensor) -> list[nn.Module]:
 
 def _require_rebuilt(whole: nn.Module, pruned: nn.Module, example: Tensor) -> None:
     """Raise RuntimeError where the network that a checkpoint is built into would not be the one that was pruned."""
-    again = copy.deepcopy(whole).eval()
+    again = copied(whole).eval()
     state = pruned.state_dict()
     narrow(again, state)
     again.load_state_dict(state)

@@ -268,8 +268,10 @@ def _calibration(val: Metrics) -> Diagnosis | None:
     scatter = math.sqrt(2 / math.pi * val.accuracy * (1 - val.accuracy) * CALIBRATION_BINS / val.n)
     if not val.calibration_error > MISCALIBRATED + scatter:
         return None
+    # One group cannot be cross-fitted.
+    where = ", and on the very images that it was fitted on," if val.calibration_folds == 0 else ""
     text = (
-        f"Even after calibration its probabilities are off by {100 * val.calibration_error:.1f} points on average: "
-        "do not use them as a threshold yet."
+        f"Even after calibration{where} its probabilities are off by {100 * val.calibration_error:.1f} points on "
+        "average: do not use them as a threshold yet."
     )
     return Diagnosis("calibration", text, "--label-smoothing 0.1")

@@ -92,7 +92,8 @@ class RunReport:
 class _Measured:
     """One split with its probabilities before and after calibration, and its tables.
 
-    `judged` are those that the calibration is judged by: cross-fitted where the temperature was fitted on the split.
+    `judged` are those that the calibration is judged by: cross-fitted where the temperature was fitted on the split, if
+    that is no one group.
     """
 
     name: str
@@ -201,7 +202,7 @@ def _measured(name: str, found: SplitAnswers, report: RunReport) -> _Measured:
     labels = report.card.labels
     raw, calibrated = found.probabilities(1.0), found.probabilities(report.card.temperature)
     crossed = None if name == "test" else found.cross_fitted()
-    judged = calibrated if crossed is None else crossed[0]
+    judged = crossed[0] if crossed is not None and crossed[1] else calibrated
     metrics = found.measure(labels, report.card.temperature, judged=crossed)
     by_class = class_table(metrics, report.counts.get("train", {}))
     return _Measured(name, found, raw, calibrated, judged, metrics, by_class, pair_table(metrics))

@@ -256,7 +256,13 @@ def _figures(report: TargetReport) -> Iterator[Table]:
             ("images", *(each.n for each in several)),
         ]
         caption = "The last four figures but one are means over all images and labels, each a yes or no."
-        if folds := next((each.calibration_folds for each in several if each.calibration_folds), 0):
+        folds = next((each.calibration_folds for each in several if each.calibration_folds is not None), None)
+        if folds == 0:
+            caption += (
+                " Log loss, Brier score and calibration error of validation are on the very images that the "
+                "temperature was fitted on: not cross-fitted, they are one group."
+            )
+        elif folds:
             caption += (
                 " On validation, which the temperature was fitted on, log loss, Brier score and calibration error are "
                 f"cross-fitted: each of {folds} parts at the temperature that the others come to."

@@ -21,7 +21,7 @@ def measure_sensitivity(job: Job, network: Network) -> dict[str, Tensor]:
 
     Their mean would be about nothing in a network that has learned. Leaves the network with its modes changed.
     """
-    network.eval().requires_grad_(True)
+    network.eval().take_gradients()
     objective = job.targets.objective(job.settings, job.splits.train, job.device)
     count = min(len(job.splits.train), IMAGES)
     size = min(AT_ONCE, job.settings.batch_size)

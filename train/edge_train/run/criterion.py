@@ -43,9 +43,12 @@ def choose_criterion(
 def rank(criterion: Criterion, value: float | None, loss: float) -> tuple[float, float]:
     """Greater for the better: a higher `value`, or the same at a lower loss; by loss, that alone.
 
-    What is no number, or None since a split lacks the classes for it, is the worst.
+    What is no number, or None since a split lacks the classes for it, is the worst; so is any value beside a loss that
+    is not finite: those answers are no numbers.
     """
-    held = -loss if math.isfinite(loss) else -math.inf
+    if not math.isfinite(loss):
+        return -math.inf, -math.inf
+    held = -loss
     if criterion == "loss":
         return held, held
     return (-math.inf if value is None or math.isnan(value) else value), held

@@ -31,6 +31,7 @@ from edge_train.run.processes import ALONE
 from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
+from edge_train.run.what_learns import say_what_learns
 from edge_train.settings import Criterion, TrainSettings
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation
@@ -93,11 +94,11 @@ def fit(
     of a run of all epochs. Without validation images the last epoch is the best.
 
     Raises:
-        EdgeError: the loss is no longer a number; the epochs before it are kept.
+        EdgeError: the loss is no longer a number, or on validation never was; the epochs before it are kept.
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    steps = -(-len(job.splits.train) // settings.step_images)
+    steps = steps_an_epoch(job)
     learning = learning_of(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
@@ -107,12 +108,12 @@ def fit(
     state = FitState(criterion)
     if saved:
         _restore(saved, state, learning)
+        # A kill may have come between it and last.pt.
+        if job.world.leads:
+            write_metrics(run, state.history)
     elif why:
         progress.say(why)
-    trained, total = count_parameters(job)
-    progress.say(
-        f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
-    )
+    say_what_learns(job)
     job.listeners.start(ActiveRun(run, settings, job.card, state.epoch, steps * last))
     if shared is not None:
         state.views = shared.views
@@ -122,8 +123,10 @@ def fit(
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, settings):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
-        row = _row(state, done, val)
-        learning.schedule.end_epoch(row.val_loss if val is not None else done.loss)
+        # Unlike processors round unlike, and all must choose and stop alike.
+        row = job.world.tell(_row(state, done, val))
+        _require_numbers(run, state, row, validated=val is not None)
+        learning.schedule.end_epoch(row.val_loss if val is not None else row.train.loss)
         kept = None
         if isinstance(val, SplitAnswers):
             kept = EpochAnswers.of(val, state.criterion, epochs=settings.epochs, whole=job.keeps_logits)
@@ -139,6 +142,11 @@ def fit(
     # Whoever reads the checkpoints next must find them written.
     job.world.collect(None)
     return state
+
+
+def steps_an_epoch(job: Job) -> int:
+    """The steps that the optimiser takes in an epoch."""
+    return -(-len(job.splits.train) // job.settings.step_images)
 
 
 def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
@@ -162,12 +170,6 @@ def _row(state: FitState, done: EpochResult, val: Answers | None) -> EpochRow:
         return EpochRow(state.epoch + 1, done, math.nan, math.nan)
     found = val.validated(state.criterion)
     return EpochRow(state.epoch + 1, done, found.loss, found.accuracy, found.balanced_accuracy, found.auroc, found.more)
-
-
-def count_parameters(job: Job) -> tuple[int, int]:
-    """How many parameters ever learn, and how many there are."""
-    trained = sum(p.numel() for group in layer_groups(job.network, job.plan) for p in group.parameters)
-    return trained, sum(p.numel() for p in job.network.parameters())
 
 
 def learning_of(job: Job, steps: int) -> Learning:
@@ -219,9 +221,7 @@ def _run_epoch(
         else:
             result = _train_network(job, learning, epoch, first_step=first_step)
     except FloatingPointError as error:
-        raise EdgeError(
-            f"epoch {epoch}: {error}", f"{run.path} keeps the epochs before it; try a smaller `lr_scale`"
-        ) from error
+        raise _diverged(run, epoch, str(error)) from error
     progress.end()
     if embeddings is not None:
         return result, embeddings.validate(job, learning.evaluated) if job.splits.val else None
@@ -231,6 +231,17 @@ def _run_epoch(
         return result, None
     network = fold(learning.evaluated)
     return result, job.answers(job.splits.val, "validating", network=network, precision=job.precision)
+
+
+def _require_numbers(run: Run, state: FitState, row: EpochRow, *, validated: bool) -> None:
+    """Raise where no epoch has had a validation loss: the first that is kept would be the best, whatever it answers."""
+    if validated and not any(math.isfinite(each.val_loss) for each in (*state.history, row)):
+        raise _diverged(run, row.epoch, f"the validation loss became {row.val_loss}")
+
+
+def _diverged(run: Run, epoch: int, what: str) -> EdgeError:
+    kept = f"{run.path} keeps the epochs before it; " if epoch > 1 else ""
+    return EdgeError(f"epoch {epoch}: {what}", f"{kept}try a smaller `lr_scale`")
 
 
 def _train_network(job: Job, learning: Learning, epoch: int, *, first_step: int) -> EpochResult:

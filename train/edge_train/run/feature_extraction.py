@@ -7,7 +7,6 @@ epochs then train the head alone, on vectors, in seconds.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +18,7 @@ from torch.nn import functional
 from edge_data import find_augmentation
 from edge_train.network.backbones import Backbone
 from edge_train.network.fold_batch_norm import fold_body
+from edge_train.network.held_values import copied
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch, epoch_order, evaluation_batches, view_batches
 from edge_train.run.job import Job
@@ -144,7 +144,7 @@ def _head_is_last(job: Job) -> bool:
     steps = job.card.preprocessing
     draw = torch.Generator().manual_seed(0)
     images = torch.randint(256, (2, steps.height_px, steps.width_px, 3), dtype=torch.uint8, generator=draw)
-    network = copy.deepcopy(job.network).eval()
+    network = copied(job.network).eval()
     head = network.backbone.get_submodule(job.backbone.head)
     with torch.no_grad():
         # A head that begins with zeros would answer zeros whatever comes after it.

@@ -13,7 +13,7 @@ from edge_train.network.fold_batch_norm import fold
 from edge_train.report.diagnosis import Diagnosis, EpochFigures, diagnose
 from edge_train.report.page import RunReport, repeat_command, write_report
 from edge_train.report.targets_page import TargetReport, write_targets_report
-from edge_train.run.epochs import FitState, count_parameters
+from edge_train.run.epochs import FitState
 from edge_train.run.job import Job
 from edge_train.run.optimism import Optimism, estimate_optimism
 from edge_train.run.pruned_run import note_pruning
@@ -23,6 +23,7 @@ from edge_train.run.target_summary import note_targets
 from edge_train.run.threshold import note_threshold, with_threshold
 from edge_train.run.train_result import TrainResult
 from edge_train.run.versions import git_revision
+from edge_train.run.what_learns import count_parameters
 from edge_train.targets.kinds import kind_of
 from edge_train.targets.target_kind import Answers, Measured
 
@@ -58,6 +59,8 @@ def finish(job: Job, run: Run, state: FitState, started: float) -> TrainResult:
         note_pruning(summary, run, answers)
     if optimism is not None:
         summary["optimism"] = optimism.to_json()
+    elif (unknown := _unknown_optimism(state, one_label)) is not None:
+        summary["optimism"] = unknown
     summary["seconds"] = time.perf_counter() - started
     history = epoch_figures(state)
     diagnosis: tuple[Diagnosis, ...] = ()
@@ -96,6 +99,18 @@ def _optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> Optimism 
         return None
     val = answers["val"]
     return estimate_optimism(state.answers, val.labels, state.criterion, groups=val.group_names)
+
+
+def _unknown_optimism(state: FitState, answers: Mapping[str, SplitAnswers]) -> dict[str, Any] | None:
+    """What summary.json says where one group of images chose the epoch: by how much that flatters cannot be told."""
+    if "test" in answers or "val" not in answers or state.epoch < 2 or not answers["val"].is_one_group:
+        return None
+    images = len(answers["val"].samples)
+    text = (
+        f"the accuracy of the best of {state.epoch} epochs is too good on the {images} images that chose it; by how "
+        "much is not known: validation is one group"
+    )
+    return {"points": None, "epochs": state.epoch, "images": images, "text": text}
 
 
 def summarize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edge_data import ImageStore, LookBook, Splits, find_leaks, without
+from edge_data import ImageStore, LookBook, Splits, find_leaks, is_found, without
 from edge_runtime import ClassFolders, DataError, EdgeError, ImageError, Progress, UsageError
 from edge_train.run.processes import World
+from edge_train.run.threshold import require_threshold
 from edge_train.settings import TrainSettings
 
 
@@ -17,13 +18,20 @@ def read_images(  # noqa: PLR0917 (what reading takes)
     splits: Splits,
     progress: Progress,
     world: World,
-    found: ClassFolders | None = None,
+    folders: ClassFolders,
+    *,
+    again: bool = False,
 ) -> Splits:
-    """Decode every image once; refuse or leave out the unreadable ones, by name.
+    """Decode every image of `folders` once; refuse or leave out the unreadable ones, by name.
 
-    Of the folder `found`, which brings held-out images, it says loudly how many of them stand in training, too: what
-    was decoded is compared, which costs no second reading.
+    Where these bring held-out images, it says loudly how many of them stand in training, too: what was decoded is
+    compared, which costs no second reading. It is not said `again`.
+
+    Raises:
+        DataError: images cannot be read, or too few are left.
+        UsageError: what is left has no image to choose a threshold by, or is too little for so many processes.
     """
+    found = folders if is_found(folders) and not again else None
     total = len(splits.train) + len(splits.val) + len(splits.test)
     book = LookBook()
     progress.begin("reading images", total)
@@ -42,6 +50,8 @@ def read_images(  # noqa: PLR0917 (what reading takes)
     if bad:
         splits = without(splits, bad.keys())
     splits = _checked(splits, store.root, cut=settings.folds is None)
+    if settings.positive is not None:
+        require_threshold(settings.positive, folders.labels, splits)
     if len(splits.train) < 2 * world.size:
         # Batch norm needs two images a process.
         raise UsageError(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from edge_runtime import EdgeError, Run
+from edge_runtime import Run
 from edge_train.network.device_memory import is_out_of_memory, out_of_memory
 from edge_train.run.job import Job
+from edge_train.run.processes import is_of_others, others_gone
 from edge_train.run.sweep_part import WHOLE
-
-# What gloo and NCCL say where the other end of a connection is gone.
-_OF_OTHERS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
 
 
 @contextmanager
@@ -32,11 +30,9 @@ def interruptible(job: Job, run: Run, kept: Callable[[], bool]) -> Iterator[None
             job.progress.say(f"{run.path} keeps its epochs; go on with edge train --resume {run.path}")
         raise
     except RuntimeError as error:
-        if job.world.size > 1 and any(word in str(error).lower() for word in _OF_OTHERS):
+        if job.world.size > 1 and is_of_others(error):
             job.progress.end()
-            raise EdgeError(
-                "another process of this training is gone", "torchrun begins again where --max-restarts lets it"
-            ) from error
+            raise others_gone() from error
         if not is_out_of_memory(error):
             raise
         raise out_of_memory() from error

@@ -19,7 +19,6 @@ from edge_data import (
     default_cache_bytes,
     find_augmentation,
     find_data,
-    is_found,
     pool_data,
     read_split,
     run_places,
@@ -36,7 +35,6 @@ from edge_runtime import (
     Run,
     Silence,
     UsageError,
-    WeightsError,
     find_run,
     is_prepared,
     scan,
@@ -44,21 +42,13 @@ from edge_runtime import (
 )
 from edge_train.network.attention_sites import with_attention
 from edge_train.network.backbones import Backbone
-from edge_train.network.building import build, preset
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.device_memory import within_memory
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import find_again
 from edge_train.network.narrowing import PRUNED
-from edge_train.network.network import Network
-from edge_train.network.pruned_weights import narrow_as_weights
-from edge_train.network.weights import (
-    load_pretrained,
-    parse_weights,
-    read_normalization,
-)
-from edge_train.run.download_progress import downloading
 from edge_train.run.image_reading import read_images
+from edge_train.run.initial_network import start_network
 from edge_train.run.job import Job
 from edge_train.run.kept_settings import as_kept_settings
 from edge_train.run.number_format import choose_format
@@ -69,12 +59,11 @@ from edge_train.run.sweep_part import WHOLE, SweepPart
 from edge_train.run.threshold import require_threshold
 from edge_train.run.torch_memory import keep_freed_memory
 from edge_train.run.versions import choose_device, now, versions
-from edge_train.settings import STRATEGIES, Precision, Strategy, TrainSettings, find_strategy
-from edge_train.strategy.choice import choose_strategy
+from edge_train.settings import STRATEGIES, Precision, TrainSettings, find_strategy
 from edge_train.strategy.distillation import Teacher, load_teacher
 from edge_train.strategy.plan import Plan, freeze, make_plan
 from edge_train.strategy.progressive_resizing import require_sizes
-from edge_train.strategy.seen_images import note_seen
+from edge_train.strategy.seen_images import check_weights
 
 
 @within_memory()
@@ -100,8 +89,7 @@ def prepare(
     progress = progress if world.leads else Silence()
     source = find_data(settings.data)
     check_out(settings.out, source.places)
-    if world.leads:
-        require_room(settings.out)
+    world.lead(lambda: require_room(settings.out))
     folders = scan(
         source.places,
         label_from=settings.label_from,
@@ -111,7 +99,7 @@ def prepare(
     )
     for found in folders.notes:
         progress.say(f"note: {found.text}")
-    splits = splits or world.tell(_split(settings, folders, progress, threads) if world.leads else None)
+    splits = splits or world.lead(lambda: _split(settings, folders, progress, threads))
     for note in splits.notes:
         progress.say(f"note: {note}")
     if settings.positive is not None:
@@ -121,18 +109,18 @@ def prepare(
         why += f"; {require_sizes(settings.start_size, contract.height_px, settings.epochs, backbone)}"
     torch.manual_seed(settings.seed)
     pruned = begin_pruning(settings, backbone, folders, splits, contract.height_px)
-    strategy, network, origin, taken = (pruned and pruned.start) or _start_network(
-        settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress
+    strategy, network, origin, taken = (pruned and pruned.start) or start_network(
+        settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress, world
     )
     if pruned is None and origin != "none":
-        note_seen(settings.weights, folders, splits, progress)
+        check_weights(settings, folders, splits, progress)
     plan = make_plan(settings, backbone, strategy)
     progress.say(why)
     freeze(network, plan)
     precision = choose_format(settings, plan, network, contract, device, world, progress, begun)
     teacher = _find_teacher(settings, folders, splits, device, precision)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
-    splits = read_images(settings, store, splits, progress, world, folders if is_found(folders) else None)
+    splits = read_images(settings, store, splits, progress, world, folders)
     progress.say(
         f"data {source.name}: {len(splits.train)} train, {len(splits.val)} val, {len(splits.test)} test images, "
         f"{_count_classes(folders)} ({splits.how})"
@@ -224,57 +212,6 @@ def _find_teacher(
     return load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
 
 
-def _start_network(  # noqa: PLR0917 (what a strategy is chosen by)
-    settings: TrainSettings,
-    backbone: Backbone,
-    classes: int,
-    images: int,
-    size_px: int,
-    device: torch.device,
-    progress: Progress,
-) -> tuple[Strategy, Network, str, float | None]:
-    """The network to start from, with the strategy that `auto` comes to and where its weights are from.
-
-    Last comes the share of the channels that it lacks, as it begins with a pruned run.
-    """
-    _, mean, std = preset(backbone)
-    made = build(
-        backbone,
-        classes=classes,
-        dropout=settings.dropout,
-        stem=settings.stem,
-        hidden_units=settings.hidden_units,
-        size_px=size_px,
-    )
-    network = Network(made, mean, std)
-    choice = parse_weights(settings.weights)
-    origin, taken = "none", None
-    if settings.strategy != "scratch" and settings.stem == "standard" and choice != "none":
-        taken = narrow_as_weights(network.backbone, backbone, choice)
-        try:
-            origin = load_pretrained(
-                network.backbone, backbone, choice, size_px=size_px, progress=downloading(progress)
-            )
-        except WeightsError as error:
-            if settings.strategy != "auto" or choice != "default":
-                raise
-            progress.say(f"note: {error.message}; `weights` FILE brings your own")
-        if (own := read_normalization(settings.weights)) is not None:
-            network.normalize_by(*own)
-        if taken is not None:
-            origin += f", without {taken:.0%} of the channels"
-    if settings.strategy == "auto":
-        strategy, why = choose_strategy(
-            settings, backbone, images=images, size_px=size_px, device=device, pretrained=origin != "none"
-        )
-        why = f"auto: {why}"
-    else:
-        strategy, why = settings.strategy, "as asked"
-    attention = f" with {backbone.attention.kind} attention" if backbone.attention is not None else ""
-    progress.say(f"strategy {strategy} ({why}); backbone {backbone.name}{attention}; weights: {origin}")
-    return strategy, network, origin, taken
-
-
 @within_memory()
 def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tuple[Job, Checkpoint]:
     """The job of a run that was interrupted, with its own settings and split, and the checkpoint to go on from.
@@ -296,7 +233,7 @@ def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tupl
     freeze(network, plan)
     store = ImageStore(folders.root, card.preprocessing, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     found = read_split(run.split, card.labels)
-    splits = read_images(settings, store, found, progress, world)
+    splits = read_images(settings, store, found, progress, world, folders, again=True)
     begun = config.get("precision")
     precision = choose_format(settings, plan, network, card.preprocessing, device, world, progress, begun)
     job = Job(

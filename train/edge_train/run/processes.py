@@ -6,16 +6,20 @@ import atexit
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed as dist, nn
 
-from edge_runtime import UsageError
+from edge_runtime import EdgeError, UsageError
 
 T = TypeVar("T")
+
+# What gloo and NCCL say where the other end of a connection is gone.
+_OF_OTHERS = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,21 @@ class World:
         assert told is not None
         return told
 
+    def lead(self, make: Callable[[], T]) -> T:
+        """What `make` gives rank 0, which alone calls it, on every process; the EdgeError it raises there as well."""
+        if self.size == 1:
+            return make()
+        made: tuple[T | None, EdgeError | None] | None = None
+        if self.leads:
+            try:
+                made = make(), None
+            except EdgeError as error:
+                made = None, error
+        value, refused = self.tell(made)
+        if refused is not None:
+            raise refused
+        return value  # type: ignore[return-value]  # of rank 0's type, which may have None
+
     def collect(self, value: T) -> list[T]:
         """Every process's value, by rank."""
         if self.size == 1:
@@ -77,6 +96,11 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def share(self, network: nn.Module) -> None:
+        """Give all processes rank 0's weights: one seed draws others on another processor, one name is any file's."""
+        if self.size > 1:
+            network.load_state_dict(self.tell(network.state_dict() if self.leads else None))
 
     def parallel(self, network: nn.Module, device: torch.device) -> nn.Module:
         """The network, its gradients averaged over all processes after each backward pass."""
@@ -128,6 +152,27 @@ def join_world(device: torch.device) -> tuple[World, torch.device]:
             doubt_of_restarts() or "start with torchrun --nproc-per-node N -m edge_cli train …",
         ) from error
     return World(rank, size), device
+
+
+def is_of_others(error: BaseException) -> bool:
+    """Whether it says that another of the processes that train together is gone."""
+    return any(word in str(error).lower() for word in _OF_OTHERS)
+
+
+def others_gone() -> EdgeError:
+    """What a user is told in a process whose partner is gone: why, that one said itself."""
+    return EdgeError("another process of this training is gone", "torchrun begins again where --max-restarts lets it")
+
+
+@contextmanager
+def with_others() -> Iterator[None]:
+    """Raise EdgeError where another process is gone that the work in the block waits for."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (dist.is_available() and dist.is_initialized() and is_of_others(error)):
+            raise
+        raise others_gone() from error
 
 
 def doubt_of_restarts() -> str | None:

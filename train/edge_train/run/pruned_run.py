@@ -101,7 +101,8 @@ class PrunedStart:
         That is sizes, and accuracy before and right after, in 0..1, on what is measured.
         """
         before = _accuracies(job, self.whole)
-        gradients = measure_sensitivity(job, self.whole)
+        # Unlike processors round unlike, and all must lose the same channels.
+        gradients = job.world.tell(measure_sensitivity(job, self.whole))
         network = prune_channels(self.whole, self.backbone, self.share, self.size_px, gradients)
         job.network = network.to(memory_format=torch.channels_last)
         freeze(job.network, job.plan)

@@ -45,6 +45,11 @@ class SplitAnswers(Answers):
         return [self.groups.get(sample.path, sample.path) for sample in self.samples] if self.groups else None
 
     @property
+    def is_one_group(self) -> bool:
+        """Whether no part of the images can be judged by the others."""
+        return len(set(self.group_names or [sample.path for sample in self.samples])) < 2
+
+    @property
     def loss(self) -> float:
         """Mean cross-entropy."""
         return float(cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels)))
@@ -97,12 +102,14 @@ class SplitAnswers(Answers):
         """All figures of merit at that temperature; `names` are the classes'.
 
         Where it was fitted on these very images, those that judge the probabilities are to be of `judged`, which
-        `cross_fitted` gives.
+        `cross_fitted` gives. One group alone has no others: of it they are at that temperature.
         """
         found = measure(names, self.labels, self.probabilities(temperature))
         if judged is None:
             return found
         probabilities, parts = judged
+        if parts == 0:
+            return replace(found, calibration_folds=0)
         return replace(
             found,
             calibration_error=expected_calibration_error(self.labels, probabilities),

@@ -21,6 +21,7 @@ from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Objective
 from edge_train.strategy.mixed_precision import training_in
 from edge_train.strategy.mixup import Mixing
+from edge_train.strategy.plan import BATCH_NORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Learning:
                 loss, correct = self._gradients(model, inputs, targets, taught)
                 break
             except RuntimeError as error:
-                self._go_smaller(error, len(inputs))
+                self._go_smaller(error, len(inputs), model)
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
@@ -118,10 +119,8 @@ class Learning:
         images = int(self.world.sum(torch.tensor(len(targets), device=targets.device)))
         total = torch.zeros((), device=inputs.device)
         correct = torch.zeros((), dtype=torch.int64, device=inputs.device)
-        for part in zip(
-            *(t.tensor_split(self._parts(len(inputs))) for t in (inputs, targets, taught) if t is not None),
-            strict=True,
-        ):
+        parts = self._parts(len(inputs), model)
+        for part in zip(*(t.tensor_split(parts) for t in (inputs, targets, taught) if t is not None), strict=True):
             with training_in(inputs.device, self.precision):
                 logits = model(part[0]).float()
             loss = self.objective(
@@ -137,24 +136,33 @@ class Learning:
                 learned.grad = self.world.sum(learned.grad) / self.world.size
         return total, correct
 
-    def _go_smaller(self, error: RuntimeError, images: int) -> None:
+    def _go_smaller(self, error: RuntimeError, images: int, model: nn.Module) -> None:
         """Halve what goes through the network at once. Raises what cannot be helped so."""
         if not is_out_of_memory(error):
             raise error
-        now = -(-images // self._parts(images))
-        if self.world.size > 1 or now == 1:
+        parts = self._parts(images, model)
+        self.at_once = -(-images // parts // 2)
+        if self.world.size > 1 or self._parts(images, model) == parts:
             raise out_of_memory() from error
-        self.at_once = -(-now // 2)
         self.optimizer.zero_grad(set_to_none=True)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.say(
             f"note: memory does not suffice for {images} images at once; "
-            f"they go in {self._parts(images)} parts, whose gradients are summed"
+            f"they go in {self._parts(images, model)} parts, whose gradients are summed"
         )
 
-    def _parts(self, images: int) -> int:
-        return 1 if self.at_once is None else -(-images // self.at_once)
+    def _parts(self, images: int, model: nn.Module | None = None) -> int:
+        """In how many parts images go through a network that learns, or one that only answers (None)."""
+        if self.at_once is None:
+            return 1
+        # Of one image batch norm may have no statistics: the part joins its neighbours.
+        least = 2 if model is not None and any(map(_takes_statistics, model.modules())) else 1
+        return max(1, min(-(-images // self.at_once), images // least))
+
+
+def _takes_statistics(module: nn.Module) -> bool:
+    return isinstance(module, BATCH_NORM) and (module.training or module.running_mean is None)
 
 
 def train_epoch(

@@ -14,7 +14,6 @@ from edge_runtime import (
     UsageError,
     check_positive,
     choose_operating_point,
-    composed,
     measure_at,
 )
 from edge_train.run.split_answers import SplitAnswers
@@ -22,8 +21,7 @@ from edge_train.run.split_answers import SplitAnswers
 
 def require_threshold(positive: str, labels: tuple[str, ...], splits: Splits) -> str:
     """The class as the labels spell it. Raises UsageError where no threshold can be chosen for it, before all work."""
-    positive = composed(positive)
-    check_positive(positive, labels)
+    positive = check_positive(positive, labels)
     # Cross-validation, whose answers to all images it is chosen on, leaves no validation.
     if not any(labels[sample.label] == positive for sample in splits.val or splits.train):
         raise UsageError(

@@ -33,7 +33,7 @@ def find_begun(settings: TrainSettings) -> Run | None:
     # In each process, so that none waits for one that was refused.
     settings, _ = as_kept_settings(settings)
     world, _ = join_world(choose_device(settings.device))
-    return world.tell((_newest(settings, name),) if world.leads else None)[0]
+    return world.lead(lambda: _newest(settings, name))
 
 
 def _newest(settings: TrainSettings, name: str) -> Run | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Any
 from edge_runtime import Progress, Run, Silence, UsageError, as_kind, find_run, require_extra
 from edge_train.network.device_memory import within_memory
 from edge_train.run.borrowed_torch import borrow_torch
-from edge_train.run.callbacks import Callback
-from edge_train.run.epochs import FitState, fit, read_state
+from edge_train.run.callbacks import ActiveRun, Callback
+from edge_train.run.epochs import fit, read_state, steps_an_epoch
 from edge_train.run.finish import finish
 from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh, prepare_again
-from edge_train.run.processes import doubt_of_restarts
-from edge_train.run.run_folder import create_run
+from edge_train.run.processes import doubt_of_restarts, with_others
+from edge_train.run.run_folder import create_run, write_metrics
 from edge_train.run.sweep_part import WHOLE, SweepPart
+from edge_train.run.time_taken import seconds_taken
 from edge_train.run.torchrun_job import find_begun, job_id
 from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
@@ -28,6 +28,7 @@ from edge_train.trackers.tracking import listen, require_trackers
 
 
 @borrow_torch()
+@with_others()
 def train(
     settings: TrainSettings,
     progress: Progress | None = None,
@@ -64,17 +65,17 @@ def train(
     listen(job, callbacks)
     if doubt := doubt_of_restarts():
         job.progress.say(f"note: {doubt}")
-    made = None
-    if job.world.leads:
-        more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
-        more |= {} if job.pruning is None else {"pruning": job.pruning}
-        made = create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
-    run = job.world.tell(made)
+    more: dict[str, Any] = {"precision": job.precision, **({"torchrun": name} if (name := job_id()) else {})}
+    more |= {} if job.pruning is None else {"pruning": job.pruning}
+    run = job.world.lead(
+        lambda: create_run(job.settings, job.card, job.splits, data_root=job.store.root, places=job.places, more=more)
+    )
     job.progress.say(f"run {run.path}")
     return _run(job, run, None, started)
 
 
 @borrow_torch()
+@with_others()
 def resume(
     run: Run | str | Path,
     progress: Progress | None = None,
@@ -110,12 +111,14 @@ def resume(
     job, last = prepare_again(run, progress, part)
     listen(job, callbacks)
     job.progress.say(f"resuming {run.path} after epoch {last.epoch} of {job.settings.epochs}")
-    return _run(job, run, last.training, started)
+    return _run(job, run, last.training, started - seconds_taken(run))
 
 
 @borrow_torch()
 def remeasure(run: Run | str | Path, progress: Progress | None = None, *, part: SweepPart = WHOLE) -> TrainResult:
     """Calibrate, measure and report the best epoch of a run again, or for the first time; no epoch is trained.
+
+    The run's trackers hear what it came to, as after its last epoch.
 
     For the run that a sweep chose, which spared the test images, and for one whose training was stopped from outside.
 
@@ -127,17 +130,19 @@ def remeasure(run: Run | str | Path, progress: Progress | None = None, *, part: 
     require_extra("train")
     started, run = time.perf_counter(), find_run(run)
     job, last = prepare_again(run, progress or Silence(), part)
-    state = read_state(last.training)
-    with within_memory():
-        return finish(job, run, state, started - _seconds(run, state))
-
-
-def _seconds(run: Run, state: FitState) -> float:
-    """What the run took until now; where it has no summary yet, its epochs alone."""
+    state, taken = read_state(last.training), seconds_taken(run)
+    # A kill may have come between it and last.pt.
+    if job.world.leads:
+        write_metrics(run, state.history)
+    listen(job, ())
+    job.listeners.start(ActiveRun(run, job.settings, job.card, state.epoch, state.epoch * steps_an_epoch(job)))
     try:
-        return float(json.loads(run.summary.read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return sum(row.train.seconds for row in state.history)
+        with within_memory():
+            result = finish(job, run, state, started - taken)
+        job.listeners.end(result)
+        return result
+    finally:
+        job.listeners.end(None)
 
 
 def _run(job: Job, run: Run, saved: Mapping[str, Any] | None, started: float) -> TrainResult:

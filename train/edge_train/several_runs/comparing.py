@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_data import ImageStore, default_cache_bytes
 from edge_runtime import (
@@ -87,7 +88,7 @@ def compare(
         else StrategyRow(strategy=name, reason=reasons[name])
         for name in wanted
     )
-    best, why = choose_best(rows)
+    best, why = choose_best(rows, _right(results))
     card = next(iter(results.values())).card
     folder = _make_folder(settings.out, str(card.data["name"]), card.backbone)
     comparison = Comparison(folder, rows, best, why)
@@ -141,6 +142,15 @@ def _train_all(
             _require_same_split(other, result)
         results[strategy] = result
     return results, reasons, failures
+
+
+def _right(results: Mapping[Strategy, TrainResult]) -> dict[Strategy, NDArray[np.bool_]]:
+    """Which of the same validation images each run has right, in one order; none of several labels a picture."""
+    return {
+        name: np.asarray(found.logits.argmax(axis=1) == found.labels)
+        for name, result in results.items()
+        if isinstance(found := result.answers.get("val"), SplitAnswers)
+    }
 
 
 def _require_same_split(one: TrainResult, two: TrainResult) -> None:

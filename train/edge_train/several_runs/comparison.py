@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from edge_runtime import Accuracy, Run
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_runtime import Run
 from edge_train.run.criterion import written
 from edge_train.settings import Criterion, Strategy
+from edge_train.several_runs.paired_answers import Disagreement
 
 # So little accuracy is not worth training many times the parameters for: they take time and can overfit.
 HALF_POINT: Final = 0.005
@@ -83,12 +87,15 @@ class Comparison:
         }
 
 
-def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
+def choose_best(
+    rows: Iterable[StrategyRow], right: Mapping[Strategy, NDArray[np.bool_]] | None = None
+) -> tuple[Strategy, str]:
     """The strategy to export and why: the highest validation accuracy, by which test accuracy stays unspent.
 
-    Where the epochs were chosen by another figure, the strategy is, too, and the intervals have no say.
-    Where 95 % intervals overlap, the validation images cannot tell two strategies apart; of those that overlap
-    with the highest and lie within half a point of it, the one that trained the fewest parameters is taken.
+    Where the epochs were chosen by another figure, the strategy is, too, and chance has no say. `right` says of each
+    strategy which of the same validation images, bool `[N]`, it has right: McNemar's exact test then tells whether a
+    lead may be chance. Without it 95 % intervals that overlap are taken for that. Of those whose distance from the
+    highest may be chance and is half a point at most, the one that trained the fewest parameters is taken.
 
     Raises:
         ValueError: no row is of a trained strategy.
@@ -99,21 +106,44 @@ def choose_best(rows: Iterable[StrategyRow]) -> tuple[Strategy, str]:
     if ranked[0].best_by != "accuracy" or ranked[0].figure != "accuracy":
         return _choose_by_another(ranked)
     top = ranked[0]
-    right = f"{top.strategy} has {_percent(_val(top))} of {top.val_n:,} validation images right"
+    text = f"{top.strategy} has {_percent(_val(top))} of {top.val_n:,} validation images right"
     unspent = " Test accuracy had no part in the choice." if top.test_accuracy is not None else ""
     if len(ranked) == 1:
-        return top.strategy, f"{right}; no other strategy was trained."
-    alike = [row for row in ranked[1:] if _interval(row)[1] >= _interval(top)[0]]
+        return top.strategy, f"{text}; no other strategy was trained."
+    pairs = {
+        row.strategy: Disagreement.of(right[top.strategy], right[row.strategy])
+        for row in ranked[1:]
+        if right is not None and {top.strategy, row.strategy} <= right.keys()
+    }
+    alike = [row for row in ranked[1:] if _may_be_chance(top, row, pairs.get(row.strategy))]
     if not alike:
-        ahead = f"{_lead(top, ranked[1])}, and the 95 % intervals do not overlap"
-        return top.strategy, f"{right}, {ahead}.{unspent}"
-    needed = [number for row in alike if (number := _images_to_tell_apart(_val(row), _val(top)))]
-    enough = f" (that needs about {' and '.join(f'{number:,}' for number in needed)})" if needed else ""
+        return top.strategy, f"{text}, {_lead(top, ranked[1])}, {_no_chance(pairs.get(ranked[1].strategy))}.{unspent}"
     leads = " and ".join(_lead(top, row) for row in alike)
-    text = f"{right}, {leads}. The 95 % intervals overlap: {top.val_n:,} images cannot tell them apart{enough}."
+    text = f"{text}, {leads}. {_chance(top, [pairs.get(row.strategy) for row in alike])}"
     close = [top, *(row for row in alike if _val(top) - _val(row) <= HALF_POINT + 1e-9)]
     best = min(close, key=lambda row: (row.parameters_trained, -_val(row), row.strategy == "scratch"))
     return best.strategy, f"{text} {_why_of_close(best, close)}{unspent}"
+
+
+def _may_be_chance(top: StrategyRow, row: StrategyRow, pair: Disagreement | None) -> bool:
+    return _interval(row)[1] >= _interval(top)[0] if pair is None else not pair.tells
+
+
+def _no_chance(pair: Disagreement | None) -> str:
+    if pair is None:
+        return "and the 95 % intervals do not overlap"
+    return f"which is hardly chance ({pair})"
+
+
+def _chance(top: StrategyRow, pairs: Sequence[Disagreement | None]) -> str:
+    """What is to be said of leads that may be chance."""
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) < len(pairs):
+        return "The 95 % intervals overlap: that may be chance."
+    needed = [number for pair in known if (number := pair.images_needed)]
+    enough = f"; about {' and '.join(f'{number:,}' for number in needed)} would" if needed else ""
+    told = "; ".join(dict.fromkeys(map(str, known)))
+    return f"That may be chance: {top.val_n:,} images do not tell them apart ({told}{enough})."
 
 
 def _choose_by_another(rows: Sequence[StrategyRow]) -> tuple[Strategy, str]:
@@ -154,25 +184,6 @@ def _lead(top: StrategyRow, row: StrategyRow) -> str:
         if points
         else f"level with {row.strategy}"
     )
-
-
-def _images_to_tell_apart(low: float, high: float) -> int | None:
-    """How many images it takes until the 95 % intervals of two accuracies part, to two digits; None for equal ones."""
-    if not high > low:
-        return None
-
-    def parted(n: int) -> bool:
-        return Accuracy.near(low, n).interval[1] < Accuracy.near(high, n).interval[0]
-
-    enough = 2
-    while not parted(enough):
-        enough *= 2
-    short = enough // 2
-    while enough - short > 1:
-        middle = (short + enough) // 2
-        short, enough = (short, middle) if parted(middle) else (middle, enough)
-    unit = int(10 ** max(0, len(str(enough)) - 2))
-    return -(-enough // unit) * unit
 
 
 def _percent(share: float) -> str:

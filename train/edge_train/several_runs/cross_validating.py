@@ -26,6 +26,7 @@ from edge_train.run.interruption import interruptible
 from edge_train.run.job import Job
 from edge_train.run.prepare import prepare, prepare_afresh
 from edge_train.run.run_folder import begin_run, create_run, finish_run
+from edge_train.run.time_taken import seconds_taken
 from edge_train.run.train_result import TrainResult
 from edge_train.settings import TrainSettings
 from edge_train.several_runs.cross_validated_run import finish_cross_validated
@@ -68,6 +69,7 @@ def _go_on(job: Job, run: Run, started: float) -> TrainResult:
     # Memory bounds the views: a run resumed with less of it must go on with as many.
     shared = SharedEmbeddings(job, int(run.read_config().get("views", 0)))
     runs = _fold_runs(like, run)
+    started -= seconds_taken(run, *runs)
     folds = []
     with interruptible(job, run, kept=lambda: True):
         for number, fold_run in enumerate(runs, start=1):
@@ -95,7 +97,7 @@ def _train_fold(job: Job, run: Run, start: Mapping[str, torch.Tensor], shared: S
         job.progress.say(f"{run.name} is finished already")
         return read_state(load_checkpoint(run.last).training)
     saved = _begin(job, run, start)
-    started = time.perf_counter()
+    started = time.perf_counter() - seconds_taken(run)
     state = fit(job, run, saved, shared=shared)
     answers = Fold(0, run, state, job.splits.val, job.splits.groups).answers(state.best_epoch)
     temperature = answers.fit_temperature()

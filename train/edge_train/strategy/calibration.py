@@ -68,7 +68,7 @@ def cross_fitted_temperatures(
     say how calibrated a temperature fitted on so many images is on images it has not seen; at one temperature fitted
     on all they would look better than they are. The parts have every class alike and are the same at every call;
     images of one name in `groups` [N], where there are any, are in one part: a twin is as good as the image itself.
-    One group alone has no others: its temperature is 1, in 0 parts.
+    One group alone has no others: its temperatures are 1, in 0 parts, and say nothing.
     """
     return cross_fit(lambda rest: fit_temperature(logits[rest], labels[rest]), labels, groups)
 

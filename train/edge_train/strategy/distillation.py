@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch.nn import functional
 from edge_data import Splits
 from edge_runtime import ClassFolders, Run, UsageError, composed
 from edge_train.network.checkpoint import load_checkpoint
+from edge_train.network.device_memory import is_out_of_memory
 from edge_train.network.network import Network
 from edge_train.settings import Precision
 from edge_train.strategy.mixed_precision import autocast
@@ -61,4 +62,16 @@ def load_teacher(
         )
     require_unseen(run, card, folders, splits, role="teacher")
     network = checkpoint.build().to(device).requires_grad_(False)
-    return Teacher(network, (card.preprocessing.height_px, card.preprocessing.width_px), device, precision)
+    made = Teacher(network, (card.preprocessing.height_px, card.preprocessing.width_px), device, precision)
+    return made if precision == "fp32" or _answers(made) else replace(made, precision="fp32")
+
+
+def _answers(teacher: Teacher) -> bool:
+    """Whether it can be computed in its precision, which not every network of a user's own can."""
+    try:
+        teacher.logits(torch.zeros(2, *teacher.size_px, 3, dtype=torch.uint8, device=teacher.device))
+    except (RuntimeError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
+        return False
+    return True

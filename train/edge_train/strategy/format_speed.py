@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -13,8 +13,9 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from edge_runtime import OutputError, cache_folder, cpu_model, write_json
+from edge_runtime import OutputError, cache_folder, cpu_model, instruction_sets, write_json
 from edge_train.network.bf16_convolutions import training_in_bf16
+from edge_train.network.held_values import copied
 from edge_train.network.network import Network
 from edge_train.strategy.plan import BATCH_NORM
 
@@ -29,6 +30,10 @@ _KEPT = 200
 # The fewest images that a step is tried with.
 _FEW = 2
 _FILE = "format-speed.json"
+# What chooses between kernels, as Linux names it; a home folder may be that of many machines with one model name.
+_OF_KERNELS = ("avx", "amx", "fma", "bf16", "asimd", "sve", "sme", "i8mm")
+# With these a user holds oneDNN to fewer; the second is its older name.
+_HELD_TO = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,9 @@ class FormatSpeed:
 def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int, *, frozen: bool) -> FormatSpeed:
     """What `measure_speed` found on this machine for a network like this one; measured where it has not been yet.
 
-    Kept in `format-speed.json` in the cache folder, by processor, torch, architecture, size and batch: a seed gives
-    the same weights again on the machine that it gave them on.
+    Kept in `format-speed.json` in the cache folder, by processor, its kernels, torch, architecture, size and batch: a
+    seed gives the same weights again on the machine that it gave them on. Not kept is what was tried with a convolution
+    alone because the network's own steps took too long, which they may have done for once.
     """
     shape = "x".join(map(str, size_px))
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
@@ -65,13 +71,15 @@ def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int
     norms = sum(isinstance(module, BATCH_NORM) and module.training for module in network.modules())
     capability = torch.backends.cpu.get_cpu_capability()
     key = (
-        f"{cpu_model()}, {capability}, torch {torch.__version__}: "
+        f"{cpu_model()}, {capability}{_kernels()}, torch {torch.__version__}: "
         f"{type(network.backbone).__name__} of {weights} parameters, {shape} px, batches of {batch_size}, "
         f"{'forward' if frozen else f'training {learned}, {norms} batch norms, rearranged'}"
     )
     found = _as_speed(_read_kept().get(key))
     if found is None:
         found = measure_speed(network, size_px, batch_size, frozen=frozen)
+        if _is_makeshift(found):
+            return found
         # Read again: another process may have written meanwhile.
         kept = _read_kept()
         kept.pop(key, None)
@@ -82,6 +90,18 @@ def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / _FILE, dict(list(kept.items())[-_KEPT:]))
     return found
+
+
+def _kernels() -> str:
+    """The instruction sets that kernels are chosen by, and what oneDNN is held to, to be part of a name."""
+    sets = [name for name in instruction_sets() if name.startswith(_OF_KERNELS)]
+    held = [f"{name}={value}" for name in _HELD_TO if (value := os.environ.get(name))]
+    return "".join(f", {' '.join(words)}" for words in (sets, held) if words)
+
+
+def _is_makeshift(speed: FormatSpeed) -> bool:
+    """Whether a convolution was measured only since the network's steps took too long; else it says enough."""
+    return speed.of_layer and speed.gain >= 1
 
 
 def _read_kept() -> dict[str, object]:
@@ -118,9 +138,9 @@ def measure_speed(
         began = clock()
         layer = _try(_layer_step(), clock, began, of_layer=True)
         # Where the processor has no such instructions a single step of the network may take ten seconds.
-        if layer.gain < 1:
+        if not _is_makeshift(layer):
             return layer
-        own = copy.deepcopy(network)
+        own = copied(network)
         if frozen:
             own.eval()
         few = _network_step(own, size_px, _FEW, frozen=frozen)

@@ -55,7 +55,8 @@ def choose_precision(
     found = measure()
     if found.of_layer and found.bf16_pays and not frozen and backbone not in PAYS_ON_CPU:
         return ChosenPrecision("fp32", f"{backbone} takes too long a step to be tried in bfloat16", tried=True)
-    why = f"bfloat16 is {found.gain:.2f} times as fast here, as tried"
+    what = "a convolution is" if found.of_layer else "bfloat16 is"
+    why = f"{what} {found.gain:.2f} times as fast {'in bfloat16 ' if found.of_layer else ''}here, as tried"
     return ChosenPrecision("bf16" if found.bf16_pays else "fp32", why, tried=True)
 
 

@@ -118,7 +118,7 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
     """The plan of a run.
 
     Raises:
-        UsageError: `--freeze-until` names no stage of the backbone, or fine-tuning is shaped where there is none.
+        UsageError: `--freeze-until` names no stage, or `auto` came to a strategy that a setting is not for.
     """
     shaped = next((name for name, default in FINE_TUNING.items() if getattr(settings, name) != default), None)
     if strategy != "fine-tune" and shaped is not None:
@@ -126,6 +126,11 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
         raise UsageError(
             f"`{shaped}` is for fine-tuning, but the strategy is {strategy}",
             "drop it, or choose `strategy` fine-tune with pretrained weights",
+        )
+    if strategy != "feature-extraction" and settings.views is not None:
+        raise UsageError(
+            f"`views` is for feature extraction, but the strategy is {strategy}: it sees a new view every epoch",
+            "drop `views`, or choose `strategy` feature-extraction with pretrained weights",
         )
     names = [*(stage.name for stage in backbone.stages), HEAD]
     if settings.freeze_until is not None and settings.freeze_until not in names:
@@ -144,23 +149,37 @@ def make_plan(settings: TrainSettings, backbone: Backbone, strategy: Strategy) -
 
 
 def freeze(network: Network, plan: Plan, epoch: int = 1) -> None:
-    """Switch on the gradients of what learns in `epoch`, and off those of all else."""
+    """Switch on the gradients of what learns in `epoch`, and off those of all else.
+
+    Raises UsageError where nothing does, since whoever made the network has fixed it.
+    """
     for name, parameter in network.backbone.named_parameters():
-        parameter.requires_grad_(plan.learns(name, epoch))
+        parameter.requires_grad_(name not in network.fixed and plan.learns(name, epoch))
+    if not any(parameter.requires_grad for parameter in network.backbone.parameters()):
+        raise UsageError(
+            f"{plan.backbone.name} comes with requires_grad_(False) on all that would learn in epoch {epoch}",
+            "leave the head, at least, as torch makes it",
+        )
 
 
 def set_mode(network: Network, plan: Plan, epoch: int = 1) -> None:
     """Training mode for what learns in `epoch`, evaluation mode for what is frozen.
 
     In evaluation mode batch normalisation uses, and keeps, the statistics it was pretrained with, and dropout
-    and stochastic depth are off.
+    and stochastic depth are off. A block is in the mode of the layers within it: it may drop out by itself.
     """
     trained = plan.trained(epoch)
     network.train()
     last = head_dropout(network, plan.backbone)
+    learning: set[nn.Module] = set()
     for stage, module in _leaves(network.backbone, plan.backbone):
         owner = HEAD if module is last else stage
         module.train(owner in trained and not (plan.batch_norm == "frozen" and isinstance(module, BATCH_NORM)))
+        if owner in trained:
+            learning.add(module)
+    for block in network.backbone.modules():
+        if list(block.children()) and not isinstance(block, BATCH_NORM):
+            block.training = not learning.isdisjoint(block.modules())
 
 
 def head_dropout(network: Network, backbone: Backbone) -> nn.Dropout | None:
@@ -200,7 +219,7 @@ def layer_groups(network: Network, plan: Plan) -> list[LayerGroup]:
     grouped: dict[str, list[nn.Parameter]] = {name: [] for name in (*plan.stages, ATTENTION)}
     for name, parameter in network.backbone.named_parameters():
         group = plan.group_of(name)
-        if group is not None:
+        if group is not None and name not in network.fixed:
             grouped[group].append(parameter)
     if plan.strategy == "scratch":
         return [LayerGroup("all", tuple(itertools.chain.from_iterable(grouped.values())), SCRATCH_RATE)]

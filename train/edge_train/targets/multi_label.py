@@ -119,12 +119,14 @@ class LabelAnswers(Answers):
         """All figures of merit at that temperature and those thresholds.
 
         With `cross_fit`, for the very images that it was fitted on, those that judge the probabilities are
-        cross-fitted.
+        cross-fitted, but of one group alone.
         """
         found = measure_labels(labels, thresholds, self.truth, self.probabilities(temperature))
         if not cross_fit:
             return found
         probabilities, parts = self.cross_fitted()
+        if parts == 0:
+            return replace(found, calibration_folds=0)
         judged = measure_labels(labels, thresholds, self.truth, probabilities)
         return replace(
             found,
