@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge_batch.cluster_address import why_unanswered
 from edge_batch.ray_silence import OURS, quiet_ray
+from edge_batch.workers_path import own_job
 from edge_runtime import EdgeError, UsageError, usable_cores
 
 # Blocks of a batch are paths one way and answers the other, trials settings and figures: little is ever in the store
@@ -77,6 +78,7 @@ def _start(cores: int, gpus: int | None, folder: str) -> None:
             configure_logging=False,
             object_store_memory=STORE_BYTES,
             _temp_dir=folder,
+            job_config=own_job(),
             _system_config=SYSTEM,
         )
     except Exception as error:
@@ -96,6 +98,7 @@ def _join(address: str, hands_on: Sequence[str]) -> None:
             log_to_driver=False,
             configure_logging=False,
             runtime_env={"env_vars": known} if known else None,
+            job_config=own_job(),
         )
     except Exception as error:
         raise UsageError(f"`address` {address}: the cluster cannot be joined: {first_line(error)}", hint) from error

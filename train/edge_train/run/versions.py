@@ -27,9 +27,23 @@ def git_revision() -> str | None:
     """The revision of the repository the command runs in, with `+changes` where it has some; None outside one."""
     try:
         revision = _git("rev-parse", "HEAD")
-        return f"{revision}+changes" if _git("status", "--porcelain", "--untracked-files=no") else revision
+        words = (*_without_programs(), "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+        return f"{revision}+changes" if _git(*words) else revision
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _without_programs() -> list[str]:
+    """What git needs to look at a repository without running what its own configuration names: it may be anybody's."""
+    words = ["--no-optional-locks", "-c", "core.fsmonitor=false"]
+    try:
+        named = _git("config", "--show-scope", "--name-only", "--get-regexp", r"^filter\..*\.(clean|process)$")
+    except subprocess.CalledProcessError:
+        return words  # there is none
+    for scope, _, name in (line.partition("\t") for line in named.splitlines()):
+        if scope in ("local", "worktree"):
+            words += ["-c", f"{name}="]
+    return words
 
 
 def choose_device(choice: str) -> torch.device:
