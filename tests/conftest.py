@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from warm_edge import WarmEdge, is_warm, warm_edge
 
@@ -22,6 +23,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 UNPACKED = Path(os.environ.get("EDGE_TEST_DATA", Path.home() / ".cache" / "edge-tests"))
+
+# A time is no property: an example takes as long as the machine's other work lets it.
+settings.register_profile("edge", deadline=None)
+settings.load_profile("edge")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Beside another worker, threads that spin while they wait take its core. Read when torch loads.

@@ -131,7 +131,7 @@ def test_published_accuracy_is_not_that_of_the_users_images() -> None:
     assert any("ImageNet; on your images" in reason for reason in recommend(make_report([published]), Limits()).reasons)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(1, 100), st.floats(0, 1)), min_size=1, max_size=12))
 def test_no_row_beats_one_on_the_pareto_front(points: list[tuple[float, float]]) -> None:
     rows = [make_row(str(i), accuracy=accuracy, end_to_end=Timings.of([ms])) for i, (ms, accuracy) in enumerate(points)]

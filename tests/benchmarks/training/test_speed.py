@@ -126,7 +126,7 @@ def test_listing_many_files_is_timed_against_a_bare_walk() -> None:
 
 
 @given(sizes=st.lists(st.integers(2, 40), min_size=2, max_size=4), images=st.integers(8, 80), seed=st.integers(0, 9))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_subset_keeps_the_classes_in_proportion(sizes: list[int], images: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as place:
         source, target = Path(place, "source"), Path(place, "subset")

@@ -48,7 +48,7 @@ def centre(image: Image.Image) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     width=st.integers(1, 200),
     height=st.integers(1, 200),

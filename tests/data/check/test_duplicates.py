@@ -29,7 +29,7 @@ def with_noise(thumbnails: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     return (thumbnails.astype(np.int16) + noise).clip(0, 255).astype(np.uint8)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 60), st.data())
 def test_groups_are_exactly_the_copies_in_any_order(count: int, data: st.DataObject) -> None:
     thumbnails, chromas = pictures(count)

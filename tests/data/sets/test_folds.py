@@ -31,7 +31,7 @@ def unevenness(counts: np.ndarray) -> float:
     return float((counts / counts.sum(axis=0)).std(axis=0).mean())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.integers(12, 60), min_size=1, max_size=4),
     st.integers(2, 8),

@@ -146,7 +146,7 @@ def test_none_looks_at_no_picture(data: Path) -> None:
     assert grouped(data, "none") == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.lists(st.integers(0, 19), min_size=2, max_size=5), max_size=8), st.permutations(range(20)))
 def test_groups_that_touch_are_one_in_any_order(pairs: Sequence[Sequence[int]], order: Sequence[int]) -> None:
     paths = [f"{n}.jpg" for n in range(20)]

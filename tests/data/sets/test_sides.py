@@ -18,7 +18,7 @@ def where(sides: dict[str, list[Sample]]) -> dict[str, str]:
     return {sample.path: side for side in SIDES for sample in sides[side]}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(st.integers(1, 40), min_size=2, max_size=4),
     st.integers(1, 30),

@@ -47,7 +47,7 @@ def test_flat_folders_are_split_80_10_10_in_every_class() -> None:
     assert made.notes == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=5), st.integers(0, 99))
 def test_flat_splits_lose_nothing_and_share_nothing(sizes: list[int], seed: int) -> None:
     data = folders(all=sizes)
@@ -122,7 +122,7 @@ def test_a_limit_above_all_images_changes_nothing() -> None:
     assert split(data, seed=0, limit=40) == split(data, seed=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.integers(2, 80), min_size=2, max_size=5),
     st.integers(0, 400),
@@ -168,7 +168,7 @@ NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(names=st.sets(NAMES, min_size=3, max_size=9), labels=st.sets(NAMES, min_size=2, max_size=2))
 def test_any_file_name_survives_the_file(tmp_path: Path, names: set[str], labels: set[str]) -> None:
     both = sorted(labels)
@@ -227,7 +227,7 @@ def sides_of(made: Splits, groups: dict[str, str]) -> dict[str, set[str]]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 99), st.integers(8, 300), st.integers(1, 12))
 def test_groups_stay_whole_and_a_limit_moves_nothing_across(seed: int, limit: int, size: int) -> None:
     data = folders(all=[90, 60])

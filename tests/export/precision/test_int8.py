@@ -142,7 +142,7 @@ def test_nothing_is_printed(easy: Path, tmp_path: Path, capfd: pytest.CaptureFix
     assert capfd.readouterr() == ("", "")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     taps=st.integers(1, 7),
     pad=st.integers(0, 3),

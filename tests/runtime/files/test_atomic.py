@@ -55,7 +55,7 @@ def test_a_new_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(JSON)
 def test_json_is_read_back_as_written(tmp_path: Path, value: object) -> None:
     write_json(tmp_path / "x.json", value)

@@ -379,7 +379,7 @@ def test_thousands_of_images_are_listed_once_each(tmp_path: Path) -> None:
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.sets(NAMES, min_size=2, max_size=4))
 def test_any_name_a_folder_can_have_is_a_label(tmp_path: Path, names: set[str]) -> None:
     usable = {name for name in names if not name.startswith(".") and name != "__MACOSX" and name.strip()}

@@ -265,7 +265,7 @@ def test_32_bit_samples_follow_their_range(samples: list[float], expected: list[
 
 
 @given(size=st.tuples(st.integers(1, 40), st.integers(1, 150)), seed=st.integers(0, 2**32 - 1), big=st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_no_sample_of_any_16_bit_image_is_off_by_more_than_its_rounding(
     size: tuple[int, int], seed: int, big: bool
 ) -> None:
@@ -307,7 +307,7 @@ def test_float_files_with_signalling_nans_are_read() -> None:
     orientation=st.integers(0, 9),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_pil_image_is_never_modified(mode: str, size: tuple[int, int], orientation: int, seed: int) -> None:
     length = len(Image.new(mode, size).tobytes())
     image = Image.frombytes(mode, size, np.random.default_rng(seed).bytes(length))

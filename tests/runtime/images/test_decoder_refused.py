@@ -136,7 +136,7 @@ def test_an_image_is_called_what_the_caller_says_and_no_address_is_told(tmp_path
 
 
 @given(name=st.sampled_from(sorted(WHOLE)), seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 def test_damaged_bytes_give_a_picture_or_an_image_error(name: str, seed: int, count: int) -> None:
     data = bytearray(WHOLE[name])

@@ -53,7 +53,7 @@ def contract(resize_px: int = 256, height_px: int = 224, width_px: int = 224, **
 )
 @example(size=(600, 5), resize_px=256, crop=(224, 224), interpolation="bilinear")
 @example(size=(333, 256), resize_px=256, crop=(256, 301), interpolation="bicubic")
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_equals_torchvision_bit_for_bit(
     size: tuple[int, int], resize_px: int, crop: tuple[int, int], interpolation: str
 ) -> None:

@@ -62,7 +62,7 @@ def test_every_weight_counts(model: Path) -> None:
     assert graph_sha256(model) != before
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=300), max_size=4))
 def test_metadata_is_replaced_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]

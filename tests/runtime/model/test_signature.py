@@ -122,7 +122,7 @@ def test_an_unsigned_and_a_strangers_model_are_refused(
         Classifier(forged, require_signature=[owner.public])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_changed_bit_anywhere_is_refused(signed: Path, owner: Owner, at: float, bit: int) -> None:
     data = bytearray(signed.read_bytes())

@@ -39,7 +39,7 @@ def theirs(figure: Callable[..., float], *args: object, **options: object) -> fl
 
 
 @given(scored())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_figure_equals_scikit_learns(outcome: Scored) -> None:
     truth, probabilities, thresholds = outcome
     found = measure_labels([str(at) for at in range(truth.shape[1])], thresholds, truth, probabilities)
@@ -70,7 +70,7 @@ def test_every_figure_equals_scikit_learns(outcome: Scored) -> None:
 
 
 @given(scored())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_other_threshold_has_a_better_f1(outcome: Scored) -> None:
     truth, probabilities, _ = outcome
     labels = [str(at) for at in range(truth.shape[1])]

@@ -246,7 +246,7 @@ def saved(zipped: bool) -> bytes:
 
 @given(zipped=st.booleans(), kept=st.floats(min_value=0, max_value=1, exclude_max=True))
 @example(zipped=True, kept=4097 / 1_500_000)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path, zipped: bool, kept: float) -> None:
     whole = saved(zipped)
     (tmp_path / "net.pth").write_bytes(whole[: int(len(whole) * kept)])
