@@ -156,7 +156,7 @@ def check_data(
         *_not_listed(root, own_folders),
         # Classes without images are findings of their own.
         *(
-            Finding(note.kind if note.kind in MEANINGS else "note", note.text, (), note.kind == "same-folders")
+            Finding(note.kind if note.kind in MEANINGS else "note", note.text, (), note.kind == "splits-as-classes")
             for note in folders.notes
             if note.kind != "no-images"
         ),

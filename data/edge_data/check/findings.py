@@ -25,7 +25,8 @@ MEANINGS = {
     "near-two-splits": "one picture, saved differently, in two splits: the accuracy measured there is too good",
     "empty-class": "a class without images",
     "too-small": "a class with too few usable images to train on and validate with",
-    "same-folders": "each class folder holds the same folders: perhaps those are the classes, and these the splits",
+    "splits-as-classes": "classes that are called like splits and hold the same folders: those are the classes",
+    "same-folders": "each class folder holds the same folders: perhaps those are the classes",
     "copies": "exact copies within a class and split: they count several times, "
     "together on one side of a split made here",
     "near-copies": "one picture saved differently within a class and split: it counts several times, "

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -314,7 +315,9 @@ def _same_folders(found: _Found) -> list[FolderNote]:
         return []
     text = f"each of the class folders {names_text(sorted(found.classes))} holds {names_text(sorted(inner))}: "
     text += "if those are the classes, put them below train/ and test/, or take `label_from` parent"
-    return [FolderNote("same-folders", "", text)]
+    words = [[word for word in re.split(r"[-_ .]", name) if word] for name in found.classes]
+    named = all(any(map(split_of, each)) for each in words)
+    return [FolderNote("splits-as-classes" if named else "same-folders", "", text)]
 
 
 def _folders_in(paths: Sequence[Sequence[str]]) -> set[str]:

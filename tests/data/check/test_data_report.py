@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -203,11 +204,20 @@ def test_what_the_listing_left_out_is_told(data: Path) -> None:
     assert not report.harmful
 
 
-def test_class_folders_that_hold_the_same_folders_harm(tmp_path: Path) -> None:
-    for n, path in enumerate(f"{part}/{label}" for part in ("learn", "prove") for label in ("ant", "bee")):
+@pytest.mark.parametrize(
+    ("upper", "lower", "kind"),
+    [
+        (("my_train", "my_test"), ("ant", "bee"), "splits-as-classes"),
+        (("ant", "bee"), ("camera-1", "camera-2"), "same-folders"),
+    ],
+)
+def test_class_folders_that_hold_the_same_folders_harm_where_they_are_called_like_splits(
+    tmp_path: Path, upper: Sequence[str], lower: Sequence[str], kind: str
+) -> None:
+    for n, path in enumerate(f"{above}/{below}" for above in upper for below in lower):
         draw(tmp_path, f"{path}/{n}.png")
-    (finding,) = check_data(tmp_path).by_kind["same-folders"]
-    assert finding.harmful and "'learn', 'prove' holds 'ant', 'bee'" in finding.text
+    (finding,) = check_data(tmp_path).by_kind[kind]
+    assert finding.harmful == (kind == "splits-as-classes") and f"holds {lower[0]!r}, {lower[1]!r}" in finding.text
 
 
 def test_a_layout_training_cannot_use_is_refused(tmp_path: Path) -> None:

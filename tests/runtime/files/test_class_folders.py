@@ -416,7 +416,7 @@ def test_class_folders_that_all_hold_the_same_folders_are_noted(tmp_path: Path, 
     put(tmp_path, f"seg_train/{deeper}cat/1.jpg", f"seg_train/{deeper}dog/1.jpg")
     put(tmp_path, f"seg_test/{deeper}cat/1.jpg", f"seg_test/{deeper}dog/far/1.jpg")
     (note,) = scan(tmp_path).notes
-    assert note.kind == "same-folders"
+    assert note.kind == "splits-as-classes"
     assert "'seg_test', 'seg_train' holds 'cat', 'dog'" in note.text and "`label_from` parent" in note.text
     assert [each.kind for each in scan(tmp_path, label_from="parent").notes] == []
 
