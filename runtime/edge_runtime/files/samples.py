@@ -61,8 +61,9 @@ class FolderNote:
     Kinds: `beside-splits`, folders beside train/; `loose-images` beside class folders; `other-files` that are no
     images; `no-split`, a split folder without images; `no-images` of a class; `empty-class`, a folder of no known one;
     `inner-split`, a folder such as train/ that is read as any other; `same-folders` in each class folder, which may be
-    the classes, `splits-as-classes` where the class folders are called like splits as well; `alike-labels`, which differ in letter case alone; of manifests, `no-label`, rows without one, and
-    `several-labels`, one label's name that looks like many.
+    the classes, `splits-as-classes` where the class folders are called like splits as well; `alike-labels`, which
+    differ in letter case alone; of manifests, `no-label`, rows without one, and `several-labels`, one label's name
+    that looks like many.
     """
 
     kind: Literal[
