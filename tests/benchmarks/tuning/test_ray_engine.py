@@ -176,4 +176,5 @@ def test_two_nodes_share_a_sweep_and_go_on_with_it_after_its_driver_was_killed(h
         rows = (home / row["run"] / "metrics.csv").read_text().splitlines()[1:]
         assert [int(line.partition(",")[0]) for line in rows] == list(range(1, row["epochs"] + 1))
         assert row["epochs"] >= epochs.get(f"trial-{row['trial']:03}.json", 0)
-    assert len(list((home / "shared").glob("*/config.json"))) == TRIALS
+    # One that was begun in the moment of the kill, before its trial's record said so, has no epoch.
+    assert len(list((home / "shared").glob("*/last.pt"))) == TRIALS
