@@ -268,47 +268,6 @@ def test_a_failing_source_is_passed_on_and_ends_the_threads(classifier: Classifi
     assert not worker_threads()
 
 
-def test_settings_that_make_no_sense_are_refused_at_the_call(classifier: Classifier, model: Path) -> None:
-    with pytest.raises(UsageError, match="batch_size 0"):
-        classifier.predict_many([], batch_size=0)
-    with pytest.raises(UsageError, match="skip"):
-        classifier.predict_many([], on_error="skip")  # type: ignore[call-overload]
-    for threads in (0, -1):
-        with pytest.raises(UsageError, match=f"`threads` {threads}"):
-            Classifier(model, threads=threads)
-
-
-@pytest.mark.parametrize(
-    "one",
-    ["x.jpg", Path("x.jpg"), b"\xff", memoryview(b"\xff"), Image.new("RGB", (8, 8)), np.zeros((8, 8, 3), np.uint8),
-     io.BytesIO(b"\xff"), None, 5],
-    ids=lambda one: type(one).__name__,
-)  # fmt: skip
-def test_one_picture_is_not_taken_for_many(classifier: Classifier, one: Any) -> None:
-    with pytest.raises(UsageError, match="several pictures") as told:
-        classifier.predict_many(one)
-    assert "predict takes one" in told.value.hint
-
-
-def test_an_array_of_pictures_or_of_names_is_many(classifier: Classifier, tmp_path: Path) -> None:
-    assert len(list(classifier.predict_many(np.zeros((2, 8, 8, 3), np.uint8)))) == 2
-    names = np.array([str(path) for path in pictures(tmp_path, 3)])
-    assert [answer.label for answer in classifier.predict_many(names)] == list(LABELS)
-
-
-@pytest.mark.parametrize("threads", ["2", 1.5, True, [1]])
-def test_an_argument_of_another_kind_is_refused_by_its_name(
-    classifier: Classifier, model: Path, threads: object
-) -> None:
-    with pytest.raises(UsageError, match=r"`threads` .*: a whole number is needed"):
-        Classifier(model, threads=threads)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"batch_size .*: a whole number is needed"):
-        classifier.predict_many([], batch_size=threads)  # type: ignore[call-overload]
-    with pytest.raises(UsageError, match="`model` 5: a path is needed"):
-        Classifier(5)  # type: ignore[arg-type]
-    assert Classifier(model, threads=np.int64(1)).threads == 1  # type: ignore[arg-type]
-
-
 def test_eight_threads_may_share_one_classifier(classifier: Classifier, tmp_path: Path) -> None:
     paths = pictures(tmp_path, 24)
     alone = [classifier.predict(path).probabilities.tobytes() for path in paths]
