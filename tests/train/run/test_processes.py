@@ -186,7 +186,7 @@ UNLIKE = """
 from edge_runtime import EdgeError, OutputError, Preprocessing, Silence, UsageError, WeightsError
 from edge_train import TrainSettings, find_backbone
 from edge_train.run import epochs, initial_network, number_format
-from edge_train.run.initial_network import start_network
+from edge_train.run.initial_network import load_start, start_alike
 from edge_train.run.number_format import choose_format
 from edge_train.strategy.plan import make_plan
 from quick_training import Ear, network
@@ -218,7 +218,8 @@ def load_here(model, backbone, choice, **more):
 
 
 def start(settings):
-    return start_network(settings, backbone, 3, 2000, 32, CPU, Silence(), world)
+    load = lambda: load_start(settings, backbone, 3, 2000, 32, CPU, Silence())
+    return start_alike(world, backbone.name, load)
 
 
 initial_network.load_pretrained = load_here

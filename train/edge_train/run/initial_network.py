@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -23,31 +24,20 @@ _ON_ALL = "put the same weights on all machines, or train without: `strategy` sc
 Start: TypeAlias = tuple[Strategy, Network, str, float | None]
 
 
-def start_network(  # noqa: PLR0917 (what a strategy is chosen by)
-    settings: TrainSettings,
-    backbone: Backbone,
-    classes: int,
-    images: int,
-    size_px: int,
-    device: torch.device,
-    progress: Progress,
-    world: World,
-) -> Start:
-    """The network to start from, with the strategy that `auto` comes to and where its weights are from.
-
-    Last comes the share of the channels that it lacks, as it begins with a pruned run.
+def start_alike(world: World, name: str, load: Callable[[], Start]) -> Start:
+    """What `load` gives each process of `world`, with the weights that it gives the first; `name` is the backbone's.
 
     Raises:
-        WeightsError: weights that were asked for cannot be had.
-        UsageError: the processes of `world` do not come to the same.
+        EdgeError: as `load` does, where it does so in all of them.
+        UsageError: the processes do not come to the same.
     """
     start: Start | None = None
     failed: EdgeError | None = None
     try:
-        start = _start(settings, backbone, classes, images, size_px, device, progress)
+        start = load()
     except EdgeError as error:
         failed = error
-    _require_alike(world.collect(_Found.of(start, failed)), backbone.name)
+    _require_alike(world.collect(_Found.of(start, failed)), name)
     if start is None:
         assert failed is not None
         raise failed
@@ -55,7 +45,7 @@ def start_network(  # noqa: PLR0917 (what a strategy is chosen by)
     return start
 
 
-def _start(  # noqa: PLR0917 (what a strategy is chosen by)
+def load_start(  # noqa: PLR0917 (what a strategy is chosen by)
     settings: TrainSettings,
     backbone: Backbone,
     classes: int,
@@ -64,6 +54,11 @@ def _start(  # noqa: PLR0917 (what a strategy is chosen by)
     device: torch.device,
     progress: Progress,
 ) -> Start:
+    """The network to start from, with the strategy that `auto` comes to and where its weights are from.
+
+    Last comes the share of the channels that it lacks, as it begins with a pruned run. Raises WeightsError where
+    weights that were asked for cannot be had.
+    """
     _, mean, std = preset(backbone)
     made = build(
         backbone,

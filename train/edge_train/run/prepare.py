@@ -48,7 +48,7 @@ from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import find_again
 from edge_train.network.narrowing import PRUNED
 from edge_train.run.image_reading import read_images
-from edge_train.run.initial_network import start_network
+from edge_train.run.initial_network import load_start, start_alike
 from edge_train.run.job import Job
 from edge_train.run.kept_settings import as_kept_settings
 from edge_train.run.number_format import choose_format
@@ -109,8 +109,9 @@ def prepare(
         why += f"; {require_sizes(settings.start_size, contract.height_px, settings.epochs, backbone)}"
     torch.manual_seed(settings.seed)
     pruned = begin_pruning(settings, backbone, folders, splits, contract.height_px)
-    strategy, network, origin, taken = (pruned and pruned.start) or start_network(
-        settings, backbone, len(folders.labels), len(splits.train), contract.height_px, device, progress, world
+    sizes = (len(folders.labels), len(splits.train), contract.height_px)
+    strategy, network, origin, taken = (pruned and pruned.start) or start_alike(
+        world, backbone.name, lambda: load_start(settings, backbone, *sizes, device, progress)
     )
     if pruned is None and origin != "none":
         check_weights(settings, folders, splits, progress)
