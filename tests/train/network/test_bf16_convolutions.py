@@ -132,7 +132,7 @@ def test_without_gradients_nothing_is_rearranged(taken: list[str]) -> None:
     ("sets", "expected"),
     [
         (("amx_bf16", "avx512f"), {"_side_by_side", "_as_product", "_in_float32"}),
-        (("avx512_bf16", "avx512f"), {"_in_float32"}),
+        (("avx512_bf16", "avx512f"), {"_as_product", "_in_float32"}),
         (("asimd", "bf16"), set()),
         ((), set()),
     ],
@@ -146,6 +146,31 @@ def test_each_processor_has_what_is_fast_there(
         network(torch.randn(2, 3, 64, 64))
         nn.Conv2d(32, 32, 3, padding=1)(torch.randn(2, 32, 4, 4))
     assert set(taken) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "shape", "expected"),
+    [
+        ({"padding": 1}, (4, 64, 1, 1), ["_side_by_side"]),
+        ({"padding": 1}, (4, 256, 4, 4), ["_side_by_side"]),
+        ({"padding": 1}, (4, 192, 4, 4), []),
+        ({"padding": 1, "stride": 2}, (4, 128, 4, 4), ["_side_by_side"]),
+        ({"kernel_size": 1}, (4, 32, 8, 8), ["_as_product"]),
+        ({"kernel_size": 1, "stride": 2}, (4, 512, 7, 7), ["_as_product"]),
+        ({"kernel_size": 1, "stride": 2}, (4, 512, 9, 9), []),
+    ],
+)
+def test_without_amx_rows_are_filled_where_there_are_many_weights_a_pixel(
+    taken: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, Any],
+    shape: tuple[int, ...],
+    expected: list[str],
+) -> None:
+    monkeypatch.setattr(rearranged, "_instruction_sets", lambda: {"avx512_bf16", "avx512f"})
+    with rearranged.training_in_bf16():
+        nn.Conv2d(shape[1], 32, **{"kernel_size": 3, **given})(torch.randn(shape))
+    assert taken == expected
 
 
 def test_a_network_learns_as_in_float32(taken: list[str]) -> None:

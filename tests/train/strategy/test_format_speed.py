@@ -33,12 +33,15 @@ class Costs:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, layer: tuple[float, float], image: tuple[float, float]) -> None:
         self.now = 0.0
         self.images: list[int] = []
+        self.sizes_px: list[int] = []
         monkeypatch.setattr(format_speed, "_layer_step", lambda: self._step(layer))
-        monkeypatch.setattr(format_speed, "_network_step", lambda _, __, images, **___: self._network(images, image))
+        monkeypatch.setattr(format_speed, "_network_step", lambda _, px, images, **__: self._network(px, images, image))
 
-    def _network(self, images: int, image: tuple[float, float]) -> Callable[[str], None]:
+    def _network(self, px: tuple[int, int], images: int, image: tuple[float, float]) -> Callable[[str], None]:
         self.images.append(images)
-        return self._step((image[0] * images, image[1] * images))
+        self.sizes_px.append(px[0])
+        share = images * px[0] * px[1] / (PX[0] * PX[1])
+        return self._step((image[0] * share, image[1] * share))
 
     def _step(self, seconds: tuple[float, float]) -> Callable[[str], None]:
         def step(precision: str) -> None:
@@ -46,8 +49,9 @@ class Costs:
 
         return step
 
-    def measure(self, batch_size: int = 32) -> FormatSpeed:
-        return measure_speed(network("shufflenet_v2_x0_5"), PX, batch_size, frozen=False, clock=lambda: self.now)
+    def measure(self, batch_size: int = 32, smallest_px: int | None = None) -> FormatSpeed:
+        net = network("shufflenet_v2_x0_5")
+        return measure_speed(net, PX, batch_size, frozen=False, smallest_px=smallest_px, clock=lambda: self.now)
 
 
 def test_the_networks_own_steps_say_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +78,34 @@ def test_a_network_whose_steps_are_long_is_not_tried_further(monkeypatch: pytest
     costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0.6, 0.3))
     assert costs.measure() == FormatSpeed(pytest.approx(0.002), pytest.approx(0.001), of_layer=True)  # type: ignore[arg-type]
     assert costs.images == [2] and costs.now < BUDGET_S
+
+
+def test_two_images_are_enough_where_no_more_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0.07, 0.06))
+    found = costs.measure()
+    assert not found.of_layer and not found.halved and found.gain == pytest.approx(7 / 6)
+    assert set(costs.images) == {2} and costs.now <= BUDGET_S
+
+
+@pytest.mark.parametrize(("image_s", "fits"), [(0.15, True), (0.25, True), (0.4, False), (3.0, False)])
+def test_a_network_of_long_steps_is_tried_with_images_of_half_the_size(
+    monkeypatch: pytest.MonkeyPatch, image_s: float, fits: bool
+) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(image_s, image_s / 1.25))
+    found = costs.measure(smallest_px=16)
+    assert (found.halved, found.of_layer) == (fits, not fits)
+    assert found.gain == pytest.approx(1.25 if fits else 2)
+    # A single step of the whole size is taken in any case.
+    assert costs.now <= max(BUDGET_S, 2 * image_s + 0.02)
+
+
+@pytest.mark.parametrize("smallest_px", [None, 17])
+def test_a_network_that_takes_no_smaller_images_is_not_tried_with_them(
+    monkeypatch: pytest.MonkeyPatch, smallest_px: int | None
+) -> None:
+    costs = Costs(monkeypatch, layer=(0.002, 0.001), image=(0.3, 0.2))
+    assert costs.measure(smallest_px=smallest_px).of_layer
+    assert set(costs.sizes_px) == {32}
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -156,7 +188,7 @@ def test_a_damaged_memory_is_measured_anew(measured: list[int], tmp_path: Path, 
     net, kept = network("shufflenet_v2_x0_5"), tmp_path / "format-speed.json"
     remembered_speed(net, PX, 8, frozen=True)
     if damage is None:
-        kept.write_text(json.dumps({name: [0.0, "fast", 1] for name in json.loads(kept.read_text())}))
+        kept.write_text(json.dumps({name: [0.0, "fast", 1, 2] for name in json.loads(kept.read_text())}))
     else:
         kept.write_text(damage)
     again = remembered_speed(net, PX, 8, frozen=True)
@@ -175,7 +207,7 @@ def test_without_a_cache_it_is_measured_every_time(
 
 def test_only_the_last_are_kept(measured: list[int], tmp_path: Path) -> None:
     kept = tmp_path / "format-speed.json"
-    kept.write_text(json.dumps({f"machine {number}": [1.0, 1.0, False] for number in range(300)}))
+    kept.write_text(json.dumps({f"machine {number}": [1.0, 1.0, False, False] for number in range(300)}))
     remembered_speed(network("shufflenet_v2_x0_5"), PX, 8, frozen=True)
     assert measured == [8]
     names = list(json.loads(kept.read_text()))

@@ -97,6 +97,14 @@ def test_auto_takes_what_was_faster_and_says_so(
     )
 
 
+def test_it_is_said_that_smaller_images_were_tried(processor: Path) -> None:
+    processor.write_text("flags : amx_bf16")
+    found = FormatSpeed(1.25, 1.0, halved=True)
+    chosen = choose_precision("auto", CPU, "mobilenet_v2", frozen=False, measure=lambda: found)
+    why = "bfloat16 is 1.25 times as fast here, as tried with images of half the size"
+    assert chosen == ChosenPrecision("bf16", why, tried=True)
+
+
 @pytest.mark.parametrize(
     ("choice", "flags", "expected"),
     [

@@ -78,7 +78,9 @@ def _choose(
         return fold_frozen(tried)
 
     def measure() -> FormatSpeed:
-        return remembered_speed(as_trained(), size_px, settings.step_images, frozen=frozen)
+        # Of torchvision's it is known that they take images of other sizes.
+        smallest_px = plan.backbone.smallest_px if plan.backbone.maker is None else None
+        return remembered_speed(as_trained(), size_px, settings.step_images, frozen=frozen, smallest_px=smallest_px)
 
     # A user's forward may put float32 and bfloat16 together where torch takes them apart.
     if isinstance(plan.backbone.maker, OwnNetwork) and settings.precision != "fp32" and has_bf16(device):

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -40,12 +40,14 @@ _HELD_TO = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 class FormatSpeed:
     """Processor seconds of a training step, or of a forward pass, on the same images in the two formats.
 
-    `of_layer` says that it is a convolution's alone, since the network's steps are too long to be tried.
+    `of_layer` says that it is a convolution's alone, since the network's steps are too long to be tried; `halved` that
+    they were tried on images of half the width and height.
     """
 
     fp32_s: float
     bf16_s: float
     of_layer: bool = False
+    halved: bool = False
 
     @property
     def gain(self) -> float:
@@ -58,7 +60,9 @@ class FormatSpeed:
         return self.gain >= PAYS_FROM
 
 
-def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int, *, frozen: bool) -> FormatSpeed:
+def remembered_speed(
+    network: Network, size_px: tuple[int, int], batch_size: int, *, frozen: bool, smallest_px: int | None = None
+) -> FormatSpeed:
     """What `measure_speed` found on this machine for a network like this one; measured where it has not been yet.
 
     Kept in `format-speed.json` in the cache folder, by processor, its kernels, torch, architecture, size and batch: a
@@ -77,13 +81,13 @@ def remembered_speed(network: Network, size_px: tuple[int, int], batch_size: int
     )
     found = _as_speed(_read_kept().get(key))
     if found is None:
-        found = measure_speed(network, size_px, batch_size, frozen=frozen)
+        found = measure_speed(network, size_px, batch_size, frozen=frozen, smallest_px=smallest_px)
         if _is_makeshift(found):
             return found
         # Read again: another process may have written meanwhile.
         kept = _read_kept()
         kept.pop(key, None)
-        kept[key] = [found.fp32_s, found.bf16_s, found.of_layer]
+        kept[key] = [found.fp32_s, found.bf16_s, found.of_layer, found.halved]
         # Without a cache that can be written it is measured again the next time.
         with suppress(OutputError, OSError):
             folder = cache_folder()
@@ -114,8 +118,8 @@ def _read_kept() -> dict[str, object]:
 
 def _as_speed(kept: object) -> FormatSpeed | None:
     match kept:
-        case [float(fp32_s), float(bf16_s), bool(of_layer)] if fp32_s > 0 and bf16_s > 0:
-            return FormatSpeed(fp32_s, bf16_s, of_layer)
+        case [float(fp32_s), float(bf16_s), bool(of_layer), bool(halved)] if fp32_s > 0 and bf16_s > 0:
+            return FormatSpeed(fp32_s, bf16_s, of_layer, halved)
     return None
 
 
@@ -125,6 +129,7 @@ def measure_speed(
     batch_size: int,
     *,
     frozen: bool,
+    smallest_px: int | None = None,
     clock: Clock = time.process_time,
 ) -> FormatSpeed:
     """Take a few training steps, or with `frozen` forward passes, of a copy of `network` on the CPU, by turns.
@@ -132,7 +137,8 @@ def measure_speed(
     What learns in it, and which of its modules are in training mode, is what the run's steps have.
 
     At most BUDGET_S seconds by `clock`, on random images of `size_px`, height and width, as many at once as fit,
-    `batch_size` at most. Neither the network nor torch's random numbers are changed.
+    `batch_size` at most. Where not even two fit, images of half the size are tried, if the network takes other sizes
+    than its own, from `smallest_px`. Neither the network nor torch's random numbers are changed.
     """
     with torch.random.fork_rng(devices=[]), _one_thread():
         began = clock()
@@ -143,21 +149,37 @@ def measure_speed(
         own = copied(network)
         if frozen:
             own.eval()
-        few = _network_step(own, size_px, _FEW, frozen=frozen)
-        # The first chooses kernels; where it is long, so are all.
-        if _timed(few, "fp32", clock) > BUDGET_S / 4:
-            return layer
-        of_few_s = _timed(few, "fp32", clock)
-        room = (BUDGET_S - (clock() - began)) / (2 * (ROUNDS + 1)) - of_few_s
-        images = min(batch_size, int(_FEW * room / max(of_few_s, 1e-6)))
-        if images < _FEW:
-            return layer
-        fewest = _try(few, clock, began)
-        if images == _FEW:
-            return fewest
-        most = _try(_network_step(own, size_px, images, frozen=frozen), clock, began)
-        further = (batch_size - images) / (images - _FEW)
-        return FormatSpeed(_reach(fewest.fp32_s, most.fp32_s, further), _reach(fewest.bf16_s, most.bf16_s, further))
+        height_px, width_px = half = (size_px[0] // 2, size_px[1] // 2)
+        sizes = [size_px] if smallest_px is None or min(height_px, width_px) < smallest_px else [size_px, half]
+        for px in sizes:
+            found = _try_images(own, px, batch_size, clock, began, frozen=frozen)
+            if found is not None:
+                return replace(found, halved=px != size_px)
+        return layer
+
+
+def _try_images(
+    own: Network, size_px: tuple[int, int], batch_size: int, clock: Clock, began: float, *, frozen: bool
+) -> FormatSpeed | None:
+    """What a step of a whole batch takes, by what a few images do; None where the time left is too short for that."""
+    left_s = BUDGET_S - (clock() - began)
+    if left_s <= 0:
+        return None
+    few = _network_step(own, size_px, _FEW, frozen=frozen)
+    # The first chooses kernels; where it is long, so are all.
+    if _timed(few, "fp32", clock) > left_s / 4:
+        return None
+    of_few_s = _timed(few, "fp32", clock)
+    room = (BUDGET_S - (clock() - began)) / (2 * (ROUNDS + 1))
+    if of_few_s > room:
+        return None
+    images = min(batch_size, int(_FEW * (room / max(of_few_s, 1e-6) - 1)))
+    fewest = _try(few, clock, began)
+    if images <= _FEW:
+        return fewest
+    most = _try(_network_step(own, size_px, images, frozen=frozen), clock, began)
+    further = (batch_size - images) / (images - _FEW)
+    return FormatSpeed(_reach(fewest.fp32_s, most.fp32_s, further), _reach(fewest.bf16_s, most.bf16_s, further))
 
 
 def _reach(few_s: float, most_s: float, further: float) -> float:

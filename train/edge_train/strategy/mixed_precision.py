@@ -13,10 +13,12 @@ from edge_train.network.bf16_convolutions import training_in_bf16
 from edge_train.settings import Precision, PrecisionChoice
 from edge_train.strategy.format_speed import FormatSpeed
 
-# Backbones that train at least a tenth faster in bfloat16 on two cores with AMX, by `edge bench --train precision`:
-# for where their steps are too long to be tried. Those of depthwise convolutions of 3x3 gain less and not everywhere; a
-# frozen backbone, which only goes forwards, gains always.
-PAYS_ON_CPU = frozenset({"resnet18", "resnet50", "vgg16", "densenet121", "convnext_tiny"})
+# Backbones that train at least a tenth faster in bfloat16 with AMX and with AVX512-BF16 alone, by `edge bench --train
+# precision`: for where their steps are too long to be tried. Those of depthwise convolutions of 3x3 gain less and not
+# everywhere; a frozen backbone, which only goes forwards, gains always.
+PAYS_ON_CPU = frozenset(
+    {"resnet18", "resnet50", "vgg16", "densenet121", "convnext_tiny", "squeezenet1_1", "regnet_y_400mf"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ def choose_precision(
     if found.of_layer and found.bf16_pays and not frozen and backbone not in PAYS_ON_CPU:
         return ChosenPrecision("fp32", f"{backbone} takes too long a step to be tried in bfloat16", tried=True)
     what = "a convolution is" if found.of_layer else "bfloat16 is"
-    why = f"{what} {found.gain:.2f} times as fast {'in bfloat16 ' if found.of_layer else ''}here, as tried"
+    where = "here, as tried with images of half the size" if found.halved else "here, as tried"
+    why = f"{what} {found.gain:.2f} times as fast {'in bfloat16 ' if found.of_layer else ''}{where}"
     return ChosenPrecision("bf16" if found.bf16_pays else "fp32", why, tried=True)
 
 
