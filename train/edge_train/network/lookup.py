@@ -16,6 +16,11 @@ def _squash(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
+def names_code(name: str) -> bool:
+    """Whether `find_backbone` would run code of that name, which only its user may have it do."""
+    return ":" in name and not name.strip().lower().startswith(TIMM)
+
+
 def find_backbone(name: str) -> Backbone:
     """The backbone of that name, however it is spelled: `resnet18`, `ResNet-18` and `resnet_18` are one.
 
@@ -32,7 +37,7 @@ def find_backbone(name: str) -> Backbone:
         from edge_train.network.timm_network import find_in_timm
 
         return find_in_timm(name.strip()[len(TIMM) :])
-    if ":" in name:
+    if names_code(name):
         from edge_train.network.own_network import find_own
 
         return find_own(name.strip())
@@ -64,7 +69,7 @@ def find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
 
 
 def _find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
-    if ":" not in name or name.startswith(TIMM):
+    if not names_code(name):
         return find_backbone(name)
     from edge_train.network.own_network import find_as_trained
 
