@@ -85,7 +85,7 @@ def test_code_that_a_checkpoint_names_is_not_run(
     state = tiny().state_dict()
     monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
     ran, code = tmp_path / "ran", tmp_path / "evil.py"
-    code.write_text(f"open({str(ran)!r}, 'w')\n{CODE}", encoding="utf-8")
+    code.write_text(f"import pathlib; pathlib.Path({str(ran)!r}).touch()\n{CODE}", encoding="utf-8")
     name = f"{prefix}{code}:net"
     held = {"model": state, "args": argparse.Namespace(model=name, val_crop_size=32)}
     if script == "edge":

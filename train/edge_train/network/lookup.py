@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edge_runtime import CheckpointError, MissingExtraError, UsageError, as_kind
@@ -52,6 +53,14 @@ def find_backbone(name: str) -> Backbone:
         f"no backbone is called {name!r}",
         f"{guess}choose from {', '.join(BACKBONES)}, or timm:NAME, or FILE.py:FUNCTION for one of your own",
     )
+
+
+def same_name(name: str, kept: str) -> bool:
+    """Whether `name`, as a run's settings have it, names the network that the card calls `kept`; no code is run."""
+    if not names_code(name):
+        return find_backbone(name).name == kept
+    place, _, function = name.strip().rpartition(":")
+    return kept == f"{Path(place).name if place.endswith('.py') else place}:{function}"
 
 
 def find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
