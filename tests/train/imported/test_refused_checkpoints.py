@@ -96,6 +96,15 @@ def test_code_that_a_checkpoint_names_is_not_run(
     assert not ran.exists() and not (tmp_path / "cache" / "networks").exists()
 
 
+def test_a_head_with_more_than_the_backbones_is_refused_by_name(tmp_path: Path) -> None:
+    """Without an adapter or a scale it would answer otherwise than it was trained to."""
+    state = dict(tiny().state_dict())
+    torch.save({**state, "fc.lora_A": torch.ones(2, 16), "fc.scale": torch.ones(1)}, tmp_path / "x.pth")
+    error = refusal(tmp_path / "x.pth", tmp_path / "runs")
+    assert error.message.endswith("has 2 tensors in its head that own.py:net's, fc, has not (fc.lora_A, fc.scale)")
+    assert "FILE.py:FUNCTION" in error.hint
+
+
 @pytest.mark.parametrize("kind", ["multi-label", "multi-task"])
 def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: Path) -> None:
     network = before(tiny().state_dict(), "backbone.")

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 from edge_runtime import UsageError, cache_folder
 
@@ -96,24 +94,6 @@ def hash_of(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from error
-
-
-def load_file(path: Path, sha256: str) -> ModuleType:
-    """The file as a module; what lies beside it can be imported by it, as `python FILE` allows."""
-    name = f"edge_own_{sha256[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def said_in_one_line(error: BaseException) -> str:
