@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
+import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
