@@ -23,6 +23,7 @@ from edge_train.network.maker import PerChannel, Preset
 from edge_train.network.own_code import (
     find_origin,
     hash_of,
+    how_to_trust,
     mark_as_named,
     said_in_one_line,
     was_named,
@@ -79,7 +80,7 @@ def find_as_trained(name: str, architecture: Mapping[str, Any]) -> Backbone:
     if not (file and same is None) and not was_named(sha256):
         raise CheckpointError(
             f"this run's network is code in {same or place}, which was never named to edge on this machine",
-            f"it would be run; where you trust it: edge backbones {same or place}:{function}",
+            how_to_trust(f"{same or place}:{function}"),
         )
     if not file and hash_of(origin := find_origin(place, name)) == sha256:
         same = origin
