@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -375,6 +376,16 @@ def test_labels_of_a_file_and_those_of_imagenet(tmp_path: Path) -> None:
     assert parse_labels(str(tmp_path / "labels.txt")) == ("one", "two")
     names = parse_labels("imagenet")
     assert (len(set(names)), names[0], names[-1]) == (1000, "tench", "toilet tissue")
+
+
+def test_the_command_of_a_run_names_its_classes_as_they_are(tmp_path: Path) -> None:
+    from edge_train.imported.import_settings import parse_labels
+
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    named = ("a cat", "dog,wolf", 'a "bird"')
+    words = shlex.split(take(tmp_path / "x.pth", tmp_path / "runs", labels=named).summary["command"])
+    assert parse_labels(words[words.index("--labels") + 1]) == named and words.count("--labels") == 1
+    assert parse_labels("cat, dog") == ("cat", "dog")
 
 
 def test_what_config_keeps_are_settings_of_a_run(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from edge_train.network.network import Network
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
 from edge_train.network.state_fit import blueprint, copy_into, guess_backbone, misfits, nearest_backbone
 from edge_train.network.state_names import FoundState, NamedState, find_state, named_as, uncounted
+from edge_train.network.user_path import user_path
 from edge_train.run.borrowed_torch import borrow_torch
 from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.versions import now, versions
@@ -152,7 +153,7 @@ def _find(checkpoint: str) -> tuple[Path, str]:
     """The file, and what it is called in a card."""
     if (wanted := parse_hub_file(checkpoint)) is not None:
         return fetch(wanted)
-    path = Path(checkpoint).expanduser()
+    path = user_path(checkpoint)
     require_file(path, "name the file of a checkpoint, or hf:OWNER/NAME")
     return path, f"file {path.name} (sha256 {sha256_of(path)[:16]})"
 

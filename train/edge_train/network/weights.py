@@ -17,6 +17,7 @@ from edge_train.network.hub_weights import HubFile, fetch, parse_hub_file
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
 from edge_train.network.state_fit import copy_into, guess_backbone, misfits
 from edge_train.network.state_names import FoundState, State, find_state, named_as, uncounted
+from edge_train.network.user_path import user_path
 from edge_train.network.weights_folder import (
     FOLDER_VARIABLE,
     find_weights,
@@ -43,7 +44,7 @@ def parse_weights(text: str) -> WeightsChoice:
             return "default"
         case "none":
             return "none"
-    return parse_hub_file(text.strip()) or Path(text).expanduser()
+    return parse_hub_file(text.strip()) or user_path(text)
 
 
 def find_again_from_anywhere(text: str) -> str:
