@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Exercise: other backbones
 #
-# Accuracy is one column of several. The same pictures, the same strategy, three networks: what each gets right, how
+# Accuracy is one column of several. The same pictures, the same strategy, two networks: what each gets right, how
 # large its file is, and how long a picture takes on this machine.
 #
 # The same by commands:

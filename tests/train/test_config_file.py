@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from edge_runtime import UsageError
-from edge_train import TrainSettings, find_backbone, pruning_settings, read_train_config, read_train_settings
+from edge_runtime import Run, UsageError
+from edge_train import SweepPart, TrainSettings, find_backbone, pruning_settings, read_train_config, read_train_settings
 from own_nets import NETS
 
 torch = pytest.importorskip("torch")
@@ -34,8 +34,30 @@ def test_a_run_is_repeated_by_its_file_or_its_folder(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", settings, "fine-tune", data_sources=sources)
     found = read_train_config(path)
     assert found.fingerprint == "abc" and found.path == path
-    for each in (path, path.parent, str(path)):
+    for each in (path, path.parent, str(path), Run(path.parent)):
         assert read_train_settings(each) == replace(settings, strategy="fine-tune", data=sources[0])
+
+
+def test_a_run_stands_for_its_folder_and_in_pruning_its_name_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    run = Run(write_run(tmp_path / "runs" / "one", TrainSettings(data="/photos")).parent)
+    (run.path / "best.pt").touch()
+    whole = pruning_settings(run, 0.5)
+    assert (whole.weights, whole.teacher) == (str(run.path), str(run.path))
+    for each in (str(run.path), "one"):
+        assert Path(pruning_settings(each, 0.5).weights).resolve() == run.path
+    held = TrainSettings(weights=run, teacher=run)  # type: ignore[arg-type]
+    assert (held.weights, held.teacher) == (str(run.path), str(run.path))
+
+
+def test_a_part_of_a_sweep_takes_a_text_for_its_folder() -> None:
+    assert SweepPart(embeddings="kept").embeddings == Path("kept")  # type: ignore[arg-type]
+    assert SweepPart() == SweepPart(embeddings=None, spares_test=False, at_once=1)
+    with pytest.raises(UsageError, match="`at_once` 0: at least 1 is needed"):
+        SweepPart(at_once=0)
 
 
 def test_several_sources_and_those_of_an_older_run_are_found(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_data import DATA_SETS, run_places
-from edge_runtime import UsageError, as_kind, read_settings_file, said_of_file
+from edge_runtime import Run, UsageError, as_kind, read_settings_file, said_of_file
 from edge_train.network.lookup import names_code
 from edge_train.network.own_code import require_named
 from edge_train.recipes import find_recipe
@@ -70,7 +70,7 @@ def read_train_config(
     return TrainConfig(path, values, _fingerprint(config))
 
 
-def read_train_settings(path: str | Path) -> TrainSettings:
+def read_train_settings(path: str | Path | Run) -> TrainSettings:
     """The settings in a TOML or JSON file, or those that repeat a run, from its config.json or its folder.
 
     Where the file names a `recipe`, what it leaves out is the recipe's.

@@ -25,6 +25,10 @@ class Run:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path))
 
+    def __fspath__(self) -> str:
+        """The folder, so that a run stands wherever its path does."""
+        return str(self.path)
+
     @property
     def name(self) -> str:
         """The folder's name."""

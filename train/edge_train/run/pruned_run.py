@@ -8,6 +8,7 @@ norm's statistics, which are those of maps that are no more, are taken anew over
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from edge_data import Splits
-from edge_runtime import ClassFolders, Run, UsageError, composed
+from edge_runtime import ClassFolders, Run, UsageError, as_kind, composed, find_run
 from edge_train.config_file import read_train_config
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
@@ -37,8 +38,8 @@ from edge_train.targets.target_kind import Answers
 _NAME_A_RUN = "give `weights` the folder of a finished run of edge train"
 
 
-def pruning_settings(run: str | Path, share: float, **given: Any) -> TrainSettings:
-    """Settings that prune `share` of the channels of a finished run, given by its folder, and fine-tune it.
+def pruning_settings(run: Run | str | Path, share: float, **given: Any) -> TrainSettings:
+    """Settings that prune `share` of the channels of a finished run, its path or its name, and fine-tune it.
 
     Data, split, network and image size are the run's, and it is the teacher of what is left of it, as far as `given`,
     by the fields of TrainSettings, says nothing else.
@@ -46,7 +47,10 @@ def pruning_settings(run: str | Path, share: float, **given: Any) -> TrainSettin
     Raises:
         UsageError: the run is none that was trained, or the settings make no sense.
     """
-    return TrainSettings(**{**pruning_values(str(run)), **given, "prune": share, "weights": str(run)})
+    folder = as_kind(run, str, "`run`")
+    with suppress(UsageError):  # what is no run is said below
+        folder = str(find_run(folder).path)
+    return TrainSettings(**{**pruning_values(folder), **given, "prune": share, "weights": folder})
 
 
 def pruning_values(weights: str) -> dict[str, Any]:
