@@ -202,6 +202,11 @@ def test_only_the_owners_models_are_served_and_reloaded(tmp_path: Path) -> None:
         line = served.wait_for("reload refused")
         assert "is not signed" in line["error"]
         assert served.predict(picture("red")).json()["predictions"][0]["label"] == "old"
+        # More than there is memory for, and nearly nothing on the disk.
+        with (tmp_path / "huge").open("wb") as huge:
+            huge.truncate(40_000_000_000)
+        (tmp_path / "huge").replace(model)
+        assert "larger than the 2 GiB" in served.wait_for("reload refused", 2)["error"]
         sign_model(other, SigningKey(tmp_path / "fleet.pem"))
         replace_file(model, other)
         assert served.wait_for("reloaded")["signed_by"] == key.id
