@@ -266,6 +266,22 @@ def test_a_hangup_while_it_starts_is_one_more_look_and_no_end(rgb_model: Path, t
             process.kill()
 
 
+def test_sigterm_while_it_starts_ends_it_at_once_with_0(rgb_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "edge.sock"
+    command = [sys.executable, "-m", "edge_cli", "serve", "--model", str(rgb_model), "--unix", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            end = time.monotonic() + 60
+            # It listens before it opens the model.
+            while not path.exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.005)
+            process.terminate()
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0 and said == "" and not path.exists()
+
+
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(rgb_model: Path, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(tmp_path / "notify"))
