@@ -16,10 +16,15 @@ from edge_runtime import lazy_door
 if TYPE_CHECKING:
     from edge_benchmarks.benching import bench
     from edge_benchmarks.models.contestant import Contestant
-    from edge_benchmarks.models.engine_parity import HeldEngine, engines_here, hold_engines
-    from edge_benchmarks.models.fresh_backbones import build_fresh, build_int8, choose_backbones, choose_precisions
+    from edge_benchmarks.models.engine_parity import HeldEngine, beside_engines, engines_here, hold_engines
+    from edge_benchmarks.models.fresh_backbones import (
+        build_fresh,
+        build_int8,
+        choose_backbones,
+        choose_precisions,
+        tell_apart,
+    )
     from edge_benchmarks.models.other_engines import choose_engines, find_rivals
-    from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
     from edge_benchmarks.report.fastest_engine import fastest_engines
     from edge_benchmarks.report.files import csv_text, json_text, make_folder, read_report, write_results
     from edge_benchmarks.report.plots import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff

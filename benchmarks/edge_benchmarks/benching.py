@@ -22,7 +22,7 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer, Worker
 from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import DRAWN, draw_picture
 from edge_benchmarks.models.engines import ENGINE_PACKAGES, Setup
-from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, images_hash, recorded_accuracy
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, measured_accuracy, recorded_accuracy
 from edge_benchmarks.report.report import ColdStart, Failure, Report, Row, Throughput
 from edge_benchmarks.report.turn_bootstrap import unsettled
 from edge_benchmarks.settings import BenchSettings
@@ -261,10 +261,7 @@ class _Work:
         self.progress.end()
         for reason in unreadable:
             self.progress.say(f"left out: {reason}")
-        root = images.root.resolve()
-        # Of runs that split the same folder by other seeds, each is asked about its own.
-        same = images_hash(root, sorted(sample.path for sample in images.samples))
-        return SourcedAccuracy(found.share, found.n, "measured", f"{root.name}, {images.split}", same)
+        return measured_accuracy(found, images.root, images.split, (sample.path for sample in images.samples))
 
     def sustain(self, entries: Sequence[_Entry]) -> None:
         """Minutes without a pause, one model after the other: taking turns, each would rest while another works."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,34 @@ def test_a_model_of_several_labels_is_weighed_by_the_data_named(
     done = edge_bench(path.name, "--engines", "--data", "list.csv", "--max-drop", "1", *FAST)
     assert done.returncode == 0, done.stderr
     assert "right, by onnxruntime" in done.stderr and "refused" not in done.stderr
+
+
+def test_an_engine_is_not_recommended_for_its_accuracy_having_been_asked(
+    edge_bench: Bench, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "runs" / "shapes-tiny-scratch-20260101-000000"
+    run.mkdir(parents=True)
+    model.rename(run / "model.onnx")
+    (run / "config.json").write_text(
+        json.dumps({"created": "2026-01-01T00:00:00.000000+00:00", "data_root": str(tmp_path / "photos")})
+    )
+    rows = []
+    for split, (label, colour) in product(("train", "val"), {"a": "red", "b": "lime", "c": "blue"}.items()):
+        (tmp_path / "photos" / split / label).mkdir(parents=True)
+        Image.new("RGB", (32, 32), colour).save(tmp_path / "photos" / split / label / "1.png")
+        rows.append(f"{split},{label},{split}/{label}/1.png")
+    (run / "split.csv").write_text("\n".join(["split,label,path", *rows]) + "\n")
+    # The one that answers otherwise is slower, and no more accurate.
+    use_fake_workers(monkeypatch, speeds={"openvino": 2.0, "openvino-bf16": 0.5})
+    done = edge_bench("--engines", "--max-drop", "5", "--recommend", "--json", *FAST)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    accuracies = {row["engine"]: row["accuracy"] for row in said["results"]}
+    assert set(accuracies) == {"onnxruntime", "openvino", "openvino-bf16"}
+    assert {each["source"] for each in accuracies.values()} == {"measured"}
+    assert len({each["images"] for each in accuracies.values()}) == 1 and accuracies["openvino"]["images"]
+    assert {each["n"] for each in accuracies.values()} == {3}
+    assert said["recommendation"]["take"]["engine"] == "openvino"
 
 
 @pytest.mark.parametrize(

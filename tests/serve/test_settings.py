@@ -18,8 +18,9 @@ TOKEN = "0123456789abcdef"
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "pi.example"])
 def test_strangers_need_a_token_or_a_word(host: str) -> None:
-    with pytest.raises(UsageError, match="no token"):
+    with pytest.raises(UsageError, match="no token") as caught:
         ServeSettings(MODEL, host=host)
+    assert "`token`" in caught.value.hint and "--token-file FILE" in caught.value.hint
     assert ServeSettings(MODEL, host=host, token=TOKEN).token == TOKEN
     assert ServeSettings(MODEL, host=host, no_auth=True).no_auth
     with pytest.raises(UsageError, match="exclude"):
@@ -125,6 +126,8 @@ def test_tokens_that_are_none_are_refused(token: str, tmp_path: Path) -> None:
         read_token(None, tmp_path / "token", {})
     with pytest.raises(UsageError):
         read_token(None, None, {"EDGE_SERVE_TOKEN": token})
+    with pytest.raises(UsageError, match="`token` has "):
+        ServeSettings(MODEL, host="0.0.0.0", token=token)
 
 
 def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

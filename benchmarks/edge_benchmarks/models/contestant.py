@@ -119,6 +119,9 @@ def variant_of(architecture: Mapping[str, Any]) -> tuple[str, ...]:
         words.append(f"hidden layer of {units}")
     if "fastai_units" in architecture:
         words.append("fastai head")
+    if re.fullmatch("[0-9a-f]{64}", str(code := architecture.get("network_sha256"))):
+        # Two networks of a user's own may have one name.
+        words.append(f"code {str(code)[:8]}")
     return tuple(words)
 
 

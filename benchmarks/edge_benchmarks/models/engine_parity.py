@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_benchmarks.models.contestant import Contestant
+from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy, measured_accuracy
 from edge_data import EvaluationData
 from edge_export import (
     MAX_DIFFERENCE,
@@ -163,6 +164,30 @@ def hold_engines(
         else:
             held.append(_by_accuracy(found, plain, other, labelled, max_drop_points))
     return held
+
+
+def beside_engines(
+    contestant: Contestant, held: Sequence[HeldEngine], labelled: EvaluationData | None
+) -> list[Contestant]:
+    """The contestant, and the same file by each of its `held` engines that is not refused.
+
+    Where one was allowed by its accuracy on `labelled` images, all have theirs on those: what the export recorded is of
+    other images, and would not be compared with it.
+    """
+    taken = [each for each in held if not each.refused]
+    weighed = [each.onnxruntime_accuracy for each in taken if each.onnxruntime_accuracy is not None]
+    own = _sourced(weighed[0], labelled) if weighed and labelled is not None else contestant.known_accuracy
+    found = [replace(contestant, known_accuracy=own) if weighed else contestant]
+    for each in taken:
+        other = contestant.run_by(each.engine, contestant.model)
+        theirs = own if each.accuracy is None or labelled is None else _sourced(each.accuracy, labelled)
+        found.append(replace(other, known_accuracy=theirs))
+    return found
+
+
+def _sourced(accuracy: Accuracy, labelled: EvaluationData) -> SourcedAccuracy:
+    asked = [sample.path for sample in spread(labelled.samples, ACCURACY_IMAGES)]
+    return measured_accuracy(accuracy, labelled.root, labelled.split, asked)
 
 
 def _is_equal(parity: Parity, precision: str) -> bool:

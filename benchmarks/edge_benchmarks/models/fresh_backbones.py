@@ -6,6 +6,7 @@ what it answers, in int8 as in fp32, means nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,30 @@ def choose_backbones(choice: str) -> tuple[Backbone, ...]:
     names = [name.strip() for name in choice.split(",") if name.strip()]
     if not names:
         raise UsageError("`backbones` names none", f"all, none, or some of {', '.join(BACKBONES)}")
-    return tuple(dict.fromkeys(find_backbone(name) for name in names))
+    found = [find_backbone(name) for name in names]
+    # Who makes it is no part of what makes two backbones equal.
+    return tuple({(each, _identity(each)): each for each in found}.values())
+
+
+def tell_apart(backbones: Sequence[Backbone]) -> list[str]:
+    """What each is called among the others: its name, or of several files of one name the folder, too."""
+    names = [backbone.name for backbone in backbones]
+    files = [Path(dict(_identity(backbone)).get("network_file", "")) for backbone in backbones]
+    longer = [f"{file.parent.name}/{name}" for file, name in zip(files, names, strict=True)]
+    longest = [f"{file.parent}/{name}" for file, name in zip(files, names, strict=True)]
+    found = []
+    for named in zip(names, longer, longest, strict=True):
+        kept = zip(named, ([*map(_as_stem, known)] for known in (names, longer)), strict=False)
+        found.append(next((name for name, known in kept if known.count(_as_stem(name)) == 1), named[-1]))
+    return found
+
+
+def _as_stem(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", name).lstrip("-")
+
+
+def _identity(backbone: Backbone) -> tuple[tuple[str, str], ...]:
+    return () if backbone.maker is None else tuple(backbone.maker.identity.items())
 
 
 def choose_precisions(choice: str) -> tuple[FreshPrecision, ...]:
@@ -55,12 +79,18 @@ def choose_precisions(choice: str) -> tuple[FreshPrecision, ...]:
 
 
 def build_fresh(
-    backbone: Backbone, folder: Path, *, checkpoint: bool = False, size_px: int | None = None
+    backbone: Backbone,
+    folder: Path,
+    *,
+    checkpoint: bool = False,
+    size_px: int | None = None,
+    name: str | None = None,
 ) -> Contestant:
     """Build `backbone` with random weights, and export it into `folder`.
 
-    It is for images of `size_px`, in its name then, or else for those of its own size. With `checkpoint` the network
-    lies beside it as a checkpoint, for engines that need one.
+    It and its file are called `name`, by default as the backbone is. It is for images of `size_px`, in its name then,
+    or else for those of its own size. With `checkpoint` the network lies beside it as a checkpoint, for engines that
+    need one.
 
     Raises:
         MissingExtraError: torch, torchvision, onnx or onnxscript is not installed.
@@ -71,13 +101,14 @@ def build_fresh(
     from edge_train import Checkpoint, DeployedNetwork, save_checkpoint
 
     network, card = _make(backbone, size_px)
-    name = backbone.file_name if size_px is None else f"{backbone.file_name}-{size_px}px"
-    path = folder / f"{name}.onnx"
-    kept = folder / f"{name}.pt" if checkpoint else None
+    name = name or backbone.name
+    stem = _as_stem(name) + ("" if size_px is None else f"-{size_px}px")
+    path = folder / f"{stem}.onnx"
+    kept = folder / f"{stem}.pt" if checkpoint else None
     if kept is not None:
         save_checkpoint(kept, Checkpoint(card, network.state_dict(), epoch=0, training={}))
     write_onnx(DeployedNetwork(network), card, path)
-    title = backbone.name if size_px is None else f"{backbone.name} {size_px} px"
+    title = name if size_px is None else f"{name} {size_px} px"
     known = _published(backbone) if size_px is None else None
     return Contestant(title, path, fresh=True, passing=True, checkpoint=kept, known_accuracy=known)
 
@@ -125,7 +156,7 @@ def _make(backbone: Backbone, size_px: int | None) -> tuple[Network, ModelCard]:
         backbone=backbone.name,
         strategy="scratch",
         normalization={"mean": list(mean), "std": list(std)},
-        architecture=dict(backbone.maker.identity) if backbone.maker is not None else {},
+        architecture=dict(_identity(backbone)),
     )
     return network, card
 

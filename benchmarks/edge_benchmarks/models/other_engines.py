@@ -71,6 +71,7 @@ def _trace(contestant: Contestant, folder: Path) -> Path:
     from edge_export import write_torchscript
 
     assert contestant.checkpoint is not None
-    path = folder / f"{contestant.model.parent.name}-{contestant.model.stem}.torchscript.pt"
+    # Folders may have one name, too.
+    path = folder / f"{contestant.model.stem}-{contestant.file.sha256[:16]}.torchscript.pt"
     write_torchscript(*read_checkpoint(contestant.checkpoint), path)
     return path

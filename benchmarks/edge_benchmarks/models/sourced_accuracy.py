@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from edge_benchmarks.plain_data import PlainData
@@ -57,6 +59,14 @@ def recorded_accuracy(card: ModelCard) -> SourcedAccuracy | None:
             where = f"{card.data.get('name') or 'its data'}, {split}"
             return SourcedAccuracy(float(value), n, "recorded", where, _recorded_images(card, split, n))
     return None
+
+
+def measured_accuracy(found: Accuracy, root: Path, split: str, paths: Iterable[str]) -> SourcedAccuracy:
+    """What was found here on the images of a `split` at `paths` below `root`."""
+    root = root.resolve()
+    # Of runs that split the same folder by other seeds, each is asked about its own.
+    same = images_hash(root, sorted(paths))
+    return SourcedAccuracy(found.share, found.n, "measured", f"{root.name}, {split}", same)
 
 
 def images_hash(*told: Any) -> str:

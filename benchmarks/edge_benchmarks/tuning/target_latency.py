@@ -46,7 +46,10 @@ def planned_network(settings: TrainSettings) -> Network:
     """What a run of `settings` trains, but for what it takes over of its weights. Raises UsageError."""
     plain = {"stem": "standard", "attention": "none", "hidden_units": None}
     own = {name: getattr(settings, name) for name, usual in plain.items() if getattr(settings, name) != usual}
-    return Network(find_backbone(settings.backbone).name, settings.image_size, variant_of(own))
+    backbone = find_backbone(settings.backbone)
+    if backbone.maker is not None:
+        own |= backbone.maker.identity
+    return Network(backbone.name, settings.image_size, variant_of(own))
 
 
 def trained_network(run: Run) -> Network:

@@ -230,17 +230,18 @@ def _some(paths: Sequence[Path], origin: str, console: Console) -> tuple[tuple[P
 def _build(
     backbones: Sequence[Backbone], precisions: Sequence[str], folder: Path, console: Console, *, checkpoint: bool
 ) -> list[Contestant]:
-    from edge_benchmarks import build_fresh, build_int8
+    from edge_benchmarks import build_fresh, build_int8, tell_apart
 
-    names = ", ".join(backbone.name for backbone in backbones)
+    named = tell_apart(backbones)
+    names = ", ".join(named)
     console.say(
         f"exporting {names} in {' and '.join(precisions)}: random weights (latency does not depend on them, and their "
         "answers mean nothing), 1,000 classes"
     )
     console.begin("exporting", len(backbones), "backbones")
     built = []
-    for backbone in backbones:
-        fp32 = build_fresh(backbone, folder, checkpoint=checkpoint)
+    for backbone, name in zip(backbones, named, strict=True):
+        fp32 = build_fresh(backbone, folder, checkpoint=checkpoint, name=name)
         built += [fp32] if "fp32" in precisions else []
         built += [build_int8(fp32, folder)] if "int8" in precisions else []
         console.advance()

@@ -14,7 +14,6 @@ from edge_runtime import EdgeError, UsageError
 
 if TYPE_CHECKING:
     from edge_benchmarks import Contestant, HeldEngine, Report
-    from edge_data import EvaluationData
 
 
 def check_choice(choice: Choice, *, choose: bool) -> None:
@@ -33,7 +32,7 @@ def add_engines(
 
     Raises UsageError where edge did not make one of the files, DataError where the data named is not its model's.
     """
-    from edge_benchmarks import engines_here, hold_engines
+    from edge_benchmarks import beside_engines, engines_here, hold_engines
 
     engines, missing = engines_here()
     for line in missing:
@@ -46,25 +45,12 @@ def add_engines(
         answers = hold_engines(
             contestant, engines, pictures=images, labelled=labelled, max_drop_points=choice.max_drop_points
         )
-        found.append(contestant)
+        answers = [replace(each, refused=said_as_flags(each.refused)) for each in answers]
         for each in answers:
-            each = replace(each, refused=said_as_flags(each.refused))  # noqa: PLW2901
             console.say(str(each))
-            held.append(each)
-            if not each.refused:
-                found.append(_run_by(contestant, each, labelled))
+        held += answers
+        found += beside_engines(contestant, answers, labelled)
     return found, held
-
-
-def _run_by(contestant: Contestant, held: HeldEngine, labelled: EvaluationData | None) -> Contestant:
-    """The same file by that engine; what its export recorded is not the accuracy of other answers."""
-    from edge_benchmarks import SourcedAccuracy
-
-    other = contestant.run_by(held.engine, contestant.model)
-    if held.accuracy is None or labelled is None:
-        return other
-    where = f"{labelled.root.resolve().name}, {labelled.split}"
-    return replace(other, known_accuracy=SourcedAccuracy(held.accuracy.share, held.accuracy.n, "measured", where))
 
 
 def described_engines(

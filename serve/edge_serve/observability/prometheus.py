@@ -12,6 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from edge_runtime import ModelCard
+from edge_serve.http.answer_text import encodable
 from edge_serve.observability.process_figures import ProcessFigures
 
 # From a nano model on a desktop to a large one on a Raspberry Pi.
@@ -166,7 +167,7 @@ class _ServedModels(Collector):
             "edge_model_info", "1 for the model served", labels=["model", "backbone", "precision"]
         )
         for name, card in self.cards.items():
-            served.add_metric([name, card.backbone, card.precision], 1)
+            served.add_metric([name, *map(encodable, (card.backbone, card.precision))], 1)
         yield served
         found = {name: figures() for name, figures in self.drift.items()}
         if not found:
@@ -182,5 +183,6 @@ class _ServedModels(Collector):
         shares = GaugeMetricFamily("edge_drift_label_share", "Share of the answers", labels=[*labels, "label"])
         for name, figures in found.items():
             for label, share in figures.get("labels", {}).items():
-                shares.add_metric([name, label] if self._by_model else [label], share)
+                of = encodable(label)
+                shares.add_metric([name, of] if self._by_model else [of], share)
         yield shares

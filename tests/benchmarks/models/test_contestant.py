@@ -36,6 +36,8 @@ def test_another_engine_is_the_same_network(tmp_path: Path) -> None:
         ({"architecture": {"pruned": 0.4987, "stem": "small", "hidden_units": 64}},
          ("pruned 0.5", "small stem", "hidden layer of 64")),
         ({"architecture": {"attention": "/home/anna"}}, ("another attention",)),
+        ({"architecture": {"network_sha256": "0a1b2c3d" * 8}}, ("code 0a1b2c3d",)),
+        ({"architecture": {"network_sha256": "/home/anna"}}, ()),
         ({"members": ({"run": "1"}, {"run": "2"}), "tta": {"name": "five-crop", "views": 5}},
          ("ensemble of 2", "averages five-crop views")),
     ],

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 
-from edge_benchmarks import Contestant, build_fresh, build_int8, choose_backbones, choose_precisions
+from bench_command import Bench
+from edge_benchmarks import Contestant, build_fresh, build_int8, choose_backbones, choose_precisions, tell_apart
 from edge_runtime import Classifier, UsageError
 from edge_train import BACKBONES
+
+OWN = """
+from torch import nn
+def make(classes):
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(nn.Conv2d(3, WIDTH, 3, stride=4), nn.ReLU(), *pooled, nn.Linear(WIDTH, classes))
+"""
 
 
 def test_all_are_all_and_none_is_none() -> None:
@@ -66,6 +75,30 @@ def test_its_int8_file_is_a_quarter_as_large_and_says_so(fresh: Contestant, tmp_
     assert int8.file.parameters == pytest.approx(fresh.file.parameters, rel=0.02)
     # Published accuracy is that of the float network; that of random weights means nothing.
     assert int8.known_accuracy is None
+
+
+def test_two_files_of_one_name_are_two_networks(tmp_path: Path, edge_bench: Bench) -> None:
+    pytest.importorskip("onnxscript")
+    for folder, width in (("a", 8), ("b", 16), ("c/b", 24)):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "net.py").write_text(OWN.replace("WIDTH", str(width)))
+    (tmp_path / "a" / "other.py").write_text(OWN.replace("WIDTH", "8"))
+    done = edge_bench(
+        *("--backbones", "a/net.py:make,b/net.py:make,c/b/net.py:make,a/other.py:make", "--precision", "fp32"),
+        *("--random-input", "--duration", "20ms", "--runs", "5", "--cold-starts", "1", "--threads", "1", "--json"),
+        *("--keep-models", "kept"),
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["model"]: row for row in json.loads(done.stdout)["results"]}
+    named = ["a/net.py:make", f"{tmp_path}/b/net.py:make", f"{tmp_path}/c/b/net.py:make", "other.py:make"]
+    assert sorted(rows) == sorted(named)
+    sizes = {name: rows[name]["parameters"] for name in named}
+    assert sizes[named[0]] < sizes[named[1]] < sizes[named[2]] and sizes[named[3]] == sizes[named[0]]
+    assert len(list((tmp_path / "kept").iterdir())) == 4 and len({row["sha256"] for row in rows.values()}) >= 3
+    # What tells two of one name and one size apart is their code.
+    assert len({tuple(row["variant"]) for row in rows.values()}) == 3
+    (other,) = choose_backbones("resnet18")
+    assert tell_apart([other]) == ["resnet18"]
 
 
 def test_its_hard_sigmoids_are_those_of_a_trained_network(tmp_path: Path) -> None:

@@ -61,6 +61,21 @@ def test_a_run_has_its_checkpoint_and_the_torchscript_it_was_exported_to(tmp_pat
 
 
 @pytest.mark.usefixtures("everything_installed")
+def test_two_runs_in_folders_of_one_name_are_traced_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge_export = pytest.importorskip("edge_export")
+    monkeypatch.setattr(edge_export, "write_torchscript", lambda _, network, path: path.write_text(network))
+    monkeypatch.setattr(rivals, "read_checkpoint", lambda path: (card(), path.read_text()))
+    runs = []
+    for name, sharpness in (("one", 1.0), ("two", 2.0)):
+        (run := tmp_path / name / "final").mkdir(parents=True)
+        (run / "best.pt").write_text(name)
+        model = write_tiny_model(run / "model.onnx", sharpness=sharpness)
+        runs.append(Contestant(name, model, checkpoint=run / "best.pt"))
+    found = find_rivals(runs, ("torchscript",), tmp_path, print)
+    assert [rival.opened.read_text() for rival in found] == ["one", "two"]
+
+
+@pytest.mark.usefixtures("everything_installed")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

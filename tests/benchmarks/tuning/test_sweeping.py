@@ -34,6 +34,12 @@ from edge_train import SweepPart, TrainSettings, train
 from quick_training import QUICK, Ear, equal, weights, write_weights
 
 NAME = "shufflenet_v2_x0_5"
+OWN = """
+from torch import nn
+def make(classes):
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(nn.Conv2d(3, WIDTH, 3, stride=4), nn.ReLU(), *pooled, nn.Linear(WIDTH, classes))
+"""
 
 
 class Interrupted(Silence):
@@ -209,6 +215,21 @@ def test_what_is_measured_is_the_network_that_was_trained(base: TrainSettings, t
     trained = sum(tensor.numel() for tensor in weights(run, "best").values() if tensor.is_floating_point())
     assert found.file.parameters == pytest.approx(trained, rel=0.05)
     assert found.card is not None and found.card.labels == ("class 0", "class 1", "class 2")
+
+
+def test_two_files_of_one_name_are_two_networks(base: TrainSettings, tmp_path: Path) -> None:
+    networks, models = [], tmp_path / "models"
+    models.mkdir()
+    for folder, width in (("a", 8), ("b", 16)):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "net.py"
+        path.write_text(OWN.replace("WIDTH", str(width)))
+        settings = replace(base, backbone=f"{path}:make", strategy="scratch", image_size=32, epochs=1, out=tmp_path)
+        run = train(settings).run
+        networks.append(trained_network(run))
+        assert networks[-1] == planned_network(settings) and networks[-1].backbone == "net.py:make"
+        export_trained(run, models)
+    assert networks[0] != networks[1] and len(list(models.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

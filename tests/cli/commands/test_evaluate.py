@@ -53,3 +53,18 @@ def test_mistakes_are_listed_and_no_list_that_is_there_is_replaced(
         with pytest.raises(EdgeError, match=why):
             evaluate_(**given, mistakes=Path(name))
     assert photos.is_dir() and Path("m.csv").read_text().splitlines() == [head, row]
+
+
+def test_classes_whose_names_look_like_markup_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ("dog [large]", "dog [small]", "a[/b]")
+    rows = []
+    for number, (label, colour) in enumerate(zip(labels, ("red", "lime", "blue"), strict=True)):
+        Image.new("RGB", (40, 40), colour).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{label}\n")
+    (tmp_path / "list.csv").write_text("".join(["path,label\n", *rows]))
+    monkeypatch.chdir(tmp_path)
+    assert evaluate_(model=write_tiny_model(tmp_path / "model.onnx", labels=labels), data=["list.csv"]) == 0
+    (heading,) = [line for line in capsys.readouterr().out.splitlines() if "true \\ predicted" in line]
+    assert " ".join(heading.split()) == "true \\ predicted dog [large] dog [small] a[/b]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from edge_runtime import EdgeError, UsageError, WeightsError
 from edge_train import build, find_backbone
 from imported_nets import (
+    CODE,
     State,
     before,
     body_and_head,
@@ -72,6 +74,34 @@ def test_a_head_of_other_layers_is_refused_with_what_it_has(tmp_path: Path) -> N
     torch.save({**body, **head, "fc.3.bias": torch.zeros(3)}, tmp_path / "x.pth")
     error = refusal(tmp_path / "x.pth", tmp_path / "runs")
     assert "it has 4 tensors (fc.0.weight [8, 16], fc.0.bias [8], fc.3.weight [3, 8], …)" in error.message
+    assert "FILE.py:FUNCTION" in error.hint
+
+
+@pytest.mark.parametrize("script", ["torchvision", "edge"])
+@pytest.mark.parametrize("prefix", ["", " "])
+def test_code_that_a_checkpoint_names_is_not_run(
+    script: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tiny().state_dict()
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    ran, code = tmp_path / "ran", tmp_path / "evil.py"
+    code.write_text(f"import pathlib; pathlib.Path({str(ran)!r}).touch()\n{CODE}", encoding="utf-8")
+    name = f"{prefix}{code}:net"
+    held = {"model": state, "args": argparse.Namespace(model=name, val_crop_size=32)}
+    if script == "edge":
+        # No card as a whole, so that all in it is a claim.
+        held = {"edge_checkpoint": 1, "card": {"backbone": name}, "network": before(state, "backbone.")}
+    torch.save(held, tmp_path / "x.pth")
+    assert "does not say of which network" in refusal(tmp_path / "x.pth", tmp_path / "runs", backbone=None).message
+    assert not ran.exists() and not (tmp_path / "cache" / "networks").exists()
+
+
+def test_a_head_with_more_than_the_backbones_is_refused_by_name(tmp_path: Path) -> None:
+    """Without an adapter or a scale it would answer otherwise than it was trained to."""
+    state = dict(tiny().state_dict())
+    torch.save({**state, "fc.lora_A": torch.ones(2, 16), "fc.scale": torch.ones(1)}, tmp_path / "x.pth")
+    error = refusal(tmp_path / "x.pth", tmp_path / "runs")
+    assert error.message.endswith("has 2 tensors in its head that own.py:net's, fc, has not (fc.lora_A, fc.scale)")
     assert "FILE.py:FUNCTION" in error.hint
 
 

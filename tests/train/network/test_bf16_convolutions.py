@@ -128,6 +128,17 @@ def test_without_gradients_nothing_is_rearranged(taken: list[str]) -> None:
     assert not taken
 
 
+def test_what_is_frozen_below_all_that_learns_is_not_rearranged(taken: list[str]) -> None:
+    """Its kernels of the forward pass are fast; those of the gradients are the slow ones."""
+    frozen, learning = (nn.Conv2d(32, 32, 3, padding=1, stride=2, groups=32) for _ in range(2))
+    frozen.requires_grad_(False)
+    with rearranged.training_in_bf16():
+        seen = frozen(torch.randn(2, 32, 16, 16))
+        assert not taken
+        learning(seen).float().sum().backward()
+    assert taken == ["_in_float32"] and learning.weight.grad is not None
+
+
 @pytest.mark.parametrize(
     ("sets", "expected"),
     [

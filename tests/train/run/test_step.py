@@ -103,13 +103,14 @@ def test_pieces_make_the_gradients_of_the_whole_batch(variant: dict[str, Any]) -
     ]
 
 
-def test_a_step_follows_torchs_own_weighted_mean() -> None:
+def test_a_step_follows_the_mean_of_what_each_image_weighs() -> None:
     ours, by_hand = made(3), made(100)
     class_weights = torch.tensor([0.2, 1.0, 3.0])
     learning, found = learn(ours, 9, objective=Objective(class_weights=class_weights, label_smoothing=0.1))
     ((images, labels),) = batches(9)
     optimizer = torch.optim.SGD(by_hand.parameters(), lr=0.1, momentum=0.9)
-    loss = nn.functional.cross_entropy(by_hand(images), labels, weight=class_weights, label_smoothing=0.1)
+    losses = nn.functional.cross_entropy(by_hand(images), labels, label_smoothing=0.1, reduction="none")
+    loss = (losses * class_weights[labels]).mean()
     loss.backward()
     optimizer.step()
     assert found.loss == pytest.approx(float(loss.detach()), rel=1e-5) and learning.at_once == 3

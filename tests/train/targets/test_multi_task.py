@@ -88,8 +88,31 @@ def test_class_weights_are_each_tasks_own() -> None:
     given = objective(class_balance="weights")
     assert [each.tolist() for each in given.task_class_weights] == [[1.5, 0.75], [1.0, 1.0, 1.0]]
     logits, targets = batch()
-    size = functional.cross_entropy(logits[[0, 1, 3], :2], torch.tensor([0, 1, 1]), weight=torch.tensor([1.5, 0.75]))
-    torch.testing.assert_close(loss_of(given, logits, targets), size + by_hand(logits)[1])
+    size = functional.cross_entropy(logits[[0, 1, 3], :2], torch.tensor([0, 1, 1]), reduction="none")
+    weighed = (size * torch.tensor([1.5, 0.75, 0.75])).mean()
+    torch.testing.assert_close(loss_of(given, logits, targets), weighed + by_hand(logits)[1])
+
+
+def test_a_batch_without_the_rare_class_counts_its_images_for_no_more() -> None:
+    given = objective(class_balance="weights")
+    logits = torch.zeros(2, 5, requires_grad=True)
+    loss_of(given, logits, torch.tensor([[1, -1], [1, -1]])).backward()
+    assert logits.grad is not None
+    # Half of an image's gradient of 1/2, times the weight of `small`.
+    torch.testing.assert_close(logits.grad[:, 0], torch.full((2,), 0.25 * 0.75))
+
+
+def test_smoothed_class_weights_ask_each_task_for_the_same_certainty() -> None:
+    settings = TrainSettings(tasks=("size", "hue"), class_balance="weights", label_smoothing=0.2)
+    given = MultiTask(CARD).objective(settings, SAMPLES, CPU)
+    assert isinstance(given, TaskObjective)
+    # Where the loss of a smoothed target is least, whatever a class weighs.
+    logits = torch.full((2, 5), 1 / 3)
+    logits[:, :2] = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    logits = logits.log().requires_grad_()
+    loss_of(given, logits, torch.tensor([[0, -1], [1, -1]])).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6
 
 
 def test_learned_weights_are_those_of_kendall() -> None:

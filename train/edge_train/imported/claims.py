@@ -13,6 +13,7 @@ from typing import Any
 from edge_train.imported.import_settings import Interpolation, are_channels
 from edge_train.network.backbones import BACKBONES
 from edge_train.network.building import LARGEST_PX
+from edge_train.network.lookup import names_code
 
 _MOST_LABELS = 100_000
 # What timm's train.py calls its arguments.
@@ -51,7 +52,7 @@ def read_claims(beside: Mapping[str, Any]) -> Claims:
     if isinstance(args.get("model"), str) and "val_crop_size" in args:
         return Claims(
             script="torchvision's reference scripts",
-            backbone=args["model"],
+            backbone=_network(args["model"]),
             labels=labels,
             image_size=_pixels(args.get("val_crop_size")),
             resize=_pixels(args.get("val_resize_size")),
@@ -79,10 +80,9 @@ def _of_timm(arch: str, args: Mapping[str, Any], labels: tuple[str, ...] | None)
 
 def _of_edge(card: Mapping[str, Any]) -> Claims:
     steps, normalization = _as_mapping(card.get("preprocessing")), _as_mapping(card.get("normalization"))
-    backbone = card.get("backbone")
     return Claims(
         script="edge",
-        backbone=backbone if isinstance(backbone, str) else None,
+        backbone=_network(card.get("backbone")),
         labels=_labels(card),
         image_size=_pixels(steps.get("width")),
         resize=_pixels(steps.get("resize_short_side")),
@@ -90,6 +90,11 @@ def _of_edge(card: Mapping[str, Any]) -> Claims:
         mean=_channels(normalization.get("mean")),
         std=_channels(normalization.get("std"), positive=True),
     )
+
+
+def _network(name: object) -> str | None:
+    """The name of a network that is no code: a checkpoint is not to run any."""
+    return name if isinstance(name, str) and not names_code(name) else None
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:

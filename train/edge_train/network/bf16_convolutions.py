@@ -61,7 +61,8 @@ class RearrangedConvolutions(TorchFunctionMode):
         dilation: int | Sequence[int] = 1,
         groups: int = 1,
     ) -> Tensor:
-        if input.dim() == 4 and input.device.type == "cpu" and not isinstance(padding, str):
+        learns = input.requires_grad or weight.requires_grad
+        if learns and input.dim() == 4 and input.device.type == "cpu" and not isinstance(padding, str):
             kernel, strides, pads = tuple(weight.shape[2:]), _pair(stride), _pair(padding)
             row_px = -(-input.shape[3] // strides[1])
             if groups == input.shape[1] > 1 and (strides != (1, 1) or kernel != (3, 3)):

@@ -45,7 +45,7 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
 from edge_train.network.device_memory import within_memory
 from edge_train.network.input_preprocessing import choose_preprocessing
-from edge_train.network.lookup import find_again
+from edge_train.network.lookup import as_kept, find_again, same_name
 from edge_train.network.narrowing import PRUNED
 from edge_train.run.image_reading import read_images
 from edge_train.run.initial_network import load_start, start_alike
@@ -276,9 +276,15 @@ def prepare_afresh(run: Run, progress: Progress, part: SweepPart = WHOLE) -> Job
     # What `auto` came to must not depend on whether the weights can be had now.
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
-    find_again(card.backbone, card.architecture)
-    begun = config.get("precision")
-    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits, part, begun)
+    backbone = find_again(card.backbone, card.architecture)
+    if not same_name(settings.backbone, card.backbone):
+        raise CheckpointError(
+            f"{run.config} names two networks, {settings.backbone} and {card.backbone}", "train again"
+        )
+    again = replace(
+        settings, data=data, strategy=find_strategy(card.strategy), backbone=as_kept(card.backbone, backbone)
+    )
+    job = prepare(again, progress, splits, part, config.get("precision"))
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card
