@@ -17,6 +17,7 @@ from edge_train.network.building import build, preprocessing, preset
 from edge_train.network.fold_batch_norm import fold
 from edge_train.network.lookup import find_backbone
 from edge_train.network.own_network import IMAGENET_MEAN, IMAGENET_STD
+from edge_train.network.tracing import trace
 from edge_train.network.weights import load_pretrained
 from edge_train.run.prepare import prepare
 from own_nets import NETS, write_nets
@@ -53,6 +54,18 @@ def test_what_a_network_does_not_say_is_found_by_a_picture_that_goes_through_it(
     assert (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
     # 112×112×8 of 27 products, 56×56×16 of 72, and two small linear layers.
     assert backbone.gflops == pytest.approx((112**2 * 8 * 27 + 56**2 * 16 * 72 + 16 * 12 + 12 * 7) / 1e9)
+
+
+def test_a_query_that_is_expanded_for_each_picture_is_counted_and_still_learns(nets: Path) -> None:
+    backbone = found(nets, "queried")
+    assert backbone.stage_of("query") == "stem" and backbone.head == "out" and backbone.gflops > 0
+    model = build(backbone, classes=3)
+    assert [name for name, each in model.named_parameters() if not each.requires_grad] == ["fixed"]
+    assert backbone.maker is not None
+    backbone.maker.require_size(48)
+    traced = trace(model, 32)
+    assert traced.answer == (2, 3) and traced.gmacs == pytest.approx(backbone.gflops, rel=0.01)
+    assert [name for name, each in model.named_parameters() if not each.requires_grad] == ["fixed"]
 
 
 def test_few_children_are_taken_apart_into_stages(nets: Path) -> None:
