@@ -15,7 +15,7 @@ from edge_train.explain.grad_cam import last_map
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preprocessing, preset
 from edge_train.network.fold_batch_norm import fold
-from edge_train.network.lookup import find_backbone
+from edge_train.network.lookup import find_again, find_backbone
 from edge_train.network.own_network import IMAGENET_MEAN, IMAGENET_STD
 from edge_train.network.tracing import trace
 from edge_train.network.weights import load_pretrained
@@ -242,6 +242,22 @@ def test_lazy_layers_take_their_size_from_a_picture(nets: Path) -> None:
 def test_what_cannot_be_copied_is_said_in_one_line(nets: Path) -> None:
     with pytest.raises(UsageError, match=r"keeps what cannot be copied: cannot pickle '_thread\.lock' object"):
         fold(Network(build(found(nets, "keeps_a_lock"), classes=3), IMAGENET_MEAN, IMAGENET_STD))
+
+
+def test_where_no_mark_can_be_kept_the_process_knows_what_was_named_and_says_so(
+    nets: Path, few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file" / "cache"))
+    nets.write_text(f"# {tmp_path}\n{NETS}", encoding="utf-8")
+    ear = Ear()
+    job = prepare(quick_settings(few_shapes, tmp_path / "runs", backbone=f"{nets}:plain"), ear)
+    (note,) = [line for line in ear.lines if "cannot be written" in line]
+    assert note.startswith(f"note: {tmp_path / 'file' / 'cache' / 'networks'} cannot be written: no other command")
+    assert find_again(job.card.backbone, job.card.architecture).head == "out"
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    maker = found(nets, "plain").maker
+    assert maker is not None and not maker.note, "a mark is kept by now"
 
 
 def test_a_run_keeps_where_its_network_is_from(nets: Path, few_shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

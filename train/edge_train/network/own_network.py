@@ -25,6 +25,7 @@ from edge_train.network.own_code import (
     how_to_trust,
     load_file,
     mark_as_named,
+    note_on_mark,
     said_in_one_line,
     was_named,
 )
@@ -145,6 +146,11 @@ class OwnNetwork:
     def versions(self) -> Mapping[str, str]:
         """None of its own."""
         return {}
+
+    @property
+    def note(self) -> str:
+        """Where no other command will know that it was named."""
+        return note_on_mark(self.sha256)
 
     @cached_property
     def _call(self) -> Callable[..., object]:
