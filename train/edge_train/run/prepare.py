@@ -87,6 +87,8 @@ def prepare(
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
+    if backbone.maker is not None and backbone.maker.note:
+        progress.say(f"note: {backbone.maker.note}")
     source = find_data(settings.data)
     check_out(settings.out, source.places)
     world.lead(lambda: require_room(settings.out))
