@@ -115,6 +115,19 @@ def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: 
     assert f"edge export --run {tmp_path}" in error.hint
 
 
+def test_a_card_with_a_tensor_for_a_flag_is_none(tmp_path: Path) -> None:
+    run = take(saved(tmp_path / "x.pth"), tmp_path / "first").run
+    best = torch.load(run.best, weights_only=True)
+    best["card"]["preprocessing"]["antialias"] = torch.ones(2)
+    torch.save(best, tmp_path / "best.pt")
+    assert take(tmp_path / "best.pt", tmp_path / "runs").card.labels == ("circle", "square", "triangle")
+
+
+def saved(path: Path) -> Path:
+    torch.save(tiny().state_dict(), path)
+    return path
+
+
 @pytest.mark.parametrize(
     ("others", "said"),
     [
@@ -127,6 +140,9 @@ def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: 
         ({"mean": (1.0, 2.0)}, "`mean` 1.0,2.0 is no value"),
         ({"std": (1.0, 2.0, 0.0)}, "`std` 1.0,2.0,0.0 is no value"),
         ({"image_size": 64, "resize": 32}, "`resize` 32 is less than the input of 64 pixels"),
+        ({"resize": 5000}, "`resize` 5000 is no short side"),
+        ({"mean": (10**400, 0, 0)}, "`mean` inf: a finite number is needed"),
+        ({"mean": (1e39, 0, 0)}, "is no value for each of three channels"),
         ({"image_size": 2}, "cannot take 2×2 pixels"),
         ({"data": "gone"}, "gone"),
         ({"prefix": "nothing."}, "no tensor of x.pth has the prefix nothing."),

@@ -16,6 +16,8 @@ from edge_train.network.building import LARGEST_PX
 from edge_train.network.lookup import names_code
 
 _MOST_LABELS = 100_000
+# Less of a picture's side than this no network is shown.
+_LEAST_CROP = 0.1
 # What timm's train.py calls its arguments.
 _TIMM_KEYS = {"crop_pct", "input_size", "img_size"}
 
@@ -64,14 +66,14 @@ def read_claims(beside: Mapping[str, Any]) -> Claims:
 
 def _of_timm(arch: str, args: Mapping[str, Any], labels: tuple[str, ...] | None) -> Claims:
     size = args.get("input_size")
-    square = isinstance(size, list | tuple) and len(size) == 3 and size[1] == size[2]
+    height, width = map(_pixels, size[1:]) if isinstance(size, list | tuple) and len(size) == 3 else (None, None)
     share = args.get("crop_pct")
     return Claims(
         script="timm's train.py",
         backbone=f"timm:{arch}",
         labels=labels,
-        image_size=_pixels(size[2] if square and size else args.get("img_size")),
-        crop_share=share if isinstance(share, float) and 0 < share <= 1 else None,
+        image_size=width if width == height is not None else _pixels(args.get("img_size")),
+        crop_share=share if isinstance(share, float) and _LEAST_CROP <= share <= 1 else None,
         interpolation=_interpolation(args.get("interpolation")),
         mean=_channels(args.get("mean")),
         std=_channels(args.get("std"), positive=True),
@@ -105,17 +107,27 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
 
 def _labels(beside: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Class names as scripts write them: a list under one of these names, or ImageFolder's `class_to_idx`."""
-    numbers = beside.get("class_to_idx")
-    if isinstance(numbers, Mapping) and sorted(map(str, numbers.values())) == sorted(map(str, range(len(numbers)))):
-        named = tuple(sorted(map(str, numbers), key=lambda name: int(numbers[name])))
-        return named if len(set(named)) == len(named) >= 2 else None
+    if (named := _by_number(_as_mapping(beside.get("class_to_idx")))) is not None:
+        return named
     for key in ("classes", "class_names", "labels"):
         names = beside.get(key)
         if not isinstance(names, list | tuple) or not 2 <= len(names) <= _MOST_LABELS:
             continue
-        if all(isinstance(name, str) and name.strip() for name in names) and len(set(names)) == len(names):
+        if all(map(_is_name, names)) and len(set(names)) == len(names):
             return tuple(names)
     return None
+
+
+def _by_number(numbers: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """The names whose numbers are 0, 1, 2, … in that order."""
+    names = {number: name for name, number in numbers.items() if type(number) is int and _is_name(name)}
+    if not 2 <= len(numbers) <= _MOST_LABELS or names.keys() != set(range(len(numbers))):
+        return None
+    return tuple(names[number] for number in range(len(names)))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _pixels(value: object) -> int | None:
@@ -123,6 +135,8 @@ def _pixels(value: object) -> int | None:
 
 
 def _interpolation(value: object) -> Interpolation | None:
+    if not isinstance(value, str):
+        return None
     return "bilinear" if value == "bilinear" else "bicubic" if value == "bicubic" else None
 
 

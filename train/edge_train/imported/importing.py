@@ -188,7 +188,10 @@ def _choose_preprocessing(
             f"give {contract.height_px} or more",
         )
     interpolation = settings.interpolation or claims.interpolation or contract.interpolation
-    contract = replace(contract, resize_px=resize_px, interpolation=interpolation)
+    try:
+        contract = replace(contract, resize_px=resize_px, interpolation=interpolation)
+    except UsageError as error:
+        raise UsageError(f"`resize` {resize_px} is no short side that edge cuts from", error.hint) from error
     return contract, _three(settings.mean or claims.mean or mean), _three(settings.std or claims.std or std)
 
 
