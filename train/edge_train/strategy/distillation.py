@@ -51,10 +51,16 @@ def load_teacher(
 
     Raises:
         CheckpointError: the run has no usable best.pt.
-        UsageError: it answers other labels, or learned from images the student is measured on.
+        UsageError: its labels mean something else, or are others, or it learned from images the student is measured on.
     """
     checkpoint = load_checkpoint(run.best)
     card, labels = checkpoint.card, folders.labels
+    if card.kind != folders.kind:
+        # The logits of several yes or no are none of one softmax, though the labels be the same.
+        raise UsageError(
+            f"the teacher {run.path} is a {card.kind} run, the data is {folders.kind}",
+            "train the teacher on the same labels, read alike",
+        )
     if [*map(composed, card.labels)] != [*labels]:
         raise UsageError(
             f"the teacher {run.path} tells {', '.join(card.labels[:5])} apart, the data has {', '.join(labels[:5])}",
