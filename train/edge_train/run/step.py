@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edge_train.network.device_memory import is_out_of_memory, out_of_memory
+from edge_train.network.device_memory import free_cached_memory, is_out_of_memory, out_of_memory
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch
@@ -153,8 +153,7 @@ class Learning:
         if self.world.size > 1 or self._parts(images, model) == parts:
             raise out_of_memory() from error
         self.optimizer.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
         self.say(
             f"note: memory does not suffice for {images} images at once; "
             f"they go in {self._parts(images, model)} parts, whose gradients are summed"
