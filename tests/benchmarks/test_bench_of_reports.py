@@ -50,13 +50,24 @@ def test_comparing_is_a_gate(edge_bench: Bench, tmp_path: Path, words: tuple[str
 
 def test_a_comparison_as_json_and_with_another_machine(edge_bench: Bench, tmp_path: Path) -> None:
     write_reports(tmp_path)
-    done = edge_bench("--compare", "old.json", "other.json", "--json", "--fail-over", "5%")
+    done = edge_bench("--compare", "other.json", "old.json", "--json", "--fail-over", "5%")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["fail_over"] == 0.05 and found["regressions"] == []
     assert [change["model"] for change in found["changes"]] == ["a.onnx"]
     assert "processor:" in done.stderr and "Another 9000" in done.stderr
     assert "only in old.json: b.onnx" in done.stderr
+
+
+def test_a_model_that_is_not_measured_any_more_does_not_pass_the_gate(edge_bench: Bench, tmp_path: Path) -> None:
+    write_reports(tmp_path)
+    fewer = json.loads((tmp_path / "other.json").read_text())
+    for failures in ([], [{"model": "b.onnx", "message": "b.onnx was killed by signal 9"}]):
+        (tmp_path / "fewer.json").write_text(json_text({**fewer, "failures": failures}), encoding="utf-8")
+        done = edge_bench("--compare", "old.json", "fewer.json", "--fail-over", "10%")
+        assert done.returncode == 1 and "b.onnx, 1 threads: no figure in fewer.json" in done.stderr
+        assert ("not measured in fewer.json: b.onnx was killed by signal 9" in done.stderr) == bool(failures)
+        assert edge_bench("--compare", "old.json", "fewer.json").returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def write_shared(report: Report, target: Path, console: Console) -> None:
 
 
 def compare_files(old: Path, new: Path, console: Console, *, limit: float | None, as_json: bool) -> int:
-    """Compare two reports; gives 1 where a model became slower by more than `limit`."""
+    """Compare two reports; gives 1 where a model became slower by more than `limit`, or is in the new one no more."""
     from edge_benchmarks import compare_reports, comparison_table, json_text, read_report
 
     comparison = compare_reports(read_report(old), read_report(new))
@@ -119,9 +119,15 @@ def compare_files(old: Path, new: Path, console: Console, *, limit: float | None
     for names, where in ((comparison.only_old, old), (comparison.only_new, new)):
         if names:
             console.say(f"only in {where}: {'; '.join(names)}")
+    for failure in comparison.failed:
+        console.say(f"not measured in {new}: {failure}")
     for change in worse:
         console.say(f"slower by more than {limit:.0%}: {change.name}, {change.p50.change:+.1%} by the median")
-    return 1 if worse else 0
+    # What was not measured again may be as slow as it likes.
+    missing = () if limit is None else comparison.only_old
+    if missing:
+        console.say(f"the gate is not met: {'; '.join(missing)}: no figure in {new}")
+    return 1 if worse or missing else 0
 
 
 def _print(table: Table) -> None:

@@ -73,7 +73,8 @@ def command(
         flag("--compare", "Compare two reports instead of measuring.", "OLD NEW", panel=INSTEAD),
     ] = None,
     fail_over: Annotated[
-        str | None, flag("--fail-over", "With --compare: exit 1 if a model is slower by more.", "N%", panel=INSTEAD)
+        str | None,
+        flag("--fail-over", "With --compare: exit 1 if a model is slower by more, or missing.", "N%", panel=INSTEAD),
     ] = None,
     train: Annotated[
         bool,
