@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,11 +32,13 @@ def read_report(path: Path) -> Report:
     """
     hint = "make one with edge bench --json > FILE, or edge bench --out DIR"
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from None
     except ValueError as error:
         raise UsageError(f"{path} is not JSON ({error})", hint) from None
+    except RecursionError:
+        raise UsageError(f"{path} is no report of edge bench: it is nested too deeply", hint) from None
     schema = value.get("schema") if isinstance(value, dict) else None
     if not isinstance(schema, int) or "results" not in value:
         raise UsageError(f"{path} is not a report of edge bench", hint)
@@ -47,11 +50,36 @@ def read_report(path: Path) -> Report:
         )
     try:
         report = Report.from_json(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        for row in report.rows:
+            _require_sense(row)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{path} is damaged: {error!r}", hint) from None
     if not report.rows:
         raise UsageError(f"{path} has no results", hint)
     return report
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _require_sense(row: Row) -> None:
+    """Raise ValueError where a figure is one that nothing was divided by yet, and is to be."""
+    timed = {"latency": row.latency, "preprocess": row.preprocess, "end_to_end": row.end_to_end}
+    for name, timings in (timed | {"throughput": row.throughput.timings}).items():
+        if timings is not None and min(timings.times_ms) <= 0:
+            raise ValueError(f"{name} has calls that took no time")
+    if row.throughput.batch < 1 or row.threads < 1:
+        raise ValueError(f"a batch of {row.throughput.batch} by {row.threads} threads")
+    if row.accuracy is not None and row.accuracy.n is not None and row.accuracy.n < 1:
+        raise ValueError(f"an accuracy on {row.accuracy.n} images")
+    if row.sustained is not None:
+        buckets = row.sustained.buckets
+        if not buckets or min(min(each.p50_ms, each.p90_ms) for each in buckets) <= 0:
+            raise ValueError("sustained has no buckets, or such as took no time")
 
 
 def csv_text(report: Report) -> str:
