@@ -102,6 +102,25 @@ def test_what_is_kept_is_what_is_printed(edge_bench: Bench, tmp_path: Path) -> N
     assert edge_bench("--from", "kept/bench.json", "--quiet").returncode == 0
 
 
+def test_a_report_shown_again_loses_nothing_and_says_what_is_written(edge_bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    more = {"engines": {"held": [], "chosen": [{"model": "a.onnx"}]}, "recommendation": {"take": None, "reasons": []}}
+    (tmp_path / "kept").mkdir()
+    value = {**make_report([make_row("a.onnx")]).to_json(), **more}
+    (tmp_path / "kept" / "bench.json").write_text(json_text(value), encoding="utf-8")
+    for name in ("notes.txt", "sustained.png"):
+        (tmp_path / "kept" / name).write_text("mine")
+    done = edge_bench("--from", "kept/bench.json", "--out", "kept")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "kept" / "bench.json").read_text(encoding="utf-8")) == value
+    assert "written to kept: bench.csv, bench.json, bench.md, latency.png\n" in done.stderr
+    assert "note: not of this report: sustained.png in kept" in done.stderr
+    assert (tmp_path / "kept" / "sustained.png").read_text() == "mine"
+    again = edge_bench("--from", "kept/bench.json", "--recommend", "--json")
+    assert json.loads(again.stdout)["engines"] == more["engines"]
+    assert json.loads(again.stdout)["recommendation"]["take"]["model"] == "a.onnx"
+
+
 def test_a_model_that_cannot_be_measured_is_named_and_the_exit_code_1(edge_bench: Bench, tmp_path: Path) -> None:
     report = make_report([make_row("a.onnx")]).to_json()
     report["failures"] = [{"model": "b.onnx", "message": "b.onnx was killed by signal 9"}]

@@ -84,12 +84,19 @@ def write_report(report: Report, document: Mapping[str, Any], folder: Path, cons
         write_results,
     )
 
-    write_results(report, folder, document)
+    written = [*write_results(report, folder, document), LATENCY_FILE]
     draw_latency(report, folder / LATENCY_FILE)
     if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
         console.say(f"no {TRADEOFF_FILE}: {missing}")
-    draw_sustained(report, folder / SUSTAINED_FILE)
-    console.say(f"written to {folder}: {', '.join(sorted(path.name for path in folder.glob('*.*')))}")
+    else:
+        written.append(TRADEOFF_FILE)
+    if draw_sustained(report, folder / SUSTAINED_FILE):
+        written.append(SUSTAINED_FILE)
+    console.say(f"written to {folder}: {', '.join(sorted(written))}")
+    # Whose they are nobody knows, so they are let be.
+    left = [name for name in (SUSTAINED_FILE, TRADEOFF_FILE) if name not in written and (folder / name).exists()]
+    if left:
+        console.say(f"note: not of this report: {', '.join(left)} in {folder}")
 
 
 def write_shared(report: Report, target: Path, console: Console) -> None:
