@@ -10,6 +10,7 @@ import pytest
 from bench_command import Bench
 from bench_reports import make_report, make_row
 from edge_benchmarks import json_text
+from edge_benchmarks.measure.sustained import Bucket, Sustained
 
 
 def write_reports(folder: Path) -> None:
@@ -119,6 +120,16 @@ def test_a_report_shown_again_loses_nothing_and_says_what_is_written(edge_bench:
     again = edge_bench("--from", "kept/bench.json", "--recommend", "--json")
     assert json.loads(again.stdout)["engines"] == more["engines"]
     assert json.loads(again.stdout)["recommendation"]["take"]["model"] == "a.onnx"
+
+
+def test_what_a_report_calls_things_commands_no_terminal(edge_bench: Bench, tmp_path: Path) -> None:
+    minute = Sustained((Bucket(0.0, 60.0, 9.0, 10.0, 5000, None, None),))
+    row = make_row("\x1b[2Jevil.onnx", accuracy=0.9, sustained=minute)
+    report = make_report([row], cpu="\x1b]0;owned\x07Evil")
+    (tmp_path / "x.json").write_text(json_text(report.to_json()), encoding="utf-8")
+    done = edge_bench("--from", "x.json", "--recommend")
+    assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr
+    assert r"\x1b]0;owned\x07Evil" in done.stderr and r"take \x1b[2Jevil.onnx" in done.stdout
 
 
 def test_a_model_that_cannot_be_measured_is_named_and_the_exit_code_1(edge_bench: Bench, tmp_path: Path) -> None:

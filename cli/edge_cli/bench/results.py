@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
-from edge_runtime import write_text
+from edge_runtime import one_line, write_text
 
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, Recommendation, Report, Table
@@ -61,7 +61,7 @@ def show_report(
             if row.sustained is not None:
                 first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
                 print(
-                    f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
+                    f"{one_line(row.name)}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
                     f"{row.sustained.slowdown:+.1%} by the median, {row.sustained.p90_slowdown:+.1%} by p90"
                     f"{', throttled' if row.sustained.throttled else ''}"
                 )
@@ -191,4 +191,4 @@ def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> 
         lines.append(f"take {row.name}{engine}, {row.threads} {'thread' if row.threads == 1 else 'threads'}")
     lines += [f"  {reason}" for reason in chosen.reasons]
     for line in lines:
-        print(line) if on_stdout else console.say(line)
+        print(one_line(line)) if on_stdout else console.say(line)
