@@ -15,7 +15,7 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.engines import Setup
 from edge_runtime import Accuracy, EdgeError, ModelError, Sample, Turn, WarmUp
 
-__all__ = ["FakeWorker", "use_fake_workers"]
+__all__ = ["CALL_MS", "FakeWorker", "use_fake_workers"]
 
 CALL_MS = {"preprocess": 2.0, "latency": 10.0, "end_to_end": 13.0, "throughput": 25.0}
 

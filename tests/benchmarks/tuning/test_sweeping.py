@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from bench_reports import make_report, make_row
-from edge_benchmarks import Sweep, TuneSettings, tune
+from edge_benchmarks import Sweep, TuneSettings, read_report, tune
 from edge_benchmarks.models.trained_network import export_trained
 from edge_benchmarks.report.files import json_text
 from edge_benchmarks.tuning.search_space import Trial
@@ -29,8 +29,9 @@ from edge_benchmarks.tuning.target_latency import (
 )
 from edge_benchmarks.tuning.trial_run import TrialRecord, end_stopped, forget_lost, read_record, write_record
 from edge_data import draw_shapes
-from edge_runtime import EdgeError, Run, Silence, UsageError, newest_run
+from edge_runtime import EdgeError, Run, Silence, Timings, UsageError, newest_run, usable_cores
 from edge_train import SweepPart, TrainSettings, train
+from fake_worker import CALL_MS, use_fake_workers
 from quick_training import QUICK, SMALL, Ear, equal, weights, write_weights
 
 NAME = "shufflenet_v2_x0_5"
@@ -236,6 +237,33 @@ def test_two_files_of_one_name_are_two_networks(base: TrainSettings, tmp_path: P
         assert networks[-1] == planned_network(settings) and networks[-1].backbone == "net.py:make"
         export_trained(run, models)
     assert networks[0] != networks[1] and len(list(models.iterdir())) == 2
+
+
+def test_without_a_report_latency_is_measured_here_and_again_on_another_machine(
+    base: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_workers(monkeypatch)
+    (tmp_path / "net.py").write_text(OWN.replace("WIDTH", "8"))
+    space = TuneSettings(
+        trials=1,
+        backbones=(f"{tmp_path}/net.py:make",),
+        strategies=("scratch",),
+        image_sizes=(32,),
+        augments=("none",),
+    )
+    settings = replace(base, out=tmp_path / "runs", epochs=1)
+    sweep, expected = tune(settings, space), pytest.approx(CALL_MS["latency"] / usable_cores())
+    assert sweep.best.latency_ms == expected and sweep.latency_from == "this machine"
+    kept = sweep.folder / "latency.json"
+    report = read_report(kept)
+    faster = [replace(row, latency=Timings.of([0.5])) for row in report.rows]
+    for changed, known in (({}, 0.5), ({"cpu": "Another 9000"}, expected), ({"onnxruntime": "1.0"}, expected)):
+        other = replace(report, rows=tuple(faster), environment=replace(report.environment, **changed))
+        kept.write_text(json_text(other.to_json()))
+        ear = Ear()
+        assert tune(settings, space, ear).best.latency_ms == known
+        assert any("latency is measured again" in line for line in ear.lines) == bool(changed)
+        assert read_report(kept).environment.cpu == report.environment.cpu
 
 
 @pytest.mark.parametrize(
