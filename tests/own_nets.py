@@ -142,6 +142,30 @@ def bad_size(classes):
     return said(classes, image_size="large")
 
 
+def no_size(classes):
+    return said(classes, image_size=0)
+
+
+def no_numbers(classes):
+    return said(classes, mean=(float("nan"), 0, 0))
+
+
+def huge_mean(classes):
+    return said(classes, mean=(10**400, 0, 0))
+
+
+def head_of_number(classes):
+    return said(classes, head=5)
+
+
+def stages_of_number(classes):
+    return said(classes, stages={"a": 5})
+
+
+def dropping(classes):
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Dropout(0.5), nn.LazyLinear(classes))
+
+
 def two_headed(classes):
     net = Plain(classes)
     net.classifier = nn.Sequential(nn.Dropout(0.2), net.out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -257,19 +258,21 @@ def test_a_run_that_was_imported_is_fine_tuned_with_its_own_normalisation(traine
     data = trained[1]
     torch.save(tiny().state_dict(), tmp_path / "x.pth")
     imported = take(tmp_path / "x.pth", tmp_path / "runs", mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).run
-    # A run stands for its best checkpoint.
-    tuned = train(
-        quick_settings(
-            data,
-            tmp_path / "runs",
-            strategy="feature-extraction",
-            epochs=1,
-            backbone=TINY[-1],
-            weights=str(imported.path),
+    # A run stands for its best checkpoint, which is what it holds and not how it is called.
+    copied = Path(shutil.copy(imported.best, tmp_path / "copied.pth"))
+    for weights, kept in ((imported.path, imported.best), (copied, copied)):
+        tuned = train(
+            quick_settings(
+                data,
+                tmp_path / "runs",
+                strategy="feature-extraction",
+                epochs=1,
+                backbone=TINY[-1],
+                weights=str(weights),
+            )
         )
-    )
-    assert tuned.card.normalization["std"] == pytest.approx([0.4, 0.5, 0.6])
-    assert json.loads(tuned.run.config.read_text())["settings"]["weights"] == str(imported.best.resolve())
+        assert tuned.card.normalization["std"] == pytest.approx([0.4, 0.5, 0.6])
+        assert json.loads(tuned.run.config.read_text())["settings"]["weights"] == str(kept.resolve())
 
 
 @pytest.mark.parametrize("built", [{"hidden_units": 16}, {"attention": "se", "positive": "bees"}])
@@ -289,6 +292,42 @@ def test_edges_own_checkpoint_is_built_as_it_was_trained(built: dict[str, Any], 
     assert any("threshold for 'bees' is not kept" in line for line in ear.lines) == ("positive" in built)
     with torch.no_grad():
         assert torch.equal(answers(result), load_checkpoint(run.run.best).build()(pictures()))
+
+
+def calibrated(best: Path, path: Path, **card: Any) -> Path:
+    """The checkpoint of a run as calibration would leave it."""
+    kept = torch.load(best, weights_only=True)
+    torch.save({**kept, "card": {**kept["card"], "temperature": 2.5, **card}}, path)
+    return path
+
+
+def test_edges_own_checkpoint_is_the_same_however_its_network_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    best = calibrated(take(tmp_path / "x.pth", tmp_path / "first").run.best, tmp_path / "best.pth")
+    file, _, function = TINY[-1].rpartition(":")
+    monkeypatch.chdir(Path(file).parent)
+    # It may lie elsewhere by now, under another name.
+    moved = Path(shutil.copy(file, tmp_path / "moved.py"))
+    for name in (None, TINY[-1], f"{Path(file).name}:{function}", f"{moved}:{function}"):
+        result = take(best, tmp_path / "runs", backbone=name, labels=None)
+        assert (result.card.temperature, result.card.labels) == (2.5, LABELS), name
+        assert torch.equal(answers(result), expected(tiny(), result))
+    assert result.card.architecture["network_file"] == str(moved)
+    # Code that was edited since is another network's, as far as anybody can tell.
+    moved.write_text(f"{moved.read_text()}\n# edited\n")
+    assert take(best, tmp_path / "runs", backbone=f"{moved}:{function}").card.temperature == 1
+
+
+def test_nor_does_the_spelling_of_a_name_matter(tmp_path: Path) -> None:
+    torch.save(build(find_backbone("squeezenet1_1"), classes=3).state_dict(), tmp_path / "x.pth")
+    named = {"backbone": "squeezenet1_1", "image_size": 32}
+    best = calibrated(take(tmp_path / "x.pth", tmp_path / "first", **named).run.best, tmp_path / "best.pt")
+    for name, temperature in (("SqueezeNet1.1", 2.5), ("squeezenet_1_1", 2.5)):
+        assert take(best, tmp_path / "runs", backbone=name, labels=None).card.temperature == temperature
+    with pytest.raises(EdgeError, match="does not fit resnet18"):
+        take(best, tmp_path / "runs", backbone="resnet18", labels=None)
 
 
 def test_an_imported_run_is_not_resumed_repeated_or_averaged(tmp_path: Path) -> None:
@@ -337,6 +376,16 @@ def test_labels_of_a_file_and_those_of_imagenet(tmp_path: Path) -> None:
     assert parse_labels(str(tmp_path / "labels.txt")) == ("one", "two")
     names = parse_labels("imagenet")
     assert (len(set(names)), names[0], names[-1]) == (1000, "tench", "toilet tissue")
+
+
+def test_the_command_of_a_run_names_its_classes_as_they_are(tmp_path: Path) -> None:
+    from edge_train.imported.import_settings import parse_labels
+
+    torch.save(tiny().state_dict(), tmp_path / "x.pth")
+    named = ("a cat", "dog,wolf", 'a "bird"')
+    words = shlex.split(take(tmp_path / "x.pth", tmp_path / "runs", labels=named).summary["command"])
+    assert parse_labels(words[words.index("--labels") + 1]) == named and words.count("--labels") == 1
+    assert parse_labels("cat, dog") == ("cat", "dog")
 
 
 def test_what_config_keeps_are_settings_of_a_run(tmp_path: Path) -> None:

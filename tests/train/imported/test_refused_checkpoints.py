@@ -115,6 +115,10 @@ def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: 
     assert f"edge export --run {tmp_path}" in error.hint
 
 
+def test_the_home_of_nobody_has_no_checkpoint(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(Path("~no such user/x.pth"), tmp_path / "runs").message
+
+
 def test_a_card_with_a_tensor_for_a_flag_is_none(tmp_path: Path) -> None:
     run = take(saved(tmp_path / "x.pth"), tmp_path / "first").run
     best = torch.load(run.best, weights_only=True)
@@ -135,6 +139,8 @@ def saved(path: Path) -> Path:
         ({"labels": "a,b"}, "answers 3 classes, but `labels` has 2"),
         ({"labels": "a,b,b"}, "'b' twice"),
         ({"labels": "a,,b"}, "without a name"),
+        ({"labels": ()}, "`labels` names no class"),
+        ({"labels": ("a", " ")}, "without a name"),
         ({"labels": "gone.txt"}, "gone.txt cannot be read"),
         ({"labels": "imagenet"}, "answers 3 classes, but `labels` has 1000"),
         ({"mean": (1.0, 2.0)}, "`mean` 1.0,2.0 is no value"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -166,3 +168,21 @@ def test_without_its_client_the_extra_is_named(package: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, package, None)  # type: ignore[arg-type]
     with pytest.raises(MissingExtraError, match=r"pip install 'edge-vision\[hf\]'"):
         fetch(NET)
+
+
+def test_the_client_is_quiet_and_the_environment_stays_as_it_is() -> None:
+    pytest.importorskip("timm")
+    script = """
+import os
+from edge_train import find_backbone
+before = dict(os.environ)
+find_backbone("timm:test_resnet")
+assert dict(os.environ) == before, os.environ.keys() ^ before.keys()
+import huggingface_hub.constants as kept
+assert kept.HF_HUB_DISABLE_TELEMETRY and kept.HF_HUB_DISABLE_PROGRESS_BARS
+from huggingface_hub.utils import logging
+assert logging.get_verbosity() == logging.ERROR
+"""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HF_HUB_")}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -115,6 +115,11 @@ def test_a_function_that_takes_the_size_is_given_it(nets: Path) -> None:
         ("half_staged", r"the parameter backbone\.0\.weight is in no stage"),
         ("twice_staged", r"the parameter first\.weight is in a and b"),
         ("bad_size", "its `edge` cannot be read: invalid literal"),
+        ("no_size", r"nets\.py:no_size: its `edge` cannot be read: resize_px is 0"),
+        ("no_numbers", r"`edge` has mean \(nan, 0\.0, 0\.0\)"),
+        ("huge_mean", "its `edge` cannot be read: int too large"),
+        ("head_of_number", "`edge` has a head that is no path"),
+        ("stages_of_number", "`stages` that are no dictionary of module paths"),
         ("no_linear", "has no nn.Linear to be its head"),
         ("two_headed", r"its head is one layer under 2 names, out and classifier\.1"),
         ("lazy_beside", "has lazy layers that no picture reaches"),
@@ -129,6 +134,8 @@ def test_a_network_that_cannot_be_used_is_refused_in_one_line(nets: Path, functi
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         find_backbone(f"{tmp_path}/none.py:net")
+    with pytest.raises(UsageError, match="does not exist"):
+        find_backbone("~no such user/nets.py:net")
     (tmp_path / "half.py").write_text("def net(:\n")
     with pytest.raises(UsageError, match=r"half\.py:net cannot be imported: SyntaxError"):
         find_backbone(f"{tmp_path}/half.py:net")
@@ -149,7 +156,8 @@ def test_looking_into_a_network_changes_no_random_number(nets: Path) -> None:
     torch.manual_seed(0)
     wanted = torch.rand(1)
     torch.manual_seed(0)
-    found(nets, "plain")
+    for function in ("plain", "dropping"):
+        found(nets, function)
     assert torch.equal(torch.rand(1), wanted)
 
 

@@ -73,14 +73,14 @@ def test_folds_do_not_begin_with_what_they_hold_out(grown: tuple[Run, Path], tmp
         prepare(quick_settings(few_shapes / "train", tmp_path, **started), Silence())
     assert "drop `folds`" in caught.value.hint
     assert not list(tmp_path.glob("*/config.json"))
-    # Away from its run the checkpoint knows its data alone, and how they were split.
-    alone = shutil.copy(older.best, tmp_path / "alone.pt")
-    with pytest.raises(UsageError, match=r"alone\.pt, which they begin with, was trained on these data"):
+    # Away from its run the checkpoint knows its data alone, and how they were split, whatever it is called.
+    alone = shutil.copy(older.best, tmp_path / "alone.pth")
+    with pytest.raises(UsageError, match=r"alone\.pth, which they begin with, was trained on these data"):
         prepare(quick_settings(few_shapes / "train", tmp_path, **{**started, "weights": str(alone)}), Silence())
     for seed, said in ((3, False), (4, True)):
         ear, tuned = Ear(), {"weights": str(alone), "strategy": "fine-tune", "seed": seed}
         prepare(quick_settings(few_shapes / "train", tmp_path, **tuned), ear)
-        assert any("alone.pt was trained on these data, split otherwise" in line for line in ear.lines) == said
+        assert any("alone.pth was trained on these data, split otherwise" in line for line in ear.lines) == said
     # Pictures that the run has not seen are what folds are good for.
     new = tmp_path / "new"
     for name in (f"{label}/{number}.png" for label in ("circle", "square") for number in range(4)):

@@ -43,14 +43,25 @@ class Explainer:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.card = checkpoint.card
         self._network = checkpoint.build()
+        # The score's gradient is asked for, of what its maker fixed, too; nothing is trained.
+        self._network.take_gradients()
         layer = last_map(self._network.backbone, checkpoint.backbone)
         self._seen: list[Tensor] = []
-        layer.register_forward_hook(lambda _module, _inputs, output: self._seen.append(output))
+        layer.register_forward_hook(self._see)
+
+    def _see(self, _module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        if output.requires_grad:
+            self._seen.append(output)
+            return output
+        # It was computed without gradients; what comes after it need not be, and may change it in place.
+        leaf = output.detach().requires_grad_()
+        self._seen.append(leaf)
+        return leaf.clone() if torch.is_grad_enabled() else leaf
 
     def __call__(self, pixels: NDArray[np.uint8], label: str | None = None) -> Explanation:
         """Explain `label`, by default the answer, for the model's input uint8 `[H, W, 3]` RGB.
 
-        Raises UsageError where there is no such label.
+        Raises UsageError where there is no such label, or the network lets no gradient through.
         """
         labels = self.card.labels
         wanted = None if label is None else find_label(label, labels)
@@ -65,7 +76,14 @@ class Explainer:
             index = labels.index(answer if wanted is None else wanted)
             feature_map = self._seen[-1]
             # The score before the softmax: behind it, other classes' evidence would count as this one's.
-            (gradient,) = torch.autograd.grad(logits[index], feature_map)
+            try:
+                (gradient,) = torch.autograd.grad(logits[index], feature_map)
+            except RuntimeError as error:
+                raise UsageError(
+                    f"{self.card.backbone} lets no gradient through from its answer to its last feature map, which "
+                    "Grad-CAM weighs",
+                    "leave out torch.no_grad and detach behind that map",
+                ) from error
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         heat = torch.relu((weights * feature_map.detach()).sum(dim=1))[0]
         strongest = float(heat.max())

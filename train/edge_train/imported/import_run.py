@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_data import Splits
 from edge_runtime import ModelCard, Run, to_words, write_json
-from edge_train.imported.import_settings import ImportSettings
+from edge_train.imported.import_settings import ImportSettings, labels_in_words
 from edge_train.imported.measuring import Measured, as_train_settings
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint, save_checkpoint
@@ -39,7 +39,7 @@ def leave_run(  # noqa: PLR0917 (what a run is made of)
     weights = find_again_from_anywhere(checkpoint)
     named = as_kept(settings.backbone or card.backbone, backbone)
     train_settings = as_train_settings(settings, card, backbone=named, weights=weights)
-    words = [*to_words(settings, without=("out", "mean", "std")), *_channels(settings)]
+    words = [*to_words(settings, without=("out", "labels", "mean", "std")), *_labels(settings), *_channels(settings)]
     command = shlex.join(["edge", "import", checkpoint, *words])
     about = {"checkpoint": weights, "unused": list(unused[:_KEYS_KEPT]), "unused_keys": len(unused)}
     splits = measured.splits if measured is not None else Splits((), (), (), how="none")
@@ -61,6 +61,13 @@ def leave_run(  # noqa: PLR0917 (what a run is made of)
         _report(run, card, summary, measured)
     finish_run(run, summary)
     return run, summary
+
+
+def _labels(settings: ImportSettings) -> list[str]:
+    if settings.labels is None:
+        return []
+    said = settings.labels
+    return ["--labels", said if isinstance(said, str) else labels_in_words(said)]
 
 
 def _channels(settings: ImportSettings) -> list[str]:

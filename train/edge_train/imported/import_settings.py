@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -133,19 +135,28 @@ def parse_labels(said: str | tuple[str, ...]) -> tuple[str, ...]:
     elif said.strip().lower() == IMAGENET and not Path(said).is_file():
         labels = imagenet_labels()
     elif "," in said and not Path(said).is_file():
-        labels = tuple(part.strip() for part in said.split(","))
+        # A name with a comma stands in double quotes.
+        labels = tuple(part.strip() for part in next(csv.reader(io.StringIO(said), skipinitialspace=True)))
     else:
         # With numpy, which the list of the commands does not need.
         from edge_runtime import read_labels
 
         labels = read_labels(said)
-    if "" in labels:
+    if not all(map(str.strip, labels)):
         raise UsageError("`labels` has a class without a name", "name each class")
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise UsageError(f"`labels` has {twice!r} twice", "give each class a name of its own")
     if len(labels) < 2:
-        raise UsageError(f"`labels` names {len(labels)} class, {labels[0]!r}", "a classifier needs at least two")
+        said = f"1 class, {labels[0]!r}" if labels else "no class"
+        raise UsageError(f"`labels` names {said}", "a classifier needs at least two")
     return labels
+
+
+def labels_in_words(labels: tuple[str, ...]) -> str:
+    """What `parse_labels` makes these of again, as the flag has them."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(labels)
+    return written.getvalue()
 
 
 def imagenet_labels() -> tuple[str, ...]:

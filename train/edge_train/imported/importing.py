@@ -40,6 +40,7 @@ from edge_train.network.network import Network
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
 from edge_train.network.state_fit import blueprint, copy_into, guess_backbone, misfits, nearest_backbone
 from edge_train.network.state_names import FoundState, NamedState, find_state, named_as, uncounted
+from edge_train.network.user_path import user_path
 from edge_train.run.borrowed_torch import borrow_torch
 from edge_train.run.run_folder import check_out, require_room
 from edge_train.run.versions import now, versions
@@ -91,10 +92,9 @@ def import_checkpoint(
     labels = None if settings.labels is None else parse_labels(settings.labels)
     path, origin = _find(str(checkpoint))
     found = find_state(read_state_file(path), path, average=not settings.no_ema)
-    claims, own = read_claims(found.beside), read_own_card(found, path)
-    if own is not None and settings.backbone not in (None, own.backbone):
-        own = None
-    backbone = _choose_backbone(settings, claims, own, found, path)
+    asked = None if settings.backbone is None else find_backbone(settings.backbone)
+    claims, own = read_claims(found.beside), read_own_card(found, path, asked)
+    backbone = _choose_backbone(asked, claims, own, found, path)
     contract, mean, std = _choose_preprocessing(settings, claims, backbone)
     if own is not None and is_built_otherwise(own, backbone):
         built = build_as_trained(own, found, contract, path)
@@ -153,19 +153,20 @@ def _find(checkpoint: str) -> tuple[Path, str]:
     """The file, and what it is called in a card."""
     if (wanted := parse_hub_file(checkpoint)) is not None:
         return fetch(wanted)
-    path = Path(checkpoint).expanduser()
+    path = user_path(checkpoint)
     require_file(path, "name the file of a checkpoint, or hf:OWNER/NAME")
     return path, f"file {path.name} (sha256 {sha256_of(path)[:16]})"
 
 
 def _choose_backbone(
-    settings: ImportSettings, claims: Claims, own: ModelCard | None, found: FoundState, path: Path
+    asked: Backbone | None, claims: Claims, own: ModelCard | None, found: FoundState, path: Path
 ) -> Backbone:
     if own is not None:
         return find_again(own.backbone, own.architecture)
-    name = settings.backbone or claims.backbone
-    if name is not None:
-        return find_backbone(name)
+    if asked is not None:
+        return asked
+    if claims.backbone is not None:
+        return find_backbone(claims.backbone)
     near = nearest_backbone(found.tensors)
     hint = f"these look like the weights of {near}: `backbone` {near}" if near else "edge backbones lists them"
     raise UsageError(f"{path} does not say of which network it is", hint)

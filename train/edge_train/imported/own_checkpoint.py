@@ -11,6 +11,7 @@ from torch import nn
 from edge_runtime import ModelCard, ModelError, Preprocessing, UsageError
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint
+from edge_train.network.own_network import FILE, SHA256
 from edge_train.network.state_fit import copy_into
 from edge_train.network.state_names import FoundState, uncounted
 
@@ -18,9 +19,10 @@ _BODY = "backbone."
 _KINDS = {"multi-label": "any number of labels", "multi-task": "an answer for each of several tasks"}
 
 
-def read_own_card(found: FoundState, path: Path) -> ModelCard | None:
-    """The card of a checkpoint of edge; None where it is another's, or the card makes no sense.
+def read_own_card(found: FoundState, path: Path, asked: Backbone | None) -> ModelCard | None:
+    """The card of a checkpoint of edge; None where it is another's, the card makes no sense, or another network's.
 
+    Where the network that is `asked` for is the card's, it is made of what was asked: its code may lie elsewhere now.
     Raises UsageError where its pictures have no one label each, which an import would make of them.
     """
     said = found.beside.get("card")
@@ -33,9 +35,20 @@ def read_own_card(found: FoundState, path: Path) -> ModelCard | None:
             f"its run's folder can be exported as it is: edge export --run {run}",
         )
     try:
-        return ModelCard.from_json(said, where=str(path))
+        card = ModelCard.from_json(said, where=str(path))
     except (ModelError, RuntimeError):  # a tensor in the place of a number is neither this nor that
         return None
+    return card if asked is None else _made_of(card, asked)
+
+
+def _made_of(card: ModelCard, backbone: Backbone) -> ModelCard | None:
+    """The card with that backbone for its own; None where that is another network."""
+    identity = dict(backbone.maker.identity) if backbone.maker is not None else {}
+    names = [name.rpartition(":")[2] if SHA256 in identity else name for name in (card.backbone, backbone.name)]
+    if names[0] != names[1] or card.architecture.get(SHA256) != identity.get(SHA256):
+        return None
+    built = {key: value for key, value in card.architecture.items() if key not in (FILE, SHA256)}
+    return replace(card, backbone=backbone.name, architecture=built | identity)
 
 
 def is_built_otherwise(card: ModelCard, backbone: Backbone) -> bool:

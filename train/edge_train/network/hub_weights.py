@@ -10,7 +10,8 @@ import importlib
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -123,13 +124,30 @@ def _in_folder(wanted: HubFile) -> Path | None:
     return here[0].with_name(_only(wanted, [path.name for path in here])) if here else None
 
 
+@contextmanager
+def quiet_hub() -> Iterator[None]:
+    """What the hub's client reads when it loads: a tool tells nobody of its user, and what it says is one line of ours.
+
+    The process keeps its environment.
+    """
+    wanted = {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_VERBOSITY": "error"}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def _client() -> Any:
-    # Read when it loads: a tool tells nobody of its user, and what it says is one line of ours.
-    for name, value in (("DISABLE_TELEMETRY", "1"), ("DISABLE_PROGRESS_BARS", "1"), ("VERBOSITY", "error")):
-        os.environ.setdefault(f"HF_HUB_{name}", value)
     for package in ("huggingface_hub", "safetensors"):
         try:
-            importlib.import_module(package)
+            with quiet_hub():
+                importlib.import_module(package)
+                if package == "huggingface_hub":
+                    _constants()
+                    importlib.import_module("huggingface_hub.utils")
         except ModuleNotFoundError as error:
             raise MissingExtraError("hf", error.name or package) from None
     return importlib.import_module("huggingface_hub")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from edge_train.network.own_code import (
     was_named,
 )
 from edge_train.network.own_imports import OwnFile, load_file
+from edge_train.network.user_path import user_path
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +55,7 @@ def find_own(spec: str) -> Backbone:
     require_extra("train")
     place, _, function = spec.rpartition(":")
     if place.endswith(".py"):
-        path = Path(place).expanduser().resolve()
+        path = user_path(place).resolve()
         if not path.is_file():
             raise UsageError(f"`backbone` {spec}: {path} does not exist", "name a Python file")
         found = _look_into(f"{path.name}:{function}", str(path), sha256 := hash_of(path), function)
@@ -103,14 +105,15 @@ def _look_into(name: str, file: str, sha256: str, function: str) -> Backbone:
     maker = OwnNetwork(name, file, sha256, function)
     with torch.random.fork_rng(devices=[]):
         model = maker.build(_CLASSES, None)
-    said = maker.said_by(model)
-    expected = _said_preset(name, said)
-    size_px = expected[0].height_px
-    traced = maker.require_answers(model, size_px, _CLASSES)
+        said = maker.said_by(model)
+        expected = _said_preset(name, said)
+        size_px = expected[0].height_px
+        # Dropout draws.
+        traced = maker.require_answers(model, size_px, _CLASSES)
     head = said.get("head") or last_linear(model, traced)
     if head is None:
         raise UsageError(f"{name} has no nn.Linear to be its head", 'name it in `edge`: {"head": "classifier.1"}')
-    stages = _said_stages(said["stages"]) if "stages" in said else traced_stages(model, traced, head)
+    stages = _said_stages(name, said["stages"]) if "stages" in said else traced_stages(model, traced, head)
     backbone = Backbone(
         name=name,
         head=head,
@@ -237,6 +240,9 @@ class OwnNetwork:
         for key in said:
             if key not in _KEYS:
                 raise UsageError(f"{self.name}: `edge` has an unknown key {key!r}", f"there are {', '.join(_KEYS)}")
+        for key in ("head", "features"):
+            if not isinstance(said.get(key, ""), str | None):
+                raise UsageError(f"{self.name}: `edge` has a {key} that is no path of a module", 'as in "layers.4"')
         return said
 
     def require_answers(self, model: nn.Module, size_px: int, classes: int) -> Any:
@@ -309,17 +315,30 @@ def _said_preset(name: str, said: Mapping[str, Any]) -> Preset:
         )
         mean = tuple(map(float, said.get("mean", IMAGENET_MEAN)))
         std = tuple(map(float, said.get("std", IMAGENET_STD)))
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name}: its `edge` cannot be read: {error}", "see docs/networks.md") from error
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    except (TypeError, ValueError, OverflowError, UsageError) as error:
+        reason = error.message if isinstance(error, UsageError) else error
+        raise UsageError(f"{name}: its `edge` cannot be read: {reason}", "see docs/networks.md") from error
+    if len(mean) != 3 or len(std) != 3 or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
         raise UsageError(f"{name}: `edge` has mean {mean} and std {std}", "give three numbers each, std above 0")
     return expected, mean, std
 
 
-def _said_stages(said: object) -> tuple[Stage, ...]:
-    if not isinstance(said, Mapping) or not said:
-        raise UsageError("`edge` has `stages` that are no dictionary", 'as in {"stem": ["conv1"], "body": ["layers"]}')
-    return tuple(Stage(str(name), (paths,) if isinstance(paths, str) else tuple(paths)) for name, paths in said.items())
+def _said_stages(name: str, said: object) -> tuple[Stage, ...]:
+    stages = {str(stage): [paths] if isinstance(paths, str) else paths for stage, paths in _items(said)}
+    for paths in stages.values():
+        if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+            stages = {}
+            break
+    if not stages:
+        raise UsageError(
+            f"{name}: `edge` has `stages` that are no dictionary of module paths",
+            'as in {"stem": ["conv1"], "body": ["layers"]}',
+        )
+    return tuple(Stage(stage, tuple(paths)) for stage, paths in stages.items())
+
+
+def _items(said: object) -> list[tuple[object, Any]]:
+    return list(said.items()) if isinstance(said, Mapping) else []
 
 
 def _require_whole(backbone: Backbone, model: nn.Module) -> None:

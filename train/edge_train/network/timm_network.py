@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
-import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from torch import nn
 
 from edge_runtime import MissingExtraError, Preprocessing, UsageError, WeightsError, package_version
 from edge_train.network.backbones import Backbone, Stage
+from edge_train.network.hub_weights import quiet_hub
 from edge_train.network.maker import Preset
 from edge_train.network.tracing import Trace, grouped_stages, trace, traced_stages
 from edge_train.network.weights_folder import find_weights, require_undamaged
@@ -36,11 +36,9 @@ _POSITION = "pos_embed"
 
 
 def _timm() -> Any:
-    # Read when huggingface_hub loads: a tool tells nobody of its user, and what it says is one line of ours.
-    for name, value in (("DISABLE_TELEMETRY", "1"), ("DISABLE_PROGRESS_BARS", "1"), ("VERBOSITY", "error")):
-        os.environ.setdefault(f"HF_HUB_{name}", value)
     try:
-        return importlib.import_module("timm")
+        with quiet_hub():
+            return importlib.import_module("timm")
     except ModuleNotFoundError as error:
         raise MissingExtraError("timm", error.name or "timm") from None
 

@@ -17,6 +17,7 @@ from edge_train.network.hub_weights import HubFile, fetch, parse_hub_file
 from edge_train.network.state_file import read_state_file, require_file, sha256_of
 from edge_train.network.state_fit import copy_into, guess_backbone, misfits
 from edge_train.network.state_names import FoundState, State, find_state, named_as, uncounted
+from edge_train.network.user_path import user_path
 from edge_train.network.weights_folder import (
     FOLDER_VARIABLE,
     find_weights,
@@ -43,7 +44,7 @@ def parse_weights(text: str) -> WeightsChoice:
             return "default"
         case "none":
             return "none"
-    return parse_hub_file(text.strip()) or Path(text).expanduser()
+    return parse_hub_file(text.strip()) or user_path(text)
 
 
 def find_again_from_anywhere(text: str) -> str:
@@ -103,19 +104,28 @@ def _find(
 
 
 def read_normalization(text: str) -> tuple[list[float], list[float]] | None:
-    """Mean and standard deviation that the run of a best.pt was trained with, where `weights` names one; else None.
+    """Mean and standard deviation that a run was trained with, where `weights` names its checkpoint; else None.
 
-    Its backbone may have learned with others than the preset's.
+    Its backbone may have learned with others than the preset's. Raises WeightsError where a file cannot be read.
     """
     choice = parse_weights(text)
-    if not isinstance(choice, Path) or choice.suffix != ".pt" or not choice.is_file():
-        return None
-    loaded = read_state_file(choice)
-    if not isinstance(loaded, Mapping) or "edge_checkpoint" not in loaded:
+    if not isinstance(choice, Path) or (loaded := read_own(choice)) is None:
         return None
     found: FoundState = find_state(loaded, choice)
     mean, std = (found.tensors.get(name, torch.zeros(0)).flatten().tolist() for name in ("mean", "std"))
     return (mean, std) if len(mean) == len(std) == 3 else None
+
+
+def read_own(path: Path) -> Mapping[str, object] | None:
+    """What a checkpoint of `edge` holds, whatever the file is called; None where it is none of those, or not there.
+
+    Raises WeightsError where a file cannot be read.
+    """
+    # edge writes no safetensors.
+    if path.suffix.lower() == ".safetensors" or not path.is_file():
+        return None
+    loaded = read_state_file(path)
+    return loaded if isinstance(loaded, Mapping) and "edge_checkpoint" in loaded else None
 
 
 def _fit(model: nn.Module, backbone: Backbone, state: State, path: Path) -> None:

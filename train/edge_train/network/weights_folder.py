@@ -19,6 +19,7 @@ import torch
 from edge_data import promised_hash
 from edge_runtime import UsageError, WeightsError
 from edge_train.network.state_file import sha256_of
+from edge_train.network.user_path import user_path
 
 FOLDER_VARIABLE = "EDGE_WEIGHTS_DIR"
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -60,7 +61,7 @@ def weights_folder() -> Path | None:
     text = os.environ.get(FOLDER_VARIABLE, "")
     if not text:
         return None
-    folder = Path(text).expanduser().absolute()
+    folder = user_path(text).absolute()
     if not folder.is_dir():
         raise UsageError(f"{FOLDER_VARIABLE} is {text}, which is no folder", "make it, or unset the variable")
     return folder

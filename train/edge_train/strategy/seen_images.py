@@ -10,7 +10,7 @@ from pathlib import Path
 from edge_data import Splits, find_copies, read_split
 from edge_runtime import ClassFolders, DataError, EdgeError, ModelCard, Progress, Run, TruePlaces, UsageError
 from edge_train.network.checkpoint import load_checkpoint
-from edge_train.network.weights import parse_weights
+from edge_train.network.weights import parse_weights, read_own
 from edge_train.settings import TrainSettings
 
 # Where the older data are gone, and the newer have so much of their pictures' names, these are a copy which grew; fewer
@@ -35,10 +35,12 @@ def check_weights(settings: TrainSettings, folders: ClassFolders, splits: Splits
     where `folds` would answer such images: no fold has a network that has not seen what it holds out.
     """
     path = parse_weights(settings.weights)
-    if not isinstance(path, Path) or path.suffix != ".pt" or not path.is_file():
+    if not isinstance(path, Path):
         return
     run = Run(path.parent)
     try:
+        if read_own(path) is None:
+            return
         card = load_checkpoint(path).card
     except EdgeError:
         return
