@@ -31,7 +31,7 @@ from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
 from edge_train.run.what_learns import say_what_learns
-from edge_train.settings import Criterion, TrainSettings
+from edge_train.settings import Criterion
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation
 from edge_train.strategy.mixup import Mixing
@@ -116,7 +116,7 @@ def fit(
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
-    while state.epoch < last and not _is_patient_no_more(state, settings):
+    while state.epoch < last and not _is_patient_no_more(state, job):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         # Unlike processors round unlike, and all must choose and stop alike.
         row = job.world.tell(_row(state, done, val))
@@ -153,7 +153,7 @@ def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
 
 
 def _why_stopped(job: Job, run: Run, state: FitState) -> str:
-    if _is_patient_no_more(state, job.settings):
+    if _is_patient_no_more(state, job):
         return f"stopped early: no better epoch in {job.settings.patience}"
     # A fold that has ended is not begun again: the others may have been trained by then.
     more = "" if job.keeps_logits else f"; go on with edge train --resume {run.path}"
@@ -354,7 +354,11 @@ def _unusable(error: Exception) -> CheckpointError:
     return CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again")
 
 
-def _is_patient_no_more(state: FitState, settings: TrainSettings) -> bool:
-    # While pictures still grow, a run is not at its end.
+def _is_patient_no_more(state: FitState, job: Job) -> bool:
+    settings = job.settings
+    if settings.patience is None:
+        return False
+    # While pictures still grow, or layers still thaw, a run is not at its end.
     grown = 0 if settings.start_size is None else first_whole_epoch(settings.epochs) - 1
-    return settings.patience is not None and state.epoch - max(state.best_epoch, grown) >= settings.patience
+    thawed = job.plan.first_thawed_epoch(settings.epochs) - 1
+    return state.epoch - max(state.best_epoch, grown, thawed) >= settings.patience

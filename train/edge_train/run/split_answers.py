@@ -56,14 +56,25 @@ class SplitAnswers(Answers):
         return float(cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels)))
 
     @property
+    def losses(self) -> NDArray[np.float32]:
+        """The cross-entropy of each image, float32 `[N]`; no finite number where the network answered none."""
+        each = cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels), reduction="none")
+        return np.asarray(each.numpy())
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which images' highest logit is of their class, bool `[N]`; none that the network answered no number to."""
+        return np.asarray((self.logits.argmax(axis=1) == self.labels) & np.isfinite(self.losses))
+
+    @property
     def accuracy(self) -> Accuracy:
         """Top-1 accuracy."""
-        return Accuracy.of(self.labels, self.logits)
+        return Accuracy(int(self.right.sum()), len(self.labels))
 
     @property
     def balanced_accuracy(self) -> float:
         """The mean accuracy of the classes that have images."""
-        right = self.logits.argmax(axis=1) == self.labels
+        right = self.right
         return float(np.mean([right[self.labels == label].mean() for label in np.unique(self.labels)]))
 
     @property
