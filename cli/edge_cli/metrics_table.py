@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edge_cli.console import print_table
 from edge_cli.split_scores import calibration_error, other_figures, print_classes
+from edge_runtime import one_line
 
 if TYPE_CHECKING:
     from edge_runtime import Metrics
@@ -18,8 +19,8 @@ def print_metrics(metrics: Metrics, split: str) -> None:
     low, high = metrics.interval
     figures = metrics.to_json()
     print(
-        f"{split} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; 95 % interval {low:.1%} to "
-        f"{high:.1%}), {calibration_error(figures)}"
+        f"{one_line(split)} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; "
+        f"95 % interval {low:.1%} to {high:.1%}), {calibration_error(figures)}"
     )
     print(other_figures(figures))
     print_classes(figures)
@@ -27,7 +28,7 @@ def print_metrics(metrics: Metrics, split: str) -> None:
         print(f"confusion matrix of {len(metrics.labels)} classes: --json has it")
         return
     print_table(
-        ("true \\ predicted", *metrics.labels),
+        ("true \\ predicted", *map(one_line, metrics.labels)),
         [
             (label, *(str(count) if count else "·" for count in row))
             for label, row in zip(metrics.labels, metrics.confusion.tolist(), strict=True)

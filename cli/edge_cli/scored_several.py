@@ -9,7 +9,7 @@ from edge_cli.console import Console, print_json
 from edge_cli.metrics_table import print_metrics
 from edge_cli.several_scores import print_labels, several_figures, several_line
 from edge_data import EvaluationData, write_several_mistakes
-from edge_runtime import Classifier, Drift, TaskMetrics, evaluate_several, map_interval
+from edge_runtime import Classifier, Drift, TaskMetrics, evaluate_several, map_interval, one_line
 
 if TYPE_CHECKING:
     from edge_runtime import OtherColumns, SeveralEvaluation
@@ -66,6 +66,6 @@ def _print_tasks(metrics: TaskMetrics) -> None:
     for name, found in metrics.tasks.items():
         print()
         if found is None:
-            print(f"{name}: no image has a label for it")
+            print(f"{one_line(name)}: no image has a label for it")
         else:
             print_metrics(found, name)

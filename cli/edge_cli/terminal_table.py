@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge_runtime import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -30,8 +32,11 @@ def lay_out(columns: Row, rows: Sequence[Row], *, left: int, width: int) -> tupl
     """The parts that a table becomes where it is `width` characters wide, one below the other, each with the names.
 
     The first column names the rows. Where it takes more than half the width and the rest does not fit beside it, it
-    becomes numbers, and the names that they stand for come first: lines to be printed before.
+    becomes numbers, and the names that they stand for come first: lines to be printed before. A heading may have
+    several lines, a cell has one; other control characters are spelled out, as a label may be a stranger's.
     """
+    columns = ["\n".join(map(one_line, heading.split("\n"))) for heading in columns]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     names = [row[0] for row in rows]
     beside = _parts(columns, rows, left, width)
     if len(beside) == 1 or max(map(_cells, names), default=0) <= width // 2:
@@ -59,9 +64,11 @@ def rich_table(part: Part, *, title: str = "") -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    # As Text, which is no markup: a class may be called "dog [large]".
+    above = Text(title, "table.title") if title else None
+    table = Table(title=above, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, (column, wide) in enumerate(zip(part.columns, part.widths, strict=True)):
-        table.add_column(column, justify="left" if place < part.left else "right", overflow="fold", width=wide)
+        table.add_column(Text(column), justify="left" if place < part.left else "right", overflow="fold", width=wide)
     for row in part.rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -46,7 +46,7 @@ def with_config(
     # Here, since --help, which reads nothing, must not pay for what finds data.
     from edge_train import read_train_config
 
-    found = read_train_config(config, *more, listed_by=f"edge {verb} --print-config")
+    found = read_train_config(config, *more, listed_by=f"edge {verb} --print-config", given=options.given.keys())
     return options._replace(filed=found.values), found
 
 

@@ -75,6 +75,10 @@ class SettingField(NamedTuple):
 
     def _check_number(self, value: float, name: str, unit: float) -> None:
         setting = self.setting
+        try:
+            float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            value = math.inf if value > 0 else -math.inf
         least, above, most = (
             None if bound is None else bound / unit if unit != 1 else bound
             for bound in (setting.at_least, setting.above, setting.at_most)

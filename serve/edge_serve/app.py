@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from edge_serve.api.named_models import NamedModels, unnamed
 from edge_serve.api.open_inference import OpenInference
 from edge_serve.api.openapi import openapi
 from edge_serve.api.predict_endpoint import Predicting
 from edge_serve.api.web_page import Page
+from edge_serve.http.answer_text import JSONResponse
 from edge_serve.http.body import BodyBudget
 from edge_serve.http.gate import Gate
 from edge_serve.http.routes import route, routed

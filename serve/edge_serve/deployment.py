@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os.path
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,8 @@ from edge_serve.http.hosts import is_address, is_loopback
 from edge_serve.settings import ServeSettings
 
 _HOMES = (Path("/home"), Path("/root"))
+# Both are the service's own where its /tmp is.
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"))
 _STATE = Path("/var/lib/edge-serve")
 # Not in /run/secrets: where the root cannot be written to, podman with runc cannot make a file in it.
 _SECRET = "/run/edge-token"
@@ -27,14 +30,16 @@ def systemd_unit(
 ) -> str:
     """A unit that serves as `settings` say, with this environment's `edge`; the token is handed over as a credential.
 
-    The service has a user of its own, unless `edge` or the model lies in somebody's home: then it runs as the user
-    who asked, or whose home it is where root asked, and may read the home and change nothing. It never runs as root:
-    `say` is told where its user cannot read what lies in root's home. The token and what TLS needs are handed over by
-    systemd, so nobody else need be able to read them. Raises UsageError for a Unix socket.
+    The service has a user of its own, unless `edge`, its Python or the model lies in somebody's home, be it behind a
+    link: then it runs as the user who asked, or whose home it is where root asked, and may read the home and change
+    nothing. It never runs as root: `say` is told where its user cannot read what lies in root's home. The token and
+    what TLS needs are handed over by systemd, so nobody else need be able to read them. Raises UsageError for a Unix
+    socket.
     """
     if settings.unix is not None:
         raise UsageError(
-            f"a unit that listens on {settings.unix} is a socket unit's", "docs/serve.md has one, with ListenStream="
+            f"a unit that listens on {settings.unix} is a socket unit's",
+            "leave `unix` out here, and put the socket unit of docs/serve.md beside what is printed",
         )
     executable = Path(sys.executable).absolute().with_name("edge")
     models = {name: path.absolute() for name, path in settings.models.items()}
@@ -42,8 +47,8 @@ def systemd_unit(
     written = None if settings.drift is None else settings.drift.absolute()
     asked = replace(settings, require_signature=keys, drift=written)
     settings, credentials = _handed_over(asked, token_file)
-    read = (*models.values(), *keys, *([] if written is None else [written]))
-    homes = [path for path in (executable, *read) if any(path.is_relative_to(home) for home in _HOMES)]
+    needed = (executable, Path(sys.executable), *models.values(), *keys, *([] if written is None else [written]))
+    homes = _below(_HOMES, needed)
     user = _user(homes) if homes else None
     if homes and user is None:
         say(
@@ -67,12 +72,12 @@ def systemd_unit(
         token="".join(f"LoadCredential={name}:{path.absolute()}\n" for _, name, path in credentials),
         # It writes to the folder of the workers' figures and to that of the record of drift alone.
         shared=("RuntimeDirectory=edge-serve\nEnvironment=TMPDIR=/run/edge-serve\n" if settings.workers > 1 else "")
-        + ("" if written is None else _writable(written.parent)),
+        + ("" if written is None else _writable(written)),
         tasks=max(128, 48 * settings.workers),
         files=settings.limits.open_files,
         rights=f"CapabilityBoundingSet={rights}" + (f"\nAmbientCapabilities={rights}" if low_port else ""),
         home="read-only" if homes else "yes",
-        private_tmp="no" if any(path.is_relative_to("/tmp") for path in read) else "yes",
+        private_tmp="no" if _below(_TEMPORARY, needed) else "yes",
         no_new_code="no" if _makes_code(settings, has_choices=user is not None) else "yes",
     )
 
@@ -140,11 +145,22 @@ def _makes_code(settings: ServeSettings, *, has_choices: bool) -> bool:
     return settings.engine != "onnxruntime"
 
 
-def _writable(folder: Path) -> str:
-    """What lets the service write in `folder`, which systemd makes where it is the service's own."""
-    if folder.is_relative_to(_STATE):
-        return f"StateDirectory={folder.relative_to(_STATE.parent)}\n"
-    return f"ReadWritePaths={_systemd_word(str(folder))}\n"
+def _below(folders: Iterable[Path], paths: Iterable[Path]) -> list[Path]:
+    """Which of `paths` lie below one of the folders, as they are named or where links lead: either way it is needed."""
+    places = [place for path in paths for place in (path.absolute(), _without_links(path))]
+    return [place for place in places if any(place.is_relative_to(folder) for folder in folders)]
+
+
+def _without_links(path: Path) -> Path:
+    # Of links in a circle, too, where Path.resolve() would raise.
+    return Path(os.path.realpath(path))
+
+
+def _writable(file: Path) -> str:
+    """What lets the service write to `file`, in whose folder systemd makes where it is the service's own."""
+    if file.is_relative_to(_STATE):
+        return f"StateDirectory={file.parent.relative_to(_STATE.parent)}\n"
+    return f"ReadWritePaths={_systemd_word(str(_without_links(file).parent))}\n"
 
 
 def _published(host: str, port: int) -> str:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from edge_runtime import EngineWish, Setting, Threads, UsageError, as_kind, check_settings, usable_cores
 from edge_serve.http.hosts import HostCheck, is_address, is_loopback
 from edge_serve.http.limits import ServeLimits
+from edge_serve.http.tokens import check_token
 
 Batching: TypeAlias = Literal["auto", "on", "off"]
 _PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -94,6 +95,9 @@ class ServeSettings:
         as_kind(self.limits, ServeLimits, "`limits`")
         self._check_models()
         self.host_check()
+        # An empty one would let everybody in.
+        if self.token is not None:
+            check_token(self.token, "`token`")
         if self.path_prefix and not _PATH_PREFIX.fullmatch(self.path_prefix):
             raise UsageError(
                 f"`path_prefix` {self.path_prefix!r} is no path", "begin with a slash and end without: /cats"
@@ -108,7 +112,8 @@ class ServeSettings:
         if self.unix is None and self.token is None and not self.no_auth and not is_loopback(self.host):
             raise UsageError(
                 f"`host` {self.host} lets others in, and there is no token",
-                "give `token_file` FILE (openssl rand -hex 16 > FILE), or `no_auth` if everyone may use it",
+                "give a token that openssl rand -hex 16 makes (the command's --token-file FILE, or `token`), "
+                "or `no_auth` if everyone may use it",
             )
         if self.token is not None and self.no_auth:
             raise UsageError("`no_auth` and a token exclude each other", "give one")

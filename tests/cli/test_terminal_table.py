@@ -74,3 +74,18 @@ def test_text_beside_the_first_column_is_folded_between_words() -> None:
 
 def test_a_table_without_rows_has_its_heading() -> None:
     assert "precision" in printed(80, [])
+
+
+def test_what_looks_like_markup_or_commands_terminals_is_shown_as_it_is() -> None:
+    file = io.StringIO()
+    names = ("dog [large]", "dog [small]", "a[/b]", "[red]x", "bl\x1b[31mue\n\a")
+    rows = [(name, *("1",) * len(names)) for name in names]
+    console = Console(file=file, width=200, color_system=None)
+    print_fitted(console, ("true \\ predicted", *names), rows, title="[bold]of[/b] dogs")
+    text = file.getvalue()
+    for name in names[:-1]:
+        assert text.count(name) == 2
+    assert text.count("bl\\x1b[31mue") == 2 and not {"\x1b", "\a"} & set(text)
+    assert text.startswith("[bold]of[/b] dogs")
+    (line,) = [line for line in text.splitlines() if line.split()[:1] == [r"bl\x1b[31mue\n\x07"]]
+    assert line.split()[1:] == ["1"] * len(names), "a cell has one line"

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from documented_commands import code_blocks
 from edge_runtime import UsageError
 from edge_serve import ServeLimits, ServeSettings, containerfile, systemd_unit
+from parts import ROOT
 
 TOKEN = "0123456789abcdef"
+PYTHON = sys.executable
+
+
+@pytest.fixture(autouse=True)
+def edge_in_opt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a home, nor with a Python that is."""
+    monkeypatch.setattr(sys, "executable", "/opt/edge/bin/python")
 
 
 def settings(model: Path, **others: object) -> ServeSettings:
@@ -56,6 +67,44 @@ def test_without_need_it_has_no_rights_and_no_home(monkeypatch: pytest.MonkeyPat
     assert "DynamicUser" not in at_home
 
 
+def test_what_lies_behind_a_link_can_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A service for which homes and temporary folders are empty would not find it."""
+    monkeypatch.setenv("LOGNAME", "pi")
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    monkeypatch.setattr("edge_serve.deployment._HOMES", (home,))
+    monkeypatch.setattr("edge_serve.deployment._TEMPORARY", (temporary,))
+    files = {"model.onnx": home / "pi" / "runs" / "1.onnx", "fleet.pub": temporary / "fleet.pub"}
+    for name, file in files.items():
+        file.parent.mkdir(parents=True)
+        file.touch()
+        (tmp_path / name).symlink_to(file)
+    plain = systemd_unit(settings(tmp_path / "other.onnx"))
+    assert line(plain, "ProtectHome=") == line(plain, "PrivateTmp=") == "yes"
+    linked = systemd_unit(settings(tmp_path / "model.onnx"))
+    assert line(linked, "ProtectHome=") == "read-only" and line(linked, "User=") == "pi"
+    # A link may be put elsewhere later.
+    assert f"--model {tmp_path}/model.onnx" in line(linked, "ExecStart=") and line(linked, "PrivateTmp=") == "yes"
+    signed = systemd_unit(settings(tmp_path / "other.onnx", require_signature=(tmp_path / "fleet.pub",)))
+    assert line(signed, "PrivateTmp=") == "no" and line(signed, "ProtectHome=") == "yes"
+    # A virtual environment's Python is a link, often to one in a home.
+    (home / "pi" / "python3").touch()
+    (tmp_path / "python").symlink_to(home / "pi" / "python3")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert line(systemd_unit(settings(tmp_path / "other.onnx")), "ProtectHome=") == "read-only"
+
+
+def test_a_record_behind_a_link_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    (tmp_path / "drift.jsonl").symlink_to(tmp_path / "records" / "drift.jsonl")
+    unit = systemd_unit(settings(Path("/srv/m.onnx"), drift=tmp_path / "drift.jsonl"))
+    assert line(unit, "ReadWritePaths=") == f"{tmp_path}/records"
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/var/tmp"])
+def test_both_temporary_folders_can_be_read_where_the_model_lies_there(folder: str) -> None:
+    assert line(systemd_unit(settings(Path(folder, "m.onnx"))), "PrivateTmp=") == "no"
+
+
 def test_workers_have_a_folder_for_what_they_share() -> None:
     unit = systemd_unit(settings(Path("/srv/model.onnx"), workers=4))
     assert line(unit, "RuntimeDirectory=") == "edge-serve" and "TMPDIR=/run/edge-serve" in unit
@@ -89,7 +138,6 @@ def test_what_writes_code_while_it_runs_may(monkeypatch: pytest.MonkeyPatch) -> 
     def may_not(model: Path, **others: object) -> str:
         return line(systemd_unit(settings(model, **others)), "MemoryDenyWriteExecute=")
 
-    monkeypatch.setattr("edge_serve.deployment.sys.executable", "/opt/edge/bin/python")
     monkeypatch.setattr("edge_serve.deployment.package_version", lambda _: None)
     assert may_not(elsewhere) == may_not(at_home) == may_not(at_home, engine="onnxruntime") == "yes"
     assert may_not(elsewhere, engine="openvino") == "no"
@@ -113,7 +161,11 @@ def test_words_that_systemd_would_read_are_spelled_out() -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 @pytest.mark.parametrize(("port", "workers"), [(80, 2), (8000, 1)])
-def test_systemd_takes_it_and_calls_it_safe(tmp_path: Path, rgb_model: Path, port: int, workers: int) -> None:
+def test_systemd_takes_it_and_calls_it_safe(
+    tmp_path: Path, rgb_model: Path, port: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # systemd looks whether it is there.
+    monkeypatch.setattr(sys, "executable", PYTHON)
     token = tmp_path / "token"
     token.write_text(TOKEN)
     unit = tmp_path / "edge-serve.service"
@@ -130,6 +182,24 @@ def test_systemd_takes_it_and_calls_it_safe(tmp_path: Path, rgb_model: Path, por
         check=False,
     )
     assert rated.returncode == 0, rated.stdout[-300:]
+
+
+def test_the_pages_socket_unit_is_one_for_the_printed_service(tmp_path: Path, rgb_model: Path) -> None:
+    (socket_unit,) = [block for language, block in code_blocks(ROOT / "docs" / "serve.md") if language == "ini"]
+    assert line(socket_unit, "ListenStream=").startswith("/") and "Accept" not in socket_unit
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    (tmp_path / "edge-serve.socket").write_text(socket_unit)
+    unit = re.sub("ExecStart=[^ ]*/edge ", f"ExecStart={shutil.which('true')} ", systemd_unit(settings(rgb_model)))
+    (tmp_path / "edge-serve.service").write_text(unit)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "edge-serve.socket"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
 
 
 def test_the_container_serves_as_asked() -> None:
@@ -159,8 +229,9 @@ def test_what_tls_needs_is_handed_over_by_systemd(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_no_unit_and_no_container_can_do_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="socket unit"):
+    with pytest.raises(UsageError, match="socket unit") as caught:
         systemd_unit(settings(Path("/srv/m.onnx"), unix=tmp_path / "socket"))
+    assert "docs/serve.md" in caught.value.hint
     with pytest.raises(UsageError, match="no place for `drift`"):
         containerfile(settings(Path("m.onnx"), drift=Path("/srv/drift.jsonl")))
 

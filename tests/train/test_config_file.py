@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from edge_runtime import UsageError
-from edge_train import TrainSettings, read_train_config, read_train_settings
+from edge_train import TrainSettings, find_backbone, pruning_settings, read_train_config, read_train_settings
+from own_nets import NETS
 
 torch = pytest.importorskip("torch")
 
@@ -85,3 +87,50 @@ def test_settings_that_contradict_each_other_are_said_of_the_file(tmp_path: Path
     path.write_text('{"folds": 5, "teacher": "run"}')
     with pytest.raises(UsageError, match=r"photos\.json: folds measure on every image, and the teacher"):
         read_train_settings(path)
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a network that nobody named so far; it leaves a file `ran` where it is run."""
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    package = tmp_path / "package_of_a_stranger"
+    package.mkdir()
+    (package / "__init__.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n")
+    (package / "nets.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n{NETS}")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return package / "nets.py"
+
+
+@pytest.mark.parametrize("name", ["{}:plain", " {}:plain", "package_of_a_stranger.nets:plain"])
+def test_code_that_a_run_names_must_have_been_named_here(name: str, code: Path, tmp_path: Path) -> None:
+    named = name.format(code)
+    path = write_run(tmp_path / "run", TrainSettings(backbone=named))
+    (path.parent / "best.pt").touch()
+    message = f"{re.escape(str(path))}: backbone {re.escape(named)} is code that was never named to edge"
+    for read in (read_train_config, read_train_settings, lambda at: pruning_settings(at, 0.5)):
+        with pytest.raises(UsageError, match=message) as caught:
+            read(path.parent)
+        assert f"edge backbones {named.strip()} (which leaves a mark in {tmp_path / 'cache'}" in caught.value.hint
+    assert read_train_config(path, given={"backbone"}).values["epochs"] == TrainSettings().epochs
+    assert not (tmp_path / "ran").exists()
+    # A file that is no run's is its user's own, and names as a flag does.
+    (tmp_path / "mine.json").write_text(json.dumps({"backbone": named}))
+    assert find_backbone(read_train_settings(tmp_path / "mine.json").backbone).head == "out"
+    assert (tmp_path / "ran").exists()
+    assert read_train_settings(path).backbone == named
+    code.write_text(code.read_text() + "\n")
+    with pytest.raises(UsageError, match="never named to edge on this machine, as it is now"):
+        read_train_settings(path)
+
+
+@pytest.mark.parametrize("name", ["/gone/nets.py:net", "no_such_package.nets:net", "~nobody-has-that-home/n.py:net"])
+def test_code_of_a_run_that_is_not_there_is_one_line(name: str, code: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    path = write_run(tmp_path / "run", TrainSettings(backbone=name))
+    with pytest.raises(UsageError, match=r"there is no such code here"):
+        read_train_config(path)
+
+
+def test_a_folder_that_is_no_runs_has_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"backbone": "nets.py:plain"}')
+    with pytest.raises(UsageError, match=r"config\.json is not of a run"):
+        read_train_config(tmp_path)

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_benchmarks.tuning.search_space import TuneSettings
 from edge_runtime import OutputError, UsageError, lock_file, write_json
-from edge_train import TrainSettings
+from edge_train import TrainSettings, find_backbone
 
 STATE = "tune.json"
 PREFIX = "tune-"
@@ -22,10 +22,16 @@ _FREE_OF_EACH = ("out", "threads", "device", "track")
 
 
 def identify(space: TuneSettings, base: TrainSettings, fingerprint: str) -> dict[str, Any]:
-    """What makes a sweep the one that it is, as plain data: what is drawn from, all other settings, and the images."""
+    """What makes a sweep the one that it is, as plain data: what is drawn from, all other settings, and the images.
+
+    With them the code of networks that are not of the table: its hash, or its version.
+    """
     drawn = {field.name: getattr(space, field.name) for field in fields(space) if field.name not in _FREE}
     shared = {field.name: getattr(base, field.name) for field in fields(base) if field.name not in _FREE_OF_EACH}
-    plain: dict[str, Any] = json.loads(json.dumps({"drawn": drawn, "settings": shared, "images": fingerprint}))
+    makers = {name: find_backbone(name).maker for name in space.backbones}
+    code = {name: {**maker.identity, **maker.versions} for name, maker in makers.items() if maker is not None}
+    told = {"drawn": drawn, "settings": shared, "images": fingerprint, **({"code": code} if code else {})}
+    plain: dict[str, Any] = json.loads(json.dumps(told))
     return plain
 
 

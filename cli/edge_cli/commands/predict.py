@@ -218,8 +218,10 @@ def predict(
     from edge_cli.predict.output import say_threshold
 
     pictures = Pictures(names, files_from)
-    if save_input is not None and pictures.count != 1:
-        raise UsageError("--save-input shows one picture", "name one")
+    if save_input is not None:
+        from edge_cli.predict.seen_input import check_input_target
+
+        check_input_target(save_input, pictures.count)
     classifier = open_classifier()
     if csv_ or out is not None:
         # The other forms say it with each answer.

@@ -153,17 +153,10 @@ def _images(burst: Iterator[Source], names: deque[str]) -> Iterator[str | bytes]
 
 def _predict_and_save(classifier: ImageClassifier, source: Source, target: Path) -> Prediction:
     """The answer for what `target` shows: the model's input, after resizing and cropping."""
-    from PIL import Image
-
-    from edge_runtime import atomic_path
+    from edge_cli.predict.seen_input import write_input
 
     pixels = classifier.preprocessing(source.image)
-    if target.suffix.lower() != ".png":
-        raise UsageError(f"--save-input {target} is not a .png", "any other format would change the pixels")
-    if isinstance(source.image, str) and target.exists() and target.samefile(source.image):
-        raise UsageError(f"--save-input {target} is the picture itself", "name another file")
-    with atomic_path(target, parameter="save_input") as temporary:
-        Image.fromarray(pixels).save(temporary, "PNG")
+    write_input(target, pixels)
     return classifier.predict_input(pixels, source.name)
 
 

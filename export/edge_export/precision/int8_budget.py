@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edge_export.precision.exactness import BothAnswers, answer_both, arithmetic
 from edge_export.precision.int8 import CALIBRATION_METHODS, CalibrationMethod, Quantizer
 from edge_export.precision.int8_sensitivity import RANKING_IMAGES, LayerHarm, rank_layers
 from edge_export.precision.split_figure import LabelledImages, SplitFigure, measure_figure
+from edge_export.proof.sample_images import spread
 from edge_runtime import Accuracy, Drift, ModelError, ParityError, Progress, Silence
 
 # With more than this in float the file is neither small nor fast, and int8 only a name.
@@ -220,8 +220,13 @@ class _Search:
         return self.fp32.percent - trial.figure.percent
 
     def _few_images(self) -> NDArray[np.uint8]:
-        batches = (pixels for pixels, _ in self.images())
-        return np.concatenate(list(islice(batches, RANKING_IMAGES)))[:RANKING_IMAGES]
+        """Some images of all classes: a split may have one class after another."""
+        wanted = np.array(spread(range(self.fp32.n), RANKING_IMAGES))
+        found, seen = [], 0
+        for pixels, _ in self.images():
+            found.append(pixels[wanted[(seen <= wanted) & (wanted < seen + len(pixels))] - seen])
+            seen += len(pixels)
+        return np.concatenate(found)
 
     def _result(self, method: CalibrationMethod, harms: tuple[LayerHarm, ...]) -> Int8Result:
         kept = sum(harm.kept_float for harm in harms)

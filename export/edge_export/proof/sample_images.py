@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edge_runtime import ImageError, Preprocessing, Sample
+from edge_runtime import ImageError, Preprocessing
+
+T = TypeVar("T")
 
 HOSTILE = ("all black", "all white", "noise", "1×1", "8000×10")
 
@@ -39,7 +42,7 @@ def hostile_pictures(preprocessing: Preprocessing) -> list[Picture]:
     return [Picture(name, image, hostile=True) for name, image in zip(HOSTILE, images, strict=True)]
 
 
-def spread(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
+def spread(samples: Sequence[T], count: int) -> tuple[T, ...]:
     """At most `count` of the samples, evenly over the split and so over its classes."""
     if len(samples) <= count:
         return tuple(samples)

@@ -48,6 +48,20 @@ class _Field(NamedTuple):
     number: int = 0
 
 
+def check_model_file(path: Path) -> None:
+    """Raise UsageError where there is no file at `path`, or a folder, a pipe, a device: what reads them may wait."""
+    hint = "make one with edge export, or name another with `model`"
+    try:
+        if path.is_file():
+            return
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, not a model file", hint)
+        what = "is not a regular file" if path.exists() else "does not exist"
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from None
+    raise UsageError(f"{path} {what}", hint)
+
+
 def read_header(path: Path) -> ModelHeader:
     """IR version and operator sets of the ONNX file at `path`.
 

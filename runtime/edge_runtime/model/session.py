@@ -12,7 +12,7 @@ import onnxruntime
 
 from edge_runtime.errors import ModelError, UsageError
 from edge_runtime.machine.resources import usable_cores
-from edge_runtime.model.onnx_bytes import read_metadata
+from edge_runtime.model.onnx_bytes import check_model_file, read_metadata
 from edge_runtime.model.this_machine import find_quick_load
 from edge_runtime.setting_kinds import as_kind
 
@@ -79,7 +79,7 @@ def check_opening(path: Path, threads: int | None) -> None:
         raise UsageError(f"`threads` {threads}: at least 1 is needed")
     if threads is not None and threads > MOST_THREADS:
         raise UsageError(f"`threads` {threads}: at most {MOST_THREADS}", f"this process may use {usable_cores()} cores")
-    _check_file(path)
+    check_model_file(path)
 
 
 def open_quick_load(path: Path, *, threads: int | None = None) -> tuple[Path, Any] | None:
@@ -122,19 +122,6 @@ def _open(
     for node in (*session.get_inputs(), *session.get_outputs()):
         _ = node.name, node.type, node.shape
     return session
-
-
-def _check_file(path: Path) -> None:
-    hint = "make one with edge export, or name another with `model`"
-    try:
-        if path.is_file():
-            return
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder, not a model file", hint)
-        what = "is not a regular file" if path.exists() else "does not exist"
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from None
-    raise UsageError(f"{path} {what}", hint)
 
 
 def _source(path: Path) -> str | bytes:

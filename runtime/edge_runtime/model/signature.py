@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from edge_runtime.errors import ModelError, UsageError, one_line
 from edge_runtime.extras import require_extra
-from edge_runtime.model.onnx_bytes import split_entry
+from edge_runtime.model.onnx_bytes import check_model_file, split_entry
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -27,6 +27,8 @@ SIGNATURE_KEY = "edge-signature"
 CONTEXT = b"edge model signature 1\n"
 _ALGORITHM = "ed25519"
 _LARGEST_KEY_BYTES = 65_536
+# A protobuf message, which an ONNX file is, ends there.
+_LARGEST_MODEL_BYTES = 2**31 - 1
 
 
 class Signature(NamedTuple):
@@ -132,13 +134,19 @@ def read_signed(path: Path, keys: Sequence[PublicKey]) -> tuple[bytes, PublicKey
     """The model file at `path`, and which of `keys` signed it: what is opened must be these very bytes.
 
     Raises:
-        UsageError: the file cannot be read.
-        ModelError: as `verify_signature` does.
+        UsageError: there is no such file, or it cannot be read.
+        ModelError: it is larger than an ONNX file or the free memory; and as `verify_signature` does.
     """
+    # Before a byte of what may be a stranger's is read.
+    check_model_file(path)
     try:
+        if path.stat().st_size > _LARGEST_MODEL_BYTES:
+            raise ModelError(f"{path} is larger than the 2 GiB that an ONNX file may have", "export it again")
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name another with `model`") from None
+    except MemoryError:
+        raise ModelError(f"{path} is larger than the free memory", "export a smaller network") from None
     return data, verify_signature(data, keys, where=path)
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from edge_serve.api.predict_endpoint import Predicting
 from edge_serve.api.web_page import Page
+from edge_serve.http.answer_text import JSONResponse
 from edge_serve.http.refusal import Refusal
 from edge_serve.http.routes import route
 

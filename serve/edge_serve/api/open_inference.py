@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from edge_runtime import EMBEDDING_NAME, INPUT_NAME, OUTPUT_NAME, ModelCard, task_slices
 from edge_serve.api.open_inference_tensors import (
@@ -21,6 +21,7 @@ from edge_serve.api.open_inference_tensors import (
     parse_request,
     write_response,
 )
+from edge_serve.http.answer_text import JSONResponse, encodable
 from edge_serve.http.body import BodyBudget, read_whole
 from edge_serve.http.limits import ServeLimits
 from edge_serve.http.refusal import Refusal
@@ -170,10 +171,13 @@ def _parts(card: ModelCard) -> dict[str, tuple[tuple[str, ...], slice]]:
 
 
 def _classes(probabilities: Any, labels: tuple[str, ...], count: int) -> Any:
-    """Triton's classification extension: `probability:index:label` of the best `count` classes of each row."""
+    """Triton's classification extension: `probability:index:label` of the best `count` classes of each row.
+
+    Of a label that is not UTF-8 the clients that there are would read neither the JSON nor the bytes.
+    """
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     rows = [
-        [f"{row[index]:.6f}:{index}:{labels[index]}" for index in order]
+        [f"{row[index]:.6f}:{index}:{encodable(labels[index])}" for index in order]
         for row, order in zip(probabilities, best, strict=True)
     ]
     return np.array(rows, dtype=object)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from edge_serve.http.refusal import Refusal
 
 _HEADER_BYTES = 65_536
 _MOST_CLASSES = 10_000
+# Rows, height, width, colours.
+_DIMS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,19 @@ class OutputTensor:
 def parse_request(
     body: bytes, header_length: str | None, *, input_name: str, shape: tuple[int, int, int], most_rows: int
 ) -> InferRequest:
-    """The request in `body`. Raises Refusal: 400 where it breaks the protocol, 413 above `most_rows` pictures."""
+    """The request in `body`.
+
+    Raises Refusal: 400 where it breaks the protocol, 413 above `most_rows` pictures or the free memory.
+    """
+    try:
+        return _parsed(body, header_length, input_name, shape, most_rows)
+    except MemoryError:
+        raise Refusal(413, "memory", "the request is too large for the free memory", "send fewer pictures") from None
+
+
+def _parsed(
+    body: bytes, header_length: str | None, input_name: str, shape: tuple[int, int, int], most_rows: int
+) -> InferRequest:
     head, tail = _split(body, header_length)
     try:
         value = json.loads(head)
@@ -107,7 +122,7 @@ def _pixels(
     if given.get("name") != input_name:
         raise _wrong(f"the input is called {input_name!r}")
     dims: Any = given.get("shape")
-    whole = isinstance(dims, list) and len(dims) == 4 and all(type(side) is int for side in dims)
+    whole = isinstance(dims, list) and len(dims) == _DIMS and all(type(side) is int for side in dims)
     if given.get("datatype") != "UINT8" or not whole or tuple(dims[1:]) != shape or dims[0] < 1:
         raise _wrong(f"{input_name} is {wanted}")
     if dims[0] > most_rows:
@@ -124,17 +139,22 @@ def _pixels(
 
 
 def _from_json(data: object, count: int, input_name: str) -> NDArray[np.uint8]:
-    """Numbers, flat or nested as deep as the shape."""
-    try:
-        # Of numbers alone numpy makes a number array, of anything else an error or an array of another kind.
-        values = np.asarray(data)
-    except (ValueError, OverflowError):
-        values = np.empty(0)
-    if values.size != count:
+    """Numbers, flat or nested as deep as the shape.
+
+    All of them are looked at before numpy is: of one text among many numbers it would make a text of each, as long.
+    """
+    numbers = data if isinstance(data, list) else []
+    for _ in range(_DIMS - 1):
+        if not all(type(row) is list and len(row) == len(numbers[0]) for row in numbers):
+            break
+        if sum(map(len, numbers)) > count:
+            break
+        numbers = list(chain.from_iterable(numbers))
+    if len(numbers) != count:
         raise _wrong(f"{input_name} needs {count} numbers, no more and no fewer")
-    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+    if set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > 255:
         raise _wrong(f"{input_name} holds whole numbers from 0 to 255")
-    return values.astype(np.uint8)
+    return np.array(numbers, np.uint8)
 
 
 def _outputs(given: object, *, binary: bool) -> tuple[RequestedOutput, ...]:

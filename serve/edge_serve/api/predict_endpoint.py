@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from edge_runtime import ImageError
+from edge_serve.http.answer_text import JSONResponse
 from edge_serve.http.body import BodyBudget, read_chunks, read_whole
 from edge_serve.http.limits import ServeLimits
 from edge_serve.http.multipart import FILE_NAME_HINT, no_file_name, read_form

@@ -64,7 +64,7 @@ class Connections:
             longest.cut_off(503, "connections", "too many clients are connected", at_once=True)
 
     def leave(self, connection: GuardedProtocol) -> bool:
-        """Count one less; False where so many are leaving that there is no time for politeness."""
+        """Count one less; False where so many are leaving that there is no time for politeness: abort it then."""
         self.open.discard(connection)
         if len(self.leaving) >= self.limits.connections:
             return False
@@ -108,8 +108,14 @@ class GuardedProtocol(H11Protocol):
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the client's turn."""
-        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        """Whether it is the client's turn: to ask, to go on asking, to read, or to take leave."""
+        asks = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+        return asks or self._is_unread or self.transport.is_closing()
+
+    @property
+    def _is_unread(self) -> bool:
+        """Whether the client has yet to take what it was told."""
+        return bool(self.transport.get_write_buffer_size())
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_PatientTransport(transport, self))  # type: ignore[arg-type]
@@ -139,6 +145,11 @@ class GuardedProtocol(H11Protocol):
         if self._asks_no_more and not self._owes_an_answer():
             self.transport.close()
 
+    def pause_writing(self) -> None:
+        """Called by the transport where the client reads more slowly than it is answered."""
+        self.since = time.monotonic()
+        super().pause_writing()
+
     def eof_received(self) -> bool:  # type: ignore[override]
         """Called where the client has ended its half; whether it is still to be answered.
 
@@ -160,18 +171,23 @@ class GuardedProtocol(H11Protocol):
     def cut_off(self, status: int, kind: str, reason: str, *, at_once: bool = False) -> None:
         """Answer `status` where nothing has been answered yet, and close; `at_once` does not wait till it is read."""
         if self.transport.is_closing():
+            if at_once:
+                # All was said, and the wait for it to be read, or under TLS for the client's leave, is over.
+                self.abort()
             return
+        unread = self._is_unread
         self._all.report(status, kind, reason)
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self._answer(status, reason)
-        if at_once:
-            self._all.leave(self)
-            self.transport.close_at_once()
-        else:
+        if not at_once:
             self.transport.close()
+        elif unread or not self._all.leave(self):
+            self.abort()
+        else:
+            self.transport.close_at_once()
 
     def _answer(self, status: int, reason: str) -> None:
         # What was asked with HEAD is answered without a body, and h11 would not let one through.
@@ -185,6 +201,8 @@ class GuardedProtocol(H11Protocol):
 
     def abort(self) -> None:
         """Close without a word."""
+        # At once: who connects in the same step of the loop is not to find it there still.
+        self._all.lost(self)
         self.transport.abort()
 
     def linger(self) -> None:
@@ -199,7 +217,7 @@ class GuardedProtocol(H11Protocol):
 
     def look(self, now: float) -> None:
         """Cut the client off if it has kept us waiting for too long."""
-        if not self.transport.get_write_buffer_size():
+        if not self._is_unread:
             self._unread_since = None
         elif self._unread_since is None:
             self._unread_since = now
@@ -276,3 +294,6 @@ class _PatientTransport:
         self._closing = True
         self._send()
         self._transport.close()
+        if not self._transport.can_write_eof():
+            # TLS would wait for the client's leave, which one that says nothing never takes. Ours is on its way.
+            self._transport.abort()

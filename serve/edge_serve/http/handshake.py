@@ -28,6 +28,8 @@ class Handshake(SSLProtocol):
             None,  # type: ignore[arg-type]  # nobody waits, as for a client that the loop accepts
             server_side=True,
             ssl_handshake_timeout=backstop_s,
+            # What is left of an answer is read meanwhile, for which there is as long without TLS.
+            ssl_shutdown_timeout=timeout_s,
         )
         self.since = time.monotonic()
         self._all = connections

@@ -26,7 +26,7 @@ def read_token(flag: str | None, file: Path | None, environment: Mapping[str, st
     if flag is not None and file is not None:
         raise UsageError("`token` and `token_file` exclude each other", "give one")
     if flag is not None:
-        return _checked(flag, "`token`")
+        return check_token(flag, "`token`")
     if file is not None:
         try:
             text = file.read_text(encoding="ascii")
@@ -34,12 +34,13 @@ def read_token(flag: str | None, file: Path | None, environment: Mapping[str, st
             raise UsageError(f"`token_file` {file} cannot be read: {error.strerror}", "name a readable file") from None
         except UnicodeDecodeError:
             raise UsageError(f"`token_file` {file} is not plain text", _MAKE_ONE) from None
-        return _checked(text.strip(), f"the token in {file}")
+        return check_token(text.strip(), f"the token in {file}")
     given = environment.get(TOKEN_VARIABLE)
-    return None if given is None else _checked(given.strip(), TOKEN_VARIABLE)
+    return None if given is None else check_token(given.strip(), TOKEN_VARIABLE)
 
 
-def _checked(token: str, where: str) -> str:
+def check_token(token: str, where: str) -> str:
+    """The token. Raises UsageError, which begins with `where` it was given, where it is short or malformed."""
     if len(token) < _SHORTEST:
         raise UsageError(f"{where} has {len(token)} characters; at least {_SHORTEST} are needed", _MAKE_ONE)
     if not _PATTERN.fullmatch(token):

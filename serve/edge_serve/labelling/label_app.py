@@ -11,10 +11,11 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from edge_runtime import EdgeError, ImageError, UsageError, plain_text
 from edge_serve.api.web_page import Page
+from edge_serve.http.answer_text import JSONResponse
 from edge_serve.http.body import BodyBudget, read_whole
 from edge_serve.http.gate import Gate
 from edge_serve.http.hosts import HostCheck

@@ -34,9 +34,10 @@ class Reloader:
                 new = await asyncio.to_thread(load_model, served.settings, known=old.choice)
                 if served.record is not None:
                     served.record.renew(new.wide.card)
-            except EdgeError as error:
+            except Exception as error:  # whatever a file makes a library raise, the old one goes on
                 served.metrics.looked("refused")
-                self._log.event("reload refused", level="error", model=of, error=error.message, hint=error.hint)
+                why = error if isinstance(error, EdgeError) else EdgeError(f"{type(error).__name__}: {error}")
+                self._log.event("reload refused", level="error", model=of, error=why.message, hint=why.hint)
                 return
             served.engine.model = new
             self._seen = new.file

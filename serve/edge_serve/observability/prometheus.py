@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from edge_runtime import ModelCard
+from edge_serve.http.answer_text import encodable
 from edge_serve.observability.process_figures import ProcessFigures
 
 # From a nano model on a desktop to a large one on a Raspberry Pi.
@@ -27,6 +37,20 @@ _DRIFT = {
     "distance_expected": "Mean distance of validation's pictures from training's",
     "unlikeness": "Mean share of validation's pictures that lie nearer to training's, 0.5 where nothing has changed",
 }
+
+
+@contextmanager
+def counted_here() -> Iterator[None]:
+    """Within the block, what is counted is kept by this process, though the environment have another program's folder.
+
+    prometheus-client takes PROMETHEUS_MULTIPROC_DIR for its own where it is first loaded, and writes files there.
+    """
+    before = values.ValueClass
+    values.ValueClass = values.MutexValue
+    try:
+        yield
+    finally:
+        values.ValueClass = before
 
 
 class Metrics:
@@ -166,7 +190,7 @@ class _ServedModels(Collector):
             "edge_model_info", "1 for the model served", labels=["model", "backbone", "precision"]
         )
         for name, card in self.cards.items():
-            served.add_metric([name, card.backbone, card.precision], 1)
+            served.add_metric([name, *map(encodable, (card.backbone, card.precision))], 1)
         yield served
         found = {name: figures() for name, figures in self.drift.items()}
         if not found:
@@ -182,5 +206,6 @@ class _ServedModels(Collector):
         shares = GaugeMetricFamily("edge_drift_label_share", "Share of the answers", labels=[*labels, "label"])
         for name, figures in found.items():
             for label, share in figures.get("labels", {}).items():
-                shares.add_metric([name, label] if self._by_model else [label], share)
+                of = encodable(label)
+                shares.add_metric([name, of] if self._by_model else [of], share)
         yield shares

@@ -1,6 +1,6 @@
 // The page: pictures in, bars out. Nothing here is fetched from elsewhere, and no text becomes markup.
 
-import { $, ask, whenUnlocked } from "./talk.js";
+import { $, ask, sendTokenWith, whenUnlocked } from "./talk.js";
 
 const TOP = 5;
 const KEPT_ANSWERS = 30;
@@ -213,6 +213,7 @@ addEventListener("paste", (event) => {
 // --- The camera ---------------------------------------------------------------------------------------------------
 
 let stream = null;
+let opening = null; // The one that the user sees or is asked about; another's stream, which comes later, is not wanted.
 let live = 0;
 
 $("camera-open").addEventListener("click", async () => {
@@ -221,21 +222,37 @@ $("camera-open").addEventListener("click", async () => {
     $("capture").click();
     return;
   }
+  // Open, or being opened; one that was pulled out is opened anew.
+  if (opening && stream?.active !== false) return;
+  const own = (opening = Symbol("opening"));
   $("camera").hidden = false;
   $("camera-note").textContent = "Waiting for the camera…";
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: { ideal: 1280 } } });
+    const opened = await navigator.mediaDevices.getUserMedia(
+      { video: { facingMode: "environment", width: { ideal: 1280 } } });
+    if (opening !== own) {
+      // Closed while the browser asked: the camera would stay on, with nothing there to close it.
+      stop(opened);
+      return;
+    }
+    stream = opened;
     $("video").srcObject = stream;
     await $("video").play();
+    if (opening !== own) return;
     $("camera-note").textContent = "";
     $("snap").focus();
   } catch (error) {
+    if (opening !== own) return;
     closeCamera();
     $("camera").hidden = false;
     $("camera-note").textContent = error.name === "NotAllowedError"
       ? "The browser does not allow the camera for this page." : "There is no camera to use.";
   }
 });
+
+function stop(camera) {
+  for (const track of camera.getTracks()) track.stop();
+}
 
 function frame() {
   const video = $("video");
@@ -281,8 +298,9 @@ function stopLive() {
 
 function closeCamera() {
   stopLive();
-  for (const track of stream?.getTracks() ?? []) track.stop();
+  if (stream) stop(stream);
   stream = null;
+  opening = null;
   $("video").srcObject = null;
   $("camera").hidden = true;
 }
@@ -359,5 +377,6 @@ function showOthers(names, own) {
   }));
 }
 
+sendTokenWith(document.querySelector("aside a"));
 whenUnlocked(showModel, () => $("files").focus());
 showModel();

@@ -32,7 +32,7 @@ from edge_data import draw_shapes
 from edge_runtime import EdgeError, Run, Silence, Timings, UsageError, newest_run, usable_cores
 from edge_train import SweepPart, TrainSettings, train
 from fake_worker import CALL_MS, use_fake_workers
-from quick_training import QUICK, Ear, equal, weights, write_weights
+from quick_training import QUICK, SMALL, Ear, equal, weights, write_weights
 
 NAME = "shufflenet_v2_x0_5"
 OWN = """
@@ -161,7 +161,7 @@ def test_a_finished_sweep_is_shown_again_with_another_limit(
 
 
 def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
-    swept: Sweep, base: TrainSettings, space: TuneSettings
+    swept: Sweep, base: TrainSettings, space: TuneSettings, tmp_path: Path
 ) -> None:
     data = json.loads((swept.folder / "tune.json").read_text())["sweep"]
     same = identify(replace(space, trials=9, engine="ray"), base, data["images"])
@@ -172,6 +172,12 @@ def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
         identify(space, base, "other images"),
     ):
         assert other != data
+    own = tmp_path / "own.py"
+    edited = []
+    for line in ("", "\n"):
+        own.write_text(Path(SMALL.rpartition(":")[0]).read_text() + line)
+        edited.append(identify(replace(space, backbones=(f"{own}:staged",)), base, data["images"]))
+    assert edited[0] != edited[1], "what the trials of other code came to is not theirs"
     with sweep_folder(base.out, "shapes", same) as (folder, known):
         assert known and folder == swept.folder
         going = pytest.raises(UsageError, match="is going on in another process")

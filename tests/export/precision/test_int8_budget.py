@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,10 +12,11 @@ import pytest
 
 pytest.importorskip("torch")
 
+from edge_export.precision import int8_budget
 from edge_export.precision.auto import choose
 from edge_export.precision.int8 import Quantizer, to_int8
 from edge_export.precision.int8_budget import Int8Result, fit_budget, within_budget
-from edge_export.precision.int8_sensitivity import rank_layers
+from edge_export.precision.int8_sensitivity import LayerHarm, rank_layers
 from edge_export.precision.split_figure import SplitFigure, measure_figure
 from edge_runtime import Accuracy, Classifier, ParityError, Progress, Silence, Timings, UsageError, int8_arithmetic
 from parts import ROOT
@@ -105,6 +107,27 @@ def test_the_layers_that_hurt_are_left_in_float_and_no_others(tmp_path: Path) ->
     assert [line.split()[-1] for line in lines[1:]] == ["float"] * 2 + ["int8"] * 5
     assert any(task == "measuring each layer in int8 layers" and total == 7 for task, total in notes.tasks)
     assert {trial["method"] for trial in result.to_json()["tried"]} == {"minmax", "percentile", "entropy"}
+
+
+def test_layers_are_ranked_by_images_of_all_classes_though_one_class_comes_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, labels = colours(300)
+    order = np.argsort(labels, kind="stable")
+    batches = [(pixels[part], labels[part]) for part in np.array_split(order, 7)]
+    seen = []
+
+    def ranked(quantizer: Quantizer, some: np.ndarray, **others: Any) -> tuple[LayerHarm, ...]:
+        seen.append(some)
+        return rank_layers(quantizer, some, **others)
+
+    monkeypatch.setattr(int8_budget, "rank_layers", ranked)
+    net = write_hopeless(tmp_path / "net.onnx", layers_after=2)
+    with Quantizer(net, [pixels[:8]], threads=1) as quantizer:
+        fit_budget(quantizer, tmp_path / "int8.onnx", lambda: batches, 1.0)
+    (some,) = seen
+    strongest = some.mean(axis=(1, 2)).argmax(axis=1)
+    assert np.bincount(strongest).tolist() == [22, 21, 21]
 
 
 def test_where_pictures_have_several_labels_the_budget_is_of_the_map(tmp_path: Path) -> None:

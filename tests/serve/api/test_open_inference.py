@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 
 from edge_runtime import Classifier
+from edge_serve.api.open_inference_tensors import InferRequest, parse_request
+from edge_serve.http.refusal import Refusal
 from serving import Served, picture, serving
 
 http = pytest.importorskip("tritonclient.http")
@@ -141,6 +144,11 @@ WRONG: dict[str, Any] = {
     "far too large": changed(data=[0] * 3071 + [10**30]),
     "below zero": changed(data=[-1] * 3072),
     "truths": changed(data=[True] * 3072),
+    "one truth": changed(data=[0] * 3071 + [True]),
+    "one fraction": changed(data=[0] * 3071 + [0.5]),
+    "a long text among numbers": changed(data=[0] * 3071 + ["a" * 50_000]),
+    "deeper than the shape": changed(data=np.zeros((1, 1, 32, 32, 3), int).tolist()),
+    "rows of several lengths": changed(data=[[0], [0] * 3071]),
     "nothing": changed(data=None),
     "an object": changed(data={"a": 1}),
     "parameters": changed(parameters=[]),
@@ -190,3 +198,37 @@ def test_nested_data_is_read_too(served: Served) -> None:
     reply = served.ask("POST", PATH, json.dumps(changed(data=nested)).encode())
     (output,) = reply.json()["outputs"]
     assert output["shape"] == [1, 3] and np.argmax(output["data"]) == 2
+
+
+def parsed(value: Any) -> InferRequest:
+    return parse_request(json.dumps(value).encode(), None, input_name="image", shape=(32, 32, 3), most_rows=4)
+
+
+@pytest.mark.parametrize("numbers", [3071, 5000])
+def test_a_text_among_numbers_takes_no_more_memory_than_the_request(numbers: int) -> None:
+    value = changed(data=[0] * numbers + ["a" * 15_000])
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal) as refused:
+            parsed(value)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("shape", [(3072,), (1, 3072), (1, 1024, 3), (1, 32, 32, 3)])
+def test_data_is_taken_at_every_depth_that_the_shape_has(shape: tuple[int, ...]) -> None:
+    pixels = np.arange(3072, dtype=np.uint8)
+    found = parsed(changed(data=pixels.reshape(shape).tolist())).pixels
+    assert found.dtype == np.uint8 and np.array_equal(found, pixels.reshape(1, 32, 32, 3))
+
+
+def test_what_the_memory_cannot_hold_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("json.loads", full)
+    with pytest.raises(Refusal) as refused:
+        parsed(good())
+    assert refused.value.status == 413

@@ -168,6 +168,29 @@ def test_a_crowd_that_says_nothing_shuts_nobody_out(rgb_model: Path) -> None:
                 connection.close()
 
 
+def test_a_crowd_that_asks_and_does_not_read_shuts_nobody_out(rgb_model: Path) -> None:
+    with serving(rgb_model, "--connections", "4", "--timeout", "60") as served:
+        crowd = []
+        for _ in range(4):
+            connection = socket.socket()
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(20)
+            connection.connect(("127.0.0.1", served.port))
+            # As many answers as no system holds back for a client.
+            connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 400)
+            crowd.append(connection)
+        try:
+            # Once its answers are held back here each has as much to read as it will ever have.
+            time.sleep(2)
+            for _ in range(4):
+                assert served.ask("GET", "/healthz").status == 200
+            assert served.metric("edge_connections") <= 4
+            assert {line["kind"] for line in served.log("refused")} == {"connections"}
+        finally:
+            for connection in crowd:
+                connection.close()
+
+
 def test_requests_sent_ahead_are_answered_in_order(served: Served) -> None:
     one = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
     data = b"".join(one % len(image) + image for image in (picture("red"), picture("lime"), picture("blue")))

@@ -1,12 +1,14 @@
-"""Clients of a server over https that do not shake hands."""
+"""Clients of a server over https that do not shake hands, or do and say nothing more."""
 
 from __future__ import annotations
 
 import http.client
 import socket
 import ssl
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+
+import pytest
 
 from certificates import Certificate
 from serving import Reply, serving
@@ -43,3 +45,34 @@ def test_who_shakes_hands_counts_as_a_client_and_has_as_long(rgb_model: Path, ce
         assert served.log("library") == []
         for each in silent:
             each.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux")
+def test_a_silent_crowd_over_tls_shuts_nobody_out_and_holds_no_files(rgb_model: Path, certificate: Certificate) -> None:
+    """Those that have shaken hands and never take leave, as TLS would have them do."""
+    flags = ["--tls-cert", certificate.certificate, "--tls-key", certificate.key, "--connections", 4]
+    trusted = ssl.create_default_context(cafile=str(certificate.certificate))
+
+    def connected() -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+        return held.enter_context(trusted.wrap_socket(plain, server_hostname="127.0.0.1"))
+
+    with serving(rgb_model, *map(str, flags)) as served, ExitStack() as held:
+        files = Path(f"/proc/{served.process.pid}/fd")
+        before = len(list(files.iterdir()))
+        # One that was answered for good and does not take leave either.
+        crowd = [connected()]
+        crowd[0].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert crowd[0].recv(12) == b"HTTP/1.1 200"
+        crowd += [connected() for _ in range(19)]
+        honest = connected()
+        honest.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        said = b""
+        while chunk := honest.recv(65_536):
+            said += chunk
+        assert b"\nedge_connections 4.0\n" in said
+        assert len(list(files.iterdir())) <= before + 4
+        # Who has waited longest went first, and could read why.
+        assert crowd[1].recv(65_536).startswith(b"HTTP/1.1 503 ")
+        assert served.end() == 0
+        assert served.log("library") == []

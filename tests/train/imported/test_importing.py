@@ -196,6 +196,36 @@ def test_what_makes_no_sense_in_a_checkpoint_is_as_if_it_were_not_there(tmp_path
     assert take(odd, tmp_path / "runs").card.preprocessing == one.preprocessing
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"class_to_idx": {2019: 0, 2020: 1, 2021: 2}},
+        {"class_to_idx": {("a",): 0, "b": 1, "c": 2}},
+        {"class_to_idx": {"a": 10**400, "b": 1, "c": 2}},
+        {"args": {"mean": [10**400, 0, 0], "std": [1e39, 1, 1]}},
+        {"args": {"mean": [1e39, 0, 0], "std": [1e-40, 1, 1]}},
+        {"args": {"crop_pct": 5e-324}},
+        {"args": {"crop_pct": 1e-4}},
+        {"args": {"input_size": [3, torch.ones(2), torch.ones(2)], "interpolation": torch.ones(2)}},
+    ],
+)
+def test_nor_is_what_no_program_can_count_with(said: dict[str, Any], tmp_path: Path) -> None:
+    plain = {"arch": "x", "version": 2, "state_dict": tiny().state_dict()}
+    args = argparse.Namespace(img_size=64, **said.get("args", {}))
+    torch.save({**plain, "args": argparse.Namespace(img_size=64)}, tmp_path / "plain.pth")
+    torch.save({**plain, **said, "args": args}, tmp_path / "odd.pth")
+    one, two = (take(tmp_path / f"{name}.pth", tmp_path / "runs").card for name in ("plain", "odd"))
+    assert one.preprocessing == two.preprocessing and one.normalization == two.normalization
+    with pytest.raises(UsageError, match="answers 3 classes, which nothing names"):
+        take(tmp_path / "odd.pth", tmp_path / "runs", labels=None)
+
+
+def test_class_names_are_in_the_order_of_their_numbers() -> None:
+    assert read_claims({"class_to_idx": {"dog": 1, "cat": 0}}).labels == ("cat", "dog")
+    # Numbers for names are none, and the list beside them is one.
+    assert read_claims({"class_to_idx": {7: 0, 8: 1}, "classes": ["seven", "eight"]}).labels == ("seven", "eight")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("trained")

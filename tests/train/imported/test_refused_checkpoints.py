@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from edge_runtime import EdgeError, UsageError, WeightsError
 from edge_train import build, find_backbone
 from imported_nets import (
+    CODE,
     State,
     before,
     body_and_head,
@@ -75,6 +77,34 @@ def test_a_head_of_other_layers_is_refused_with_what_it_has(tmp_path: Path) -> N
     assert "FILE.py:FUNCTION" in error.hint
 
 
+@pytest.mark.parametrize("script", ["torchvision", "edge"])
+@pytest.mark.parametrize("prefix", ["", " "])
+def test_code_that_a_checkpoint_names_is_not_run(
+    script: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tiny().state_dict()
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    ran, code = tmp_path / "ran", tmp_path / "evil.py"
+    code.write_text(f"import pathlib; pathlib.Path({str(ran)!r}).touch()\n{CODE}", encoding="utf-8")
+    name = f"{prefix}{code}:net"
+    held = {"model": state, "args": argparse.Namespace(model=name, val_crop_size=32)}
+    if script == "edge":
+        # No card as a whole, so that all in it is a claim.
+        held = {"edge_checkpoint": 1, "card": {"backbone": name}, "network": before(state, "backbone.")}
+    torch.save(held, tmp_path / "x.pth")
+    assert "does not say of which network" in refusal(tmp_path / "x.pth", tmp_path / "runs", backbone=None).message
+    assert not ran.exists() and not (tmp_path / "cache" / "networks").exists()
+
+
+def test_a_head_with_more_than_the_backbones_is_refused_by_name(tmp_path: Path) -> None:
+    """Without an adapter or a scale it would answer otherwise than it was trained to."""
+    state = dict(tiny().state_dict())
+    torch.save({**state, "fc.lora_A": torch.ones(2, 16), "fc.scale": torch.ones(1)}, tmp_path / "x.pth")
+    error = refusal(tmp_path / "x.pth", tmp_path / "runs")
+    assert error.message.endswith("has 2 tensors in its head that own.py:net's, fc, has not (fc.lora_A, fc.scale)")
+    assert "FILE.py:FUNCTION" in error.hint
+
+
 @pytest.mark.parametrize("kind", ["multi-label", "multi-task"])
 def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: Path) -> None:
     network = before(tiny().state_dict(), "backbone.")
@@ -83,6 +113,19 @@ def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: 
     error = refusal(tmp_path / "best.pt", tmp_path / "runs")
     assert error.exit_code == 2 and "its pictures have a" in error.message
     assert f"edge export --run {tmp_path}" in error.hint
+
+
+def test_a_card_with_a_tensor_for_a_flag_is_none(tmp_path: Path) -> None:
+    run = take(saved(tmp_path / "x.pth"), tmp_path / "first").run
+    best = torch.load(run.best, weights_only=True)
+    best["card"]["preprocessing"]["antialias"] = torch.ones(2)
+    torch.save(best, tmp_path / "best.pt")
+    assert take(tmp_path / "best.pt", tmp_path / "runs").card.labels == ("circle", "square", "triangle")
+
+
+def saved(path: Path) -> Path:
+    torch.save(tiny().state_dict(), path)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -97,6 +140,9 @@ def test_edges_own_checkpoint_of_other_pictures_is_refused(kind: str, tmp_path: 
         ({"mean": (1.0, 2.0)}, "`mean` 1.0,2.0 is no value"),
         ({"std": (1.0, 2.0, 0.0)}, "`std` 1.0,2.0,0.0 is no value"),
         ({"image_size": 64, "resize": 32}, "`resize` 32 is less than the input of 64 pixels"),
+        ({"resize": 5000}, "`resize` 5000 is no short side"),
+        ({"mean": (10**400, 0, 0)}, "`mean` inf: a finite number is needed"),
+        ({"mean": (1e39, 0, 0)}, "is no value for each of three channels"),
         ({"image_size": 2}, "cannot take 2×2 pixels"),
         ({"data": "gone"}, "gone"),
         ({"prefix": "nothing."}, "no tensor of x.pth has the prefix nothing."),

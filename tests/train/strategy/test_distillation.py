@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from drawn_targets import draw_labels  # noqa: E402
 from edge_data import Splits, write_split  # noqa: E402
 from edge_runtime import (  # noqa: E402
     CheckpointError,
@@ -99,6 +100,16 @@ def test_embeddings_come_with_the_teachers_answers(
     for vectors, _, answers in embeddings.batches(job, 1):
         places = [rows[row.numpy().tobytes()] for row in vectors]
         assert torch.equal(answers, embeddings.teacher.flatten(0, 1)[places])
+
+
+def test_a_teacher_of_several_labels_a_picture_is_refused_though_its_labels_are_the_same(
+    few_shapes: Path, tmp_path: Path
+) -> None:
+    several = draw_labels(tmp_path / "labels", 40)
+    teacher = train(quick_settings(several, tmp_path / "teacher", backbone=SMALL, multi_label=True, epochs=1))
+    assert teacher.card.labels == ("circle", "square", "triangle")
+    with pytest.raises(UsageError, match="is a multi-label run, the data is single-label"):
+        train(student(few_shapes, tmp_path / "runs", teacher.run))
 
 
 def test_a_teacher_of_other_classes_is_refused(few_shapes: Path, tmp_path: Path, teacher: Run) -> None:

@@ -1,9 +1,10 @@
-"""The loss: torch's own mean for a whole batch, the same in pieces, and a teacher's share of it."""
+"""The loss: the mean of what each image loses by its class's weight, the same in pieces, and a teacher's share."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -12,6 +13,7 @@ from torch import Tensor  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from edge_train.strategy.loss import Distillation, Objective  # noqa: E402
+from edge_train.targets.target_kind import balance  # noqa: E402
 
 CLASS_WEIGHTS = torch.tensor([0.5, 1.0, 2.5])
 VARIANTS = [
@@ -33,29 +35,56 @@ def loss_of(objective: Objective, logits: Tensor, targets: Tensor, teacher: Tens
     return objective(logits, targets, weight=objective.weight(targets), images=len(targets), teacher=teacher)
 
 
+def each_weighed(settings: dict[str, object], logits: Tensor, targets: Tensor, truth: Tensor) -> Tensor:
+    """The mean of torch's cross-entropies, each times the weight of what `truth`, `[n, classes]`, says is there."""
+    smoothing: float = settings.get("label_smoothing", 0.0)  # type: ignore[assignment]
+    losses = functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+    return (losses * (truth @ settings.get("class_weights", torch.ones(3)))).mean()
+
+
 @pytest.mark.parametrize("settings", VARIANTS)
-def test_it_is_torchs_mean_cross_entropy(settings: dict[str, object]) -> None:
+def test_it_is_the_mean_cross_entropy_by_the_weight_of_each_images_class(settings: dict[str, object]) -> None:
     logits, labels, _ = answers()
-    expected = functional.cross_entropy(
-        logits,
-        labels,
-        weight=settings.get("class_weights"),  # type: ignore[arg-type]
-        label_smoothing=settings.get("label_smoothing", 0.0),  # type: ignore[arg-type]
-    )
+    expected = each_weighed(settings, logits, labels, functional.one_hot(labels, 3).float())
     torch.testing.assert_close(loss_of(Objective(**settings), logits, labels), expected)  # type: ignore[arg-type]
 
 
-def test_blended_labels_weigh_as_torch_weighs_them() -> None:
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_a_blend_weighs_what_its_classes_do_in_their_shares(settings: dict[str, object]) -> None:
     logits, labels, _ = answers()
     blended = 0.7 * functional.one_hot(labels, 3) + 0.3 * functional.one_hot(labels.roll(1), 3)
-    for settings in VARIANTS:
-        expected = functional.cross_entropy(
-            logits,
-            blended,
-            weight=settings.get("class_weights"),  # type: ignore[arg-type]
-            label_smoothing=settings.get("label_smoothing", 0.0),  # type: ignore[arg-type]
-        )
-        torch.testing.assert_close(loss_of(Objective(**settings), logits, blended), expected)  # type: ignore[arg-type]
+    expected = each_weighed(settings, logits, blended, blended)
+    torch.testing.assert_close(loss_of(Objective(**settings), logits, blended), expected)  # type: ignore[arg-type]
+
+
+def test_a_smoothed_weighed_loss_asks_of_all_classes_for_the_same_certainty() -> None:
+    labels = torch.repeat_interleave(torch.arange(2), torch.tensor([95, 5]))
+    objective = Objective(label_smoothing=0.1, class_weights=balance(np.array([95, 5])))
+    # The answers to each class's images; the loss is least where its gradient is 0.
+    logits = torch.tensor([[0.95, 0.05], [0.05, 0.95]]).log().requires_grad_()
+    loss_of(objective, logits[labels], labels).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("batch_size", [4, 40, 1000])
+def test_in_batches_of_any_size_each_class_has_the_same_share_of_an_epochs_loss(batch_size: int) -> None:
+    labels = torch.repeat_interleave(torch.arange(2), torch.tensor([980, 20]))
+    labels = labels[torch.randperm(1000, generator=torch.Generator().manual_seed(0))]
+    objective = Objective(class_weights=balance(np.bincount(labels)))
+    logits = torch.zeros(1000, 2, requires_grad=True)
+    for batch in torch.arange(1000).split(batch_size):
+        loss_of(objective, logits[batch], labels[batch]).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    shares = [float(logits.grad[labels == label].abs().sum()) for label in (0, 1)]
+    assert shares[1] == pytest.approx(shares[0], rel=1e-4)
+
+
+def test_class_weights_are_one_on_average_over_the_images() -> None:
+    counts = np.array([30, 0, 10])
+    weights = balance(counts).numpy()
+    assert weights @ counts == pytest.approx(counts.sum()) and weights[2] == pytest.approx(3 * weights[0])
+    assert torch.isfinite(balance(np.zeros(2, dtype=np.int64))).all()
 
 
 @pytest.mark.parametrize("distillation", [None, Distillation(0.3, 4.0)])

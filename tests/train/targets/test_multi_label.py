@@ -55,6 +55,25 @@ def test_the_loss_is_binary_cross_entropy_whatever_pieces_the_batch_is_in() -> N
     torch.testing.assert_close(loss_of(weights, logits, targets), weighed)
 
 
+def test_smoothing_pulls_weighed_answers_to_a_half_as_it_does_others() -> None:
+    # A picture in 31 has the label, so what is there weighs 30; the logits are those of one that has it, and of others.
+    objective = LabelObjective(label_smoothing=0.1, class_weights=torch.tensor([30.0]))
+    targets = torch.tensor([[1.0], *[[0.0]] * 30])
+    logits = torch.logit(torch.tensor([0.95, 0.05])).requires_grad_()
+    loss_of(objective, torch.cat([logits[:1], logits[1:].expand(30)])[:, None], targets).backward()
+    # They are where the loss is least.
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6
+
+
+def test_a_blend_weighs_by_how_much_of_a_label_it_has() -> None:
+    logits, blended = torch.tensor([[0.3, -1.2]]), torch.tensor([[0.25, 1.0]])
+    each = functional.binary_cross_entropy_with_logits(logits, blended, reduction="none")
+    objective = LabelObjective(class_weights=torch.tensor([5.0, 3.0]))
+    found = objective(logits, blended, weight=objective.weight(blended), images=1)
+    torch.testing.assert_close(found, (each * torch.tensor([0.75 + 0.25 * 5, 3.0])).sum() / 2)
+
+
 def test_what_is_right_is_the_share_of_a_pictures_labels() -> None:
     targets = torch.tensor([[1.0, 0, 1], [0, 0, 0]])
     logits = torch.tensor([[2.0, -1, -1], [-1, -1, -1]])

@@ -17,8 +17,19 @@ from drawn_targets import draw_tasks  # noqa: E402
 from edge_data import read_split  # noqa: E402
 from edge_runtime import ModelCard, Preprocessing, Run, Sample, TaskMetrics  # noqa: E402
 from edge_runtime.model.task import Task  # noqa: E402
-from edge_train import Callback, TrainSettings, compare, deploy, load_checkpoint, resume, train  # noqa: E402
+from edge_train import (  # noqa: E402
+    BatchEnd,
+    Callback,
+    TrainSettings,
+    compare,
+    deploy,
+    find_learning_rate,
+    load_checkpoint,
+    resume,
+    train,
+)
 from edge_train.run.callbacks import ActiveRun, EpochEnd  # noqa: E402
+from edge_train.strategy.plan import SCRATCH_RATE  # noqa: E402
 from edge_train.targets.multi_task import MultiTask, TaskObjective  # noqa: E402
 from edge_train.trackers.tracked import draw_confusions, final_figures  # noqa: E402
 from quick_training import equal, quick_settings, weights  # noqa: E402
@@ -88,8 +99,31 @@ def test_class_weights_are_each_tasks_own() -> None:
     given = objective(class_balance="weights")
     assert [each.tolist() for each in given.task_class_weights] == [[1.5, 0.75], [1.0, 1.0, 1.0]]
     logits, targets = batch()
-    size = functional.cross_entropy(logits[[0, 1, 3], :2], torch.tensor([0, 1, 1]), weight=torch.tensor([1.5, 0.75]))
-    torch.testing.assert_close(loss_of(given, logits, targets), size + by_hand(logits)[1])
+    size = functional.cross_entropy(logits[[0, 1, 3], :2], torch.tensor([0, 1, 1]), reduction="none")
+    weighed = (size * torch.tensor([1.5, 0.75, 0.75])).mean()
+    torch.testing.assert_close(loss_of(given, logits, targets), weighed + by_hand(logits)[1])
+
+
+def test_a_batch_without_the_rare_class_counts_its_images_for_no_more() -> None:
+    given = objective(class_balance="weights")
+    logits = torch.zeros(2, 5, requires_grad=True)
+    loss_of(given, logits, torch.tensor([[1, -1], [1, -1]])).backward()
+    assert logits.grad is not None
+    # Half of an image's gradient of 1/2, times the weight of `small`.
+    torch.testing.assert_close(logits.grad[:, 0], torch.full((2,), 0.25 * 0.75))
+
+
+def test_smoothed_class_weights_ask_each_task_for_the_same_certainty() -> None:
+    settings = TrainSettings(tasks=("size", "hue"), class_balance="weights", label_smoothing=0.2)
+    given = MultiTask(CARD).objective(settings, SAMPLES, CPU)
+    assert isinstance(given, TaskObjective)
+    # Where the loss of a smoothed target is least, whatever a class weighs.
+    logits = torch.full((2, 5), 1 / 3)
+    logits[:, :2] = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    logits = logits.log().requires_grad_()
+    loss_of(given, logits, torch.tensor([[0, -1], [1, -1]])).backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-6
 
 
 def test_learned_weights_are_those_of_kendall() -> None:
@@ -204,6 +238,28 @@ def test_a_stopped_run_is_resumed_as_if_it_never_had_been(tasks_run: Path, tmp_p
     assert final_figures(result)["test/shape/accuracy"] == figures["shape"]["accuracy"]
     assert draw_confusions(result).keys() == {"confusion_shape", "confusion_colour"}
     assert result.summary["task_weights"] == json.loads(Run(tasks_run).summary.read_text())["task_weights"]
+
+
+class Heard(Callback):
+    """Keeps the rates that it is told."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_batch(self, batch: BatchEnd) -> None:
+        self.rates.append(batch.learning_rate)
+
+    def on_epoch(self, epoch: EpochEnd) -> None:
+        self.rates.append(epoch.learning_rate)
+
+
+def test_the_rate_that_is_told_is_of_the_layers_and_not_of_learned_weights(tmp_path: Path) -> None:
+    listed, heard = draw_tasks(tmp_path / "pictures", 40), Heard()
+    own = {"tasks": ("shape", "colour"), "task_weights": "learned", "schedule": "constant", "epochs": 1}
+    settings = quick_settings(listed, tmp_path / "runs", **own)
+    train(settings, callbacks=[heard])
+    assert set(heard.rates) == {SCRATCH_RATE}
+    assert dict(find_learning_rate(settings).curve.rates) == {"all": SCRATCH_RATE}
 
 
 def test_strategies_are_compared_by_the_tasks_mean_accuracy(tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ from typing import Any
 from edge_train.imported.import_settings import Interpolation, are_channels
 from edge_train.network.backbones import BACKBONES
 from edge_train.network.building import LARGEST_PX
+from edge_train.network.lookup import names_code
 
 _MOST_LABELS = 100_000
+# Less of a picture's side than this no network is shown.
+_LEAST_CROP = 0.1
 # What timm's train.py calls its arguments.
 _TIMM_KEYS = {"crop_pct", "input_size", "img_size"}
 
@@ -51,7 +54,7 @@ def read_claims(beside: Mapping[str, Any]) -> Claims:
     if isinstance(args.get("model"), str) and "val_crop_size" in args:
         return Claims(
             script="torchvision's reference scripts",
-            backbone=args["model"],
+            backbone=_network(args["model"]),
             labels=labels,
             image_size=_pixels(args.get("val_crop_size")),
             resize=_pixels(args.get("val_resize_size")),
@@ -63,14 +66,14 @@ def read_claims(beside: Mapping[str, Any]) -> Claims:
 
 def _of_timm(arch: str, args: Mapping[str, Any], labels: tuple[str, ...] | None) -> Claims:
     size = args.get("input_size")
-    square = isinstance(size, list | tuple) and len(size) == 3 and size[1] == size[2]
+    height, width = map(_pixels, size[1:]) if isinstance(size, list | tuple) and len(size) == 3 else (None, None)
     share = args.get("crop_pct")
     return Claims(
         script="timm's train.py",
         backbone=f"timm:{arch}",
         labels=labels,
-        image_size=_pixels(size[2] if square and size else args.get("img_size")),
-        crop_share=share if isinstance(share, float) and 0 < share <= 1 else None,
+        image_size=width if width == height is not None else _pixels(args.get("img_size")),
+        crop_share=share if isinstance(share, float) and _LEAST_CROP <= share <= 1 else None,
         interpolation=_interpolation(args.get("interpolation")),
         mean=_channels(args.get("mean")),
         std=_channels(args.get("std"), positive=True),
@@ -79,10 +82,9 @@ def _of_timm(arch: str, args: Mapping[str, Any], labels: tuple[str, ...] | None)
 
 def _of_edge(card: Mapping[str, Any]) -> Claims:
     steps, normalization = _as_mapping(card.get("preprocessing")), _as_mapping(card.get("normalization"))
-    backbone = card.get("backbone")
     return Claims(
         script="edge",
-        backbone=backbone if isinstance(backbone, str) else None,
+        backbone=_network(card.get("backbone")),
         labels=_labels(card),
         image_size=_pixels(steps.get("width")),
         resize=_pixels(steps.get("resize_short_side")),
@@ -90,6 +92,11 @@ def _of_edge(card: Mapping[str, Any]) -> Claims:
         mean=_channels(normalization.get("mean")),
         std=_channels(normalization.get("std"), positive=True),
     )
+
+
+def _network(name: object) -> str | None:
+    """The name of a network that is no code: a checkpoint is not to run any."""
+    return name if isinstance(name, str) and not names_code(name) else None
 
 
 def _as_mapping(value: object) -> Mapping[str, Any]:
@@ -100,17 +107,27 @@ def _as_mapping(value: object) -> Mapping[str, Any]:
 
 def _labels(beside: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Class names as scripts write them: a list under one of these names, or ImageFolder's `class_to_idx`."""
-    numbers = beside.get("class_to_idx")
-    if isinstance(numbers, Mapping) and sorted(map(str, numbers.values())) == sorted(map(str, range(len(numbers)))):
-        named = tuple(sorted(map(str, numbers), key=lambda name: int(numbers[name])))
-        return named if len(set(named)) == len(named) >= 2 else None
+    if (named := _by_number(_as_mapping(beside.get("class_to_idx")))) is not None:
+        return named
     for key in ("classes", "class_names", "labels"):
         names = beside.get(key)
         if not isinstance(names, list | tuple) or not 2 <= len(names) <= _MOST_LABELS:
             continue
-        if all(isinstance(name, str) and name.strip() for name in names) and len(set(names)) == len(names):
+        if all(map(_is_name, names)) and len(set(names)) == len(names):
             return tuple(names)
     return None
+
+
+def _by_number(numbers: Mapping[Any, Any]) -> tuple[str, ...] | None:
+    """The names whose numbers are 0, 1, 2, … in that order."""
+    names = {number: name for name, number in numbers.items() if type(number) is int and _is_name(name)}
+    if not 2 <= len(numbers) <= _MOST_LABELS or names.keys() != set(range(len(numbers))):
+        return None
+    return tuple(names[number] for number in range(len(names)))
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _pixels(value: object) -> int | None:
@@ -118,6 +135,8 @@ def _pixels(value: object) -> int | None:
 
 
 def _interpolation(value: object) -> Interpolation | None:
+    if not isinstance(value, str):
+        return None
     return "bilinear" if value == "bilinear" else "bicubic" if value == "bicubic" else None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from edge_train.network.state_names import NamedState, uncounted
 # A number that no layer has by chance, so that a dimension of it is the number of classes.
 BLUEPRINT_CLASSES = 7919
 _SHOWN = 3
+_OTHER_HEAD = (
+    "a FILE.py:FUNCTION that makes the network with its own head can be imported; edge train --weights {} takes the "
+    "body and learns a head"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +51,8 @@ def find_head(named: NamedState, backbone: Backbone, model: nn.Module, path: Pat
     strays = {key: t for key, t in named.tensors.items() if key not in network and key not in own}
     found = None
     if target.keys() <= own.keys():
+        if further := [key for key in own if key not in target]:
+            raise _further(further, backbone, path)
         taken = {key: own[key] for key in target}
         found = ForeignHead(taken, _classes(taken, target), frozenset(taken))
     else:
@@ -60,6 +66,16 @@ def find_head(named: NamedState, backbone: Backbone, model: nn.Module, path: Pat
             "edge takes classifiers of two classes or more",
         )
     return found
+
+
+def _further(keys: Sequence[str], backbone: Backbone, path: Path) -> WeightsError:
+    """Further layers and scales of a head change what it answers: without them it is another network."""
+    shown = ", ".join(keys[:_SHOWN]) + (", …" if len(keys) > _SHOWN else "")
+    which = "1 tensor" if len(keys) == 1 else f"{len(keys)} tensors"
+    return WeightsError(
+        f"{path} has {which} in its head that {backbone.name}'s, {backbone.head}, has not ({shown})",
+        _OTHER_HEAD.format(path),
+    )
 
 
 def _classes(taken: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> int:
@@ -114,6 +130,5 @@ def _no_head(there: Mapping[str, Tensor], backbone: Backbone, path: Path) -> Wei
     said = f"; beside the body it has {len(there)} tensors ({shown}{more})" if there else ""
     return WeightsError(
         f"{path} has no head that fits {backbone.name}'s, {backbone.head}{said}",
-        f"a FILE.py:FUNCTION that makes the network with its own head can be imported; edge train --weights {path} "
-        "takes the body and learns a head",
+        _OTHER_HEAD.format(path),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -13,6 +12,8 @@ from edge_train.settings import OnBadImage
 
 Interpolation: TypeAlias = Literal["bilinear", "bicubic"]
 IMAGENET = "imagenet"
+# Far beyond any mean or deviation, of pixels in 0..255 too, and within what float32 computes with.
+_LARGEST = 1e6
 _OWN = "the checkpoint's, or the backbone's own"
 _DATA, _PICTURES, _FILE = "Measuring", "What the network expects of a picture", "The checkpoint"
 
@@ -108,12 +109,12 @@ class ImportSettings:
 
 
 def are_channels(values: object, *, positive: bool = False) -> bool:
-    """Whether they are three finite numbers, above 0 where they must be."""
+    """Whether they are three numbers that a network can normalise by, above 0 where they must be."""
     return (
         isinstance(values, tuple | list)
         and len(values) == 3
         and all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
-        and all(math.isfinite(each) and (not positive or each > 0) for each in values)
+        and all(-_LARGEST <= each <= _LARGEST and (not positive or each >= 1 / _LARGEST) for each in values)
     )
 
 

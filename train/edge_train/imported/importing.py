@@ -188,7 +188,10 @@ def _choose_preprocessing(
             f"give {contract.height_px} or more",
         )
     interpolation = settings.interpolation or claims.interpolation or contract.interpolation
-    contract = replace(contract, resize_px=resize_px, interpolation=interpolation)
+    try:
+        contract = replace(contract, resize_px=resize_px, interpolation=interpolation)
+    except UsageError as error:
+        raise UsageError(f"`resize` {resize_px} is no short side that edge cuts from", error.hint) from error
     return contract, _three(settings.mean or claims.mean or mean), _three(settings.std or claims.std or std)
 
 
@@ -254,6 +257,8 @@ def _say(  # noqa: PLR0917 (what a person must know of an import)
     labels: tuple[tuple[str, ...], str],
 ) -> None:
     progress.say(f"backbone {backbone.name}; weights: {origin}")
+    if backbone.maker is not None and backbone.maker.note:
+        progress.say(f"note: {backbone.maker.note}")
     if fitted.unused:
         more = ", …" if len(fitted.unused) > _SHOWN else ""
         keys = "key" if len(fitted.unused) == 1 else "keys"

@@ -26,7 +26,7 @@ def read_own_card(found: FoundState, path: Path) -> ModelCard | None:
     said = found.beside.get("card")
     if "edge_checkpoint" not in found.beside or not isinstance(said, Mapping):
         return None
-    if (kind := str(said.get("kind"))) in _KINDS:
+    if isinstance(kind := said.get("kind"), str) and kind in _KINDS:
         run = path.parent if (path.parent / "config.json").is_file() else "DIR"
         raise UsageError(
             f"{path} is of edge, and its pictures have {_KINDS[kind]}, of which an import would make one label",
@@ -34,7 +34,7 @@ def read_own_card(found: FoundState, path: Path) -> ModelCard | None:
         )
     try:
         return ModelCard.from_json(said, where=str(path))
-    except ModelError:
+    except (ModelError, RuntimeError):  # a tensor in the place of a number is neither this nor that
         return None
 
 

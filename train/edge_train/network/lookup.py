@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from edge_runtime import CheckpointError, MissingExtraError, UsageError, as_kind
@@ -14,6 +15,11 @@ TIMM = "timm:"
 
 def _squash(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def names_code(name: str) -> bool:
+    """Whether `find_backbone` would run code of that name, which only its user may have it do."""
+    return ":" in name and not name.strip().lower().startswith(TIMM)
 
 
 def find_backbone(name: str) -> Backbone:
@@ -32,7 +38,7 @@ def find_backbone(name: str) -> Backbone:
         from edge_train.network.timm_network import find_in_timm
 
         return find_in_timm(name.strip()[len(TIMM) :])
-    if ":" in name:
+    if names_code(name):
         from edge_train.network.own_network import find_own
 
         return find_own(name.strip())
@@ -47,6 +53,14 @@ def find_backbone(name: str) -> Backbone:
         f"no backbone is called {name!r}",
         f"{guess}choose from {', '.join(BACKBONES)}, or timm:NAME, or FILE.py:FUNCTION for one of your own",
     )
+
+
+def same_name(name: str, kept: str) -> bool:
+    """Whether `name`, as a run's settings have it, names the network that the card calls `kept`; no code is run."""
+    if not names_code(name):
+        return find_backbone(name).name == kept
+    place, _, function = name.strip().rpartition(":")
+    return kept == f"{Path(place).name if place.endswith('.py') else place}:{function}"
 
 
 def find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
@@ -64,7 +78,7 @@ def find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
 
 
 def _find_again(name: str, architecture: Mapping[str, Any]) -> Backbone:
-    if ":" not in name or name.startswith(TIMM):
+    if not names_code(name):
         return find_backbone(name)
     from edge_train.network.own_network import find_as_trained
 

@@ -13,28 +13,87 @@ import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 from edge_runtime import UsageError, cache_folder
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
+# What was named where no mark could be kept: known for as long as the process lives.
+_UNMARKED: set[str] = set()
+
+
 def mark_as_named(sha256: str) -> None:
-    """Note that the user named code of that hash; where there is no place for it, it is to be named again."""
+    """Note that the user named code of that hash; where no mark can be kept, this process alone knows it."""
     mark = _mark(sha256)
-    with suppress(OSError):
+    try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+        _UNMARKED.discard(sha256)
+    except OSError:
+        _UNMARKED.add(sha256)
+
+
+def note_on_mark(sha256: str) -> str:
+    """What to say of code that was named, but not for good; else nothing."""
+    if sha256 not in _UNMARKED:
+        return ""
+    return (
+        f"{_marks()} cannot be written: no other command will know that this network was named, "
+        "and its runs are refused; choose a folder for it with EDGE_CACHE"
+    )
 
 
 def was_named(sha256: str) -> bool:
     """Whether the user named code of that hash on this machine before; what is no hash was not."""
-    return _SHA256.fullmatch(sha256) is not None and _mark(sha256).is_file()
+    if _SHA256.fullmatch(sha256) is None:
+        return False
+    with suppress(OSError):  # a folder that may not be looked into
+        return sha256 in _UNMARKED or _mark(sha256).is_file()
+    return False
+
+
+def require_named(spec: str) -> None:
+    """Raise UsageError where `spec` is no code that its user named on this machine; nothing is run to find that out."""
+    place, _, function = spec.strip().rpartition(":")
+    try:
+        path = Path(place).expanduser().resolve() if place.endswith(".py") else _find_unseen(place)
+    except (RuntimeError, ValueError):  # a home of nobody, or a name of a package that says so
+        path = None
+    if path is None or not path.is_file():
+        raise UsageError(
+            f"`backbone` {spec}: there is no such code here", "name it with `backbone` as it is called here"
+        )
+    if not was_named(hash_of(path)):
+        raise UsageError(
+            f"`backbone` {spec} is code that was never named to edge on this machine, as it is now",
+            how_to_trust(f"{path if place.endswith('.py') else place}:{function}"),
+        )
+
+
+def _find_unseen(module: str) -> Path | None:
+    """The file of a module, None where there is none: `find_spec` would run the packages that it lies in."""
+    name, folders, origin = "", None, None
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        specs = (finder.find_spec(name, folders) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        if (found := next(filter(None, specs), None)) is None:
+            return None
+        folders, origin = found.submodule_search_locations or (), found.origin if found.has_location else None
+    return Path(origin) if origin else None
+
+
+def how_to_trust(spec: str) -> str:
+    """What to do about a network that would be run, but was not named by its user."""
+    return f"it would be run; where you trust it: edge backbones {spec} (which leaves a mark in {_marks()})"
+
+
+def _marks() -> Path:
+    return cache_folder() / "networks"
 
 
 def _mark(sha256: str) -> Path:
-    return cache_folder() / "networks" / sha256
+    return _marks() / sha256
 
 
 def find_origin(module: str, spec: str) -> Path:
@@ -61,24 +120,6 @@ def hash_of(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name another file") from error
-
-
-def load_file(path: Path, sha256: str) -> ModuleType:
-    """The file as a module; what lies beside it can be imported by it, as `python FILE` allows."""
-    name = f"edge_own_{sha256[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def said_in_one_line(error: BaseException) -> str:

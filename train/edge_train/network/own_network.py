@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -22,11 +23,13 @@ from edge_train.network.maker import PerChannel, Preset
 from edge_train.network.own_code import (
     find_origin,
     hash_of,
-    load_file,
+    how_to_trust,
     mark_as_named,
+    note_on_mark,
     said_in_one_line,
     was_named,
 )
+from edge_train.network.own_imports import OwnFile, load_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,7 +81,7 @@ def find_as_trained(name: str, architecture: Mapping[str, Any]) -> Backbone:
     if not (file and same is None) and not was_named(sha256):
         raise CheckpointError(
             f"this run's network is code in {same or place}, which was never named to edge on this machine",
-            f"it would be run; where you trust it: edge backbones {same or place}:{function}",
+            how_to_trust(f"{same or place}:{function}"),
         )
     if not file and hash_of(origin := find_origin(place, name)) == sha256:
         same = origin
@@ -145,11 +148,23 @@ class OwnNetwork:
         """None of its own."""
         return {}
 
+    def _load(self) -> OwnFile:
+        return load_file(Path(self.file), self.sha256)
+
+    def _importing(self) -> AbstractContextManager[None]:
+        """What is called within may import what lies beside the file."""
+        return self._load().importing() if self.file else nullcontext()
+
+    @property
+    def note(self) -> str:
+        """Where no other command will know that it was named."""
+        return note_on_mark(self.sha256)
+
     @cached_property
     def _call(self) -> Callable[..., object]:
         place = self.name.rpartition(":")[0]
         try:
-            module = load_file(Path(self.file), self.sha256) if self.file else importlib.import_module(place)
+            module = self._load().module if self.file else importlib.import_module(place)
         # SystemExit: a script without a guard around its own command line.
         except (Exception, SystemExit) as error:
             raise UsageError(
@@ -171,7 +186,8 @@ class OwnNetwork:
         call = self._call
         sized = size_px is not None and "image_size" in _parameters(call)
         try:
-            made = call(classes, image_size=size_px) if sized else call(classes)
+            with self._importing():
+                made = call(classes, image_size=size_px) if sized else call(classes)
         except Exception as error:
             raise UsageError(
                 f"{self.name} made no network for {classes} classes: {said_in_one_line(error)}", "mend it"
@@ -196,7 +212,7 @@ class OwnNetwork:
             size = size_px or _said_preset(self.name, self.said_by(model))[0].height_px
             model.train(training)
             try:
-                with torch.no_grad():
+                with self._importing(), torch.no_grad():
                     model(torch.zeros(2, 3, size, size))
             except Exception as error:
                 raise self._refusal(size, error) from error
@@ -230,7 +246,8 @@ class OwnNetwork:
         # Training first: what it does to the statistics is of no account, an auxiliary head that answers then is.
         for training in (True, False):
             try:
-                traced = trace(model, size_px, training=training)
+                with self._importing():
+                    traced = trace(model, size_px, training=training)
             except Exception as error:
                 raise self._refusal(size_px, error) from error
             if traced.answer != (2, classes):

@@ -43,9 +43,9 @@ from edge_runtime import (
 from edge_train.network.attention_sites import with_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
-from edge_train.network.device_memory import within_memory
+from edge_train.network.device_memory import Portions, within_memory
 from edge_train.network.input_preprocessing import choose_preprocessing
-from edge_train.network.lookup import find_again
+from edge_train.network.lookup import as_kept, find_again, same_name
 from edge_train.network.narrowing import PRUNED
 from edge_train.run.image_reading import read_images
 from edge_train.run.initial_network import load_start, start_alike
@@ -87,6 +87,8 @@ def prepare(
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
+    if backbone.maker is not None and backbone.maker.note:
+        progress.say(f"note: {backbone.maker.note}")
     source = find_data(settings.data)
     check_out(settings.out, source.places)
     world.lead(lambda: require_room(settings.out))
@@ -119,7 +121,7 @@ def prepare(
     progress.say(why)
     freeze(network, plan)
     precision = choose_format(settings, plan, network, contract, device, world, progress, begun)
-    teacher = _find_teacher(settings, folders, splits, device, precision)
+    teacher = _find_teacher(settings, folders, splits, device, precision, progress)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     splits = read_images(settings, store, splits, progress, world, folders)
     progress.say(
@@ -165,6 +167,7 @@ def prepare(
         world=world,
         places=source.places,
         part=part,
+        portions=Portions(progress.say),
     )
     if pruned is not None:
         pruned.begin(job)
@@ -205,12 +208,18 @@ def _architecture(settings: TrainSettings, backbone: Backbone, taken: float | No
     return own | dict(backbone.maker.identity if backbone.maker else {})
 
 
-def _find_teacher(
-    settings: TrainSettings, folders: ClassFolders, splits: Splits, device: torch.device, precision: Precision
+def _find_teacher(  # noqa: PLR0917 (what it is found for)
+    settings: TrainSettings,
+    folders: ClassFolders,
+    splits: Splits,
+    device: torch.device,
+    precision: Precision,
+    progress: Progress,
 ) -> Teacher | None:
     if settings.teacher is None:
         return None
-    return load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
+    found = load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
+    return replace(found, portions=Portions(progress.say))
 
 
 @within_memory()
@@ -248,10 +257,11 @@ def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tupl
         device,
         card,
         precision=precision,
-        teacher=_find_teacher(settings, folders, found, device, precision),
+        teacher=_find_teacher(settings, folders, found, device, precision, progress),
         world=world,
         places=places,
         part=part,
+        portions=Portions(progress.say),
     )
     return job, checkpoint
 
@@ -276,9 +286,15 @@ def prepare_afresh(run: Run, progress: Progress, part: SweepPart = WHOLE) -> Job
     # What `auto` came to must not depend on whether the weights can be had now.
     # Nor must the split, which a later version may make otherwise.
     splits = read_split(run.split, card.labels) if run.split.is_file() else None
-    find_again(card.backbone, card.architecture)
-    begun = config.get("precision")
-    job = prepare(replace(settings, data=data, strategy=find_strategy(card.strategy)), progress, splits, part, begun)
+    backbone = find_again(card.backbone, card.architecture)
+    if not same_name(settings.backbone, card.backbone):
+        raise CheckpointError(
+            f"{run.config} names two networks, {settings.backbone} and {card.backbone}", "train again"
+        )
+    again = replace(
+        settings, data=data, strategy=find_strategy(card.strategy), backbone=as_kept(card.backbone, backbone)
+    )
+    job = prepare(again, progress, splits, part, config.get("precision"))
     _require_same_images(run, job.card.data["fingerprint"], card)
     # The run goes on as it was asked for, and says so.
     job.settings, job.card = settings, card

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edge_runtime import (
@@ -21,6 +21,7 @@ from edge_runtime import (
     log_loss,
     measure,
 )
+from edge_train.network.device_memory import Portions
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
 from edge_train.settings import Criterion, Precision
@@ -143,12 +144,22 @@ def answer_logits(
     precision: Precision = "fp32",
     world: World = ALONE,
     on_images: Callable[[int], object] = lambda _: None,
+    portions: Portions | None = None,
 ) -> NDArray[np.float32]:
-    """The logits `[N, classes]` in evaluation mode of all processes' `batches`, put together in order."""
+    """The logits `[N, classes]` in evaluation mode of all processes' `batches`, put together in order.
+
+    Where memory does not suffice for a batch it goes in smaller `portions`.
+    """
     network.eval()
+    portions = portions or Portions()
     logits = []
+
+    def answer(images: Tensor) -> Tensor:
+        given: Tensor = network(images.to(device))
+        return given.float().cpu()
+
     with torch.inference_mode(), autocast(device, precision):
         for inputs, *_ in batches:
-            logits.append(network(inputs.to(device)).float().cpu())
+            logits.append(portions.answer(answer, inputs))
             on_images(len(inputs))
     return np.asarray(world.unshard(logits).numpy())

@@ -20,6 +20,9 @@ class Distillation:
 class Objective:
     """The loss of a step; `class_weights` is float32 `[classes]` on the training device.
 
+    An image weighs what its class does, and a blend what its classes do, in their shares. The sum is divided by the
+    number of images: divided by a batch's own weights, a class would lose its weight in all batches that lack it.
+
     With a teacher it is (1 - w) of cross-entropy and w of T² KL(teacher || student), both softened by T (Hinton
     et al. 2015, section 2).
     """
@@ -35,9 +38,7 @@ class Objective:
 
     def weight(self, targets: Tensor) -> Tensor:
         """What the summed cross-entropy of a batch with these targets is divided by, a scalar."""
-        if self.class_weights is None or targets.is_floating_point():
-            return torch.tensor(float(len(targets)), device=targets.device)
-        return self.class_weights[targets].sum()
+        return torch.tensor(float(len(targets)), device=targets.device)
 
     def __call__(
         self, logits: Tensor, targets: Tensor, *, weight: Tensor, images: int, teacher: Tensor | None = None
@@ -48,10 +49,12 @@ class Objective:
         `images` are those of the whole batch, so that the losses of its pieces add up to its own. `teacher` are the
         teacher's logits.
         """
-        loss = nn.functional.cross_entropy(
-            logits, targets, weight=self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
-        )
-        loss = loss / weight
+        losses = nn.functional.cross_entropy(logits, targets, label_smoothing=self.label_smoothing, reduction="none")
+        if self.class_weights is not None:
+            # Not torch's own weights: those make of the smoothed part a demand for the rare class in every image.
+            blended = targets.is_floating_point()
+            losses = losses * (targets @ self.class_weights if blended else self.class_weights[targets])
+        loss = losses.sum() / weight
         if self.distillation is None or teacher is None:
             return loss
         soft = self.distillation

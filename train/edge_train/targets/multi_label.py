@@ -27,7 +27,8 @@ MOST_WEIGHT = 100.0
 class LabelObjective(Objective):
     """The mean binary cross-entropy over images and labels.
 
-    `class_weights`, float32 `[classes]`, are what a label that is there weighs against one that is not.
+    `class_weights`, float32 `[classes]`, are what a label that is there weighs against one that is not; one that is
+    there by half, of a blend, weighs half of each.
     """
 
     def weight(self, targets: Tensor) -> Tensor:
@@ -45,8 +46,9 @@ class LabelObjective(Objective):
     ) -> Tensor:
         """The part of a batch's mean loss that these answers make; `logits` and `targets` are `[n, classes]`."""
         smooth = targets * (1 - self.label_smoothing) + self.label_smoothing / 2
-        loss = binary_cross_entropy_with_logits(logits, smooth, pos_weight=self.class_weights, reduction="sum")
-        return loss / weight
+        # By the truth, not by what smoothing makes of it: else absence were asked for with the weight of presence.
+        each = None if self.class_weights is None else 1 + targets * (self.class_weights - 1)
+        return binary_cross_entropy_with_logits(logits, smooth, weight=each, reduction="sum") / weight
 
     def right(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The sum over the images of the share of their labels that a threshold of a half gets right, a scalar."""

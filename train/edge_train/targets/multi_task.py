@@ -27,7 +27,7 @@ class TaskObjective(Objective):
     `slices` are the tasks' logits, `weights` what each task's loss weighs. `log_variances`, float32 `[tasks]`, are
     learned in place of weights where there are any: a loss L counts as exp(-s) L + s / 2, with s the logarithm of the
     task's variance (Kendall, Gal and Cipolla 2018, equation 10 for classification). `task_class_weights` has float32
-    `[classes]` for each task, or is empty.
+    `[classes]` for each task, or is empty; they are heeded as an objective of one label heeds its own.
     """
 
     slices: tuple[slice, ...] = ()
@@ -42,11 +42,7 @@ class TaskObjective(Objective):
 
     def weight(self, targets: Tensor) -> Tensor:
         """What each task's summed cross-entropy is divided by, `[tasks]`; 0 for one without a label in the batch."""
-        known = targets != MISSING
-        if not self.task_class_weights:
-            return known.sum(dim=0).float()
-        sums = [own[targets[known[:, at], at]].sum() for at, own in enumerate(self.task_class_weights)]
-        return torch.stack(sums)
+        return (targets != MISSING).sum(dim=0).float()
 
     def __call__(
         self,
@@ -63,16 +59,15 @@ class TaskObjective(Objective):
         """
         total = torch.zeros((), device=logits.device)
         for at, own in enumerate(self.slices):
-            loss = cross_entropy(
-                logits[:, own],
-                targets[:, at],
-                weight=self.task_class_weights[at] if self.task_class_weights else None,
-                label_smoothing=self.label_smoothing,
-                ignore_index=MISSING,
-                reduction="sum",
+            truth = targets[:, at]
+            losses = cross_entropy(
+                logits[:, own], truth, label_smoothing=self.label_smoothing, ignore_index=MISSING, reduction="none"
             )
+            if self.task_class_weights:
+                # Where a label is missing the loss is 0, whatever it weighs.
+                losses = losses * self.task_class_weights[at][truth.clamp(min=0)]
             there = weight[at] > 0
-            loss = loss / torch.where(there, weight[at], 1.0)
+            loss = losses.sum() / torch.where(there, weight[at], 1.0)
             if self.log_variances is None:
                 total = total + self.weights[at] * loss
             else:

@@ -102,6 +102,9 @@ class TargetKind(ABC):
 
 
 def balance(counts: NDArray[np.int64]) -> torch.Tensor:
-    """Loss weights, float32 `[classes]`, inversely proportional to how many images each class has; 1 on average."""
-    weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    """Loss weights, float32 `[classes]`, inversely proportional to how many images each class has.
+
+    They are 1 on average over the images.
+    """
+    weights = counts.sum() / (max(np.count_nonzero(counts), 1) * np.maximum(counts, 1))
     return torch.tensor(weights, dtype=torch.float32)
