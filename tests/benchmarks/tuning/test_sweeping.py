@@ -185,6 +185,27 @@ def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
             pass
 
 
+def test_other_weights_or_another_teacher_at_the_same_place_make_another_sweep(
+    swept: Sweep, base: TrainSettings, space: TuneSettings, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "teacher")
+    run.path.mkdir()
+    run.config.write_text((swept.best_run.config).read_text())
+    (weights := tmp_path / "weights.pth").write_bytes(b"1")
+    run.best.write_bytes(b"1")
+    settings = replace(base, weights=str(weights), teacher=str(run.path))
+    for place in (weights, run.best):
+        before = identify(space, settings, "images")
+        assert identify(space, settings, "images") == before
+        place.write_bytes(b"2")
+        assert identify(space, settings, "images") != before
+    # A run stands for its best checkpoint.
+    begun = replace(settings, weights=str(run.path))
+    assert identify(space, begun, "images")["read"]["weights"] == identify(space, begun, "images")["read"]["teacher"]
+    weights.unlink()
+    assert "weights" not in identify(space, settings, "images")["read"]
+
+
 def test_latency_that_was_measured_here_is_not_measured_again(home: Path, tmp_path: Path) -> None:
     kept = tmp_path / "latency.json"
     kept.write_text((home / "pi.json").read_text())
