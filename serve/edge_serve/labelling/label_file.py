@@ -119,9 +119,16 @@ class LabelFile:
         return len(self._shown)
 
     @property
-    def has_more(self) -> bool:
-        """Whether it has rows from before, of images that are not in the source."""
-        return len(self._cells) > len({*self._shown})
+    def is_part(self) -> bool:
+        """Whether it began as a list of mistakes, and has them alone of all the images that they are among."""
+        return "label_probability" in self._where
+
+    @property
+    def next_step(self) -> str:
+        """The command that the labels are for: training, or first to bring mended ones back among the others."""
+        if self.is_part:
+            return f"edge data list DATA --relabel {self.path} --out FILE.csv, then edge train --data FILE.csv"
+        return f"edge train --data {self.path}"
 
     def label(self, row: int) -> str:
         """The label of a row, "" where it has none."""

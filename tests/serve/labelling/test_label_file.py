@@ -90,12 +90,25 @@ def test_a_few_mistakes_mended_leave_the_rest_of_the_list_as_it_was(answers: Pat
     mistakes.write_text("path,label,answer,label_probability,split\nphotos/2.jpg,=x,ant,0.01,val\n")
     later = NOW.replace("2026", "2027")
     more = opened(mistakes)
-    assert more.has_more and not opened(answers).has_more
+    assert more.next_step == f"edge train --data {answers.parent / 'labels.csv'}"
     more.write([(0, "ant", later)])
     out = answers.parent / "labels.csv"
     assert labels(out)["photos/0.jpg"] == ("bee", NOW) and labels(out)["photos/2.jpg"] == ("ant", later)
     assert len(cells(out)) == 4 and cells(out)[0][2:4] == ["answer", "probability"]
     assert cells(out)[3][2:4] == ["ant", "0.7"] and "split" not in cells(out)[0]
+
+
+def test_what_began_as_mistakes_goes_back_among_the_others_whatever_list_it_goes_on_with(answers: Path) -> None:
+    """The mistakes of one model after another are no data set to train on."""
+    out = answers.parent / "labels.csv"
+    back = f"edge data list DATA --relabel {out} --out FILE.csv, then edge train --data FILE.csv"
+    mistakes = answers.parent / "mistakes.csv"
+    for number in (0, 1):
+        mistakes.write_text(f"path,label,answer,label_probability\nphotos/{number}.jpg,bee,ant,0.01\n")
+        file = opened(mistakes)
+        assert file.next_step == back
+        file.write([(0, "ant", NOW)])
+    assert opened(out).next_step == back
 
 
 def test_what_edge_did_not_write_is_not_overwritten(answers: Path) -> None:
@@ -153,7 +166,7 @@ def test_a_picture_has_one_row_whatever_link_leads_to_it(answers: Path) -> None:
     mistakes = answers.parent / "mistakes.csv"
     mistakes.write_text("path,label,answer\nlinked/0.jpg,bee,ant\nlinked/3.jpg,ant,bee\n")
     file = opened(mistakes)
-    assert file.label(0) == "bee" and file.has_more
+    assert file.label(0) == "bee"
     file.write([(0, "ant", NOW), (1, "bee", NOW)])
     assert [row[:2] for row in cells(out)[1:]] == [
         ["photos/0.jpg", "ant"],
