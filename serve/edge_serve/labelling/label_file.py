@@ -19,6 +19,7 @@ from edge_runtime import (
     identify_file,
     plain_text,
     quoted_text,
+    read_column_names,
     read_picture_table,
 )
 
@@ -51,8 +52,9 @@ def choose_out(source: Path, out: Path | None) -> Path:
 
 
 def _is_own(path: Path) -> bool:
+    # By the header alone: a row that is wrong is told when the table is read.
     try:
-        return read_picture_table(path).column(LABELLED_AT) is not None
+        return LABELLED_AT in read_column_names(path)
     except DataError:
         return False
 
@@ -67,7 +69,7 @@ class LabelFile:
 
     def __init__(self, source: PictureTable, out: Path) -> None:
         there = out.exists()
-        before = read_picture_table(out) if there else PictureTable(out, source.header, ())
+        before = read_picture_table(out, all_may_be_gone=True) if there else PictureTable(out, source.header, ())
         self.path = out
         self._seen = identify_file(out)
         self._delimiter = "\t" if out.suffix.lower() == ".tsv" else ","

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import OutputError, UsageError, list_pictures, read_picture_table
+from edge_runtime import DataError, OutputError, UsageError, list_pictures, read_picture_table
 from edge_serve.labelling.label_file import LabelFile, choose_out
 
 NOW = "2026-01-01T00:00:00.000+00:00"
@@ -121,6 +121,27 @@ def test_what_edge_did_not_write_is_not_overwritten(answers: Path) -> None:
         with pytest.raises(UsageError, match=said):
             choose_out(answers, answers.parent / wrong)
     assert own.read_text() == "path,label\nphotos/0.jpg,mine\n"
+
+
+def test_a_list_whose_pictures_are_gone_is_gone_on_with(answers: Path) -> None:
+    """The next day's frames lie where those of the day before lay."""
+    photos, out = answers.parent / "photos", answers.parent / "labels.csv"
+    opened(answers).write([(0, "bee", NOW)])
+    for photo in [*photos.iterdir()]:
+        photo.unlink()
+    (photos / "4.jpg").write_bytes(b"x")
+    file = LabelFile(list_pictures(photos, answers.parent), choose_out(photos, None))
+    file.write([(0, "ant", NOW)])
+    assert labels(out)["photos/0.jpg"] == ("bee", NOW) and labels(out)["photos/4.jpg"] == ("ant", NOW)
+
+
+def test_a_fault_in_its_own_file_is_told_with_its_line(answers: Path) -> None:
+    opened(answers).write([(0, "bee", NOW)])
+    out = answers.parent / "labels.csv"
+    out.write_text(out.read_text() + out.read_text().splitlines()[1] + "\n")
+    with pytest.raises(DataError, match=r"labels.csv, line 5: 'photos/0.jpg' stands in line 2"):
+        opened(answers)
+    assert choose_out(out, None) == out
 
 
 def test_elsewhere_the_paths_lead_back(answers: Path) -> None:
