@@ -44,11 +44,17 @@ def choose_out(source: Path, out: Path | None) -> Path:
             out = beside / "labelled.csv"
     if out.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"`out` {out} is no .csv or .tsv file", "name it so, and edge knows it again")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise UsageError(f"{out.parent} is no folder that can be written to", "name another file with `out`")
+    folder = _written(out).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} is no folder that can be written to", "name another file with `out`")
     if os.path.lexists(out) and not _is_own(out):
         raise UsageError(f"{out} is there already, and edge label did not write it", "name another file with `out`")
     return out
+
+
+def _written(out: Path) -> Path:
+    """The file that is written for `out`: the one that a link names, for a rename onto a link replaces the link."""
+    return Path(os.path.realpath(out)) if out.is_symlink() else out
 
 
 def _is_own(path: Path) -> bool:
@@ -165,7 +171,7 @@ class LabelFile:
                 cells[self._stamp] = stamp
                 self._cells[number], self._lines[number] = cells, self._line(cells)
             text = self._line(self.header) + "".join(self._lines)
-            with atomic_path(self.path) as temporary:
+            with atomic_path(_written(self.path)) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
         except BaseException:
             for number, (cells, line) in kept.items():

@@ -144,6 +144,19 @@ def test_a_fault_in_its_own_file_is_told_with_its_line(answers: Path) -> None:
     assert choose_out(out, None) == out
 
 
+def test_a_link_stays_one_and_the_file_behind_it_is_written(answers: Path) -> None:
+    opened(answers).write([(0, "bee", NOW)])
+    out, store = answers.parent / "labels.csv", answers.parent / "store"
+    store.mkdir()
+    out.rename(store / "labels.csv")
+    out.symlink_to("store/labels.csv")
+    file = opened(answers)
+    file.write([(1, "bee", NOW)])
+    file.write([(2, "bee", NOW)])
+    assert out.is_symlink() and {label for label, _ in labels(store / "labels.csv").values()} == {"bee"}
+    assert [path.name for path in store.iterdir()] == ["labels.csv"]
+
+
 def test_elsewhere_the_paths_lead_back(answers: Path) -> None:
     (answers.parent / "out").mkdir()
     out = answers.parent / "out/x.tsv"
