@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def test_mistakes_are_listed_and_no_list_that_is_there_is_replaced(
         with pytest.raises(EdgeError, match=why):
             evaluate_(**given, mistakes=Path(name))
     assert photos.is_dir() and Path("m.csv").read_text().splitlines() == [head, row]
+
+
+def test_a_name_that_no_list_can_hold_costs_its_row_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 40), "blue").save(photos / "b" / os.fsdecode(b"\xff.png"))
+    given: dict[str, Any] = {"model": write_tiny_model(tmp_path / "model.onnx"), "data": ["photos"], "json_": True}
+    assert evaluate_(**given, mistakes=Path("m.csv")) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["correct"] == 3 and printed.err.endswith("m.csv: 1 mistake, the surest first\n")
+    assert r"error: 'b/\udcff.png': the name is not valid UTF-8" in printed.err
+    assert [line.split(",")[0] for line in Path("m.csv").read_text().splitlines()] == ["path", "photos/b/2.png"]
 
 
 def test_classes_whose_names_look_like_markup_are_told_apart(
