@@ -1,4 +1,4 @@
-"""A worker of the bench without a process, for tests of what drives it: it answers at once, and always the same."""
+"""A worker of the bench without a process, for tests of what drives it: it answers at once, each engine its own."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from edge_benchmarks.measure.worker_driver import FirstAnswer
 from edge_benchmarks.models.engines import Setup
 from edge_runtime import Accuracy, EdgeError, ModelError, Sample, Turn, WarmUp
 
-__all__ = ["FakeWorker", "use_fake_workers"]
+__all__ = ["ANSWER", "CALL_MS", "OTHER_ANSWER", "FakeWorker", "use_fake_workers"]
 
 CALL_MS = {"preprocess": 2.0, "latency": 10.0, "end_to_end": 13.0, "throughput": 25.0}
+# What onnxruntime answers, and every other engine.
+ANSWER, OTHER_ANSWER = (0.2, 0.5, 0.3), (0.2, 0.4375, 0.3625)
 
 
 class FakeWorker:
     """In place of `Worker`: a call takes what `CALL_MS` says, longer with fewer threads, and shorter by `speeds`."""
 
     speeds: Mapping[str, float] = MappingProxyType({})
+    unstable: str | None = None
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.busyness: list[Busyness] = []
-        self.first = FirstAnswer(200.0, 20.0, 15.0, 60_000_000, (0.2, 0.5, 0.3))
+        answer = ANSWER if setup.engine == "onnxruntime" else OTHER_ANSWER
+        self.first = FirstAnswer(200.0, 20.0, 15.0, 60_000_000, answer)
 
     def __enter__(self) -> Self:
         return self
@@ -36,9 +40,9 @@ class FakeWorker:
     def __exit__(self, *_: object) -> None: ...
 
     def warm_up(self, task: str, *, least_s: float) -> WarmUp:
-        """Always stable."""
-        del task, least_s
-        return WarmUp(10, stable=True)
+        """Stable but for inference of what is said not to be."""
+        del least_s
+        return WarmUp(10, stable=task != "latency" or self.unstable is None or self.unstable not in self.setup.path)
 
     def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
         """Turns that take no time but say they did."""
@@ -67,13 +71,14 @@ def use_fake_workers(
     kind: type[EdgeError] = ModelError,
     disturbed: tuple[str, Callable[[int], bool]] | None = None,
     speeds: Mapping[str, float] = MappingProxyType({}),
+    unstable: str | None = None,
 ) -> None:
     """Let `bench` use them.
 
     One whose model's path has `failing` in it cannot be started, and one with the first of `dying` dies at the task
     that is the second, both as where memory does not suffice; `kind` is the error. An engine of `speeds` is so many
     times as fast as the others. Of one with the first of `disturbed` those turns of inference, by number from 0, take
-    twice as long for which the second holds.
+    twice as long for which the second holds. One with `unstable` in its path does not become stable.
     """
 
     def fail(setup: Setup) -> NoReturn:
@@ -84,7 +89,7 @@ def use_fake_workers(
             if failing is not None and failing in setup.path:
                 fail(setup)
             super().__init__(setup)
-            self.speeds = speeds
+            self.speeds, self.unstable = speeds, unstable
 
         def turn(self, task: str, *, after_turn: Callable[[], object] = lambda: None) -> Turn:
             if dying is not None and dying[0] in self.setup.path and dying[1] == task:

@@ -208,6 +208,24 @@ def scattered(classes):
     return Scattered(classes)
 
 
+def queried(classes):
+    class Queried(Plain):
+        edge = {"image_size": 32}
+
+        def __init__(self, classes):
+            super().__init__(classes)
+            self.query = nn.Parameter(torch.rand(1, 1, 16))
+            self.norm = nn.LayerNorm(16)
+            self.fixed = nn.Parameter(torch.rand(16), requires_grad=False)
+
+        def forward(self, images):
+            cells = self.backbone(self.scale(self.first(images)).relu()).flatten(2).transpose(1, 2)
+            asked = self.norm(self.query.expand(images.shape[0], -1, -1)) @ cells.transpose(1, 2)
+            return self.out(self.hidden((asked.softmax(-1) @ cells)[:, 0] * self.fixed).relu())
+
+    return Queried(classes)
+
+
 def no_linear(classes):
     return nn.Sequential(nn.Conv2d(3, classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from edge_benchmarks.models.other_engines import choose_engines, find_rivals
     from edge_benchmarks.report.fastest_engine import fastest_engines
-    from edge_benchmarks.report.files import csv_text, json_text, make_folder, read_report, write_results
+    from edge_benchmarks.report.files import csv_text, json_text, make_folder, read_more, read_report, write_results
     from edge_benchmarks.report.plots import LATENCY_FILE, TRADEOFF_FILE, draw_latency, draw_tradeoff
     from edge_benchmarks.report.recommendation import Limits, Recommendation, recommend
     from edge_benchmarks.report.regression import compare_reports

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edge_cli.flags import said_as_flags
+from edge_runtime import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -39,13 +40,14 @@ def print_json(value: Any) -> None:
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", left: int = 1) -> None:
     """Print a table on stdout; the first `left` columns are text, the others numbers set to the right.
 
-    A pipe has no width: there it is as wide as it is. Where a terminal is too narrow it comes in parts.
+    A pipe has no width: there it is as wide as it is. Where a terminal is too narrow it comes in parts. A cell is one
+    line, whatever the names in it hold; headings may be several.
     """
     from rich.console import Console as RichConsole
 
     from edge_cli.terminal_table import lay_out, print_fitted, rich_table
 
-    console, rows = RichConsole(highlight=False), [*rows]
+    console, rows = RichConsole(highlight=False), [[*map(one_line, row)] for row in rows]
     if console.is_terminal:
         print_fitted(console, columns, rows, title=title, left=left)
         return
@@ -69,10 +71,14 @@ class Console:
         self._unit = ""
 
     def say(self, text: str) -> None:
-        """One line on stderr, parameters in it as flags, above a bar that is being drawn."""
+        """One line on stderr, parameters in it as flags, above a bar that is being drawn.
+
+        Names of files, labels and machines may be anybody's: what would end the line or command the terminal is spelled
+        out.
+        """
         if self.quiet:
             return
-        text = said_as_flags(text)
+        text = one_line(said_as_flags(text))
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -88,7 +94,7 @@ class Console:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -100,7 +106,7 @@ class Console:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._task = self._bar.add_task(task, total=total, rate="")
+        self._task = self._bar.add_task(one_line(task), total=total, rate="")
         self._unit = unit
         self._bar.start()
 

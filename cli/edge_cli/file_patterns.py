@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from edge_runtime import UsageError
+from edge_runtime import UsageError, match_pattern
 
 
 def matched(names: Iterable[str]) -> Iterator[str]:
@@ -19,7 +19,7 @@ def matched(names: Iterable[str]) -> Iterator[str]:
         if not glob.has_magic(name) or os.path.lexists(name):
             yield name
             continue
-        found = sorted(glob.glob(name, recursive=True))  # noqa: PTH207 (as given, "./x" too)
+        found = match_pattern(name)
         if not found:
             raise UsageError(f"{name} matches no file", "name model files, or patterns of them")
         yield from found

@@ -19,8 +19,8 @@ def print_metrics(metrics: Metrics, split: str) -> None:
     low, high = metrics.interval
     figures = metrics.to_json()
     print(
-        f"{split} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; 95 % interval {low:.1%} to "
-        f"{high:.1%}), {calibration_error(figures)}"
+        f"{one_line(split)} accuracy {metrics.accuracy:.2%} ({metrics.correct} of {metrics.n}; "
+        f"95 % interval {low:.1%} to {high:.1%}), {calibration_error(figures)}"
     )
     print(other_figures(figures))
     print_classes(figures)

@@ -8,27 +8,17 @@ from typing import TYPE_CHECKING, Any
 from edge_cli.console import Console, print_json
 from edge_cli.metrics_table import print_metrics
 from edge_cli.several_scores import print_labels, several_figures, several_line
-from edge_data import EvaluationData, write_several_mistakes
-from edge_runtime import Classifier, Drift, TaskMetrics, evaluate_several, map_interval
+from edge_data import EvaluationData
+from edge_runtime import Classifier, Drift, TaskMetrics, evaluate_several, map_interval, one_line
 
 if TYPE_CHECKING:
-    from edge_runtime import OtherColumns, SeveralEvaluation
+    from edge_runtime import SeveralEvaluation
 
 
-def score_several(
-    classifier: Classifier,
-    chosen: EvaluationData,
-    console: Console,
-    *,
-    mistakes: Path | None,
-    others: OtherColumns | None,
-) -> SeveralEvaluation:
-    """Answer the images that were chosen, and list what is answered otherwise than labelled where that is wanted."""
+def score_several(classifier: Classifier, chosen: EvaluationData, console: Console) -> SeveralEvaluation:
+    """Answer the images that were chosen."""
     result = evaluate_several(classifier, chosen.root, chosen.samples, on_image=console.advance)
     console.end()
-    if mistakes is not None:
-        count = write_several_mistakes(mistakes, chosen, result, classifier.card, others)
-        console.say(f"{mistakes}: {count:,} image{'' if count == 1 else 's'} with a mistake, the surest first")
     return result
 
 
@@ -66,6 +56,6 @@ def _print_tasks(metrics: TaskMetrics) -> None:
     for name, found in metrics.tasks.items():
         print()
         if found is None:
-            print(f"{name}: no image has a label for it")
+            print(f"{one_line(name)}: no image has a label for it")
         else:
             print_metrics(found, name)

@@ -14,6 +14,7 @@ from edge_cli.split_scores import (
     print_classes,
     print_scores,
 )
+from edge_runtime import one_line
 
 _COLUMNS = (
     "label",
@@ -73,13 +74,14 @@ def several_figures(figures: Mapping[str, Any]) -> str:
 def tasks_line(figures: Mapping[str, Any]) -> str:
     """The accuracy of each task on one line, with its own number of images."""
     return ", ".join(
-        f"{name} {own['accuracy']:.1%} (n {own['n']})" if own["n"] else f"{name}: no labelled image"
+        f"{one_line(name)} {own['accuracy']:.1%} (n {own['n']})" if own["n"] else f"{one_line(name)}: no labelled image"
         for name, own in figures["tasks"].items()
     )
 
 
 def print_task(name: str, figures: Mapping[str, Any]) -> None:
     """Print one task's figures, and a row per class."""
+    name = one_line(name)
     if not figures["n"]:
         print(f"{name}: no image has a label for it")
         return
@@ -102,7 +104,8 @@ def print_labels(figures: Mapping[str, Any]) -> None:
     else:
         print_table(_COLUMNS, [_cells(row) for row in rows])
     if absent := figures["absent"]:
-        print(f"no image has {_names(absent)}: no recall, AUROC or average precision there, and no part in the means")
+        means = "no recall, AUROC or average precision there, and no part in the means"
+        print(f"no image has {one_line(_names(absent))}: {means}")
 
 
 def label_line(row: Mapping[str, Any]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from edge_runtime import one_line
+
 MOST_CLASSES = 20
 _FIGURES = {
     "balanced_accuracy": "balanced accuracy",
@@ -118,7 +120,8 @@ def print_classes(figures: Mapping[str, Any]) -> None:
         print_table(_COLUMNS, [_cells(row) for row in rows])
     if absent := figures["absent"]:
         names = ", ".join(absent[:MOST_CLASSES]) + (", …" if len(absent) > MOST_CLASSES else "")
-        print(f"no image of {names}: no sensitivity, AUROC or average precision there, and no part in the means")
+        means = "no sensitivity, AUROC or average precision there, and no part in the means"
+        print(f"no image of {one_line(names)}: {means}")
 
 
 def print_threshold(point: Mapping[str, Any], metrics: Mapping[str, Any], split: str) -> None:
@@ -136,9 +139,10 @@ def threshold_line(point: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 
     crossed = "at_threshold" in metrics.get(CROSS_VALIDATED, {})
     images = f"{point['n']} cross-validated images" if crossed else f"{point['n']} validation images"
+    positive = one_line(point["positive"])
     return (
-        f"{point['positive']} from a probability of {point['threshold']:.3f} on, for a sensitivity of at least "
-        f"{point['min_sensitivity']:.1%}: chosen on {images}, {point['positives']} of them {point['positive']}"
+        f"{positive} from a probability of {point['threshold']:.3f} on, for a sensitivity of at least "
+        f"{point['min_sensitivity']:.1%}: chosen on {images}, {point['positives']} of them {positive}"
     )
 
 

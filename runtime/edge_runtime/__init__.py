@@ -41,7 +41,14 @@ if TYPE_CHECKING:
     from edge_runtime.files.manifest_rows import is_manifest
     from edge_runtime.files.mjpeg import read_frames
     from edge_runtime.files.named import STANDARD_INPUT, Source, expand, read_names
-    from edge_runtime.files.picture_table import PictureRow, PictureTable, list_pictures, read_picture_table
+    from edge_runtime.files.patterns import match_pattern
+    from edge_runtime.files.picture_table import (
+        PictureRow,
+        PictureTable,
+        list_pictures,
+        read_column_names,
+        read_picture_table,
+    )
     from edge_runtime.files.runs import RUNS_FOLDER, Run, find_run, find_runs, newest_run
     from edge_runtime.files.said_labels import sort_labels, targets_of
     from edge_runtime.files.samples import ClassFolders, Sample, true_places

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edge_serve.deployment import containerfile, systemd_unit
     from edge_serve.http.limits import ServeLimits
     from edge_serve.http.tokens import read_token
-    from edge_serve.labelling.label_server import Labelled, label_pictures
+    from edge_serve.labelling.label_server import label_pictures
     from edge_serve.labelling.label_settings import LabelSettings
     from edge_serve.server import serve
     from edge_serve.settings import ServeSettings

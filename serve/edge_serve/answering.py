@@ -17,7 +17,7 @@ from edge_serve.http.notify import INTERRUPTED, notify
 from edge_serve.http.running import Running
 from edge_serve.model.reload import Reloader
 from edge_serve.model.served_model import ServedModel
-from edge_serve.observability.prometheus import Metrics
+from edge_serve.observability.prometheus import Metrics, counted_here
 from edge_serve.observability.request_log import RequestLog
 from edge_serve.settings import ServeSettings
 
@@ -55,11 +55,12 @@ def answer_alone(
 
     hung_up = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: hung_up.set())
-    metrics = Metrics(tuple(settings.models) if settings.several else ())
     log = RequestLog(quiet=not settings.log_requests)
     try:
-        with open_models(settings, metrics, say) as models, log.libraries():
-            return answer(settings, Place(listening, tls, metrics, log, ready, hung_up=hung_up), models)
+        with counted_here():
+            metrics = Metrics(tuple(settings.models) if settings.several else ())
+            with open_models(settings, metrics, say) as models, log.libraries():
+                return answer(settings, Place(listening, tls, metrics, log, ready, hung_up=hung_up), models)
     finally:
         log.close()
 

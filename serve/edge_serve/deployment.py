@@ -38,7 +38,8 @@ def systemd_unit(
     """
     if settings.unix is not None:
         raise UsageError(
-            f"a unit that listens on {settings.unix} is a socket unit's", "docs/serve.md has one, with ListenStream="
+            f"a unit that listens on {settings.unix} is a socket unit's",
+            "leave `unix` out here, and put the socket unit of docs/serve.md beside what is printed",
         )
     executable = Path(sys.executable).absolute().with_name("edge")
     models = {name: path.absolute() for name, path in settings.models.items()}

@@ -20,7 +20,8 @@ from edge_serve.settings import ServeSettings
 def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM (0), Ctrl-C (130), or, where the grace period was too short for what was accepted, 1.
 
-    `say` is told in words what was chosen. SIGHUP looks at the model file again; a second Ctrl-C ends at once.
+    `say` is told in words what was chosen. SIGHUP looks at the model file again; a second Ctrl-C ends at once, and so
+    does SIGTERM while the models are opened.
 
     Raises UsageError outside the main thread and where an event loop runs, as in a notebook, UsageError or EdgeError
     where the port cannot be had or a model file is none, and EdgeError where all workers have died and none can be
@@ -31,12 +32,26 @@ def serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     as_kind(settings, ServeSettings, "`settings`")
     _require_process()
     with _borrowed_signals():
-        return _serve(settings, say)
+        try:
+            return _serve(settings, say)
+        except _Terminated:
+            return 0
+
+
+class _Terminated(SystemExit):
+    """SIGTERM came before anything was accepted; an exit, for an event loop that is just beginning keeps all else."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
 
 
 def _serve(settings: ServeSettings, say: Callable[[str], None]) -> int:
     # Until the model is opened it would end the process; what it asks for, the newest file, is opened anyway.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Till there is a loop to drain. Without it the code would be the signal's, and as the first process of a container,
+    # to which the system sends no signal that it does not handle, it would go on.
+    signal.signal(signal.SIGTERM, _terminate)
     allow_open_files(settings.limits.open_files)
     # The port before the model: that it is taken is known in no time.
     tls = None if settings.tls_cert is None else tls_context(settings.tls_cert, settings.tls_key)

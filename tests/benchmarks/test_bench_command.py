@@ -296,7 +296,9 @@ def test_a_fresh_backbone_in_both_precisions_beside_the_runs_model_and_torch(
         (fresh, "fp32", "torch", True),
     }
     assert [row["latency"]["p90_ms"] for row in rows] == sorted(row["latency"]["p90_ms"] for row in rows)
-    assert [row["max_difference"] for row in rows if row["engine"] == "torch"] == [0.0]
+    assert [row["max_difference"] for row in rows if row["engine"] == "torch"] == [0.0625]
+    assert [row["max_difference"] for row in rows if row["engine"] == "onnxruntime"] == [None] * 3
+    assert f"note: {fresh} fp32 run by torch answers otherwise than by onnxruntime (by 0.062)" in done.stderr
     assert "random weights" in done.stderr
     assert "without torch for model.onnx: its checkpoint, best.pt of its run, does not lie beside it" in done.stderr
     assert f"without torch for {fresh}: its int8 layers" in done.stderr

@@ -10,6 +10,7 @@ import pytest
 from bench_command import Bench
 from bench_reports import make_report, make_row
 from edge_benchmarks import json_text
+from edge_benchmarks.measure.sustained import Bucket, Sustained
 
 
 def write_reports(folder: Path) -> None:
@@ -50,13 +51,24 @@ def test_comparing_is_a_gate(edge_bench: Bench, tmp_path: Path, words: tuple[str
 
 def test_a_comparison_as_json_and_with_another_machine(edge_bench: Bench, tmp_path: Path) -> None:
     write_reports(tmp_path)
-    done = edge_bench("--compare", "old.json", "other.json", "--json", "--fail-over", "5%")
+    done = edge_bench("--compare", "other.json", "old.json", "--json", "--fail-over", "5%")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["fail_over"] == 0.05 and found["regressions"] == []
     assert [change["model"] for change in found["changes"]] == ["a.onnx"]
     assert "processor:" in done.stderr and "Another 9000" in done.stderr
     assert "only in old.json: b.onnx" in done.stderr
+
+
+def test_a_model_that_is_not_measured_any_more_does_not_pass_the_gate(edge_bench: Bench, tmp_path: Path) -> None:
+    write_reports(tmp_path)
+    fewer = json.loads((tmp_path / "other.json").read_text())
+    for failures in ([], [{"model": "b.onnx", "message": "b.onnx was killed by signal 9"}]):
+        (tmp_path / "fewer.json").write_text(json_text({**fewer, "failures": failures}), encoding="utf-8")
+        done = edge_bench("--compare", "old.json", "fewer.json", "--fail-over", "10%")
+        assert done.returncode == 1 and "b.onnx, 1 threads: no figure in fewer.json" in done.stderr
+        assert ("not measured in fewer.json: b.onnx was killed by signal 9" in done.stderr) == bool(failures)
+        assert edge_bench("--compare", "old.json", "fewer.json").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -89,6 +101,35 @@ def test_what_is_kept_is_what_is_printed(edge_bench: Bench, tmp_path: Path) -> N
     assert json.loads(done.stdout)["recommendation"]["take"]
     # A report with more in it is one still.
     assert edge_bench("--from", "kept/bench.json", "--quiet").returncode == 0
+
+
+def test_a_report_shown_again_loses_nothing_and_says_what_is_written(edge_bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    more = {"engines": {"held": [], "chosen": [{"model": "a.onnx"}]}, "recommendation": {"take": None, "reasons": []}}
+    (tmp_path / "kept").mkdir()
+    value = {**make_report([make_row("a.onnx")]).to_json(), **more}
+    (tmp_path / "kept" / "bench.json").write_text(json_text(value), encoding="utf-8")
+    for name in ("notes.txt", "sustained.png"):
+        (tmp_path / "kept" / name).write_text("mine")
+    done = edge_bench("--from", "kept/bench.json", "--out", "kept")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "kept" / "bench.json").read_text(encoding="utf-8")) == value
+    assert "written to kept: bench.csv, bench.json, bench.md, latency.png\n" in done.stderr
+    assert "note: not of this report: sustained.png in kept" in done.stderr
+    assert (tmp_path / "kept" / "sustained.png").read_text() == "mine"
+    again = edge_bench("--from", "kept/bench.json", "--recommend", "--json")
+    assert json.loads(again.stdout)["engines"] == more["engines"]
+    assert json.loads(again.stdout)["recommendation"]["take"]["model"] == "a.onnx"
+
+
+def test_what_a_report_calls_things_commands_no_terminal(edge_bench: Bench, tmp_path: Path) -> None:
+    minute = Sustained((Bucket(0.0, 60.0, 9.0, 10.0, 5000, None, None),))
+    row = make_row("\x1b[2Jevil.onnx", accuracy=0.9, sustained=minute)
+    report = make_report([row], cpu="\x1b]0;owned\x07Evil")
+    (tmp_path / "x.json").write_text(json_text(report.to_json()), encoding="utf-8")
+    done = edge_bench("--from", "x.json", "--recommend")
+    assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr
+    assert r"\x1b]0;owned\x07Evil" in done.stderr and r"take \x1b[2Jevil.onnx" in done.stdout
 
 
 def test_a_model_that_cannot_be_measured_is_named_and_the_exit_code_1(edge_bench: Bench, tmp_path: Path) -> None:

@@ -228,6 +228,24 @@ def test_a_noisy_row_is_measured_longer_and_nothing_is_dropped(
     assert large.busyness.capacity_s == turns
 
 
+def test_what_does_not_become_stable_says_so(contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch) -> None:
+    use_fake_workers(monkeypatch, unstable="large.onnx")
+    report = bench(contestants, QUICK)
+    assert {row.model: row.stable for row in report.rows} == {"large": False, "small": True}
+    assert {row.model: row.doubts for row in report.rows} == {"large": ("unstable",), "small": ()}
+
+
+def test_another_engines_first_answer_is_held_against_that_of_the_same_file(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_workers(monkeypatch)
+    other = contestants[0].run_by("openvino", contestants[0].model)
+    rows = {(row.model, row.engine): row.max_difference for row in bench([*contestants, other], QUICK).rows}
+    assert rows == {("large", "onnxruntime"): None, ("small", "onnxruntime"): None, ("large", "openvino"): 0.0625}
+    # There is nothing to hold it against.
+    assert [row.max_difference for row in bench([other, contestants[1]], QUICK).rows] == [None, None]
+
+
 def test_where_none_can_run_it_is_an_error(contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch) -> None:
     use_fake_workers(monkeypatch, failing=".onnx")
     with pytest.raises(ModelError, match="killed by signal 9"):

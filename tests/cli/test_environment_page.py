@@ -39,3 +39,10 @@ def test_what_trains_is_said_to_read_caches_and_weights() -> None:
     for name in ("EDGE_CACHE", "EDGE_WEIGHTS_DIR"):
         (readers,) = re.findall(rf"(?m)^\| `{name}` \|.*\| (.+) \|$", PAGE)
         assert {"train", "compare", "tune", "import", "demo"} <= set(re.findall(r"`(\w+)`", readers))
+
+
+def test_what_asks_for_a_token_is_said_to_read_it() -> None:
+    (readers,) = re.findall(r"(?m)^\| `EDGE_SERVE_TOKEN` \|.*\| (.+) \|$", PAGE)
+    commands = (packages()["edge_cli"] / "commands").glob("*.py")
+    reading = {path.stem for path in commands if "read_token(" in path.read_text(encoding="utf-8")}
+    assert reading and set(re.findall(r"`(\w+)`", readers)) == reading

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from edge_cli.commands.predict import predict
-from edge_runtime import EdgeError, UsageError
+from edge_runtime import EdgeError, Silence, UsageError
+from edge_serve.labelling.label_server import open_page
+from edge_serve.labelling.label_settings import LabelSettings
 from tiny_model import write_tiny_model
 
 
@@ -64,7 +66,17 @@ def test_the_old_list_stays_until_the_new_one_is_whole(home: Path, monkeypatch: 
             predict(["photos"], model=model, out=out, quiet=True)
     assert out.read_bytes() == before and list(out.parent.iterdir()) == [out]
     assert predict(["photos/2.png"], model=model, out=out, top=1, min_confidence=1.0, quiet=True) == 0
-    assert rows(out) == [["../photos/2.png", "", "unknown", ""]]
+    assert rows(out) == [["../photos/2.png", "", "", ""]]
+
+
+def test_what_is_withheld_is_no_class_to_label(home: Path) -> None:
+    assert predict(["photos/2.png"], model=home / "model.onnx", out=Path("a.csv"), min_confidence=1.0, quiet=True) == 0
+    page = open_page(LabelSettings(home / "a.csv"), Silence())
+    assert page.session.classes == ["blue", "green", "red"] and page.figures[0].answer == ""
+    # A class that is called so is one.
+    write_tiny_model(home / "named.onnx", labels=("unknown", "green", "blue"))
+    assert predict(["photos/2.png"], model=home / "named.onnx", out=Path("b.csv"), quiet=True) == 0
+    assert rows(home / "b.csv") == [["photos/2.png", "", "unknown", ""]]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import select
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,25 @@ def test_each_name_of_a_growing_list_is_answered_before_the_next_is_written(mode
         running.stdin.close()
         assert rows(running.stdout.read()) == [ALL[0]] * 500
     assert running.returncode == 0
+
+
+@pytest.mark.parametrize("more", [(), ("photos/2.png",)])
+@pytest.mark.usefixtures("photos")
+def test_what_a_growing_list_names_in_vain_is_said_before_the_next_is_written(model: Path, more: Sequence[str]) -> None:
+    words = [sys.executable, "-m", "edge_cli", "predict", "--model", "model.onnx", "--files-from", "-", "--jsonl"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=model.parent, stdin=pipe, stdout=pipe, stderr=pipe) as running:
+        assert running.stdin is not None and running.stdout is not None and running.stderr is not None
+        running.stdin.write(b"gone.png\n")
+        running.stdin.flush()
+        assert select.select([running.stderr], [], [], 60)[0], "it waits for a name that is a picture's"
+        assert running.stderr.readline().startswith(b"error: gone.png does not exist")
+        running.stdin.write("".join(f"{name}\n" for name in more).encode())
+        running.stdin.close()
+        answered, said = running.stdout.read(), running.stderr.read()
+    assert [name for name, _ in rows(answered)] == [*more]
+    assert running.returncode == (1 if more else 2)
+    assert said.startswith(b"" if more else b"error: none of the names stands for a picture")
 
 
 @pytest.mark.usefixtures("photos")

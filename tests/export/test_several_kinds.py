@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -107,14 +108,28 @@ def test_int8_answers_with_its_own_outputs_and_as_its_graph_does(run: Run, edge:
     expected = np.concatenate([each.numpy() for each in (found if isinstance(found, tuple) else (found,))], axis=1)
     answers = np.concatenate(session.run(None, {"image": pixels.numpy()}), axis=1)
     assert np.abs(answers - expected).mean() < 0.05 and not np.array_equal(answers, expected)
-    if card.kind == "multi-label":
-        parts = load_checkpoint(run.best).card.metrics["val"]["calibration_folds"]
-        assert card.metrics["val"]["calibration_folds"] == parts > 1, "the file's own answers, judged as training's"
+    trained, made = ([*_judged(each)] for each in (load_checkpoint(run.best).card, card))
+    assert [each["calibration_folds"] for each in made] == [each["calibration_folds"] for each in trained]
+    assert all(each["calibration_folds"] > 1 for each in made), "the file's own answers, judged as training's"
     stated = card.quantization["arithmetic"]["exact"]
     assert stated["n"] == len(pixels) and stated["max_difference"] <= 0.02
     told = edge("evaluate", "--model", done.path, "--run", run.path, "--split", "val", "--exact", "--json")
     exact = json.loads(told.stdout)["exact"]
     assert exact.pop("holds") is True and exact == pytest.approx(stated, abs=1e-6)
+
+
+def _judged(card: ModelCard) -> Iterable[dict[str, Any]]:
+    """The figures of each task on validation, or of all labels."""
+    figures = card.metrics["val"]
+    found: dict[str, dict[str, Any]] = figures.get("tasks", {"": figures})
+    return found.values()
+
+
+def test_the_calibration_of_a_file_in_half_precision_is_judged_as_the_checkpoints(run: Run, tmp_path: Path) -> None:
+    (done,) = export(run, out=tmp_path / "m.onnx", settings=ExportSettings(precision="fp16"))
+    for found, trained in zip(_judged(done.card), _judged(load_checkpoint(run.best).card), strict=True):
+        for name in ("log_loss", "brier", "calibration_folds"):
+            assert found[name] == pytest.approx(trained[name], rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from documented_commands import code_blocks, parse
+from documented_commands import PAGES, code_blocks, parse
+from edge_serve import ServeSettings, containerfile
 from parts import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -142,6 +143,28 @@ def test_the_page_names_files_arguments_and_commands_that_there_are() -> None:
     assert (
         service["read_only"] and service["cap_drop"] == ["all"] and not SECRET.search(str(service.get("environment")))
     )
+
+
+@pytest.mark.parametrize("page", ["containers.md", "servers.md"])
+def test_a_token_lies_where_the_pages_server_reads_it(page: str) -> None:
+    yaml = pytest.importorskip("yaml")
+    (compose,) = [yaml.safe_load(block) for language, block in code_blocks(PAGE.with_name(page)) if language == "yaml"]
+    service = compose["services"]["edge"]
+    # The image that is printed has its command within.
+    words = service.get("command") or json.loads(
+        re.search(r"(?m)^ENTRYPOINT (.*)$", containerfile(ServeSettings(Path("m.onnx"))))[1]  # type: ignore[index]
+    )
+    (secret,) = service["secrets"]
+    place = secret["target"] if isinstance(secret, dict) else f"/run/secrets/{secret}"
+    assert place == words[words.index("--token-file") + 1]
+    assert (secret["source"] if isinstance(secret, dict) else secret) in compose["secrets"]
+
+
+def test_dockerfiles_on_pages_have_their_comments_on_lines_of_their_own() -> None:
+    """Behind an instruction it is part of it."""
+    blocks = [block for page in PAGES for language, block in code_blocks(page) if language == "dockerfile"]
+    assert blocks
+    assert not [line for block in blocks for line in block.splitlines() if re.search(r"^\s*[^#\s].*\s#", line)]
 
 
 @pytest.mark.skipif(shutil.which("hadolint") is None, reason="needs hadolint")

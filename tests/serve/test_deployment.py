@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from documented_commands import code_blocks
 from edge_runtime import UsageError
 from edge_serve import ServeLimits, ServeSettings, containerfile, systemd_unit
+from parts import ROOT
 
 TOKEN = "0123456789abcdef"
 PYTHON = sys.executable
@@ -181,6 +184,24 @@ def test_systemd_takes_it_and_calls_it_safe(
     assert rated.returncode == 0, rated.stdout[-300:]
 
 
+def test_the_pages_socket_unit_is_one_for_the_printed_service(tmp_path: Path, rgb_model: Path) -> None:
+    (socket_unit,) = [block for language, block in code_blocks(ROOT / "docs" / "serve.md") if language == "ini"]
+    assert line(socket_unit, "ListenStream=").startswith("/") and "Accept" not in socket_unit
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    (tmp_path / "edge-serve.socket").write_text(socket_unit)
+    unit = re.sub("ExecStart=[^ ]*/edge ", f"ExecStart={shutil.which('true')} ", systemd_unit(settings(rgb_model)))
+    (tmp_path / "edge-serve.service").write_text(unit)
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", tmp_path / "edge-serve.socket"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
 def test_the_container_serves_as_asked() -> None:
     asked = settings(Path("/srv/bees.onnx"), host="0.0.0.0", port=9000, token=TOKEN, threads=2)
     text = containerfile(asked, Path("token"))
@@ -208,8 +229,9 @@ def test_what_tls_needs_is_handed_over_by_systemd(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_no_unit_and_no_container_can_do_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="socket unit"):
+    with pytest.raises(UsageError, match="socket unit") as caught:
         systemd_unit(settings(Path("/srv/m.onnx"), unix=tmp_path / "socket"))
+    assert "docs/serve.md" in caught.value.hint
     with pytest.raises(UsageError, match="no place for `drift`"):
         containerfile(settings(Path("m.onnx"), drift=Path("/srv/drift.jsonl")))
 

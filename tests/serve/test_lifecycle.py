@@ -202,6 +202,11 @@ def test_only_the_owners_models_are_served_and_reloaded(tmp_path: Path) -> None:
         line = served.wait_for("reload refused")
         assert "is not signed" in line["error"]
         assert served.predict(picture("red")).json()["predictions"][0]["label"] == "old"
+        # More than there is memory for, and nearly nothing on the disk.
+        with (tmp_path / "huge").open("wb") as huge:
+            huge.truncate(40_000_000_000)
+        (tmp_path / "huge").replace(model)
+        assert "larger than the 2 GiB" in served.wait_for("reload refused", 2)["error"]
         sign_model(other, SigningKey(tmp_path / "fleet.pem"))
         replace_file(model, other)
         assert served.wait_for("reloaded")["signed_by"] == key.id
@@ -259,6 +264,22 @@ def test_a_hangup_while_it_starts_is_one_more_look_and_no_end(rgb_model: Path, t
             assert process.wait(timeout=20) == 0 and "reloaded" in said.read_text()
         finally:
             process.kill()
+
+
+def test_sigterm_while_it_starts_ends_it_at_once_with_0(rgb_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "edge.sock"
+    command = [sys.executable, "-m", "edge_cli", "serve", "--model", str(rgb_model), "--unix", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            end = time.monotonic() + 60
+            # It listens before it opens the model.
+            while not path.exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.005)
+            process.terminate()
+            _, said = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0 and said == "" and not path.exists()
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(rgb_model: Path, tmp_path: Path) -> None:

@@ -49,6 +49,15 @@ def test_signals_are_the_programs_again_when_it_ends(
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert serve(ServeSettings(rgb_model, port=0, threads=1), stop) == 0
+    said: list[str] = []
+
+    def stop_early(line: str) -> None:
+        said.append(line)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    # It is told how the model is run before there is anyone to drain for.
+    assert serve(ServeSettings(rgb_model, unix=tmp_path / "s", threads=1, batching="off"), stop_early) == 0
+    assert len(said) == 1 and said[0].startswith("batching off") and not (tmp_path / "s").exists()
     (tmp_path / "no.onnx").write_bytes(b"no model")
     with pytest.raises(EdgeError):
         serve(ServeSettings(tmp_path / "no.onnx", port=0), print)

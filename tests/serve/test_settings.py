@@ -9,7 +9,9 @@ import pytest
 
 from edge_runtime import UsageError
 from edge_serve import ServeLimits, ServeSettings, read_token
+from edge_serve.http.body import BodyBudget
 from edge_serve.http.hosts import HostCheck, host_name, is_loopback
+from edge_serve.http.refusal import Refusal
 from edge_serve.http.tokens import TokenCheck
 
 MODEL = Path("model.onnx")
@@ -81,13 +83,20 @@ def test_a_wrong_limit_is_told_with_what_is_possible() -> None:
     assert caught.value.hint == "from 1000 to 80000000"
 
 
-def test_all_bodies_together_never_take_more_than_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_bodies_together_take_a_share_of_memory_or_two_of_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 400_000_000)
     assert ServeLimits().all_bodies_bytes == 100_000_000
     monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 10_000_000_000)
     assert ServeLimits().all_bodies_bytes == 160_000_000
     monkeypatch.setattr("edge_serve.http.limits.available_memory_bytes", lambda: 1_000_000)
     assert ServeLimits().all_bodies_bytes == 20_000_000
+    # In each worker, too.
+    budget = BodyBudget(ServeLimits(), workers=8)
+    with budget.share() as one, budget.share() as other, budget.share() as third:
+        one(10_000_000)
+        other(10_000_000)
+        with pytest.raises(Refusal):
+            third(1)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +158,26 @@ def test_only_the_whole_token_is_the_token() -> None:
         b"Basic " + TOKEN.encode(),
     ):
         assert not check(wrong)
+
+
+@pytest.mark.parametrize(
+    ("own", "names"),
+    [
+        ("raspberrypi", {"raspberrypi", "raspberrypi.local"}),
+        ("Mac.local", {"mac", "mac.local"}),
+        ("pi.lan", {"pi", "pi.local", "pi.lan"}),
+    ],
+)
+def test_this_machine_goes_by_its_name_in_full_and_by_its_first_part(
+    own: str, names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_serve.http.hosts.socket.gethostname", lambda: own)
+    check = HostCheck()
+    for name in names:
+        check.check(name.encode(), b"", b"", changes=True)
+    for other in ("pi.example", "lan", "local"):
+        with pytest.raises(Refusal):
+            check.check(other.encode(), b"", b"", changes=False)
 
 
 @pytest.mark.parametrize(

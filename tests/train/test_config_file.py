@@ -132,7 +132,7 @@ def test_code_that_a_run_names_must_have_been_named_here(name: str, code: Path, 
     for read in (read_train_config, read_train_settings, lambda at: pruning_settings(at, 0.5)):
         with pytest.raises(UsageError, match=message) as caught:
             read(path.parent)
-        assert caught.value.hint.endswith(f"edge backbones {named.strip()}")
+        assert f"edge backbones {named.strip()} (which leaves a mark in {tmp_path / 'cache'}" in caught.value.hint
     assert read_train_config(path, given={"backbone"}).values["epochs"] == TrainSettings().epochs
     assert not (tmp_path / "ran").exists()
     # A file that is no run's is its user's own, and names as a flag does.

@@ -36,6 +36,7 @@ def test_the_defaults_are_a_run_without_arguments() -> None:
         ({"on_bad_image": "ignore"}, "`on_bad_image` ignore"),
         ({"strategy": "fine-tune", "weights": "none"}, "`strategy` fine-tune needs pretrained weights"),
         ({"strategy": "feature-extraction", "weights": "none"}, "`strategy` feature-extraction needs pretrained"),
+        *(({"strategy": "fine-tune", "weights": text}, "needs pretrained weights") for text in ("None", " NONE ")),
         ({"strategy": "scratch", "weights": "mine.pth"}, "`weights` is mine.pth"),
         ({"lr_decay_per_stage": 1.5}, "`lr_decay_per_stage` 1.5"),
         ({"unfreeze_every": 0}, "`unfreeze_every` 0"),
@@ -112,6 +113,14 @@ def test_settings_for_one_strategy_leave_out_what_another_takes() -> None:
     assert TrainSettings(start_size=32).for_strategy("feature-extraction").start_size is None
     assert TrainSettings(start_size=32).for_strategy("scratch").start_size == 32
     assert TrainSettings(stem="small").for_strategy("fine-tune").stem == "standard"
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [("None", "none"), (" DEFAULT", "default"), ("./None", "./None"), ("None.pth", "None.pth"), (" a ", " a ")],
+)
+def test_words_for_weights_are_read_in_any_spelling(text: str, weights: str) -> None:
+    assert TrainSettings(weights=text).weights == weights
 
 
 @pytest.mark.parametrize(

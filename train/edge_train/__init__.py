@@ -62,5 +62,6 @@ if TYPE_CHECKING:
     from edge_train.strategy.rate_curve import RateCurve
     from edge_train.targets.deployed import deploy
     from edge_train.targets.multi_label import LabelAnswers
+    from edge_train.targets.multi_task import MultiTask, measure_parts
 else:
     __all__, __getattr__, __dir__ = lazy_door(__name__)

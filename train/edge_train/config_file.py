@@ -77,7 +77,8 @@ def read_train_settings(path: str | Path | Run) -> TrainSettings:
 
     Raises:
         UsageError: the file cannot be read, or has a key that is no setting, a value that makes no sense or values that
-            contradict each other; the message names the file.
+            contradict each other; the message names the file. Or it is a run's, and names code of a network that nobody
+            named on this machine.
     """
     config = read_train_config(Path(as_kind(path, Path, "`path`")))
     with said_of_file(config.path, config.values.keys()):

@@ -294,6 +294,9 @@ class TrainSettings:
         # As config.json and a caller may have it; one is what it is alone.
         if isinstance(self.data, tuple) and len(self.data) == 1:
             object.__setattr__(self, "data", self.data[0])
+        # As they are read when it begins, however they are spelled, so that what is checked is what is trained.
+        if (weights := self.weights.strip().lower()) in {"default", "none"}:
+            object.__setattr__(self, "weights", weights)
         self._check_together()
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from edge_benchmarks.report.report import SCHEMA, Report, Row
 from edge_benchmarks.report.tables import markdown_text
 from edge_runtime import OutputError, Timings, UsageError, csv_cell, write_text
 
+HINT = "make one with edge bench --json > FILE, or edge bench --out DIR"
 JSON_FILE, CSV_FILE, MARKDOWN_FILE = "bench.json", "bench.csv", "bench.md"
 
 
@@ -29,29 +31,67 @@ def read_report(path: Path) -> Report:
     Raises:
         UsageError: there is no such file, or it holds no report, or one that this edge cannot read.
     """
-    hint = "make one with edge bench --json > FILE, or edge bench --out DIR"
+    value = _read(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        report = Report.from_json(value)
+        for row in report.rows:
+            _require_sense(row)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UsageError(f"{path} is damaged: {error!r}", HINT) from None
+    if not report.rows:
+        raise UsageError(f"{path} has no results", HINT)
+    return report
+
+
+def read_more(path: Path) -> dict[str, Any]:
+    """What the file of a report holds beside it, such as the engines that were held. Raises UsageError as above."""
+    known = read_report(path).to_json()
+    return {key: value for key, value in _read(path).items() if key not in known}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", hint) from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}", HINT) from None
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON ({error})", hint) from None
-    schema = value.get("schema") if isinstance(value, dict) else None
-    if not isinstance(schema, int) or "results" not in value:
-        raise UsageError(f"{path} is not a report of edge bench", hint)
+        raise UsageError(f"{path} is not JSON ({error})", HINT) from None
+    except RecursionError:
+        raise UsageError(f"{path} is no report of edge bench: it is nested too deeply", HINT) from None
+    found: dict[str, Any] = value if isinstance(value, dict) else {}
+    schema = found.get("schema")
+    if not isinstance(schema, int) or "results" not in found:
+        raise UsageError(f"{path} is not a report of edge bench", HINT)
     if schema != SCHEMA:
         newer = schema > SCHEMA
         raise UsageError(
             f"{path} has schema {schema}; this edge reads {SCHEMA}",
             "pip install --upgrade edge-vision" if newer else "measure again with this edge",
         )
-    try:
-        report = Report.from_json(value)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path} is damaged: {error!r}", hint) from None
-    if not report.rows:
-        raise UsageError(f"{path} has no results", hint)
-    return report
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _require_sense(row: Row) -> None:
+    """Raise ValueError where a figure is one that nothing was divided by yet, and is to be."""
+    timed = {"latency": row.latency, "preprocess": row.preprocess, "end_to_end": row.end_to_end}
+    for name, timings in (timed | {"throughput": row.throughput.timings}).items():
+        if timings is not None and min(timings.times_ms) <= 0:
+            raise ValueError(f"{name} has calls that took no time")
+    if row.throughput.batch < 1 or row.threads < 1:
+        raise ValueError(f"a batch of {row.throughput.batch} by {row.threads} threads")
+    if row.accuracy is not None and row.accuracy.n is not None and row.accuracy.n < 1:
+        raise ValueError(f"an accuracy on {row.accuracy.n} images")
+    if row.sustained is not None:
+        buckets = row.sustained.buckets
+        if not buckets or min(min(each.p50_ms, each.p90_ms) for each in buckets) <= 0:
+            raise ValueError("sustained has no buckets, or such as took no time")
 
 
 def csv_text(report: Report) -> str:
@@ -75,14 +115,15 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make {folder}: {error.strerror}", "choose another folder") from None
 
 
-def write_results(report: Report, folder: Path, document: Mapping[str, Any] | None = None) -> None:
-    """Write bench.json, bench.csv and bench.md into `folder`, each whole or not at all. Raises OutputError.
+def write_results(report: Report, folder: Path, document: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Write bench.json, bench.csv and bench.md into `folder`, each whole or not at all; gives their names.
 
-    bench.json is the `document`, the report's with more, where it is given.
+    Raises OutputError. bench.json is the `document`, the report's with more, where it is given.
     """
     write_text(folder / JSON_FILE, json_text(report.to_json() if document is None else document))
     write_text(folder / CSV_FILE, csv_text(report))
     write_text(folder / MARKDOWN_FILE, markdown_text(report))
+    return JSON_FILE, CSV_FILE, MARKDOWN_FILE
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -93,13 +93,15 @@ class ModelChange:
 class ReportComparison(PlainData):
     """What became of each model that is in both reports; `only_old` and `only_new` are in one alone.
 
-    `differences` says in words where the two machines or ways of measuring differ.
+    `differences` says in words where the two machines or ways of measuring differ, and `failed` why what is in the old
+    report alone was not measured, as far as the new one says.
     """
 
     changes: tuple[ModelChange, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
     differences: tuple[str, ...]
+    failed: tuple[str, ...] = ()
 
     def regressions(self, limit: float) -> tuple[ModelChange, ...]:
         """The models whose median is slower by more than `limit`, and not by chance.
@@ -130,7 +132,8 @@ def compare_reports(old: Report, new: Report) -> ReportComparison:
         changes=tuple(_change(row, other) for row, other in pairs),
         only_old=tuple(_describe(row) for key, row in before.items() if key not in paired_old),
         only_new=tuple(_describe(row) for key, row in after.items() if key not in paired_new),
-        differences=tuple(_differences(old, new)),
+        differences=(*_differences(old, new), *dict.fromkeys(each for pair in pairs for each in _run_otherwise(*pair))),
+        failed=tuple(each.message for each in new.failures if each.model in {row.model for row in old.rows}),
     )
 
 
@@ -170,6 +173,16 @@ def _differences(old: Report, new: Report) -> list[str]:
             found.append(f"{package}: {versions[0]}, now {versions[1]}")
     if old.settings.input != new.settings.input:
         found.append(f"input: {old.settings.input}, now {new.settings.input}")
+    return found
+
+
+def _run_otherwise(old: Row, new: Row) -> list[str]:
+    """What the rows are not alike in where each was the only one of its report."""
+    found = []
+    if old.engine != new.engine:
+        found.append(f"engine: {old.engine}, now {new.engine}")
+    if old.threads != new.threads:
+        found.append(f"threads: {old.threads}, now {new.threads}")
     return found
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from edge_benchmarks.tuning.search_space import TuneSettings
-from edge_runtime import OutputError, UsageError, lock_file, write_json
-from edge_train import TrainSettings
+from edge_runtime import EdgeError, OutputError, Run, UsageError, find_run, lock_file, write_json
+from edge_train import TrainSettings, find_backbone
 
 STATE = "tune.json"
 PREFIX = "tune-"
@@ -22,11 +23,46 @@ _FREE_OF_EACH = ("out", "threads", "device", "track")
 
 
 def identify(space: TuneSettings, base: TrainSettings, fingerprint: str) -> dict[str, Any]:
-    """What makes a sweep the one that it is, as plain data: what is drawn from, all other settings, and the images."""
+    """What makes a sweep the one that it is, as plain data: what is drawn from, all other settings, and the images.
+
+    With them the code of networks that are not of the table, its hash or its version, and what the files held that
+    trials begin with and learn from.
+    """
     drawn = {field.name: getattr(space, field.name) for field in fields(space) if field.name not in _FREE}
     shared = {field.name: getattr(base, field.name) for field in fields(base) if field.name not in _FREE_OF_EACH}
-    plain: dict[str, Any] = json.loads(json.dumps({"drawn": drawn, "settings": shared, "images": fingerprint}))
+    makers = {name: find_backbone(name).maker for name in space.backbones}
+    code = {name: {**maker.identity, **maker.versions} for name, maker in makers.items() if maker is not None}
+    more = {"code": code, "read": {name: _sha256(path) for name, path in _read_by_trials(base).items()}}
+    told = {
+        "drawn": drawn,
+        "settings": shared,
+        "images": fingerprint,
+        **{key: each for key, each in more.items() if each},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(told))
     return plain
+
+
+def _read_by_trials(base: TrainSettings) -> dict[str, Path]:
+    """The files of weights that are no backbone's own and of the teacher, as far as they are there."""
+    from edge_train import parse_weights
+
+    found = {}
+    if isinstance(weights := parse_weights(base.weights), Path):
+        found["weights"] = Run(weights).best if weights.is_dir() else weights
+    if base.teacher is not None:
+        # Where there is none, the trials say so.
+        with suppress(EdgeError):
+            found["teacher"] = find_run(base.teacher).best
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from edge_benchmarks.benching import bench
+from edge_benchmarks.machine.environment import Environment, read_environment
 from edge_benchmarks.models.contestant import variant_of
 from edge_benchmarks.models.trained_network import export_trained
 from edge_benchmarks.report.files import json_text, make_folder, read_report
@@ -94,7 +95,7 @@ def read_latencies(path: Path, wanted: Collection[Network]) -> Latencies:
 def measure_latencies(
     runs: Mapping[Network, Run], kept: Path, progress: Progress, *, models: Path | None = None
 ) -> Latencies:
-    """Those of this machine, of a run of each network; the report `kept` is used as far as it goes.
+    """Those of this machine, of a run of each network; the report `kept` is used as far as it goes and was made here.
 
     With `models` the networks' files are left there. One that cannot be exported or run here is left out, which is
     said.
@@ -105,17 +106,28 @@ def measure_latencies(
     """
     known: dict[Network, float] = {}
     if kept.is_file():
-        known = _by_network(read_report(kept))
+        report = read_report(kept)
+        if elsewhere := _elsewhere(report.environment):
+            progress.say(f"note: {kept} was measured with {elsewhere}; latency is measured again")
+        else:
+            known = _by_network(report)
     if models is not None or any(network not in known for network in runs):
         with TemporaryDirectory(prefix="edge-tune-") as temporary:
             if models is not None:
                 make_folder(models)
-            report = _measure(runs, models or Path(temporary), progress)
-        if report is not None:
+            measured = _measure(runs, models or Path(temporary), progress)
+        if measured is not None:
             # Side by side, those that were known with the new ones: one report holds all.
-            known = _by_network(report)
-            write_text(kept, json_text(report.to_json()))
+            known = _by_network(measured)
+            write_text(kept, json_text(measured.to_json()))
     return Latencies({network: known[network] for network in runs if network in known}, "this machine")
+
+
+def _elsewhere(there: Environment) -> str:
+    """What a report was measured with, where that is not this machine as it is now."""
+    here = read_environment()
+    same = (there.cpu, there.usable_cores, there.onnxruntime) == (here.cpu, here.usable_cores, here.onnxruntime)
+    return "" if same else f"{there.cpu}, {there.usable_cores} cores, onnxruntime {there.onnxruntime}"
 
 
 def _measure(runs: Mapping[Network, Run], folder: Path, progress: Progress) -> Report | None:

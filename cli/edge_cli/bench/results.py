@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_cli.console import Console, print_table
 from edge_cli.flags import said_as_flags
-from edge_runtime import write_text
+from edge_runtime import one_line, write_text
 
 if TYPE_CHECKING:
     from edge_benchmarks import Limits, Recommendation, Report, Table
@@ -61,7 +61,7 @@ def show_report(
             if row.sustained is not None:
                 first, last = row.sustained.buckets[0], row.sustained.buckets[-1]
                 print(
-                    f"{row.name}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
+                    f"{one_line(row.name)}: from the first {first.seconds:.0f} s to the last {last.seconds:.0f} s "
                     f"{row.sustained.slowdown:+.1%} by the median, {row.sustained.p90_slowdown:+.1%} by p90"
                     f"{', throttled' if row.sustained.throttled else ''}"
                 )
@@ -84,12 +84,19 @@ def write_report(report: Report, document: Mapping[str, Any], folder: Path, cons
         write_results,
     )
 
-    write_results(report, folder, document)
+    written = [*write_results(report, folder, document), LATENCY_FILE]
     draw_latency(report, folder / LATENCY_FILE)
     if missing := draw_tradeoff(report, folder / TRADEOFF_FILE):
         console.say(f"no {TRADEOFF_FILE}: {missing}")
-    draw_sustained(report, folder / SUSTAINED_FILE)
-    console.say(f"written to {folder}: {', '.join(sorted(path.name for path in folder.glob('*.*')))}")
+    else:
+        written.append(TRADEOFF_FILE)
+    if draw_sustained(report, folder / SUSTAINED_FILE):
+        written.append(SUSTAINED_FILE)
+    console.say(f"written to {folder}: {', '.join(sorted(written))}")
+    # Whose they are nobody knows, so they are let be.
+    left = [name for name in (SUSTAINED_FILE, TRADEOFF_FILE) if name not in written and (folder / name).exists()]
+    if left:
+        console.say(f"note: not of this report: {', '.join(left)} in {folder}")
 
 
 def write_shared(report: Report, target: Path, console: Console) -> None:
@@ -104,7 +111,7 @@ def write_shared(report: Report, target: Path, console: Console) -> None:
 
 
 def compare_files(old: Path, new: Path, console: Console, *, limit: float | None, as_json: bool) -> int:
-    """Compare two reports; gives 1 where a model became slower by more than `limit`."""
+    """Compare two reports; gives 1 where a model became slower by more than `limit`, or is in the new one no more."""
     from edge_benchmarks import compare_reports, comparison_table, json_text, read_report
 
     comparison = compare_reports(read_report(old), read_report(new))
@@ -119,9 +126,15 @@ def compare_files(old: Path, new: Path, console: Console, *, limit: float | None
     for names, where in ((comparison.only_old, old), (comparison.only_new, new)):
         if names:
             console.say(f"only in {where}: {'; '.join(names)}")
+    for failure in comparison.failed:
+        console.say(f"not measured in {new}: {failure}")
     for change in worse:
         console.say(f"slower by more than {limit:.0%}: {change.name}, {change.p50.change:+.1%} by the median")
-    return 1 if worse else 0
+    # What was not measured again may be as slow as it likes.
+    missing = () if limit is None else comparison.only_old
+    if missing:
+        console.say(f"the gate is not met: {'; '.join(missing)}: no figure in {new}")
+    return 1 if worse or missing else 0
 
 
 def _print(table: Table) -> None:
@@ -178,4 +191,4 @@ def _recommend(chosen: Recommendation, console: Console, *, on_stdout: bool) -> 
         lines.append(f"take {row.name}{engine}, {row.threads} {'thread' if row.threads == 1 else 'threads'}")
     lines += [f"  {reason}" for reason in chosen.reasons]
     for line in lines:
-        print(line) if on_stdout else console.say(line)
+        print(one_line(line)) if on_stdout else console.say(line)

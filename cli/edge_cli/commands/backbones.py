@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -38,6 +39,9 @@ def backbones(
     chosen = [find_backbone(name) for name in names] if names else list(BACKBONES.values())
     if attention != "none":
         chosen = [_attended(item, attention) for item in chosen]
+    for item in chosen:
+        if item.maker is not None and item.maker.note:
+            print(f"note: {item.maker.note}", file=sys.stderr)
     if json_:
         print_json([_described(item) for item in chosen])
         return 0

@@ -73,7 +73,8 @@ def command(
         flag("--compare", "Compare two reports instead of measuring.", "OLD NEW", panel=INSTEAD),
     ] = None,
     fail_over: Annotated[
-        str | None, flag("--fail-over", "With --compare: exit 1 if a model is slower by more.", "N%", panel=INSTEAD)
+        str | None,
+        flag("--fail-over", "With --compare: exit 1 if a model is slower by more, or missing.", "N%", panel=INSTEAD),
     ] = None,
     train: Annotated[
         bool,
@@ -106,7 +107,7 @@ def command(
         _refuse(given, left, "--compare takes two reports and measures nothing")
         limit = None if fail_over is None else parse_share("--fail-over", fail_over)
         return compare_files(*compare, console, limit=limit, as_json=json_)
-    from edge_benchmarks import Limits, make_folder, read_report
+    from edge_benchmarks import Limits, make_folder, read_more, read_report
     from edge_cli.bench.engine_choices import check_choice, described_engines
     from edge_cli.bench.results import as_document, recommended, show_report, write_report, write_shared
 
@@ -133,7 +134,10 @@ def command(
         )
     if out is not None:
         make_folder(out)
-    more, failed = described_engines(report, held, console, choose=choose) if choice.engines else ({}, None)
+    # What is shown again is kept with all that was measured.
+    more, failed = ({} if from_ is None else read_more(from_)), None
+    if choice.engines:
+        more, failed = described_engines(report, held, console, choose=choose)
     chosen = recommended(report, limits) if asks else None
     document = as_document(report, chosen, more)
     code = show_report(report, console, chosen=chosen, document=document if json_ else None, as_csv=csv_)

@@ -144,7 +144,7 @@ def _draw(found: Mapping[str, Any], health: Health) -> None:
     if found["instruction_sets"]:
         print(f"instruction sets: {', '.join(found['instruction_sets'])}")
     for each in found["int8"]["files"]:
-        print(f"broken: {one_line(each['error'])}" if "error" in each else f"int8: {each['file']}: {each['says']}")
+        print(one_line(f"broken: {each['error']}" if "error" in each else f"int8: {each['file']}: {each['says']}"))
     state = [*_frequency(health), *_heat(health), *_held_back(health.throttling)]
     if state:
         print(", ".join(state))

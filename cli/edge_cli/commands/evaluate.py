@@ -15,7 +15,7 @@ from edge_cli.flags import flag
 from edge_cli.metrics_table import print_metrics
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_cli.split_scores import at_threshold_line, calibration_error, threshold_line
-from edge_runtime import LabelFrom, UsageError
+from edge_runtime import LabelFrom, UsageError, one_line
 
 if TYPE_CHECKING:
     from edge_data import EvaluationData
@@ -102,9 +102,6 @@ def evaluate_(
         result, seen = _evaluated(classifier, chosen, None if tta == "none" else tta, console, exact=exact)
         again = _answer_exactly(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
-    if mistakes is not None:
-        count = write_mistakes(mistakes, chosen, result, classifier.card, others)
-        console.say(f"{mistakes}: {count:,} mistake{'' if count == 1 else 's'}, the surest first")
     point = classifier.card.operating_point
     at_threshold = None if point is None else measure_at(point, classifier.labels, result.truth, result.probabilities)
     drift, exactly = (None, None) if again is None else _held_against(again, result, classifier.card)
@@ -132,7 +129,18 @@ def evaluate_(
             print(drift)
         if exactly is not None:
             print(f"  in exact arithmetic: {at_threshold_line(exactly)}")
-    return _end(path, drift, console, unreadable=len(result.unreadable))
+    left_out: Sequence[str] = ()
+    if mistakes is not None:
+        # The figures are out by now, whatever becomes of the list.
+        count, left_out = write_mistakes(mistakes, chosen, result, classifier.card, others)
+        _say_left_out(left_out)
+        console.say(f"{mistakes}: {count:,} mistake{'' if count == 1 else 's'}, the surest first")
+    return _end(path, drift, console, left_out=len(result.unreadable) + len(left_out))
+
+
+def _say_left_out(paths: Sequence[str]) -> None:
+    for path in paths:
+        fail(f"{path!r}: the name is not valid UTF-8, and no list can hold it", "rename the file", 1)
 
 
 def _evaluate_several(
@@ -147,15 +155,21 @@ def _evaluate_several(
 ) -> int:
     """The same of a model of several labels, or of several tasks; the exit code."""
     from edge_cli.scored_several import drift_of_several, print_several_evaluation, score_several
+    from edge_data import write_several_mistakes
 
-    result = score_several(classifier, chosen, console, mistakes=mistakes, others=others)
+    result = score_several(classifier, chosen, console)
     drift = drift_of_several(classifier, result, chosen.root, console) if exact else None
     _say_notes(chosen, result.unreadable, classifier.card, console)
     head = _head(classifier.path, chosen, result.unreadable)
     print_several_evaluation(head, result, as_json=as_json, more=_exact_json(drift))
     if drift is not None and not as_json:
         print(drift)
-    return _end(classifier.path, drift, console, unreadable=len(result.unreadable))
+    left_out: Sequence[str] = ()
+    if mistakes is not None:
+        count, left_out = write_several_mistakes(mistakes, chosen, result, classifier.card, others)
+        _say_left_out(left_out)
+        console.say(f"{mistakes}: {count:,} image{'' if count == 1 else 's'} with a mistake, the surest first")
+    return _end(classifier.path, drift, console, left_out=len(result.unreadable) + len(left_out))
 
 
 def _exact_json(drift: Drift | None, at_threshold: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -165,16 +179,16 @@ def _exact_json(drift: Drift | None, at_threshold: Mapping[str, Any] | None = No
     return {"exact": {**drift.to_json(), "holds": drift.holds, **more}}
 
 
-def _end(path: Path, drift: Drift | None, console: Console, *, unreadable: int) -> int:
+def _end(path: Path, drift: Drift | None, console: Console, *, left_out: int) -> int:
     """Say where an int8 file's figures were measured, and fail where they do not hold here; the exit code."""
     from edge_runtime import int8_arithmetic, int8_origin
 
     if drift is None:
-        return 1 if unreadable else 0
+        return 1 if left_out else 0
     origin = int8_origin(path)
-    console.say(f"{path}: {'no int8 weights' if origin is None else origin.describe()}")
+    console.say(one_line(f"{path}: {'no int8 weights' if origin is None else origin.describe()}"))
     if drift.holds:
-        return 1 if unreadable else 0
+        return 1 if left_out else 0
     hint = (
         "its weights are those that every processor computes alike, so a few of its sums round otherwise: the figures "
         "above say on how many images; edge export without --precision has no such sums"

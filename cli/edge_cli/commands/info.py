@@ -151,7 +151,7 @@ def _print(described: Mapping[str, Any], card: ModelCard | None) -> None:
 
 
 def _line(name: str, value: str) -> None:
-    print(f"  {name:<14} {one_line(value)}")
+    print(f"  {one_line(name):<14} {one_line(value)}")
 
 
 def _lines(card: ModelCard) -> list[tuple[str, str]]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edge_cli.console import Console
 from edge_cli.flags import Options, settings_command
 from edge_serve import LabelSettings
-
-if TYPE_CHECKING:
-    from edge_serve import Labelled
 
 app = typer.Typer(add_completion=False)
 
@@ -42,12 +39,5 @@ def label(
         made = label_pictures(options.make(LabelSettings, source=source), console)
         console.say(f"{made.done:,} of {made.rows:,} labelled, {made.steps:,} steps this time")
         if made.steps:
-            console.say(f"next: {next_step(made)}")
+            console.say(f"next: {made.next_step}")
     return 0
-
-
-def next_step(made: Labelled) -> str:
-    """The command that the labels are for: training, or first to bring mended ones back among the others."""
-    if made.is_part:
-        return f"edge data list DATA --relabel {made.out} --out FILE.csv, then edge train --data FILE.csv"
-    return f"edge train --data {made.out}"

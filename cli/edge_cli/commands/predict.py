@@ -38,7 +38,7 @@ def predict(
             metavar="IMAGE", help="Pictures, folders, quoted patterns such as '**/*.jpg', or - for bytes on stdin."
         ),
     ] = None,
-    image: Annotated[list[str] | None, flag("--image", "The same; may be repeated.", "IMAGE")] = None,
+    image: Annotated[list[str] | None, flag("--image", "The same, answered first; may be repeated.", "IMAGE")] = None,
     files_from: Annotated[
         Path | None, flag("--files-from", "A list of more names, - on stdin; they end in a newline or NUL.", "FILE")
     ] = None,

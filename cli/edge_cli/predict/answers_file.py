@@ -30,7 +30,7 @@ class AnswersFile(Output):
         """Write one answer."""
         if self._is_new(answer.image):
             try:
-                self._table.write(answer.image, answer, answer.told(self._min_confidence))
+                self._table.write(answer.image, answer, self._given(answer))
                 self.answered += 1
             except UsageError as error:
                 self._leave_out(error)
@@ -43,6 +43,11 @@ class AnswersFile(Output):
                 self.failed += 1
             except UsageError as unnamed:
                 self._leave_out(unnamed)
+
+    def _given(self, answer: Prediction) -> str:
+        """The answer, "" where it is withheld: as `unknown` it would be offered as a class, and trained."""
+        withheld = answer.kind == "single-label" and (answer.unlike or answer.is_withheld(self._min_confidence))
+        return "" if withheld else answer.told(self._min_confidence)
 
     def _is_new(self, name: str) -> bool:
         if self._seen is None:

@@ -40,16 +40,19 @@ class Pictures:
             raise UsageError("standard input can be read once", "give - once")
         self.failed = 0
         self.once = len(names) == 1 and files_from is None
-        self._held: list[EdgeError] | None = []
+        # Whoever writes a list while it is read may wait to hear of a name before the next.
+        self._held: list[EdgeError] | None = None if listed_on_stdin else []
         found = chain(
             expand(names, on_problem=self._problem, stdin=_stdin()),
             () if files_from is None else self._listed(files_from),
         )
-        # Whoever writes a list while it is read may wait for the first answer before the second name.
+        # Or for the first answer.
         first = list(islice(filter(None, found), 1 if listed_on_stdin else 2))
-        held, self._held = self._held, None
-        if not first and len(held) <= 1:
-            raise held[0] if held else UsageError(f"{files_from} names no pictures", "one name a line")
+        held, self._held = self._held or [], None
+        if not first and not self.failed:
+            raise UsageError(f"{files_from} names no pictures", "one name a line")
+        if not first and self.failed == len(held) == 1:
+            raise held[0]
         for error in held:
             say_problem(error)
         if not first:

@@ -42,7 +42,7 @@ class AnswersTable:
         file.write(csv_line(_header(ranks)))
 
     def write(self, path: str, given: Prediction, answer: str) -> None:
-        """The row of a picture, whose label is `answer`. Raises UsageError where its name is not UTF-8."""
+        """The row of a picture with its answer, "" for one withheld. Raises UsageError where its name is not UTF-8."""
         numbers = (given.probability, *_doubt(given))
         ranked = [cell for name, share in given.top(self._ranks) for cell in (quoted_text(name), f"{share:.6f}")]
         self._row(path, [quoted_text(answer), *(f"{number:.6f}" for number in numbers), "", *ranked])

@@ -16,8 +16,8 @@ from edge_runtime import (
     OtherColumns,
     choose_answers,
     csv_line,
+    is_utf_8,
     quoted_text,
-    require_utf_8,
     write_text,
 )
 
@@ -26,15 +26,14 @@ COLUMNS = ("path", "label", "answer", "probability", "label_probability")
 
 def write_mistakes(
     target: Path, chosen: EvaluationData, found: Evaluation, card: ModelCard, others: OtherColumns | None = None
-) -> int:
-    """Write `path,label,answer,probability,label_probability` of each mistake, the surest first; gives how many.
+) -> tuple[int, list[str]]:
+    """Write `path,label,answer,probability,label_probability` of each mistake, the surest first.
 
-    Where the data names them, `split` and `group` follow, then `others`. `answer` is what the model's operating point
-    makes of the probabilities, if it has one. Paths are relative to the list's folder.
+    Gives how many there are in it, and those that are not, whose names no list can hold. Where the data names them,
+    `split` and `group` follow, then `others`. `answer` is what the model's operating point makes of the probabilities,
+    if it has one. Paths are relative to the list's folder.
 
-    Raises:
-        DataError: a name that no list can hold.
-        OutputError: it cannot be written.
+    Raises OutputError where it cannot be written.
     """
     truth = found.truth
     answers = choose_answers(card.labels, found.probabilities, card.operating_point)
@@ -43,14 +42,18 @@ def write_mistakes(
     wrong = np.flatnonzero(answers != truth)
     # Of answers that are equally sure, the one that leaves the label least comes first.
     wrong = wrong[np.lexsort((known[wrong], -given[wrong]))]
-    require_utf_8([found.samples[row].path for row in wrong])
     place, delimiter = ListPaths(target.parent), delimiter_of(target)
     more = FurtherColumns(chosen, COLUMNS, others)
     lines = [csv_line([*COLUMNS, *more.names], delimiter)]
+    left_out: list[str] = []
     for row in wrong:
         path = found.samples[row].path
+        named = place(str(chosen.root / path))
+        if not is_utf_8(named):
+            left_out.append(path)
+            continue
         cells = [
-            place(str(chosen.root / path)),
+            named,
             card.labels[truth[row]],
             card.labels[answers[row]],
             f"{given[row]:.6f}",
@@ -58,4 +61,4 @@ def write_mistakes(
         ]
         lines.append(csv_line([*map(quoted_text, cells), *more.cells(path)], delimiter))
     write_text(target, "".join(lines))
-    return len(wrong)
+    return len(lines) - 1, left_out

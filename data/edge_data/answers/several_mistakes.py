@@ -17,8 +17,8 @@ from edge_runtime import (
     OtherColumns,
     SeveralEvaluation,
     csv_line,
+    is_utf_8,
     quoted_text,
-    require_utf_8,
     task_slices,
     write_text,
 )
@@ -26,31 +26,32 @@ from edge_runtime import (
 
 def write_several_mistakes(
     target: Path, chosen: EvaluationData, found: SeveralEvaluation, card: ModelCard, others: OtherColumns | None = None
-) -> int:
-    """Write a row for each image that has a mistake, the surest first; gives how many.
+) -> tuple[int, list[str]]:
+    """Write a row for each image that has a mistake, the surest first.
 
-    Of several labels `path,label,answer,probability,label_probability`, where `cat|dog` are all of them: `probability`
-    is how sure the model is of the answer that is wrong, given or not given, and `label_probability` the rest of it; of
-    several mistakes the surest one's. Of several tasks `path`, and for each `TASK,TASK_answer,TASK_probability`, `TASK`
-    being the label and empty where there is none. Where the data names them, `split` and `group` follow, then
-    `others`.
+    Gives how many there are in it, and those that are not, whose names no list can hold. Of several labels
+    `path,label,answer,probability,label_probability`, where `cat|dog` are all of them: `probability` is how sure the
+    model is of the answer that is wrong, given or not given, and `label_probability` the rest of it; of several
+    mistakes the surest one's. Of several tasks `path`, and for each `TASK,TASK_answer,TASK_probability`, `TASK` being
+    the label and empty where there is none. Where the data names them, `split` and `group` follow, then `others`.
 
-    Raises:
-        DataError: a name that no list can hold.
-        OutputError: it cannot be written.
+    Raises OutputError where it cannot be written.
     """
     columns, rows = _of_tasks(found, card) if card.tasks else _of_labels(found, card)
     ordered = sorted(rows, key=lambda row: -row[1])
-    require_utf_8([found.samples[row].path for row, _, _ in ordered])
     place, delimiter = ListPaths(target.parent), delimiter_of(target)
     more = FurtherColumns(chosen, columns, others)
     lines = [csv_line(["path", *columns, *more.names], delimiter)]
+    left_out: list[str] = []
     for row, _, cells in ordered:
         path = found.samples[row].path
         whole = [place(str(chosen.root / path)), *cells]
+        if not is_utf_8(whole[0]):
+            left_out.append(path)
+            continue
         lines.append(csv_line([*map(quoted_text, whole), *more.cells(path)], delimiter))
     write_text(target, "".join(lines))
-    return len(ordered)
+    return len(lines) - 1, left_out
 
 
 # Of each image with a mistake: its row, how sure the surest mistake is, and its cells.

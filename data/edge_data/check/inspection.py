@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from edge_data.check.quality import Quality, measure_quality
-from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, image_kind, read_encoded
+from edge_data.sets.picture_header import open_header
+from edge_runtime import HEAD_BYTES, ImageError, decode, format_of, read_encoded
 
 if TYPE_CHECKING:
     from edge_runtime import ImageClassifier
@@ -117,20 +117,10 @@ def _chroma(small: NDArray[np.float32]) -> NDArray[np.uint8]:
 def _header(data: bytes, picture: Image.Image) -> tuple[tuple[int, int], tuple[str, ...]]:
     """The full size in pixels, as stored, and the oddities; of a picture that decodes, so the size is no bomb's."""
     try:
-        with _opened(data) as header:
+        with open_header(BytesIO(data)) as header:
             return header.size, tuple(_oddities(header))
     except Exception:  # Pillow raises whatever comes on headers that decoding gets along without
         return picture.size, ()
-
-
-def _opened(data: bytes) -> Image.Image:
-    # It was decoded: the plugin for it, the only one that is asked, is imported.
-    kind = image_kind(data) or ""
-    if kind != "HEIC":
-        return Image.open(BytesIO(data), formats=[kind])
-    # HEIC's is not registered with Pillow for the whole process.
-    header: Image.Image = import_module("pillow_heif").HeifImageFile(BytesIO(data))
-    return header
 
 
 def _oddities(header: Image.Image) -> Iterator[str]:

@@ -91,7 +91,7 @@ class ImageStore:
         kept = self._pictures.get(sample.path)
         if kept is not None:
             return Image.fromarray(kept)
-        image = self._resized(sample, _cut_strip)
+        image = self._resized(sample, whole=False)
         self._keep(self._pictures, sample, np.asarray(image))
         return image
 
@@ -104,9 +104,12 @@ class ImageStore:
         self._keep(self._pixels, sample, pixels)
         return pixels
 
-    def _resized(self, sample: Sample, cut: Callable[[Image.Image], Image.Image] = lambda image: image) -> Image.Image:
-        image = self.preprocessing.resize(cut(self.preprocessing.decode(self.root / sample.path)))
-        self._on_resized(sample.path, image)
+    def _resized(self, sample: Sample, *, whole: bool = True) -> Image.Image:
+        decoded = self.preprocessing.decode(self.root / sample.path)
+        strip = _cut_strip(decoded)
+        image = self.preprocessing.resize(decoded if whole else strip)
+        # What is looked at of a picture that is validated is what would be of its copy that is trained on.
+        self._on_resized(sample.path, image if not whole or strip is decoded else self.preprocessing.resize(strip))
         return image
 
     def _keep(self, shelf: dict[str, NDArray[np.uint8]], sample: Sample, pixels: NDArray[np.uint8]) -> None:

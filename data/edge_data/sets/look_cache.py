@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_data.sets.look_records import RECORD_BYTES, Records
+from edge_data.sets.look_records import RECORD_BYTES, Records, are_decoded
 from edge_runtime import OutputError, atomic_path, cache_folder
 
 # Raised when a record comes to mean something else.
@@ -33,7 +33,10 @@ def stamps(root: Path, paths: Sequence[str]) -> NDArray[np.int64]:
 
 
 def recall(root: Path, paths: Sequence[str], now: NDArray[np.int64]) -> tuple[Records, NDArray[np.intp]]:
-    """The records of `paths`, [N, 305], and the places of those that are not known, or were changed since."""
+    """The records of `paths`, [N, 305], and the places of those that are not known, or were changed since.
+
+    What could not be decoded is not known: a package may have been missing, or memory for once.
+    """
     records = np.zeros((len(paths), RECORD_BYTES), np.uint8)
     try:
         # numpy would leave a damaged file open.
@@ -45,7 +48,7 @@ def recall(root: Path, paths: Sequence[str], now: NDArray[np.int64]) -> tuple[Re
         return records, np.arange(len(paths))
     rows = {name: row for row, name in enumerate(names)}
     at = np.array([rows.get(path, -1) for path in paths], np.intp)
-    known = (at >= 0) & (now[:, 0] >= 0) & (then[at] == now).all(axis=1)
+    known = (at >= 0) & (now[:, 0] >= 0) & (then[at] == now).all(axis=1) & are_decoded(old)[at]
     records[known] = old[at[known]]
     return records, np.flatnonzero(~known)
 

@@ -61,6 +61,11 @@ def see(root: Path, paths: Sequence[str]) -> Records:
     return records
 
 
+def are_decoded(records: Records) -> NDArray[np.bool_]:
+    """[N]: which of the records are of pictures that were decoded; the chroma of a grey one is 128."""
+    return np.asarray(records[:, DIGEST_BYTES + _LUMA_BYTES : -1].any(axis=1))
+
+
 def shrink(picture: Image.Image) -> NDArray[np.uint8]:
     """An RGB picture as [16, 16, 3]."""
     return np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX))

@@ -14,7 +14,7 @@ from edge_export.proof.decision import MAX_DIFFERENCE, decision_of
 from edge_export.proof.parity import Parity, check_parity
 from edge_export.proof.whole_split import SplitAccuracy, compare_split
 from edge_runtime import ModelCard, OperatingPoint, choose_operating_point, measure_at
-from edge_train import LabelAnswers, SplitAnswers
+from edge_train import LabelAnswers, MultiTask, SplitAnswers, measure_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,15 @@ def _own_figures(card: ModelCard, found: SplitAccuracy) -> dict[str, Any]:
     are cross-fitted, as the checkpoint's are, and what the choice of the epoch flatters is told of the file, too. Those
     of an average of runs are in `ensemble_figures`.
     """
-    if found.found is None or "calibration_folds" not in found.recorded:
+    each = found.recorded.get("tasks", {"": found.recorded}).values()
+    if found.found is None or not any("calibration_folds" in figures for figures in each):
         return found.whole.on_card()
     # The logarithm of a probability is a logit, at temperature 1.
     logits = np.log(np.maximum(found.found.probabilities, np.finfo(np.float32).tiny))
+    if card.kind == "multi-task":
+        tasks = [replace(task, temperature=1.0) for task in card.tasks]
+        parts = MultiTask(card).answers(found.found.samples, logits, found.groups)
+        return measure_parts(tasks, parts, cross_fit=True).on_card()
     if card.kind == "multi-label":
         # A yes or no has two of them, of which the odds are known alone.
         odds = logits - np.log(np.maximum(1 - found.found.probabilities, np.finfo(np.float32).tiny))

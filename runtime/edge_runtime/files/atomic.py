@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import OutputError
+
+# Characters, of four bytes at most in UTF-8, where file systems take 255.
+_KEPT = 50
 
 
 @contextmanager
@@ -26,8 +30,9 @@ def atomic_path(target: str | os.PathLike[str], *, parameter: str = "out") -> It
             as a folder or a device.
     """
     target = Path(target)
-    # Not the process number: threads share it, and so do containers that share a folder.
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    # Not the process number: threads share it, and so do containers that share a folder. Of a long name the beginning,
+    # since the target's may have all of the bytes that a name can have.
+    temporary = target.with_name(f".{target.name[:_KEPT]}.{secrets.token_hex(4)}.tmp")
     try:
         # Renaming onto /dev/null would replace the device itself.
         if target.exists() and not target.is_file():
@@ -42,7 +47,9 @@ def atomic_path(target: str | os.PathLike[str], *, parameter: str = "out") -> It
             raise
         raise OutputError(
             f"cannot write {target}: {error.strerror or error}",
-            f"make room or choose another folder with `{parameter}`",
+            f"choose a shorter name with `{parameter}`"
+            if error.errno == errno.ENAMETOOLONG
+            else f"make room or choose another folder with `{parameter}`",
         ) from error
     finally:
         with suppress(OSError):

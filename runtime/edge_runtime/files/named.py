@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge_runtime.errors import EdgeError, ImageError, UsageError
-from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, natural_key, unreadable, walk_folder
+from edge_runtime.files.patterns import match_pattern
+from edge_runtime.files.walk import DRAWING_SUFFIX, is_ignored, is_image, unreadable, walk_folder
 
 STANDARD_INPUT = "-"
 MAX_INPUT_BYTES = 500_000_000
@@ -114,7 +115,7 @@ def _matching(pattern: str, on_problem: OnProblem) -> Iterator[Source]:
 
     suffix = os.path.splitext(pattern)[1]  # noqa: PTH122
     any_file = bool(suffix) and not glob.has_magic(suffix)
-    for path in sorted(glob.iglob(pattern, recursive=True), key=natural_key):  # noqa: PTH207 (as given, "./x" too)
+    for path in match_pattern(pattern):
         if _is_apart(path, pattern):
             continue
         if not os.path.isdir(path):  # noqa: PTH112

@@ -44,12 +44,19 @@ class PictureTable:
         return names.index(name) if name in names else None
 
 
-def read_picture_table(path: Path) -> PictureTable:
+def read_column_names(path: Path) -> list[str]:
+    """The columns of the table at `path`, in small letters. Raises DataError where it has no header to be read."""
+    header, _ = open_text(path, Faults(path))
+    return [name.strip().lower() for name in header]
+
+
+def read_picture_table(path: Path, *, all_may_be_gone: bool = False) -> PictureTable:
     """The CSV, `;` or tab separated file at `path`; blank lines are left out.
 
     Raises:
-        DataError: it cannot be read, has no column `path` or two of `path` or `label`, names no picture that is
-            there; or, with their lines, rows of another length, without a path, or with a path that stands there twice.
+        DataError: it cannot be read, has no column `path` or two of `path` or `label`, names no picture that is there
+            unless `all_may_be_gone`; or, with their lines, rows of another length, without a path, or with a path that
+            stands there twice.
     """
     if path.suffix.lower() in PARQUET_SUFFIXES:
         raise DataError(f"{path} is Parquet, which is read here as CSV alone", "write it as CSV")
@@ -79,7 +86,8 @@ def read_picture_table(path: Path) -> PictureTable:
             faults.add(line, f"{cells[where]!r} stands in line {first}, too")
         rows.append(row)
     faults.check()
-    return _checked(PictureTable(path, tuple(header), rows))
+    table = PictureTable(path, tuple(header), rows)
+    return table if all_may_be_gone else _checked(table)
 
 
 def list_pictures(folder: Path, base: Path) -> PictureTable:

@@ -99,10 +99,26 @@ def _listed(entry: os.DirEntry[str], place: str, links: bool) -> str:
     if is_ignored(entry.name) or (not links and entry.is_symlink()):
         return ""
     if is_folder(entry):
-        # Followed, a link that leads above its own folder would bring what lies around it in again.
-        above = entry.is_symlink() and Path(place).resolve().is_relative_to(Path(entry.path).resolve())
-        return "" if above else f"{entry.name}/"
+        return "" if _leads_above(entry, place) else f"{entry.name}/"
     return entry.name if _is_file(entry) else ""
+
+
+def folders_in(place: str) -> list[str]:
+    """The names of the folders in a folder, and of links to such, but for dot-entries and links that lead above it.
+
+    Raises OSError where it cannot be read.
+    """
+    with os.scandir(place) as entries:
+        return [
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".") and is_folder(entry) and not _leads_above(entry, place)
+        ]
+
+
+def _leads_above(entry: os.DirEntry[str], place: str) -> bool:
+    """Whether it is a link that leads above its own folder: followed, it would bring what lies around it in again."""
+    return entry.is_symlink() and Path(place).resolve().is_relative_to(Path(entry.path).resolve())
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

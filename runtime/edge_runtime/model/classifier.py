@@ -188,6 +188,8 @@ def _read_card(session: Any, path: Path) -> ModelCard:
         raise ModelError(
             f"{path} says how unlike training a picture may be, but has no output {DISTANCE_NAME!r}", AGAIN
         )
+    if card.unlike is not None and ((told := outputs[DISTANCE_NAME]).type != "tensor(float)" or len(told.shape) != 1):
+        raise ModelError(f"{path} gives distances as {told.type} {told.shape}, not float32 [batch]", AGAIN)
     for name, labels in zip(card.outputs, [task.labels for task in card.tasks] or [card.labels], strict=True):
         classes = outputs[name].shape[1]
         if classes != len(labels):

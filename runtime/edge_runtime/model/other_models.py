@@ -122,6 +122,11 @@ def _with_probabilities(graph: _ForeignGraph) -> _ForeignGraph:
         )
     if not np.isfinite(scores).all():
         raise ModelError(f"{path} gives scores that are no numbers", "choose another file")
+    if scores.shape[1] == 1:
+        raise ModelError(
+            f"{path} gives one score per image, and edge needs two classes",
+            "have the graph give a score for each, [N, 2], and name both in `labels`",
+        )
     if scores.shape[1] != len(labels):
         background = " (its first class may be 'background')" if scores.shape[1] == len(labels) + 1 else ""
         raise UsageError(

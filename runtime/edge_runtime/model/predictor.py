@@ -125,7 +125,12 @@ class Predictor(ImageClassifier):
         self, pixels: NDArray[np.uint8], graph: Graph
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         found, distances = self._run([OUTPUT_NAME, DISTANCE_NAME], pixels, graph)
-        return self._checked(found, len(pixels)), distances
+        rows = self._checked(found, len(pixels))
+        # What is no number is beyond no threshold either: the picture would pass for a known one.
+        if distances.shape != (len(pixels),) or not np.isfinite(distances).all():
+            what = "are no numbers" if distances.shape == (len(pixels),) else f"are an array of {list(distances.shape)}"
+            raise ModelError(f"{self.path} gives distances of {len(pixels)} images that {what}", AGAIN)
+        return rows, distances
 
     def _rows(self, pixels: NDArray[np.uint8], graph: Graph) -> NDArray[np.float32]:
         found = self._run(self._outputs, pixels, graph)

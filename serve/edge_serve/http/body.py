@@ -20,7 +20,7 @@ class ClientGone(Exception):  # noqa: N818 (nothing is wrong)
 
 
 class BodyBudget:
-    """Memory for the bodies of all requests together; each of several `workers` has its share of it."""
+    """Memory for the bodies of all requests together; each of several `workers` has its share, and room for two."""
 
     def __init__(self, limits: ServeLimits, workers: int = 1) -> None:
         self._limits = limits

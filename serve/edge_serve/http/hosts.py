@@ -23,14 +23,16 @@ _PORT = re.compile(r":\d{1,5}")
 class HostCheck:
     """Refuses requests that were sent to another name, or by another site's page.
 
-    The machine's own names are allowed, with and without `.local`, and `allowed`; pages of `origins` may use it, too.
+    The machine's own names are allowed (in full, its first part, and that with `.local`) and `allowed`; pages of
+    `origins` may use it, too.
     Raises UsageError where one of `allowed` is no host name, or one of `origins` no origin.
     """
 
     def __init__(self, allowed: Iterable[str] = (), origins: Iterable[str] = ()) -> None:
         self.origins = frozenset(map(_origin, origins))
         own = socket.gethostname().lower()
-        self._names = {"localhost", own, f"{own.partition('.')[0]}.local"}
+        first = own.partition(".")[0]
+        self._names = {"localhost", own, first, f"{first}.local"}
         for name in allowed:
             if host_name(name) is None or ":" in name:
                 raise UsageError(f"`allow_hosts` {name!r} is not a host name", "give a name without port or scheme")

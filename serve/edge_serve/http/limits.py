@@ -84,7 +84,10 @@ class ServeLimits:
 
     @property
     def all_bodies_bytes(self) -> int:
-        """What the bodies of all requests together may take: 16 of the largest, or less where memory is short."""
+        """What the bodies of all requests together may take: 16 of the largest, or fewer where memory is short.
+
+        Two fit in whatever is free: where one of the largest did not, nobody could send it.
+        """
         free = available_memory_bytes()
         wanted = _BODIES_HELD * self.body_bytes
         bound = wanted if free is None else min(wanted, free // _BODIES_SHARE_OF_MEMORY)

@@ -107,6 +107,7 @@ class _Labelling:
             {
                 "title": page.title,
                 "out": file.path.name,
+                "next_step": file.next_step,
                 "review": session.since is not None,
                 "rows": rows,
                 "orders": page.orders,

@@ -19,6 +19,7 @@ from edge_runtime import (
     identify_file,
     plain_text,
     quoted_text,
+    read_column_names,
     read_picture_table,
 )
 
@@ -43,16 +44,23 @@ def choose_out(source: Path, out: Path | None) -> Path:
             out = beside / "labelled.csv"
     if out.suffix.lower() not in _SUFFIXES:
         raise UsageError(f"`out` {out} is no .csv or .tsv file", "name it so, and edge knows it again")
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-        raise UsageError(f"{out.parent} is no folder that can be written to", "name another file with `out`")
+    folder = _written(out).parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} is no folder that can be written to", "name another file with `out`")
     if os.path.lexists(out) and not _is_own(out):
         raise UsageError(f"{out} is there already, and edge label did not write it", "name another file with `out`")
     return out
 
 
+def _written(out: Path) -> Path:
+    """The file that is written for `out`: the one that a link names, for a rename onto a link replaces the link."""
+    return Path(os.path.realpath(out)) if out.is_symlink() else out
+
+
 def _is_own(path: Path) -> bool:
+    # By the header alone: a row that is wrong is told when the table is read.
     try:
-        return read_picture_table(path).column(LABELLED_AT) is not None
+        return LABELLED_AT in read_column_names(path)
     except DataError:
         return False
 
@@ -67,7 +75,7 @@ class LabelFile:
 
     def __init__(self, source: PictureTable, out: Path) -> None:
         there = out.exists()
-        before = read_picture_table(out) if there else PictureTable(out, source.header, ())
+        before = read_picture_table(out, all_may_be_gone=True) if there else PictureTable(out, source.header, ())
         self.path = out
         self._seen = identify_file(out)
         self._delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
@@ -119,9 +127,16 @@ class LabelFile:
         return len(self._shown)
 
     @property
-    def has_more(self) -> bool:
-        """Whether it has rows from before, of images that are not in the source."""
-        return len(self._cells) > len({*self._shown})
+    def is_part(self) -> bool:
+        """Whether it began as a list of mistakes, and has them alone of all the images that they are among."""
+        return "label_probability" in self._where
+
+    @property
+    def next_step(self) -> str:
+        """The command that the labels are for: training, or first to bring mended ones back among the others."""
+        if self.is_part:
+            return f"edge data list DATA --relabel {self.path} --out FILE.csv, then edge train --data FILE.csv"
+        return f"edge train --data {self.path}"
 
     def label(self, row: int) -> str:
         """The label of a row, "" where it has none."""
@@ -156,7 +171,7 @@ class LabelFile:
                 cells[self._stamp] = stamp
                 self._cells[number], self._lines[number] = cells, self._line(cells)
             text = self._line(self.header) + "".join(self._lines)
-            with atomic_path(self.path) as temporary:
+            with atomic_path(_written(self.path)) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="")
         except BaseException:
             for number, (cells, line) in kept.items():

@@ -29,14 +29,14 @@ from edge_serve.observability.request_log import RequestLog
 class Labelled:
     """What came of it: the file (not there where nothing was said), rows done of how many, in how many steps.
 
-    `is_part`: the list was of mistakes, and the file has them alone of all the images that they are among.
+    `next_step` is the command that the labels are for.
     """
 
     out: Path
     done: int
     rows: int
     steps: int
-    is_part: bool = False
+    next_step: str
 
 
 def label_pictures(settings: LabelSettings, progress: Progress) -> Labelled:
@@ -60,8 +60,8 @@ def label_pictures(settings: LabelSettings, progress: Progress) -> Labelled:
                 asyncio.run(_serve(settings, page, listening, log=log, progress=progress))
         finally:
             log.close()
-        is_part = session.since is not None and not session.file.has_more
-        return Labelled(session.file.path, session.count_done(), len(session.file), session.steps, is_part)
+        file = session.file
+        return Labelled(file.path, session.count_done(), len(file), session.steps, file.next_step)
     finally:
         listening.close()
 

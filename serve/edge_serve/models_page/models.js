@@ -1,6 +1,6 @@
 // The first page of a server of several models: each is a link to its own page.
 
-import { $, ask, whenUnlocked } from "./talk.js";
+import { $, ask, sendTokenWith, whenUnlocked } from "./talk.js";
 
 const SHOWN_LABELS = 8;
 
@@ -33,5 +33,6 @@ async function showModels() {
   }
 }
 
+sendTokenWith(document.querySelector("footer a"));
 whenUnlocked(showModels, () => $("models").querySelector("a").focus());
 showModels();

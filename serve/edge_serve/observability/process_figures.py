@@ -5,6 +5,7 @@ prometheus-client's own collector of such figures looks at one process, and whic
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +40,6 @@ class ProcessFigures:
 def _resident_bytes() -> int:
     """0 where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0

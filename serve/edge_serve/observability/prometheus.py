@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -28,6 +37,20 @@ _DRIFT = {
     "distance_expected": "Mean distance of validation's pictures from training's",
     "unlikeness": "Mean share of validation's pictures that lie nearer to training's, 0.5 where nothing has changed",
 }
+
+
+@contextmanager
+def counted_here() -> Iterator[None]:
+    """Within the block, what is counted is kept by this process, though the environment have another program's folder.
+
+    prometheus-client takes PROMETHEUS_MULTIPROC_DIR for its own where it is first loaded, and writes files there.
+    """
+    before = values.ValueClass
+    values.ValueClass = values.MutexValue
+    try:
+        yield
+    finally:
+        values.ValueClass = before
 
 
 class Metrics:

@@ -1,6 +1,6 @@
 // The page: pictures in, bars out. Nothing here is fetched from elsewhere, and no text becomes markup.
 
-import { $, ask, whenUnlocked } from "./talk.js";
+import { $, ask, sendTokenWith, whenUnlocked } from "./talk.js";
 
 const TOP = 5;
 const KEPT_ANSWERS = 30;
@@ -377,5 +377,6 @@ function showOthers(names, own) {
   }));
 }
 
+sendTokenWith(document.querySelector("aside a"));
 whenUnlocked(showModel, () => $("files").focus());
 showModel();

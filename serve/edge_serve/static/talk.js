@@ -60,6 +60,20 @@ export function whenUnlocked(show, after) {
   });
 }
 
+// A link cannot send the token: where there is one, the page fetches what it leads to and shows that.
+export function sendTokenWith(link) {
+  link.addEventListener("click", async (event) => {
+    if ($("token-form").hidden && !sessionStorage.getItem(TOKEN_KEY)) return;
+    event.preventDefault();
+    try {
+      const response = await fetchFrom(link.href);
+      location.assign(URL.createObjectURL(await response.blob()));
+    } catch (error) {
+      if (error.status !== 401) $("subtitle").textContent = error.message;
+    }
+  });
+}
+
 // A link may bring the token behind its #, which no server gets to see.
 if (location.hash.startsWith("#token=")) {
   sessionStorage.setItem(TOKEN_KEY, decodeURIComponent(location.hash.slice("#token=".length)));

@@ -13,9 +13,10 @@ from PIL import Image
 
 from edge_benchmarks import Contestant
 from edge_benchmarks.measure.worker_driver import Worker
+from edge_benchmarks.measure.worker_process import _Obedience
 from edge_benchmarks.models.drawn_picture import draw_picture
-from edge_benchmarks.models.engines import Setup
-from edge_runtime import Accuracy, ImageError, ModelError, Sample, UsageError
+from edge_benchmarks.models.engines import Setup, open_engine
+from edge_runtime import Accuracy, ImageError, ModelError, Sample, UsageError, WarmUp
 from tiny_model import write_heavy_model, write_tiny_model
 
 NEEDS_PEAK = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not say")
@@ -86,6 +87,19 @@ def test_turns_at_each_task(setup: Setup, task: str) -> None:
     assert len(times_ms) >= 3 and all(time_ms > 0 for time_ms in times_ms)
     (busyness,) = worker.busyness
     assert busyness.capacity_s * 1000 >= sum(times_ms)
+
+
+@pytest.mark.parametrize("stable", [True, False])
+def test_whether_inference_became_stable_is_handed_on(
+    setup: Setup, stable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_runtime.warm_up", lambda *_, **__: WarmUp(3, stable))
+    obey = _Obedience(open_engine(setup), setup, print)
+    said = obey({"do": "warm_up", "task": "latency", "least_s": 0.0})
+    assert said == {"runs": 3, "stable": stable}
+    with Worker(setup) as worker:
+        monkeypatch.setattr(worker, "_ask", lambda **_: said)
+        assert worker.warm_up("latency", least_s=0.0) == WarmUp(3, stable)
 
 
 def test_end_to_end_is_decoding_and_inference(tmp_path: Path) -> None:

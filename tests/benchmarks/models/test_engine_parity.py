@@ -74,6 +74,18 @@ def test_other_answers_are_refused_and_allowed_where_they_cost_no_accuracy(
     assert allowed.accuracy == allowed.onnxruntime_accuracy and "right, by onnxruntime" in str(allowed)
 
 
+def test_the_pictures_named_are_among_those_that_are_answered(tmp_path: Path, other: Other) -> None:
+    """A reddish one is answered further apart than any of the hostile ones."""
+    path = write_tiny_model(tmp_path / "model.onnx")
+    Image.new("RGB", (32, 32), (90, 30, 0)).save(tmp_path / "red.png")
+    other(write_tiny_model(tmp_path / "rounded.onnx", sharpness=7.9))
+    (without,) = hold_engines(Contestant("model", path), ["openvino"])
+    (held,) = hold_engines(Contestant("model", path), ["openvino"], pictures=[tmp_path / "red.png"])
+    assert (without.images, held.images, held.made) == (0, 1, without.made)
+    assert held.max_difference is not None and without.max_difference is not None
+    assert held.max_difference > 2 * without.max_difference
+
+
 def test_what_loses_accuracy_is_refused(tmp_path: Path, other: Other, labelled: EvaluationData) -> None:
     path = write_tiny_model(tmp_path / "model.onnx")
     other(write_tiny_model(tmp_path / "wrong.onnx", sharpness=-8.0))

@@ -28,6 +28,8 @@ from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_benchmarks.report.report import Failure, Report
 from edge_runtime import OutputError, Timings, UsageError
 
+MINUTE = Bucket(0.0, 60.0, 9.0, 10.0, 5000, None, None).to_json()
+
 
 def full_report() -> Report:
     """With everything a row can hold, and a row with as little as it can."""
@@ -103,6 +105,9 @@ def test_csv_has_no_formula_of_a_files_name_and_its_numbers_stay_numbers() -> No
         ('{"schema": 1, "results": []}', "has schema 1; this edge reads 2"),
         ('{"schema": 99, "results": []}', "has schema 99; this edge reads 2"),
         ('{"schema": 2, "results": []}', "is damaged"),
+        ('{"schema": 2, "results": [NaN]}', "NaN is no finite number"),
+        ('{"schema": 2, "results": [-1e999]}', "-1e999 is no finite number"),
+        ("[" * 200_000, "nested too deeply"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
@@ -126,6 +131,16 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str | None, said: st
         {"cold_start": 3},
         {"throttled": 3},
         {"size_bytes": "large"},
+        {"accuracy": {"value": 0.5, "n": 0, "source": "measured", "where": "x"}},
+        {"latency": {"turns_ms": [[0.0, 1.0]]}},
+        {"preprocess": {"turns_ms": [[0.0]]}},
+        {"end_to_end": {"turns_ms": [[0.0]]}},
+        {"throughput": {"batch": 8, "turns_ms": [[0.0]]}},
+        {"throughput": {"batch": 0, "turns_ms": [[1.0]]}},
+        {"threads": 0},
+        {"sustained": {"buckets": [], "throttled": None}},
+        {"sustained": {"buckets": [{**MINUTE, "p50_ms": 0.0}], "throttled": None}},
+        {"gflops": 10**400},
     ],
 )
 def test_a_damaged_row_is_refused_in_words(tmp_path: Path, damage: dict[str, Any]) -> None:

@@ -97,6 +97,11 @@ def test_a_single_model_is_compared_whatever_it_is_called() -> None:
     assert change.marks[0] == "another file" and not change.same_file
 
 
+def test_what_ran_a_single_model_otherwise_is_named() -> None:
+    old, new = make_report([make_row("a")]), make_report([make_row("a", engine="openvino", threads=2)])
+    assert compare_reports(old, new).differences == ("engine: onnxruntime, now openvino", "threads: 1, now 2")
+
+
 def test_reports_without_a_common_model_are_refused() -> None:
     old, new = make_report([make_row("a"), make_row("b")]), make_report([make_row("c")])
     with pytest.raises(UsageError, match="no model in common") as caught:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import re
+import runpy
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -94,9 +96,22 @@ def test_a_soak_prints_the_memory_as_it_goes(given: list[str]) -> None:
         ["--workers", "1"],
     ],
 )
-def test_senseless_settings_are_refused(words: list[str]) -> None:
-    done = run_script(*words)
-    assert done.returncode == 2 and words[0] in done.stderr
+def test_senseless_settings_are_refused(words: list[str], refused: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, said = refused("serving.py", *words)
+    assert code == 2 and words[0] in said
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
+def test_memory_is_counted_in_the_systems_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    resident_bytes = runpy.run_path(str(SCRIPT))["_resident_bytes"]
+    here = resident_bytes(os.getpid())
+    status = Path("/proc/self/status").read_text()
+    said = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert said is not None and here == pytest.approx(1024 * int(said[1]), rel=0.05)
+    page = os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setattr(os, "sysconf", lambda _: 4 * page)
+    assert resident_bytes(os.getpid()) == pytest.approx(4 * here, rel=0.05)
 
 
 def test_what_is_missing_is_an_error_not_a_figure(given: list[str], tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from bench_reports import make_report, make_row
-from edge_benchmarks import Sweep, TuneSettings, tune
+from edge_benchmarks import Sweep, TuneSettings, read_report, tune
 from edge_benchmarks.models.trained_network import export_trained
 from edge_benchmarks.report.files import json_text
 from edge_benchmarks.tuning.search_space import Trial
@@ -29,9 +29,10 @@ from edge_benchmarks.tuning.target_latency import (
 )
 from edge_benchmarks.tuning.trial_run import TrialRecord, end_stopped, forget_lost, read_record, write_record
 from edge_data import draw_shapes
-from edge_runtime import EdgeError, Run, Silence, UsageError, newest_run
+from edge_runtime import EdgeError, Run, Silence, Timings, UsageError, newest_run, usable_cores
 from edge_train import SweepPart, TrainSettings, train
-from quick_training import QUICK, Ear, equal, weights, write_weights
+from fake_worker import CALL_MS, use_fake_workers
+from quick_training import QUICK, SMALL, Ear, equal, weights, write_weights
 
 NAME = "shufflenet_v2_x0_5"
 OWN = """
@@ -160,7 +161,7 @@ def test_a_finished_sweep_is_shown_again_with_another_limit(
 
 
 def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
-    swept: Sweep, base: TrainSettings, space: TuneSettings
+    swept: Sweep, base: TrainSettings, space: TuneSettings, tmp_path: Path
 ) -> None:
     data = json.loads((swept.folder / "tune.json").read_text())["sweep"]
     same = identify(replace(space, trials=9, engine="ray"), base, data["images"])
@@ -171,11 +172,38 @@ def test_another_sweep_gets_another_folder_and_one_that_goes_on_is_left_alone(
         identify(space, base, "other images"),
     ):
         assert other != data
+    own = tmp_path / "own.py"
+    edited = []
+    for line in ("", "\n"):
+        own.write_text(Path(SMALL.rpartition(":")[0]).read_text() + line)
+        edited.append(identify(replace(space, backbones=(f"{own}:staged",)), base, data["images"]))
+    assert edited[0] != edited[1], "what the trials of other code came to is not theirs"
     with sweep_folder(base.out, "shapes", same) as (folder, known):
         assert known and folder == swept.folder
         going = pytest.raises(UsageError, match="is going on in another process")
         with going, sweep_folder(base.out, "shapes", same):
             pass
+
+
+def test_other_weights_or_another_teacher_at_the_same_place_make_another_sweep(
+    swept: Sweep, base: TrainSettings, space: TuneSettings, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "teacher")
+    run.path.mkdir()
+    run.config.write_text((swept.best_run.config).read_text())
+    (weights := tmp_path / "weights.pth").write_bytes(b"1")
+    run.best.write_bytes(b"1")
+    settings = replace(base, weights=str(weights), teacher=str(run.path))
+    for place in (weights, run.best):
+        before = identify(space, settings, "images")
+        assert identify(space, settings, "images") == before
+        place.write_bytes(b"2")
+        assert identify(space, settings, "images") != before
+    # A run stands for its best checkpoint.
+    begun = replace(settings, weights=str(run.path))
+    assert identify(space, begun, "images")["read"]["weights"] == identify(space, begun, "images")["read"]["teacher"]
+    weights.unlink()
+    assert "weights" not in identify(space, settings, "images")["read"]
 
 
 def test_latency_that_was_measured_here_is_not_measured_again(home: Path, tmp_path: Path) -> None:
@@ -230,6 +258,33 @@ def test_two_files_of_one_name_are_two_networks(base: TrainSettings, tmp_path: P
         assert networks[-1] == planned_network(settings) and networks[-1].backbone == "net.py:make"
         export_trained(run, models)
     assert networks[0] != networks[1] and len(list(models.iterdir())) == 2
+
+
+def test_without_a_report_latency_is_measured_here_and_again_on_another_machine(
+    base: TrainSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fake_workers(monkeypatch)
+    (tmp_path / "net.py").write_text(OWN.replace("WIDTH", "8"))
+    space = TuneSettings(
+        trials=1,
+        backbones=(f"{tmp_path}/net.py:make",),
+        strategies=("scratch",),
+        image_sizes=(32,),
+        augments=("none",),
+    )
+    settings = replace(base, out=tmp_path / "runs", epochs=1)
+    sweep, expected = tune(settings, space), pytest.approx(CALL_MS["latency"] / usable_cores())
+    assert sweep.best.latency_ms == expected and sweep.latency_from == "this machine"
+    kept = sweep.folder / "latency.json"
+    report = read_report(kept)
+    faster = [replace(row, latency=Timings.of([0.5])) for row in report.rows]
+    for changed, known in (({}, 0.5), ({"cpu": "Another 9000"}, expected), ({"onnxruntime": "1.0"}, expected)):
+        other = replace(report, rows=tuple(faster), environment=replace(report.environment, **changed))
+        kept.write_text(json_text(other.to_json()))
+        ear = Ear()
+        assert tune(settings, space, ear).best.latency_ms == known
+        assert any("latency is measured again" in line for line in ear.lines) == bool(changed)
+        assert read_report(kept).environment.cpu == report.environment.cpu
 
 
 @pytest.mark.parametrize(

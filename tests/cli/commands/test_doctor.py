@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
+from PIL import Image
+
 from drifting_model import write_drifting_model
 from edge_runtime import int8_arithmetic
 
@@ -39,3 +42,19 @@ def test_a_damaged_file_is_a_line_of_the_report(edge: Any, tmp_path: Path) -> No
     files = json.loads(edge("doctor", "--json").stdout)["int8"]["files"]
     assert ["error" in each for each in files] == [False, True, True]
     assert "broken: " in edge("doctor", run / "model.onnx").stdout
+
+
+def test_where_a_stranger_says_he_measured_commands_no_terminal(edge: Any, tmp_path: Path) -> None:
+    model = write_drifting_model(tmp_path / "new.onnx", largest=64)
+    proto = onnx.load(model)
+    card = json.loads(proto.metadata_props[0].value)
+    card["quantization"] = {"arithmetic": {"measured_on": "a Pi\x1b[31m"}}
+    proto.metadata_props[0].value = json.dumps(card)
+    onnx.save(proto, model)
+    for label, shade in (("a", (3, 0, 0)), ("b", (0, 3, 0)), ("c", (0, 0, 1))):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        Image.new("RGB", (32, 32), shade).save(tmp_path / "photos" / label / "1.png")
+    for words in (("doctor", model), ("evaluate", "--model", model, "--data", "photos", "--split", "all", "--exact")):
+        done = edge(*words)
+        told = done.stdout + done.stderr
+        assert "\x1b" not in told and r"measured on a Pi\x1b[31m" in told

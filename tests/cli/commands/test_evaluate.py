@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pytest
 from PIL import Image
 
 from edge_cli.commands.evaluate import evaluate_
+from edge_cli.several_scores import print_task, tasks_line
+from edge_cli.split_scores import threshold_line
 from edge_runtime import EdgeError
-from tiny_model import write_tiny_model
+from tiny_model import write_multi_label_model, write_tiny_model
 
 
 @pytest.fixture
@@ -55,6 +58,19 @@ def test_mistakes_are_listed_and_no_list_that_is_there_is_replaced(
     assert photos.is_dir() and Path("m.csv").read_text().splitlines() == [head, row]
 
 
+def test_a_name_that_no_list_can_hold_costs_its_row_alone(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (40, 40), "blue").save(photos / "b" / os.fsdecode(b"\xff.png"))
+    given: dict[str, Any] = {"model": write_tiny_model(tmp_path / "model.onnx"), "data": ["photos"], "json_": True}
+    assert evaluate_(**given, mistakes=Path("m.csv")) == 1
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["correct"] == 3 and printed.err.endswith("m.csv: 1 mistake, the surest first\n")
+    assert r"error: 'b/\udcff.png': the name is not valid UTF-8" in printed.err
+    assert [line.split(",")[0] for line in Path("m.csv").read_text().splitlines()] == ["path", "photos/b/2.png"]
+
+
 def test_classes_whose_names_look_like_markup_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,3 +84,20 @@ def test_classes_whose_names_look_like_markup_are_told_apart(
     assert evaluate_(model=write_tiny_model(tmp_path / "model.onnx", labels=labels), data=["list.csv"]) == 0
     (heading,) = [line for line in capsys.readouterr().out.splitlines() if "true \\ predicted" in line]
     assert " ".join(heading.split()) == "true \\ predicted dog [large] dog [small] a[/b]"
+
+
+def test_a_strangers_labels_command_no_terminal(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hostile, shown = "c\x1b[31m\nd", r"c\x1b[31m\nd"
+    (tmp_path / "several.csv").write_text("path,label\nphotos/a/1.png,a\nphotos/b/1.png,b\n")
+    several = write_multi_label_model(tmp_path / "several.onnx", labels=("a", "b", hostile))
+    for model, data in ((write_tiny_model(tmp_path / "m.onnx", ("a", "b", hostile)), photos), (several, "several.csv")):
+        assert evaluate_(model=model, data=[str(data)]) == 0
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out + said.err and said.out.count(shown) >= 2
+    print_task(hostile, {"n": 0})
+    point = {"positive": hostile, "threshold": 0.1, "min_sensitivity": 0.95, "n": 9, "positives": 3}
+    told = capsys.readouterr().out + tasks_line({"tasks": {hostile: {"n": 0}}}) + threshold_line(point, {})
+    assert "\x1b" not in told and told.count(shown) == 4

@@ -225,6 +225,12 @@ def test_hostile_metrics_of_several_tasks_are_shown_or_passed_over(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_strangers_split_commands_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = described(write_tiny_model(tmp_path / "m.onnx"), **{"val\x1b[31m\n": {"accuracy": 0.5, "n": 3}})
+    assert info(model) == 0
+    assert "\x1b" not in (told := capsys.readouterr().out) and "  val\\x1b[31m\\n  accuracy 0.5, n 3\n" in told
+
+
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Where something stands in a JSON document."""
     if at:

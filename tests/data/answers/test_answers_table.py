@@ -39,12 +39,12 @@ def test_a_row_has_the_answer_and_how_sure_it_is_but_no_label(tmp_path: Path) ->
     target = tmp_path / "answers.csv"
     with target.open("w", newline="") as file:
         table = AnswersTable(file, tmp_path, 3)
-        table.write(str(tmp_path / "x.jpg"), answer(0.25, 0.75, 0), "unknown")
+        table.write(str(tmp_path / "x.jpg"), answer(0.25, 0.75, 0), "")
         table.fail(str(tmp_path / "y.jpg"), "=broken\nfile")
         table.write(str(tmp_path / "z.jpg"), answer(0, 1, 0), "=bee")
     first, second, third = rows(target)
     assert list(first) == [*HEAD, "label_1", "probability_1", "label_2", "probability_2", "label_3", "probability_3"]
-    assert (first["path"], first["label"], first["answer"], first["error"]) == ("x.jpg", "", "unknown", "")
+    assert (first["path"], first["label"], first["answer"], first["error"]) == ("x.jpg", "", "", "")
     assert [float(first[name]) for name in HEAD[3:6]] == pytest.approx([0.75, 0.5, 0.562335], abs=1e-6)
     assert [first[f"label_{rank}"] for rank in (1, 2, 3)] == ["'=bee", "ant", "wasp"]
     assert [*second.values()][:7] == ["y.jpg", "", "", "", "", "", r"'=broken\nfile"] and not any(

@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edge_data import EvaluationData, choose_evaluation, columns_of, write_mistakes
 from edge_data.answers.further_columns import FurtherColumns
 from edge_data.answers.mistakes import COLUMNS
 from edge_runtime import (
-    DataError,
     Evaluation,
     ModelCard,
     OperatingPoint,
@@ -58,14 +56,14 @@ def test_the_surest_mistake_comes_first_with_both_probabilities(tmp_path: Path) 
     found = answered(samples, 0.4, 0.9, 0.875, 0.25)
     (tmp_path / "lists").mkdir()
     target = tmp_path / "lists/m.csv"
-    assert write_mistakes(target, chosen_of(tmp_path, samples), found, CARD) == 2
+    assert write_mistakes(target, chosen_of(tmp_path, samples), found, CARD) == (2, [])
     assert lines(target) == [
         "path label answer probability label_probability",
         "../-b/3.jpg well '=ill 0.875000 0.125000",
         "../a/1.jpg '=ill well 0.600000 0.400000",
     ]
     by_rule = tmp_path / "rule.tsv"
-    assert write_mistakes(by_rule, chosen_of(tmp_path, samples), found, replace(CARD, operating_point=POINT)) == 2
+    assert write_mistakes(by_rule, chosen_of(tmp_path, samples), found, replace(CARD, operating_point=POINT)) == (2, [])
     assert by_rule.read_text().splitlines()[1:] == [
         "'-b/3.jpg\twell\t'=ill\t0.875000\t0.125000",
         "b/4.jpg\twell\t'=ill\t0.250000\t0.750000",
@@ -89,7 +87,7 @@ def test_splits_and_groups_of_the_data_are_kept_and_it_is_a_manifest(tmp_path: P
         chosen = choose_evaluation(CARD, None, tmp_path / "data.csv", wanted)
         wrong = answered(chosen.samples, *(float(sample.label) for sample in chosen.samples))
         target = tmp_path / f"{wanted}.csv"
-        assert write_mistakes(target, chosen, wrong, CARD) == len(expected)
+        assert write_mistakes(target, chosen, wrong, CARD) == (len(expected), [])
         head, *rows = lines(target)
         assert head == "path label answer probability label_probability split group"
         assert sorted(row.split(" ", 5)[5] for row in rows) == sorted(expected)
@@ -98,15 +96,15 @@ def test_splits_and_groups_of_the_data_are_kept_and_it_is_a_manifest(tmp_path: P
     flat = tmp_path / "flat.csv"
     flat.write_text("path,label\n0.jpg,'=ill\n1.jpg,well\n")
     chosen = choose_evaluation(CARD, None, flat, None)
-    assert write_mistakes(tmp_path / "none.csv", chosen, answered(chosen.samples, 1, 0), CARD) == 0
+    assert write_mistakes(tmp_path / "none.csv", chosen, answered(chosen.samples, 1, 0), CARD) == (0, [])
     assert lines(tmp_path / "none.csv") == ["path label answer probability label_probability"]
 
 
-def test_a_name_that_no_list_can_hold_is_said(tmp_path: Path) -> None:
-    samples = [Sample("\udcff.jpg", 1)]
-    with pytest.raises(DataError, match="not valid UTF-8"):
-        write_mistakes(tmp_path / "m.csv", chosen_of(tmp_path, samples), answered(samples, 1), CARD)
-    assert not list(tmp_path.iterdir())
+def test_a_name_that_no_list_can_hold_is_left_out(tmp_path: Path) -> None:
+    samples = [Sample("\udcff.jpg", 1), Sample("b.jpg", 1)]
+    chosen, target = chosen_of(tmp_path, samples), tmp_path / "m.csv"
+    assert write_mistakes(target, chosen, answered(samples, 1, 0.9), CARD) == (1, ["\udcff.jpg"])
+    assert [row.split()[0] for row in lines(target)] == ["path", "b.jpg"]
 
 
 def test_a_manifests_further_columns_follow_as_they_stand(tmp_path: Path) -> None:
@@ -119,7 +117,7 @@ def test_a_manifests_further_columns_follow_as_they_stand(tmp_path: Path) -> Non
     wrong = answered(chosen.samples[:2], 0, 1)
     target = tmp_path / "deeper" / "m.csv"
     target.parent.mkdir()
-    assert write_mistakes(target, chosen, wrong, CARD, columns_of([table])) == 2
+    assert write_mistakes(target, chosen, wrong, CARD, columns_of([table])) == (2, [])
     with target.open(encoding="utf-8", newline="") as file:
         head, *found = csv.reader(file)
     # What is named like a column of the list itself is left out.
@@ -137,5 +135,5 @@ def test_a_manifests_further_columns_follow_as_they_stand(tmp_path: Path) -> Non
     assert FurtherColumns(chosen, COLUMNS, others).cells("0.jpg") == ["=1+1", "Anna"]
     # An image that the manifest no longer names.
     table.write_text("path,label,note\n2.jpg,well,c\n")
-    assert write_mistakes(tmp_path / "n.csv", chosen, wrong, CARD, columns_of([table])) == 2
+    assert write_mistakes(tmp_path / "n.csv", chosen, wrong, CARD, columns_of([table])) == (2, [])
     assert {line.rpartition(",")[2] for line in (tmp_path / "n.csv").read_text().splitlines()} == {"note", ""}

@@ -55,6 +55,19 @@ def test_copies_without_structure_are_found_by_their_pixels(tmp_path: Path) -> N
     assert (leak.images, leak.of, leak.example) == (1, 4, ("val/rough/val0.png", "train/rough/tra0.png"))
 
 
+@pytest.mark.parametrize("size_px", [(300, 240), (1600, 240), (150, 1100)])
+def test_copies_of_strips_are_found_though_training_cuts_them(tmp_path: Path, size_px: tuple[int, int]) -> None:
+    for split_name, numbers in (("train", range(4)), ("val", (0, 8))):
+        for label in ("a", "b"):
+            (tmp_path / split_name / label).mkdir(parents=True)
+            for number in numbers:
+                small = np.random.default_rng([number, ord(label)]).integers(0, 256, (7, 40, 3), np.uint8)
+                image = Image.fromarray(small).resize(size_px, Image.Resampling.BICUBIC)
+                image.save(tmp_path / split_name / label / f"{split_name}{number}.png")
+    (leak,) = leaks_of(tmp_path)
+    assert (leak.images, leak.of) == (2, 4)
+
+
 def by_name(**splits: list[str]) -> tuple[ClassFolders, LookBook]:
     """A folder of pictures that nobody has seen."""
     samples = {name: tuple(Sample(f"{name}/{path}", 0) for path in paths) for name, paths in splits.items()}

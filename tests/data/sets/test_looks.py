@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge_data.sets import look_cache, look_records
 from edge_data.sets.looks import LookBook, look_at
-from edge_runtime import Silence, decode
+from edge_runtime import ImageError, Silence, decode
 
 
 @pytest.fixture
@@ -70,7 +70,32 @@ def test_nothing_is_looked_at_twice_until_it_changes(
     Image.new("RGB", (30, 30), "red").save(tmp_path / "0.png")
     (tmp_path / "1.jpg").unlink()
     look_at(tmp_path, pictures, Silence(), threads=1)
-    assert looked == ["0.png", "1.jpg"]
+    # What could not be decoded is tried again: only a package for it may have been missing.
+    assert looked == ["0.png", "1.jpg", "bad.png"]
+
+
+def test_a_picture_that_could_not_be_decoded_for_once_is_looked_at_again(
+    tmp_path: Path, pictures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pillow-heif is installed after a first run; a grey and a black picture are decoded all the same."""
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(look_cache, "_WORTH_KEEPING", 1)
+    Image.new("RGB", (30, 30), "black").save(tmp_path / "black.png")
+    paths = [*pictures, "black.png"]
+
+    def refuse(*_: object, **__: object) -> Image.Image:
+        raise ImageError("no package for it", "install it", "not-supported")
+
+    with monkeypatch.context() as without:
+        without.setattr(look_records, "decode", refuse)
+        assert not look_at(tmp_path, paths, Silence(), threads=1).luma.any()
+    found = look_at(tmp_path, paths, Silence(), threads=1)
+    assert found.luma[:6].any(axis=(1, 2)).all()
+    looked: list[str] = []
+    plain = look_records.see
+    monkeypatch.setattr(look_records, "see", lambda root, paths: looked.extend(paths) or plain(root, paths))
+    look_at(tmp_path, paths, Silence(), threads=1)
+    assert looked == ["bad.png"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", b"\x80\x04pickle"])

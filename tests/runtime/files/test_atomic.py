@@ -49,6 +49,16 @@ def test_a_failing_block_leaves_what_was_there_and_its_own_error(tmp_path: Path)
     assert names(tmp_path) == ["model.onnx"]
 
 
+@pytest.mark.parametrize("name", ["a" * 250 + ".json", "ä" * 125 + ".json", "\N{GRINNING FACE}" * 62 + ".json"])
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path, name: str) -> None:
+    assert 252 < len(os.fsencode(name)) <= 255
+    write_text(tmp_path / name, "x")
+    assert names(tmp_path) == [name]
+    with pytest.raises(OutputError, match="File name too long") as refused:
+        write_text(tmp_path / f"b{name}bbb", "x")
+    assert refused.value.hint == "choose a shorter name with `out`"
+
+
 def test_a_new_file_is_as_readable_as_any_other(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("x", encoding="utf-8")
     write_text(tmp_path / "atomic", "x")

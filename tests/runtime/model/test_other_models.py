@@ -153,6 +153,19 @@ def test_what_does_not_fit_is_one_line(
     assert "\n" not in str(refused.value)
 
 
+def test_one_score_per_image_is_no_answer(tmp_path: Path) -> None:
+    # As of a sigmoid: a softmax over one score is 1 for every picture.
+    model = onnx.load(write(tmp_path / "m.onnx", ["n", 3, 32, 32]))
+    model.graph.node[-1].output[0] = "three"
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0], np.int64), "first"))
+    model.graph.node.append(onnx.helper.make_node("Gather", ["three", "first"], ["y"], axis=1))
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 1
+    onnx.save(model, tmp_path / "m.onnx")
+    for labels in (("cat",), ("cat", "dog")):
+        with pytest.raises(ModelError, match="gives one score per image, and edge needs two classes"):
+            ForeignClassifier(tmp_path / "m.onnx", labels=labels, threads=1)
+
+
 @pytest.mark.parametrize("content", [b"", b"a\n\nb\n", b"\xff\xfe\x00"])
 def test_labels_that_are_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "labels.txt").write_bytes(content)

@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from edge_runtime import METADATA_KEY, Classifier, ModelCard, ModelError, UsageError
+from edge_runtime import DISTANCE_NAME, METADATA_KEY, Classifier, ModelCard, ModelError, UsageError
 from tiny_model import write_tiny_model
 from unlike_model import SCALE, write_unlike_model
 
@@ -102,3 +103,34 @@ def test_the_card_carries_it_and_a_bare_reader_does_not_meet_it(model: Path) -> 
     value = json.loads(text)
     value["unlike"]["method"] = "of next year"
     assert ModelCard.from_json(value, where="x").unlike is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("column", r"gives distances as tensor\(float\) \['batch', 1\], not float32 \[batch\]"),
+        ("text", r"gives distances as tensor\(string\) \['batch'\]"),
+        ("more", r"gives distances of 1 images that are an array of \[2\]"),
+        ("nan", "gives distances of 1 images that are no numbers"),
+    ],
+)
+def test_distances_that_are_none_are_refused(model: Path, kind: str, said: str) -> None:
+    proto = onnx.load(model)
+    graph, output = proto.graph, proto.graph.output[-1]
+    graph.node[-1].output[0] = "told"
+    for name, value in (("last", np.array([1], np.int64)), ("nan", np.array(np.nan, np.float32))):
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    nodes = {
+        "column": helper.make_node("Unsqueeze", ["told", "last"], [DISTANCE_NAME]),
+        "text": helper.make_node("Cast", ["told"], [DISTANCE_NAME], to=TensorProto.STRING),
+        "more": helper.make_node("Concat", ["told", "told"], [DISTANCE_NAME], axis=0),
+        "nan": helper.make_node("Mul", ["told", "nan"], [DISTANCE_NAME]),
+    }
+    graph.node.append(nodes[kind])
+    graph.output.remove(output)
+    element = TensorProto.STRING if kind == "text" else TensorProto.FLOAT
+    shape = {"column": ["batch", 1], "more": ["twice"]}.get(kind, ["batch"])
+    graph.output.append(helper.make_tensor_value_info(DISTANCE_NAME, element, shape))
+    onnx.save(proto, model)
+    with pytest.raises(ModelError, match=said):
+        Classifier(model, threads=1, reject_unlike=0.05).predict(Image.new("RGB", (40, 40), "red"))

@@ -33,6 +33,7 @@ from edge_runtime import (
     new_key,
     open_session,
     read_public_key,
+    read_signed,
     sign_model,
     with_metadata,
     write_quick_load_note,
@@ -171,6 +172,33 @@ def test_the_bytes_that_were_verified_are_those_that_run(
     assert classifier.labels == ("a", "b", "c")
     # The second graph, which many pictures are answered with, is not the stranger's either.
     assert {answer.label for answer in classifier.predict_many([RED[0]] * 40)} == {"a"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no pipe has a name there")
+def test_what_is_no_file_of_a_models_size_is_not_read(
+    tmp_path: Path, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without the signature: a pipe would be waited for, and a sparse file may be larger than any memory."""
+    keys = [read_public_key(owner.public)]
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "huge").open("wb") as huge:
+        huge.truncate(2**31)
+    for name, kind, said in (
+        ("pipe", UsageError, "is not a regular file"),
+        (".", UsageError, "is a folder"),
+        ("gone", UsageError, "does not exist"),
+        ("null\0character", UsageError, "does not exist"),
+        ("huge", ModelError, "larger than the 2 GiB"),
+    ):
+        with pytest.raises(kind, match=said):
+            read_signed(tmp_path / name, keys)
+
+    def full(_: Path) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(Path, "read_bytes", full)
+    with pytest.raises(ModelError, match="larger than the free memory"):
+        read_signed(write_tiny_model(tmp_path / "model.onnx"), keys)
 
 
 def test_a_form_optimised_for_this_machine_is_not_opened_in_place_of_a_signed_file(

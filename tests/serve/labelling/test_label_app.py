@@ -100,6 +100,7 @@ def serve(settings: LabelSettings) -> Iterator[Asked]:
 def test_the_list_says_all_there_is_to_know(asked: Asked) -> None:
     told = asked.ask("GET", "/list").json()
     assert told["classes"] == ["b", "c", "a"] and told["out"] == "labels.csv" and not told["review"]
+    assert told["next_step"].startswith("edge train --data ")
     assert told["order"] == "uncertain" and told["orders"]["uncertain"] == [0, 1, 2, 3, 4]
     first = {"name": "photos/0.png", "label": "", "done": False, "answer": "a", "probability": 0.05}
     assert told["rows"][0] == first
@@ -197,6 +198,7 @@ def test_mistakes_are_looked_at_again(folder: Path) -> None:
         told = asked.ask("GET", "/list").json()
         row = told["rows"][0]
         assert told["review"] and told["order"] == "mistakes" and not row["done"]
+        assert told["next_step"].startswith(f"edge data list DATA --relabel {folder / 'labels.csv'} --out")
         assert (row["label"], row["of_label"], row["label_probability"]) == ("b", "b", 0.1)
         assert asked.ask("POST", "/label", {"labels": {"0": "b"}}).json()["rows"]["0"]["done"]
     for asked in serve(LabelSettings(mistakes)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import OutputError, UsageError, list_pictures, read_picture_table
+from edge_runtime import DataError, OutputError, UsageError, list_pictures, read_picture_table
 from edge_serve.labelling.label_file import LabelFile, choose_out
 
 NOW = "2026-01-01T00:00:00.000+00:00"
@@ -90,12 +90,25 @@ def test_a_few_mistakes_mended_leave_the_rest_of_the_list_as_it_was(answers: Pat
     mistakes.write_text("path,label,answer,label_probability,split\nphotos/2.jpg,=x,ant,0.01,val\n")
     later = NOW.replace("2026", "2027")
     more = opened(mistakes)
-    assert more.has_more and not opened(answers).has_more
+    assert more.next_step == f"edge train --data {answers.parent / 'labels.csv'}"
     more.write([(0, "ant", later)])
     out = answers.parent / "labels.csv"
     assert labels(out)["photos/0.jpg"] == ("bee", NOW) and labels(out)["photos/2.jpg"] == ("ant", later)
     assert len(cells(out)) == 4 and cells(out)[0][2:4] == ["answer", "probability"]
     assert cells(out)[3][2:4] == ["ant", "0.7"] and "split" not in cells(out)[0]
+
+
+def test_what_began_as_mistakes_goes_back_among_the_others_whatever_list_it_goes_on_with(answers: Path) -> None:
+    """The mistakes of one model after another are no data set to train on."""
+    out = answers.parent / "labels.csv"
+    back = f"edge data list DATA --relabel {out} --out FILE.csv, then edge train --data FILE.csv"
+    mistakes = answers.parent / "mistakes.csv"
+    for number in (0, 1):
+        mistakes.write_text(f"path,label,answer,label_probability\nphotos/{number}.jpg,bee,ant,0.01\n")
+        file = opened(mistakes)
+        assert file.next_step == back
+        file.write([(0, "ant", NOW)])
+    assert opened(out).next_step == back
 
 
 def test_what_edge_did_not_write_is_not_overwritten(answers: Path) -> None:
@@ -108,6 +121,40 @@ def test_what_edge_did_not_write_is_not_overwritten(answers: Path) -> None:
         with pytest.raises(UsageError, match=said):
             choose_out(answers, answers.parent / wrong)
     assert own.read_text() == "path,label\nphotos/0.jpg,mine\n"
+
+
+def test_a_list_whose_pictures_are_gone_is_gone_on_with(answers: Path) -> None:
+    """The next day's frames lie where those of the day before lay."""
+    photos, out = answers.parent / "photos", answers.parent / "labels.csv"
+    opened(answers).write([(0, "bee", NOW)])
+    for photo in [*photos.iterdir()]:
+        photo.unlink()
+    (photos / "4.jpg").write_bytes(b"x")
+    file = LabelFile(list_pictures(photos, answers.parent), choose_out(photos, None))
+    file.write([(0, "ant", NOW)])
+    assert labels(out)["photos/0.jpg"] == ("bee", NOW) and labels(out)["photos/4.jpg"] == ("ant", NOW)
+
+
+def test_a_fault_in_its_own_file_is_told_with_its_line(answers: Path) -> None:
+    opened(answers).write([(0, "bee", NOW)])
+    out = answers.parent / "labels.csv"
+    out.write_text(out.read_text() + out.read_text().splitlines()[1] + "\n")
+    with pytest.raises(DataError, match=r"labels.csv, line 5: 'photos/0.jpg' stands in line 2"):
+        opened(answers)
+    assert choose_out(out, None) == out
+
+
+def test_a_link_stays_one_and_the_file_behind_it_is_written(answers: Path) -> None:
+    opened(answers).write([(0, "bee", NOW)])
+    out, store = answers.parent / "labels.csv", answers.parent / "store"
+    store.mkdir()
+    out.rename(store / "labels.csv")
+    out.symlink_to("store/labels.csv")
+    file = opened(answers)
+    file.write([(1, "bee", NOW)])
+    file.write([(2, "bee", NOW)])
+    assert out.is_symlink() and {label for label, _ in labels(store / "labels.csv").values()} == {"bee"}
+    assert [path.name for path in store.iterdir()] == ["labels.csv"]
 
 
 def test_elsewhere_the_paths_lead_back(answers: Path) -> None:
@@ -153,7 +200,7 @@ def test_a_picture_has_one_row_whatever_link_leads_to_it(answers: Path) -> None:
     mistakes = answers.parent / "mistakes.csv"
     mistakes.write_text("path,label,answer\nlinked/0.jpg,bee,ant\nlinked/3.jpg,ant,bee\n")
     file = opened(mistakes)
-    assert file.label(0) == "bee" and file.has_more
+    assert file.label(0) == "bee"
     file.write([(0, "ant", NOW), (1, "bee", NOW)])
     assert [row[:2] for row in cells(out)[1:]] == [
         ["photos/0.jpg", "ant"],

@@ -111,7 +111,7 @@ def test_keys_undo_the_grid_and_going_on(one_browser: Browser, answers: Path) ->
         page.press(keys.ENTER)
         written("abbbabba")
         page.until(lambda: page.one("#finished").is_displayed())
-        assert page.text("#next-command") == "edge train --data labels.csv"
+        assert page.text("#next-command") == f"edge train --data {answers.parent / 'labels.csv'}"
         page.press(keys.CONTROL, "z")
         written(".bb...ba")
         page.until(lambda: page.text("#count") == "4 labelled, 4 left")

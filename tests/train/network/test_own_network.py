@@ -15,8 +15,9 @@ from edge_train.explain.grad_cam import last_map
 from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preprocessing, preset
 from edge_train.network.fold_batch_norm import fold
-from edge_train.network.lookup import find_backbone
+from edge_train.network.lookup import find_again, find_backbone
 from edge_train.network.own_network import IMAGENET_MEAN, IMAGENET_STD
+from edge_train.network.tracing import trace
 from edge_train.network.weights import load_pretrained
 from edge_train.run.prepare import prepare
 from own_nets import NETS, write_nets
@@ -53,6 +54,18 @@ def test_what_a_network_does_not_say_is_found_by_a_picture_that_goes_through_it(
     assert (mean, std) == (IMAGENET_MEAN, IMAGENET_STD)
     # 112×112×8 of 27 products, 56×56×16 of 72, and two small linear layers.
     assert backbone.gflops == pytest.approx((112**2 * 8 * 27 + 56**2 * 16 * 72 + 16 * 12 + 12 * 7) / 1e9)
+
+
+def test_a_query_that_is_expanded_for_each_picture_is_counted_and_still_learns(nets: Path) -> None:
+    backbone = found(nets, "queried")
+    assert backbone.stage_of("query") == "stem" and backbone.head == "out" and backbone.gflops > 0
+    model = build(backbone, classes=3)
+    assert [name for name, each in model.named_parameters() if not each.requires_grad] == ["fixed"]
+    assert backbone.maker is not None
+    backbone.maker.require_size(48)
+    traced = trace(model, 32)
+    assert traced.answer == (2, 3) and traced.gmacs == pytest.approx(backbone.gflops, rel=0.01)
+    assert [name for name, each in model.named_parameters() if not each.requires_grad] == ["fixed"]
 
 
 def test_few_children_are_taken_apart_into_stages(nets: Path) -> None:
@@ -237,6 +250,22 @@ def test_lazy_layers_take_their_size_from_a_picture(nets: Path) -> None:
 def test_what_cannot_be_copied_is_said_in_one_line(nets: Path) -> None:
     with pytest.raises(UsageError, match=r"keeps what cannot be copied: cannot pickle '_thread\.lock' object"):
         fold(Network(build(found(nets, "keeps_a_lock"), classes=3), IMAGENET_MEAN, IMAGENET_STD))
+
+
+def test_where_no_mark_can_be_kept_the_process_knows_what_was_named_and_says_so(
+    nets: Path, few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "file" / "cache"))
+    nets.write_text(f"# {tmp_path}\n{NETS}", encoding="utf-8")
+    ear = Ear()
+    job = prepare(quick_settings(few_shapes, tmp_path / "runs", backbone=f"{nets}:plain"), ear)
+    (note,) = [line for line in ear.lines if "cannot be written" in line]
+    assert note.startswith(f"note: {tmp_path / 'file' / 'cache' / 'networks'} cannot be written: no other command")
+    assert find_again(job.card.backbone, job.card.architecture).head == "out"
+    monkeypatch.setenv("EDGE_CACHE", str(tmp_path / "cache"))
+    maker = found(nets, "plain").maker
+    assert maker is not None and not maker.note, "a mark is kept by now"
 
 
 def test_a_run_keeps_where_its_network_is_from(nets: Path, few_shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

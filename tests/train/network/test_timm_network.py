@@ -34,6 +34,9 @@ from edge_train.strategy.plan import Plan, set_mode
         ("mobilenetv4_conv_small", "classifier", ["stem", *(f"blocks.{n}" for n in range(5))], "blocks"),
         ("regnety_002", "head.fc", ["stem", "s1", "s2", "s3", "s4"], "final_conv"),
         ("resnetrs50", "fc", ["stem", "layer1", "layer2", "layer3", "layer4"], "layer4"),
+        # A class token, and a query that pools, expanded for each picture.
+        ("cait_xxs24_224", "head", ["stem", *(f"blocks.{n}" for n in range(24))], None),
+        ("vit_base_patch16_siglip_224", "head", ["stem", *(f"blocks.{n}" for n in range(12))], None),
     ],
 )
 def test_head_stages_and_last_feature_map_are_found(
@@ -43,7 +46,7 @@ def test_head_stages_and_last_feature_map_are_found(
     assert backbone.head == head and [stage.name for stage in backbone.stages] == stages
     assert backbone.features == features
     with torch.device("meta"):
-        model = timm.create_model(name)
+        model = timm.create_model(name, num_classes=1000)
     for parameter, _ in model.named_parameters():
         holders = [stage.name for stage in backbone.stages if stage.holds(parameter)]
         assert holders == ([] if parameter.startswith(f"{head}.") else [backbone.stage_of(parameter)]), parameter

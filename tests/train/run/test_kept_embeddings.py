@@ -25,7 +25,7 @@ def job(folder: Path | None, **changes: Any) -> Any:
         "part": SweepPart(embeddings=folder),
         "card": card,
         "store": SimpleNamespace(root=Path("photos")),
-        "backbone": SimpleNamespace(name="net", head="fc"),
+        "backbone": SimpleNamespace(name="net", head="fc", maker=None),
         "precision": "fp32",
         "device": torch.device("cpu"),
         "settings": SimpleNamespace(batch_size=8),
@@ -111,3 +111,14 @@ def test_the_body_is_known_by_its_weights_and_not_by_its_head() -> None:
         net.backbone["conv"].weight[0, 0] += 1e-6
     assert body_sha256(job(None), net) != known
     assert body_sha256(job(None, precision="bf16"), net) != body_sha256(job(None), net)
+
+
+def test_the_body_is_known_by_the_code_of_its_network_too() -> None:
+    net: Any = torch.nn.ModuleDict({"backbone": torch.nn.ModuleDict({"conv": torch.nn.Conv2d(3, 2, 1)})})
+
+    def of(identity: dict[str, str], versions: dict[str, str]) -> str:
+        maker = SimpleNamespace(identity=identity, versions=versions)
+        return body_sha256(job(None, backbone=SimpleNamespace(name="net", head="fc", maker=maker)), net)
+
+    edited, upgraded = of({"network_sha256": "b"}, {}), of({"network_sha256": "a"}, {"timm": "1.1"})
+    assert len({of({"network_sha256": "a"}, {}), edited, upgraded, body_sha256(job(None), net)}) == 4

@@ -162,13 +162,32 @@ def test_nothing_is_estimated_where_nothing_was_chosen() -> None:
 
 def test_answers_are_kept_as_tensors_and_come_back() -> None:
     labels = np.array([0, 1, 1])
-    logits = np.array([[1, 0], [0, np.inf], [3, 0]], np.float32)
+    logits = np.array([[1, 0], [0, 90], [3, 0]], np.float32)
     kept = [EpochAnswers.of(SplitAnswers((), logits, labels), criterion) for criterion in ("accuracy", "accuracy")]
     back = from_tensors(to_tensors(kept))
     assert len(back) == 2 and back[0].right.tolist() == [True, True, False] and back[0].scores is None
     np.testing.assert_allclose(back[1].loss, [0.313, 0, 3.049], atol=1e-3)
     scored = from_tensors(to_tensors([EpochAnswers.of(SplitAnswers((), logits, labels), "auroc")]))
     assert scored[0].scores is not None and scored[0].scores.shape == (3, 2)
+
+
+@pytest.mark.parametrize("criterion", get_args(OneLabelCriterion))
+@pytest.mark.parametrize("lost", [slice(None), slice(2)])
+def test_an_epoch_that_answered_no_numbers_is_not_the_one_chosen(criterion: Criterion, lost: slice) -> None:
+    """Its highest logit counts as the first, so that it was right on all images of the first class."""
+    labels = np.array([0] * 30 + [1] * 10)
+    logits = np.random.default_rng(0).normal(size=(3, 40, 2)) + np.eye(2)[labels]
+    # But for some it would be the best.
+    logits[2] = 9 * np.eye(2)[labels]
+    logits[2, lost] = np.nan
+    answers = [SplitAnswers((), each.astype(np.float32), labels) for each in logits]
+    assert answers[2].accuracy.correct == 40 - len(labels[lost]) and not answers[2].right[lost].any()
+    epochs = from_tensors(to_tensors([EpochAnswers.of(each, criterion) for each in answers]))
+    assert not np.isfinite(epochs[2].loss[lost]).any() and not epochs[2].right[lost].any()
+    choice = _Choice.among(epochs, labels, criterion)
+    chosen = choice.best(np.ones((1, 40)))
+    assert chosen.tolist() == _Choice.among(epochs[:2], labels, criterion).best(np.ones((1, 40))).tolist()
+    assert estimate_optimism(epochs, labels, criterion) is not None
 
 
 def test_no_more_scores_are_kept_of_all_epochs_than_can_be_ranked() -> None:

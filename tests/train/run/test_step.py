@@ -222,6 +222,35 @@ def test_a_resumed_run_remembers_in_how_many_pieces(
     assert not any("memory does not suffice" in line for line in ear.lines)
 
 
+@pytest.mark.parametrize("strategy", ["scratch", "feature-extraction"])
+def test_memory_for_three_images_suffices_for_a_run(
+    strategy: str, few_shapes: Path, small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing learns: in validation, in a frozen backbone, a teacher, and batch norm's statistics."""
+    given: dict[str, Any] = {"weights": str(small_weights)} if strategy == "feature-extraction" else {}
+    settings = quick_settings(few_shapes, tmp_path, backbone=SMALL, strategy=strategy, epochs=1, **given)
+    settings = replace(settings, teacher=str(train(settings).run.path))
+    whole = train(settings)
+    forward, sizes = Network.forward, []
+
+    def cramped(self: Network, images: Tensor) -> Tensor:
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        sizes.append(len(images))
+        return forward(self, images)
+
+    monkeypatch.setattr(Network, "forward", cramped)
+    result = train(settings, ear := Ear())
+    assert max(sizes) <= 3 and sum("memory does not suffice" in line for line in ear.lines) >= 3
+    assert all(torch.isfinite(value).all() for value in weights(result.run).values())
+    if strategy == "feature-extraction":
+        # No batch's statistics have a say.
+        torch.testing.assert_close(weights(result.run), weights(whole.run), rtol=0, atol=1e-5)
+        assert result.summary["metrics"]["val"]["log_loss"] == pytest.approx(
+            whole.summary["metrics"]["val"]["log_loss"], abs=1e-4
+        )
+
+
 def test_memory_that_ends_elsewhere_is_an_error_too(
     few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from edge_runtime import (  # noqa: E402
     Silence,
     UsageError,
 )
-from edge_train import TrainSettings, find_backbone, load_checkpoint, train  # noqa: E402
+from edge_train import ActiveRun, Callback, TrainSettings, find_backbone, load_checkpoint, resume, train  # noqa: E402
 from edge_train.run.prepare import prepare  # noqa: E402
 from quick_training import SMALL, Ear, changed, quick_settings, weights  # noqa: E402
 
@@ -118,6 +118,34 @@ def test_stages_that_no_epoch_thaws_are_named_and_not_counted(tuned: Settings) -
     learn = [own.numel() for name, own in network.named_parameters() if SHUFFLENET.stage_of(name) in {"head", "stage4"}]
     assert train(settings, ear).summary["parameters_trained"] == sum(learn)
     assert "note: stem, stage2, stage3 never thaw in 2 epochs" in ear.lines
+
+
+@pytest.mark.parametrize(("thawing", "first"), [({"head_epochs": 3}, 4), ({"unfreeze_every": 1}, 5)])
+def test_patience_waits_until_all_has_thawed(
+    few_shapes: Path, small_weights: Path, tmp_path: Path, thawing: dict[str, int], first: int
+) -> None:
+    given = {"strategy": "fine-tune", "weights": str(small_weights), "backbone": SMALL, "epochs": 9, "patience": 2}
+    # Nothing is learned, so that no epoch is better than the first.
+    still = {"optimizer": "sgd", "lr_scale": 1e-6, "clip_norm": 1e-6}
+    settings = quick_settings(few_shapes, tmp_path, **still, **given, **thawing)
+    summary = train(settings, ear := Ear()).summary
+    assert (summary["best_epoch"], summary["epochs"]) == (1, first + 1)
+    assert "stopped early: no better epoch in 2" in ear.lines
+    assert summary["parameters_trained"] == summary["parameters"]
+
+
+def test_a_run_that_is_stopped_before_it_thaws_has_trained_the_head(
+    few_shapes: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    class Stop(Callback):
+        def on_start(self, run: ActiveRun) -> None:
+            run.stop()
+
+    given = {"strategy": "fine-tune", "weights": str(small_weights), "backbone": SMALL, "epochs": 3, "head_epochs": 1}
+    stopped = train(quick_settings(few_shapes, tmp_path, **given), callbacks=(Stop(),))
+    assert stopped.summary["epochs"] == 1 and stopped.summary["parameters_trained"] == 32 * 3 + 3
+    resumed = resume(stopped.run).summary
+    assert resumed["epochs"] == 3 and resumed["parameters_trained"] == resumed["parameters"]
 
 
 def test_an_unknown_stage_is_refused_before_anything_is_written(tuned: Settings) -> None:

@@ -133,6 +133,11 @@ def test_extreme_logits_are_probabilities_too() -> None:
     assert given.probabilities(1.0).tolist() == [[1.0, 0.0, 0.5]]
 
 
+def test_an_answer_that_is_no_number_is_not_right() -> None:
+    given = LabelAnswers((Sample("1", 0),), np.array([[-1, np.nan, 2, np.nan]], np.float32), np.zeros((1, 4), bool))
+    assert given.validated("loss").accuracy == 0.25
+
+
 def test_epochs_are_chosen_by_the_map_or_where_there_is_none_by_the_loss() -> None:
     kind = MultiLabel(CARD)
     assert kind.choose_criterion("auto", SAMPLES, SAMPLES) == ("map", "")

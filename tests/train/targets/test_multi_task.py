@@ -17,8 +17,19 @@ from drawn_targets import draw_tasks  # noqa: E402
 from edge_data import read_split  # noqa: E402
 from edge_runtime import ModelCard, Preprocessing, Run, Sample, TaskMetrics  # noqa: E402
 from edge_runtime.model.task import Task  # noqa: E402
-from edge_train import Callback, TrainSettings, compare, deploy, load_checkpoint, resume, train  # noqa: E402
+from edge_train import (  # noqa: E402
+    BatchEnd,
+    Callback,
+    TrainSettings,
+    compare,
+    deploy,
+    find_learning_rate,
+    load_checkpoint,
+    resume,
+    train,
+)
 from edge_train.run.callbacks import ActiveRun, EpochEnd  # noqa: E402
+from edge_train.strategy.plan import SCRATCH_RATE  # noqa: E402
 from edge_train.targets.multi_task import MultiTask, TaskObjective  # noqa: E402
 from edge_train.trackers.tracked import draw_confusions, final_figures  # noqa: E402
 from quick_training import equal, quick_settings, weights  # noqa: E402
@@ -227,6 +238,28 @@ def test_a_stopped_run_is_resumed_as_if_it_never_had_been(tasks_run: Path, tmp_p
     assert final_figures(result)["test/shape/accuracy"] == figures["shape"]["accuracy"]
     assert draw_confusions(result).keys() == {"confusion_shape", "confusion_colour"}
     assert result.summary["task_weights"] == json.loads(Run(tasks_run).summary.read_text())["task_weights"]
+
+
+class Heard(Callback):
+    """Keeps the rates that it is told."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_batch(self, batch: BatchEnd) -> None:
+        self.rates.append(batch.learning_rate)
+
+    def on_epoch(self, epoch: EpochEnd) -> None:
+        self.rates.append(epoch.learning_rate)
+
+
+def test_the_rate_that_is_told_is_of_the_layers_and_not_of_learned_weights(tmp_path: Path) -> None:
+    listed, heard = draw_tasks(tmp_path / "pictures", 40), Heard()
+    own = {"tasks": ("shape", "colour"), "task_weights": "learned", "schedule": "constant", "epochs": 1}
+    settings = quick_settings(listed, tmp_path / "runs", **own)
+    train(settings, callbacks=[heard])
+    assert set(heard.rates) == {SCRATCH_RATE}
+    assert dict(find_learning_rate(settings).curve.rates) == {"all": SCRATCH_RATE}
 
 
 def test_strategies_are_compared_by_the_tasks_mean_accuracy(tmp_path: Path) -> None:

@@ -258,6 +258,8 @@ def _say(  # noqa: PLR0917 (what a person must know of an import)
     labels: tuple[tuple[str, ...], str],
 ) -> None:
     progress.say(f"backbone {backbone.name}; weights: {origin}")
+    if backbone.maker is not None and backbone.maker.note:
+        progress.say(f"note: {backbone.maker.note}")
     if fitted.unused:
         more = ", …" if len(fitted.unused) > _SHOWN else ""
         keys = "key" if len(fitted.unused) == 1 else "keys"

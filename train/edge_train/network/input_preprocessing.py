@@ -26,7 +26,7 @@ def choose_preprocessing(
     elif source.image_size_px is not None:
         why = f"the size {source.name} is meant for"
     elif stem == "small":
-        size, why = min(own, max(backbone.smallest_px, typical)), "the images' own, as `stem` small takes them"
+        size, why = min(own, max(backbone.smallest_px, typical or own)), "the images' own, as `stem` small takes them"
         whole = True
     elif whole:
         why = f"the images are about {typical} px; `image_size` {own} is {backbone.name}'s own"

@@ -26,6 +26,10 @@ class Maker(Protocol):
     def versions(self) -> Mapping[str, str]:
         """Versions, beside torch's, that the network depends on."""
 
+    @property
+    def note(self) -> str:
+        """What its user must be told of it; nothing as a rule."""
+
     def build(self, classes: int, size_px: int | None) -> nn.Module:
         """The network with its own first weights, float32 `[N, 3, H, W]` to `[N, classes]`, for images of that size.
 

@@ -19,17 +19,38 @@ from edge_runtime import UsageError, cache_folder
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
+# What was named where no mark could be kept: known for as long as the process lives.
+_UNMARKED: set[str] = set()
+
+
 def mark_as_named(sha256: str) -> None:
-    """Note that the user named code of that hash; where there is no place for it, it is to be named again."""
+    """Note that the user named code of that hash; where no mark can be kept, this process alone knows it."""
     mark = _mark(sha256)
-    with suppress(OSError):
+    try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+        _UNMARKED.discard(sha256)
+    except OSError:
+        _UNMARKED.add(sha256)
+
+
+def note_on_mark(sha256: str) -> str:
+    """What to say of code that was named, but not for good; else nothing."""
+    if sha256 not in _UNMARKED:
+        return ""
+    return (
+        f"{_marks()} cannot be written: no other command will know that this network was named, "
+        "and its runs are refused; choose a folder for it with EDGE_CACHE"
+    )
 
 
 def was_named(sha256: str) -> bool:
     """Whether the user named code of that hash on this machine before; what is no hash was not."""
-    return _SHA256.fullmatch(sha256) is not None and _mark(sha256).is_file()
+    if _SHA256.fullmatch(sha256) is None:
+        return False
+    with suppress(OSError):  # a folder that may not be looked into
+        return sha256 in _UNMARKED or _mark(sha256).is_file()
+    return False
 
 
 def require_named(spec: str) -> None:
@@ -64,11 +85,15 @@ def _find_unseen(module: str) -> Path | None:
 
 def how_to_trust(spec: str) -> str:
     """What to do about a network that would be run, but was not named by its user."""
-    return f"it would be run; where you trust it: edge backbones {spec}"
+    return f"it would be run; where you trust it: edge backbones {spec} (which leaves a mark in {_marks()})"
+
+
+def _marks() -> Path:
+    return cache_folder() / "networks"
 
 
 def _mark(sha256: str) -> Path:
-    return cache_folder() / "networks" / sha256
+    return _marks() / sha256
 
 
 def find_origin(module: str, spec: str) -> Path:

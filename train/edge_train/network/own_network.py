@@ -26,6 +26,7 @@ from edge_train.network.own_code import (
     hash_of,
     how_to_trust,
     mark_as_named,
+    note_on_mark,
     said_in_one_line,
     was_named,
 )
@@ -156,6 +157,11 @@ class OwnNetwork:
     def _importing(self) -> AbstractContextManager[None]:
         """What is called within may import what lies beside the file."""
         return self._load().importing() if self.file else nullcontext()
+
+    @property
+    def note(self) -> str:
+        """Where no other command will know that it was named."""
+        return note_on_mark(self.sha256)
 
     @cached_property
     def _call(self) -> Callable[..., object]:

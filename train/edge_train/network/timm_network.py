@@ -104,6 +104,11 @@ class TimmNetwork:
         """timm's, whose networks change now and then."""
         return {"timm": package_version("timm") or "unknown"}
 
+    @property
+    def note(self) -> str:
+        """Nothing."""
+        return ""
+
     def build(self, classes: int, size_px: int | None) -> nn.Module:
         """The network with timm's first weights; one made for a fixed size is made for `size_px`."""
         made = self._create(classes, size_px, pretrained=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +63,26 @@ def trace(model: nn.Module, size_px: int, *, training: bool = False) -> Trace:
     model.train(training)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as flops:
+        with torch.no_grad(), _fixed(model), FlopCounterMode(display=False) as flops:
             answer = model(torch.zeros(2, 3, size_px, size_px, device=device))
     finally:
         for handle in handles:
             handle.remove()
     shape = tuple(answer.shape) if isinstance(answer, Tensor) else None
     return Trace(tuple(dict.fromkeys(entered)), tuple(left), shape, flops.get_total_flops() / 4e9)
+
+
+@contextmanager
+def _fixed(model: nn.Module) -> Iterator[None]:
+    """No parameter learns: the counter's hooks fail where a layer is given a view of one that does (a class token)."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def last_linear(model: nn.Module, traced: Trace) -> str | None:

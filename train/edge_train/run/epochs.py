@@ -7,7 +7,6 @@ epoch again and writes the same best.pt again.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,8 @@ from edge_runtime import CheckpointError, EdgeError, Run
 from edge_train.network.checkpoint import Checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.moving_average import MovingAverage
-from edge_train.network.network import Network
-from edge_train.run.batches import Batch, even_size, training_batches
+from edge_train.run.batch_norm_statistics import reestimate_batch_norm
+from edge_train.run.batches import Batch, training_batches
 from edge_train.run.callbacks import ActiveRun, EpochEnd
 from edge_train.run.criterion import rank
 from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
@@ -32,17 +31,13 @@ from edge_train.run.run_folder import EpochRow, write_metrics
 from edge_train.run.split_answers import SplitAnswers
 from edge_train.run.step import BatchEnd, EpochResult, Learning, train_epoch
 from edge_train.run.what_learns import say_what_learns
-from edge_train.settings import Criterion, TrainSettings
+from edge_train.settings import Criterion
 from edge_train.strategy.learning_rate import Schedule
 from edge_train.strategy.loss import Distillation
-from edge_train.strategy.mixed_precision import autocast
 from edge_train.strategy.mixup import Mixing
 from edge_train.strategy.plan import LOSS_RATE, LayerGroup, freeze, layer_groups, make_optimizer, set_mode
 from edge_train.strategy.progressive_resizing import epoch_size_px, first_whole_epoch
 from edge_train.targets.target_kind import Answers
-
-# An eighth of the images: of few, as many as batch norm's statistics need; of many, no more than say anything new.
-BATCH_NORM_SHARE, LEAST_BATCH_NORM_IMAGES, BATCH_NORM_IMAGES = 8, 256, 1024
 
 
 @dataclass(slots=True)
@@ -121,7 +116,7 @@ def fit(
         # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
         state.views = min(job.world.collect(choose_views(job)))
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
-    while state.epoch < last and not _is_patient_no_more(state, settings):
+    while state.epoch < last and not _is_patient_no_more(state, job):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
         # Unlike processors round unlike, and all must choose and stop alike.
         row = job.world.tell(_row(state, done, val))
@@ -158,7 +153,7 @@ def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
 
 
 def _why_stopped(job: Job, run: Run, state: FitState) -> str:
-    if _is_patient_no_more(state, job.settings):
+    if _is_patient_no_more(state, job):
         return f"stopped early: no better epoch in {job.settings.patience}"
     # A fold that has ended is not begun again: the others may have been trained by then.
     more = "" if job.keeps_logits else f"; go on with edge train --resume {run.path}"
@@ -299,24 +294,6 @@ def _tell(job: Job, batch: BatchEnd, images: int) -> None:
     job.listeners.batch(batch)
 
 
-def reestimate_batch_norm(job: Job, network: Network, epoch: int) -> None:
-    """Take batch norm's statistics anew over some training images, 1,024 at most (PreciseBN, Wu and Johnson 2021).
-
-    Its running averages lag behind weights that move fast: after a few hundred steps from random weights,
-    MobileNetV3 (momentum 0.01) validates at chance with them, and well without.
-    """
-    there = len(job.splits.train)
-    count = min(there, BATCH_NORM_IMAGES, max(there // BATCH_NORM_SHARE, LEAST_BATCH_NORM_IMAGES))
-    # Every batch weighs the same, however small.
-    even = even_size(count, 64)
-    batches = training_batches(
-        job.store, job.splits.train, job.augment, batch_size=even, seed=job.settings.seed, epoch=epoch
-    )
-    some = itertools.islice((images for images, _ in batches), -(-count // even))
-    with autocast(job.device, job.precision):
-        torch.optim.swa_utils.update_bn(some, network, device=job.device)
-
-
 def _keep(job: Job, run: Run, state: FitState, learning: Learning, *, best: bool) -> None:
     # One that was stopped, and resumed, is not over any more.
     run.summary.unlink(missing_ok=True)
@@ -377,7 +354,11 @@ def _unusable(error: Exception) -> CheckpointError:
     return CheckpointError(f"last.pt lacks what a run is resumed with: {error}", "train again")
 
 
-def _is_patient_no_more(state: FitState, settings: TrainSettings) -> bool:
-    # While pictures still grow, a run is not at its end.
+def _is_patient_no_more(state: FitState, job: Job) -> bool:
+    settings = job.settings
+    if settings.patience is None:
+        return False
+    # While pictures still grow, or layers still thaw, a run is not at its end.
     grown = 0 if settings.start_size is None else first_whole_epoch(settings.epochs) - 1
-    return settings.patience is not None and state.epoch - max(state.best_epoch, grown) >= settings.patience
+    thawed = job.plan.first_thawed_epoch(settings.epochs) - 1
+    return state.epoch - max(state.best_epoch, grown, thawed) >= settings.patience

@@ -219,13 +219,17 @@ def _kept(
 def _embed(job: Job, body: Network, batches: Iterable[Batch], teacher: Teacher | None) -> tuple[Tensor, Tensor]:
     """The embeddings `[N, D]` of all processes' batches, and a teacher's logits `[N, classes]` (else nothing)."""
     seen, taught = [], []
+
+    def see(images: Tensor) -> Tensor:
+        with autocast(job.device, job.precision):
+            vectors: Tensor = body(images.to(job.device))
+        return vectors.cpu()
+
     # Not inference mode: a head could not learn from its tensors.
     with torch.no_grad():
         for images, *_ in batches:
-            on_device = images.to(job.device)
-            with autocast(job.device, job.precision):
-                seen.append(body(on_device).cpu())
+            seen.append(job.portions.answer(see, images))
             if teacher is not None:
-                taught.append(teacher.logits(on_device).cpu())
+                taught.append(teacher.logits(images.to(job.device)).cpu())
             job.progress.advance(len(images) * job.world.size)
     return job.world.unshard(seen), job.world.unshard(taught)

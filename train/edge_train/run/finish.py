@@ -117,7 +117,7 @@ def summarize(
     job: Job, run: Run, state: FitState, metrics: Mapping[str, Measured], temperature: float
 ) -> dict[str, Any]:
     """What summary.json says of a run, but for its time and what ails it."""
-    trained, total = count_parameters(job)
+    trained, total = count_parameters(job, state.epoch)
     return {
         "run": run.name,
         "strategy": job.strategy,

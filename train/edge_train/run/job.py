@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from edge_data import Augmentation, ImageStore, Splits
 from edge_runtime import ModelCard, Progress, Sample
 from edge_train.network.backbones import Backbone
+from edge_train.network.device_memory import Portions
 from edge_train.network.network import Network
 from edge_train.run.batches import evaluation_batches
 from edge_train.run.callbacks import SILENT, Listeners
@@ -31,7 +32,8 @@ class Job:
 
     `places` are the folders and manifests that name its images. One whose split has no validation
     trains on everything. `keeps_logits` is for a fold of a cross-validation, `part` for a run of a sweep.
-    `pruning` is what config.json says of the channels taken from the network that it begins with.
+    `pruning` is what config.json says of the channels taken from the network that it begins with. `portions` are those
+    in which images are evaluated where memory does not suffice.
     """
 
     settings: TrainSettings
@@ -51,6 +53,7 @@ class Job:
     listeners: Listeners = SILENT
     part: SweepPart = WHOLE
     pruning: Mapping[str, Any] | None = None
+    portions: Portions = field(default_factory=Portions)
 
     @property
     def backbone(self) -> Backbone:
@@ -85,6 +88,7 @@ class Job:
             precision=precision,
             world=self.world,
             on_images=lambda count: self.progress.advance(count * self.world.size),
+            portions=self.portions,
         )
         self.progress.end()
         return self.targets.answers(samples, logits, self.splits.groups)

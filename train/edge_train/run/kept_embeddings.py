@@ -21,8 +21,8 @@ POLL_S = 0.1
 
 
 def body_sha256(job: Job, body: Network) -> str:
-    """What identifies all but the images that embeddings depend on: the body's weights, and how it is run."""
-    head = f"backbone.{job.backbone.head}."
+    """What identifies all but the images that embeddings depend on: the body's weights and code, and how it is run."""
+    head, maker = f"backbone.{job.backbone.head}.", job.backbone.maker
     found = hashlib.sha256()
     told = [
         torch.__version__,
@@ -32,6 +32,8 @@ def body_sha256(job: Job, body: Network) -> str:
         torch.get_num_threads(),
         max(64, job.settings.batch_size),
         job.card.preprocessing.to_json(),
+        # The same weights answer otherwise where the code was edited, or is another version's.
+        {} if maker is None else {**maker.identity, **maker.versions},
     ]
     found.update(json.dumps(told).encode())
     for name, tensor in body.state_dict().items():

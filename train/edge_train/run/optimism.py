@@ -24,12 +24,15 @@ RESAMPLES, FEWEST_RESAMPLES = 200, 25
 RANKED = 200_000_000
 # So many scores of all epochs are kept, 32 MB of last.pt, which each epoch writes: what the fewest resamples may rank.
 MOST_SCORES = RANKED // FEWEST_RESAMPLES
+# Stands for a loss that is none, above the sum of all that are.
+NO_NUMBER = 1e60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EpochAnswers:
     """Per validation image of one epoch: whether it was right, bool `[N]`, and its loss in nats, float32 `[N]`.
 
+    Where the network answered no numbers it was not right, and its loss is no number, as when the epoch was ranked.
     `scores` are the probabilities, float32 `[N, classes]`, where the epochs are chosen by their ranking; `logits`,
     float32 `[N, classes]`, are kept of a fold, which may have to answer with another epoch than its own best.
     """
@@ -47,10 +50,9 @@ class EpochAnswers:
         """
         probabilities = answers.probabilities(1.0)
         scored = criterion == "auroc" and not whole and epochs * probabilities.size <= MOST_SCORES
-        truth = probabilities[np.arange(len(answers.labels)), answers.labels]
         return cls(
-            answers.logits.argmax(axis=1) == answers.labels,
-            -np.log(np.maximum(truth, np.finfo(np.float32).tiny)),
+            answers.right,
+            answers.losses,
             probabilities if scored else None,
             answers.logits if whole else None,
         )
@@ -152,8 +154,7 @@ class _Choice:
             criterion,
             labels,
             np.stack([each.right for each in epochs]),
-            # Where a loss is no number the epoch is the worst, as it was when it was chosen.
-            np.where(np.isfinite(loss), loss, 1e30).astype(np.float64),
+            np.where(np.isfinite(loss), loss.astype(np.float64), NO_NUMBER),
             np.stack(scores) if criterion == "auroc" else None,
         )
 
@@ -161,7 +162,8 @@ class _Choice:
         """The best epoch, `[B]`, of each resample in `drawn`, `[B, N]`: how often each image was drawn."""
         losses = drawn @ self.loss.T
         if self.criterion != "loss":
-            values = self._values(drawn)
+            # An epoch with a loss that is no number is the worst, as it was when it was chosen.
+            values = np.where(losses >= NO_NUMBER, -np.inf, self._values(drawn))
             losses[values < values.max(axis=1, keepdims=True)] = np.inf
         chosen: NDArray[np.int64] = losses.argmin(axis=1)
         return chosen

@@ -43,7 +43,7 @@ from edge_runtime import (
 from edge_train.network.attention_sites import with_attention
 from edge_train.network.backbones import Backbone
 from edge_train.network.checkpoint import Checkpoint, load_checkpoint
-from edge_train.network.device_memory import within_memory
+from edge_train.network.device_memory import Portions, within_memory
 from edge_train.network.input_preprocessing import choose_preprocessing
 from edge_train.network.lookup import as_kept, find_again, same_name
 from edge_train.network.narrowing import PRUNED
@@ -87,6 +87,8 @@ def prepare(
     augment = find_augmentation(settings.augment)
     world, device, threads = _use_machine(settings)
     progress = progress if world.leads else Silence()
+    if backbone.maker is not None and backbone.maker.note:
+        progress.say(f"note: {backbone.maker.note}")
     source = find_data(settings.data)
     check_out(settings.out, source.places)
     world.lead(lambda: require_room(settings.out))
@@ -119,7 +121,7 @@ def prepare(
     progress.say(why)
     freeze(network, plan)
     precision = choose_format(settings, plan, network, contract, device, world, progress, begun)
-    teacher = _find_teacher(settings, folders, splits, device, precision)
+    teacher = _find_teacher(settings, folders, splits, device, precision, progress)
     store = ImageStore(folders.root, contract, cache_bytes=_cache_bytes(plan, world, part), threads=threads)
     splits = read_images(settings, store, splits, progress, world, folders)
     progress.say(
@@ -165,6 +167,7 @@ def prepare(
         world=world,
         places=source.places,
         part=part,
+        portions=Portions(progress.say),
     )
     if pruned is not None:
         pruned.begin(job)
@@ -205,12 +208,18 @@ def _architecture(settings: TrainSettings, backbone: Backbone, taken: float | No
     return own | dict(backbone.maker.identity if backbone.maker else {})
 
 
-def _find_teacher(
-    settings: TrainSettings, folders: ClassFolders, splits: Splits, device: torch.device, precision: Precision
+def _find_teacher(  # noqa: PLR0917 (what it is found for)
+    settings: TrainSettings,
+    folders: ClassFolders,
+    splits: Splits,
+    device: torch.device,
+    precision: Precision,
+    progress: Progress,
 ) -> Teacher | None:
     if settings.teacher is None:
         return None
-    return load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
+    found = load_teacher(find_run(settings.teacher), folders, splits, device=device, precision=precision)
+    return replace(found, portions=Portions(progress.say))
 
 
 @within_memory()
@@ -248,10 +257,11 @@ def prepare_again(run: Run, progress: Progress, part: SweepPart = WHOLE) -> tupl
         device,
         card,
         precision=precision,
-        teacher=_find_teacher(settings, folders, found, device, precision),
+        teacher=_find_teacher(settings, folders, found, device, precision, progress),
         world=world,
         places=places,
         part=part,
+        portions=Portions(progress.say),
     )
     return job, checkpoint
 

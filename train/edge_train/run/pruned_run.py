@@ -27,8 +27,8 @@ from edge_train.network.pruning import prune_channels, require_pruner
 from edge_train.network.tracing import trace
 from edge_train.network.weights import parse_weights
 from edge_train.pruned_fields import OF_PRUNING, OF_THE_RUN
+from edge_train.run.batch_norm_statistics import reestimate_batch_norm
 from edge_train.run.channel_sensitivity import measure_sensitivity
-from edge_train.run.epochs import reestimate_batch_norm
 from edge_train.run.job import Job
 from edge_train.settings import Strategy, TrainSettings
 from edge_train.strategy.plan import freeze

@@ -108,7 +108,7 @@ def _sweep(job: Job) -> RateCurve:
     set_mode(job.network, job.plan, epoch)
     schedule = _Growing("constant", STEPS)
     learning = replace(learning_of(job, STEPS), schedule=schedule)
-    rates = {str(group["name"]): float(group["rate"]) for group in learning.optimizer.param_groups}
+    rates = {str(group["name"]): float(group["rate"]) for group in learning.layer_groups}
     model, batches, learning = _material(job, learning)
     scales: list[float] = []
     losses: list[float] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from edge_runtime import (
@@ -21,6 +21,7 @@ from edge_runtime import (
     log_loss,
     measure,
 )
+from edge_train.network.device_memory import Portions
 from edge_train.run.batches import Batch
 from edge_train.run.processes import ALONE, World
 from edge_train.settings import Criterion, Precision
@@ -55,14 +56,25 @@ class SplitAnswers(Answers):
         return float(cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels)))
 
     @property
+    def losses(self) -> NDArray[np.float32]:
+        """The cross-entropy of each image, float32 `[N]`; no finite number where the network answered none."""
+        each = cross_entropy(torch.from_numpy(self.logits), torch.from_numpy(self.labels), reduction="none")
+        return np.asarray(each.numpy())
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which images' highest logit is of their class, bool `[N]`; none that the network answered no number to."""
+        return np.asarray((self.logits.argmax(axis=1) == self.labels) & np.isfinite(self.losses))
+
+    @property
     def accuracy(self) -> Accuracy:
         """Top-1 accuracy."""
-        return Accuracy.of(self.labels, self.logits)
+        return Accuracy(int(self.right.sum()), len(self.labels))
 
     @property
     def balanced_accuracy(self) -> float:
         """The mean accuracy of the classes that have images."""
-        right = self.logits.argmax(axis=1) == self.labels
+        right = self.right
         return float(np.mean([right[self.labels == label].mean() for label in np.unique(self.labels)]))
 
     @property
@@ -143,12 +155,22 @@ def answer_logits(
     precision: Precision = "fp32",
     world: World = ALONE,
     on_images: Callable[[int], object] = lambda _: None,
+    portions: Portions | None = None,
 ) -> NDArray[np.float32]:
-    """The logits `[N, classes]` in evaluation mode of all processes' `batches`, put together in order."""
+    """The logits `[N, classes]` in evaluation mode of all processes' `batches`, put together in order.
+
+    Where memory does not suffice for a batch it goes in smaller `portions`.
+    """
     network.eval()
+    portions = portions or Portions()
     logits = []
+
+    def answer(images: Tensor) -> Tensor:
+        given: Tensor = network(images.to(device))
+        return given.float().cpu()
+
     with torch.inference_mode(), autocast(device, precision):
         for inputs, *_ in batches:
-            logits.append(network(inputs.to(device)).float().cpu())
+            logits.append(portions.answer(answer, inputs))
             on_images(len(inputs))
     return np.asarray(world.unshard(logits).numpy())

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from edge_train.network.device_memory import is_out_of_memory, out_of_memory
+from edge_train.network.device_memory import free_cached_memory, is_out_of_memory, out_of_memory
 from edge_train.network.moving_average import MovingAverage
 from edge_train.network.network import Network
 from edge_train.run.batches import Batch
@@ -79,9 +80,16 @@ class Learning:
         return self.network if self.average is None else self.average.network
 
     @property
+    def layer_groups(self) -> list[dict[str, Any]]:
+        """The optimiser's groups without what the loss itself learns, whose rate is no layer's."""
+        own = {id(parameter) for parameter in self.objective.parameters}
+        groups = self.optimizer.param_groups
+        return [group for group in groups if not all(id(parameter) in own for parameter in group["params"])]
+
+    @property
     def rate(self) -> float:
         """The highest rate of all layers, as the last step was taken with."""
-        return max(float(group["lr"]) for group in self.optimizer.param_groups)
+        return max(float(group["lr"]) for group in self.layer_groups)
 
     def step(self, model: nn.Module, batch: tuple[Tensor, ...], step: int) -> tuple[Tensor, Tensor]:
         """One step of gradient descent; gives back the summed loss and how many were right, as scalars.
@@ -145,8 +153,7 @@ class Learning:
         if self.world.size > 1 or self._parts(images, model) == parts:
             raise out_of_memory() from error
         self.optimizer.zero_grad(set_to_none=True)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
         self.say(
             f"note: memory does not suffice for {images} images at once; "
             f"they go in {self._parts(images, model)} parts, whose gradients are summed"

@@ -5,25 +5,25 @@ from __future__ import annotations
 from edge_train.run.job import Job
 
 
-def count_parameters(job: Job) -> tuple[int, int]:
-    """How many parameters learn in one of the run's epochs, and how many there are."""
+def count_parameters(job: Job, epochs: int) -> tuple[int, int]:
+    """How many parameters learn in one of the first `epochs` epochs of the run, and how many there are."""
     network, plan = job.network, job.plan
     # What has thawed once learns to the end.
     trained = sum(
         parameter.numel()
         for name, parameter in network.backbone.named_parameters()
-        if name not in network.fixed and plan.learns(name, job.settings.epochs)
+        if name not in network.fixed and plan.learns(name, epochs)
     )
     return trained, sum(parameter.numel() for parameter in network.parameters())
 
 
 def say_what_learns(job: Job) -> None:
     """Tell a person before the first epoch."""
-    trained, total = count_parameters(job)
+    network, epochs = job.network, job.settings.epochs
+    trained, total = count_parameters(job, epochs)
     job.progress.say(
         f"training {trained:,} of {total:,} parameters ({trained / total:.1%}) on {job.device} in {job.precision}"
     )
-    network, epochs = job.network, job.settings.epochs
     if network.fixed:
         fixed = sum(own.numel() for name, own in network.backbone.named_parameters() if name in network.fixed)
         job.progress.say(

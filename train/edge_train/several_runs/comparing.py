@@ -147,7 +147,7 @@ def _train_all(
 def _right(results: Mapping[Strategy, TrainResult]) -> dict[Strategy, NDArray[np.bool_]]:
     """Which of the same validation images each run has right, in one order; none of several labels a picture."""
     return {
-        name: np.asarray(found.logits.argmax(axis=1) == found.labels)
+        name: found.right
         for name, result in results.items()
         if isinstance(found := result.answers.get("val"), SplitAnswers)
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch.nn import functional
 from edge_data import Splits
 from edge_runtime import ClassFolders, Run, UsageError, composed
 from edge_train.network.checkpoint import load_checkpoint
-from edge_train.network.device_memory import is_out_of_memory
+from edge_train.network.device_memory import Portions, is_out_of_memory
 from edge_train.network.network import Network
 from edge_train.settings import Precision
 from edge_train.strategy.mixed_precision import autocast
@@ -20,16 +20,23 @@ from edge_train.strategy.seen_images import require_unseen
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Teacher:
-    """The best network of a run, in evaluation mode on the training device, and its own input size."""
+    """The best network of a run, in evaluation mode on the training device, and its own input size.
+
+    `portions` are those in which it answers where memory does not suffice.
+    """
 
     network: Network
     size_px: tuple[int, int]
     device: torch.device
     precision: Precision
+    portions: Portions = field(default_factory=Portions)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """Its answers, float32 `[N, classes]`, to the student's images, uint8 `[N, H, W, 3]`, resized to its size."""
+        return self.portions.answer(self._answer, images)
+
+    def _answer(self, images: Tensor) -> Tensor:
         if tuple(images.shape[1:3]) != self.size_px:
             pixels = images.permute(0, 3, 1, 2).float()
             resized = functional.interpolate(pixels, self.size_px, mode="bilinear", antialias=True)
@@ -51,10 +58,16 @@ def load_teacher(
 
     Raises:
         CheckpointError: the run has no usable best.pt.
-        UsageError: it answers other labels, or learned from images the student is measured on.
+        UsageError: its labels mean something else, or are others, or it learned from images the student is measured on.
     """
     checkpoint = load_checkpoint(run.best)
     card, labels = checkpoint.card, folders.labels
+    if card.kind != folders.kind:
+        # The logits of several yes or no are none of one softmax, though the labels be the same.
+        raise UsageError(
+            f"the teacher {run.path} is a {card.kind} run, the data is {folders.kind}",
+            "train the teacher on the same labels, read alike",
+        )
     if [*map(composed, card.labels)] != [*labels]:
         raise UsageError(
             f"the teacher {run.path} tells {', '.join(card.labels[:5])} apart, the data has {', '.join(labels[:5])}",

@@ -87,6 +87,10 @@ class Plan:
             body = body[max(0, len(body) - thawed) :]
         return frozenset((*body, HEAD))
 
+    def first_thawed_epoch(self, epochs: int) -> int:
+        """The first epoch in which all learns that ever does in a run of so many."""
+        return next(epoch for epoch in range(1, epochs + 1) if self.trained(epoch) == self.trained(epochs))
+
     def learns(self, parameter: str, epoch: int) -> bool:
         """Whether the parameter of that name learns in `epoch`."""
         if self.strategy == "feature-extraction" and is_of_attention(parameter):

@@ -73,7 +73,7 @@ class LabelAnswers(Answers):
 
     def validated(self, criterion: Criterion) -> Validated:  # noqa: ARG002 (mAP is always shown)
         """Loss, the share of yes or no that a threshold of a half gets right, and the mAP if an image has a label."""
-        right = float(((self.logits > 0) == self.truth).mean())
+        right = float((((self.logits > 0) == self.truth) & np.isfinite(self.logits)).mean())
         halves = [0.5] * self.truth.shape[1]
         found = measure_labels([""] * len(halves), halves, self.truth, self.probabilities(1.0))
         average = found.mean_average_precision

@@ -54,8 +54,8 @@ export function show() {
   if (finished) {
     const left = now.list.rows.filter((row) => !row.done).length;
     $("finished-note").textContent = left
-      ? "Nothing here is of the kind you asked for." : "All pictures are done. End it with Ctrl-C in its terminal, then train:";
-    $("next-command").textContent = left ? "" : `edge train --data ${now.list.out}`;
+      ? "Nothing here is of the kind you asked for." : "All pictures are done. End it with Ctrl-C in its terminal, then:";
+    $("next-command").textContent = left ? "" : now.list.next_step;
     return;
   }
   if (now.view === "one") {
