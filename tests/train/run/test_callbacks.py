@@ -11,8 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from edge_runtime import Silence  # noqa: E402
 from edge_train import BatchEnd, Callback, EpochEnd, TrainResult, TrainSettings, compare, resume, train  # noqa: E402
 from edge_train.run.callbacks import ActiveRun  # noqa: E402
+from edge_train.run.epochs import epoch_batches, steps_an_epoch  # noqa: E402
+from edge_train.run.prepare import prepare  # noqa: E402
+from edge_train.run.processes import World  # noqa: E402
 from quick_training import SMALL, Ear, equal, quick_settings, weights  # noqa: E402
 
 
@@ -72,6 +76,27 @@ def test_they_hear_of_the_start_each_step_each_epoch_and_the_end(alone: tuple[No
         assert epoch.learning_rate == steps[-1].learning_rate < steps[0].learning_rate <= 1e-3
     assert [epoch.epoch for epoch in notes.epochs if epoch.best][-1] == result.summary["best_epoch"]
     assert notes.ends == [result]
+
+
+@pytest.mark.parametrize("strategy", ["scratch", "feature-extraction"])
+def test_the_steps_told_of_are_those_taken_where_a_last_image_joins_its_neighbours(
+    strategy: str, few_shapes: Path, small_weights: Path, tmp_path: Path
+) -> None:
+    """24 images in batches of 23 are one of 24: batch norm has no statistics of a single image."""
+    given = {"weights": str(small_weights)} if strategy == "feature-extraction" else {}
+    asked = settings(
+        few_shapes, tmp_path, batch_size=23, warmup_epochs=1, schedule="constant", strategy=strategy, **given
+    )
+    train(asked, callbacks=[notes := Notes()])
+    assert notes.runs[0].steps == 3 and [batch.step for batch in notes.batches] == [1, 2, 3]
+    # The rates rise in the one step of the first epoch.
+    first, second, third = (batch.learning_rate for batch in notes.batches)
+    assert 2 * first == second == third
+
+
+def test_images_join_in_each_process_but_not_where_each_trains_the_head_alone(few_shapes: Path, tmp_path: Path) -> None:
+    job = replace(prepare(settings(few_shapes, tmp_path, batch_size=21), Silence()), world=World(0, 2))
+    assert (steps_an_epoch(job, 0), steps_an_epoch(job, 1)) == (1, 2) == (len(list(epoch_batches(job, 1))), 2)
 
 
 class Broken(Notes):

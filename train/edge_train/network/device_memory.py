@@ -57,7 +57,7 @@ class Portions:
         while True:
             size = min(self.at_once or len(images), len(images))
             try:
-                return torch.cat([network(portion) for portion in images.split(size)])
+                return torch.cat([network(portion) for portion in torch.split(images, size)])
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise

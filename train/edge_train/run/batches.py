@@ -82,6 +82,11 @@ def epoch_order(
     return order, _cut(np.arange(len(order)), batch_size, least=2 * processes)
 
 
+def count_batches(images: int, batch_size: int, *, processes: int = 1) -> int:
+    """How many batches `epoch_order` makes of so many images."""
+    return len(_cut(np.arange(images), batch_size, least=2 * processes))
+
+
 def view_batches(
     store: ImageStore,
     samples: Sequence[Sample],

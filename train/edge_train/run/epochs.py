@@ -20,7 +20,7 @@ from edge_train.network.checkpoint import Checkpoint, save_checkpoint
 from edge_train.network.fold_batch_norm import fold, fold_frozen
 from edge_train.network.moving_average import MovingAverage
 from edge_train.run.batch_norm_statistics import reestimate_batch_norm
-from edge_train.run.batches import Batch, training_batches
+from edge_train.run.batches import Batch, count_batches, training_batches
 from edge_train.run.callbacks import ActiveRun, EpochEnd
 from edge_train.run.criterion import rank
 from edge_train.run.feature_extraction import Embeddings, Head, SharedEmbeddings, choose_views, embed
@@ -93,8 +93,6 @@ def fit(
         OutputError: the run folder cannot be written; the last good checkpoint is kept.
     """
     settings, progress = job.settings, job.progress
-    steps = steps_an_epoch(job)
-    learning = learning_of(job, steps)
     last = settings.epochs if until is None else min(until, settings.epochs)
     criterion: Criterion = "accuracy"
     why = ""
@@ -102,7 +100,16 @@ def fit(
         criterion, why = job.targets.choose_criterion(settings.best_by, job.splits.train, job.splits.val)
     state = FitState(criterion)
     if saved:
-        _restore(saved, state, learning)
+        read_state(saved, state)
+    if shared is not None:
+        state.views = shared.views
+    if state.views is None:
+        # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
+        state.views = min(job.world.collect(choose_views(job)))
+    steps = steps_an_epoch(job, state.views)
+    learning = learning_of(job, steps)
+    if saved:
+        _restore(saved, learning)
         # A kill may have come between it and last.pt.
         if job.world.leads:
             write_metrics(run, state.history)
@@ -110,11 +117,6 @@ def fit(
         progress.say(why)
     say_what_learns(job)
     job.listeners.start(ActiveRun(run, settings, job.card, state.epoch, steps * last))
-    if shared is not None:
-        state.views = shared.views
-    if state.views is None:
-        # Memory bounds them: all processes must agree, and a run resumed with less of it must go on with the same.
-        state.views = min(job.world.collect(choose_views(job)))
     embeddings = _embed(job, state.views, shared) if state.epoch < last and state.views else None
     while state.epoch < last and not _is_patient_no_more(state, job):
         done, val = _run_epoch(job, run, learning, embeddings, state.epoch + 1, first_step=state.epoch * steps)
@@ -139,9 +141,11 @@ def fit(
     return state
 
 
-def steps_an_epoch(job: Job) -> int:
-    """The steps that the optimiser takes in an epoch."""
-    return -(-len(job.splits.train) // job.settings.step_images)
+def steps_an_epoch(job: Job, views: int | None) -> int:
+    """The steps that the optimiser takes in an epoch; `views` is how many of each image are embedded."""
+    # The head learns from embeddings in each process alone.
+    processes = 1 if views else job.world.size
+    return count_batches(len(job.splits.train), job.settings.step_images, processes=processes)
 
 
 def _embed(job: Job, views: int, shared: SharedEmbeddings | None) -> Embeddings:
@@ -334,8 +338,7 @@ def read_state(saved: Mapping[str, Any], state: FitState | None = None) -> FitSt
     return state
 
 
-def _restore(saved: Mapping[str, Any], state: FitState, learning: Learning) -> None:
-    read_state(saved, state)
+def _restore(saved: Mapping[str, Any], learning: Learning) -> None:
     schedule = learning.schedule
     try:
         learning.optimizer.load_state_dict(saved["optimizer"])

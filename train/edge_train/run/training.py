@@ -135,7 +135,8 @@ def remeasure(run: Run | str | Path, progress: Progress | None = None, *, part: 
     if job.world.leads:
         write_metrics(run, state.history)
     listen(job, ())
-    job.listeners.start(ActiveRun(run, job.settings, job.card, state.epoch, state.epoch * steps_an_epoch(job)))
+    steps = state.epoch * steps_an_epoch(job, state.views)
+    job.listeners.start(ActiveRun(run, job.settings, job.card, state.epoch, steps))
     try:
         with within_memory():
             result = finish(job, run, state, started - taken)
