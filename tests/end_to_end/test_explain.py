@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_an_explanation_lies_beside_the_picture(
     assert json.loads(done.stdout) == plain
     with Image.open(tmp_path / "x.explained.png") as picture:
         assert np.asarray(picture).std() > 1
+    _only_of_its_own_network(tmp_path, monkeypatch, capsys)
     _only_of_the_signed_model(tmp_path)
     _looks_into_the_run(edge, tmp_path, plain)
     _refuses(tmp_path, monkeypatch, capsys)
@@ -88,6 +90,61 @@ def _looks_into_the_run(edge: Any, folder: Path, plain: Any) -> None:
         assert np.asarray(picture).std() > 1
 
 
+def _only_of_its_own_network(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of averaged views the first is drawn; another network, and one network of an ensemble, are not."""
+    monkeypatch.chdir(folder)
+    (model,), (best,) = folder.glob("runs/*/model.onnx"), folder.glob("runs/*/best.pt")
+    exported, trained = model.read_bytes(), best.read_bytes()
+
+    def explain(code: int) -> str:
+        Path("drawn.png").unlink(missing_ok=True)
+        monkeypatch.setattr(sys, "argv", ["edge", "predict", "--explain", "x.png", "--out", "drawn.png"])
+        assert run() == code and Path("drawn.png").exists() == (code == 0)
+        return capsys.readouterr().err
+
+    found = torch.load(best, weights_only=True)
+    # So that there is something around the crop.
+    found["card"]["preprocessing"]["resize_short_side"] = 72
+    torch.save(found, best)
+    for name, count in (("flip", 2), ("five-crop", 5)):
+        monkeypatch.setattr(sys, "argv", ["edge", "export", "--tta", name, "--quiet"])
+        assert run() == 0
+        assert f"averages {count} views ({name}): the drawing is of the first" in explain(0)
+    model.write_bytes(exported)
+    best.write_bytes(trained)
+    card = json.loads(onnx_card(exported))
+    for change, said in (
+        ({"members": [{"run": "runs/one"}, {"run": "runs/two"}]}, "averages the answers of 2 networks"),
+        ({"tta": {"name": "ten-crop"}}, "is not what"),
+    ):
+        model.write_bytes(onnx_card(exported, json.dumps({**card, **change})))
+        assert said in explain(2)
+    for precision, factor, code, said in (
+        ("fp32", -1000, 1, "it would explain another network"),
+        ("int8", -1000, 0, "note: "),
+        ("int8", float("nan"), 1, "it would explain another network"),
+    ):
+        found = torch.load(io.BytesIO(trained), weights_only=True)
+        for name in ("backbone.fc.weight", "backbone.fc.bias"):
+            found["network"][name].mul_(factor)
+        torch.save(found, best)
+        model.write_bytes(onnx_card(exported, json.dumps({**card, "precision": precision})))
+        assert said in explain(code)
+    model.write_bytes(exported)
+    best.write_bytes(trained)
+
+
+def onnx_card(data: bytes, text: str = "") -> Any:
+    """The card of a model file, or the file with another one."""
+    onnx = pytest.importorskip("onnx")
+    proto = onnx.load_from_string(data)
+    (entry,) = (entry for entry in proto.metadata_props if entry.key == "edge")
+    if not text:
+        return entry.value
+    entry.value = text
+    return proto.SerializeToString()
+
+
 def _only_of_the_signed_model(folder: Path) -> None:
     """The answer is the signed file's, and the checkpoint, which nobody signs, has to give it, too."""
     pytest.importorskip("cryptography")
@@ -98,7 +155,8 @@ def _only_of_the_signed_model(folder: Path) -> None:
     (model,), (best,) = folder.glob("runs/*/model.onnx"), folder.glob("runs/*/best.pt")
 
     def explain() -> str:
-        answer, _ = explain_picture(folder / "x.png", model, Run(best.parent), folder / "signed.png", 1, [public])
+        where = model, Run(best.parent), folder / "signed.png"
+        answer, _ = explain_picture(folder / "x.png", *where, 1, [public], say=print)
         return answer.label
 
     with pytest.raises(ModelError, match="is not signed"):

@@ -265,7 +265,7 @@ def _explain(
     """Print the answer to one picture and draw what it comes from; the exit code."""
     from edge_cli.predict.explained_answer import explain_picture
 
-    answer, target = explain_picture(image, path, found, out, threads, keys)
+    answer, target = explain_picture(image, path, found, out, threads, keys, say=console.say)
     printed = output(path)
     printed.write(answer)
     printed.end()
