@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from edge_data import draw_shapes
 
@@ -35,6 +37,18 @@ def test_a_list_goes_to_the_standard_output_or_to_a_new_file(edge: Any, home: Pa
     first = "photos/train/circle/0000.png,"
     assert sorted(listed_again.stdout.splitlines()) == sorted([*lines[:1], f"{first}disc,train", *lines[2:]])
     assert listed_again.stderr == "mended.csv changes 1 label\n"
+
+
+def test_a_list_is_utf_8_whatever_the_terminal(edge: Any, tmp_path: Path) -> None:
+    for label in ("Käfer", "猫"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / label / "1.png")
+    done = edge("data", "list", "photos", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["path,label", "photos/Käfer/1.png,Käfer", "photos/猫/1.png,猫"]
+    (tmp_path / "photos").rename(tmp_path / os.fsdecode(b"\xff"))
+    done = edge("data", "list", os.fsdecode(b"\xff"))
+    assert (done.returncode, done.stdout) == (2, "") and "not valid UTF-8" in done.stderr
 
 
 def test_faults_are_one_line_and_the_exit_code_of_wrong_data(edge: Any, home: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -84,6 +85,31 @@ def test_the_newest_frame_is_next_where_more_came_than_could_be_answered(model: 
     assert len(answers) < 1000
     assert answers[-1]["image"] == "frame 2002"
     assert answers[-1]["label"] == "sky"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("words", [[], ["--latest"]])
+def test_ctrl_c_ends_it_while_it_waits_for_the_next_frame(model: Path, tmp_path: Path, words: list[str]) -> None:
+    os.mkfifo(tmp_path / "camera")
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_cli", "predict", "--mjpeg", "camera", "--model", str(model), *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            with (tmp_path / "camera").open("wb") as camera:
+                camera.write(frame("red"))
+                camera.flush()
+                assert json.loads(process.stdout.readline())["image"] == "frame 1"
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=20) == 130
+            assert process.stderr.read().decode() == "error: interrupted\n"
+        finally:
+            process.kill()
 
 
 def test_a_stream_without_a_picture_is_an_error(edge: Edge, model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -142,6 +144,8 @@ def list_(
             thing = "label" if folders.kind == "single-label" else "row"
             console.say(f"{relabel_} changes {changed:,} {thing}{'' if changed == 1 else 's'}")
         if out is None:
+            if isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # a list is, whatever the terminal
             for line in list_images(folders, Path.cwd(), others=others):
                 print(line, end="")
         else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Condition, Thread
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from edge_cli.predict.classify import open_stream, say_problem
 from edge_cli.predict.output import JsonLines
@@ -29,8 +30,7 @@ def classify_stream(
     output = JsonLines(top, min_confidence)
     number = failed = 0
     with open_stream(stream, "--mjpeg") as file:
-        chosen = (frame for frame in enumerate(read_frames(file), 1) if (frame[0] - 1) % every == 0)
-        for number, frame in _newest(chosen) if latest else chosen:
+        for number, frame in _newest(_apart(file), every) if latest else _chosen(file, every):
             name = f"frame {number}"
             try:
                 if isinstance(frame, ImageError):
@@ -46,7 +46,19 @@ def classify_stream(
     return 1 if failed else 0
 
 
-def _newest(frames: Iterator[Frame]) -> Iterator[Frame]:
+def _chosen(file: BinaryIO, every: int) -> Iterator[Frame]:
+    return (frame for frame in enumerate(read_frames(file), 1) if (frame[0] - 1) % every == 0)
+
+
+def _apart(file: BinaryIO) -> BinaryIO:
+    """`file` for a thread of its own: nobody who closes the first waits for what is still being read of this one."""
+    try:
+        return os.fdopen(os.dup(file.fileno()), "rb", buffering=0)
+    except OSError:  # in memory: there is nothing to wait for
+        return file
+
+
+def _newest(file: BinaryIO, every: int) -> Iterator[Frame]:
     """The frames, read on a thread of their own; of those that came while one was in work, the last."""
     changed = Condition()
     waiting: list[Frame] = []
@@ -55,11 +67,12 @@ def _newest(frames: Iterator[Frame]) -> Iterator[Frame]:
     def read() -> None:
         problem: BaseException | None = None
         try:
-            for frame in frames:
-                with changed:
-                    waiting[:] = [frame]
-                    changed.notify()
-        except OSError as error:
+            with file:
+                for frame in _chosen(file, every):
+                    with changed:
+                        waiting[:] = [frame]
+                        changed.notify()
+        except BaseException as error:  # or whoever waits would wait for ever
             problem = error
         with changed:
             ended.append(problem)

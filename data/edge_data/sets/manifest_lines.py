@@ -29,6 +29,7 @@ def list_images(
     inside = "/" if not inside or inside.startswith(os.pardir) else inside
     split, groups = "all" not in folders.splits, folders.groups
     _require_text(folders)
+    require_utf_8([before])
     known = ["path", *label_columns(folders.tasks), *(["split"] if split else []), *(["group"] if groups else [])]
     yield csv_line([*known, *(others.names if others else ())], delimiter)
     for name, samples in folders.splits.items():
