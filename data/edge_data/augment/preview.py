@@ -14,6 +14,7 @@ from edge_data.augment.presets import AUGMENTATIONS, find_augmentation
 from edge_data.drawing.own_pictures import require_apart
 from edge_data.drawing.sheet import Sheet, check_png_target
 from edge_data.sets.find import find_data
+from edge_data.sets.grouped_split import split_data
 from edge_data.sets.image_store import ImageStore
 from edge_data.sets.picture_size import input_size, typical_short_side_px
 from edge_data.sets.splits import split
@@ -90,7 +91,7 @@ def write_preview(
     source = find_data(data)
     folders = scan(source.places, label_from=label_from, multi_label=multi_label, tasks=tasks)
     require_apart(out, folders, source.places)
-    training = split(folders, seed=seed).train
+    training = _training(folders, seed, progress)
     chosen = _choose(folders, training, images, seed, progress or Silence())
     # The contract training chooses for a backbone of the usual kind: 224 px, bilinear.
     typical = typical_short_side_px(folders)
@@ -111,6 +112,15 @@ def write_preview(
     title = f"edge data preview: --augment {augment}, seed {seed}, input {contract.width_px} px"
     _sheet(title, captions, rows).save(out)
     return Preview(out, tuple(training[index].path for index in chosen), captions, contract)
+
+
+def _training(folders: ClassFolders, seed: int, progress: Progress | None) -> Sequence[Sample]:
+    """The run's training images: near copies are kept together, which moves images, and what is drawn for each."""
+    try:
+        return split_data(folders, seed=seed, progress=progress).train
+    except DataError:
+        # Of images that are all alike a run can be made with `group_by` none alone.
+        return split(folders, seed=seed).train
 
 
 def _columns(augment: str, draws: int) -> list[_Column]:

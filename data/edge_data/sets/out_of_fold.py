@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -47,6 +47,9 @@ def read_out_of_fold(path: Path) -> OutOfFold:
             for row in rows:
                 if len(row) != len(header):
                     raise ValueError(f"{len(row)} fields instead of {len(header)}")
+                place = PurePosixPath(row[0])
+                if not row[0] or place.is_absolute() or ".." in place.parts:
+                    raise ValueError(f"{row[0]!r} is not a path inside the data folder")
                 if row[1] not in numbers:
                     raise ValueError(f"{row[1]!r} is not one of the classes")
                 shares = [float(cell) for cell in row[len(_BEFORE) :]]

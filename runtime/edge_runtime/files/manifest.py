@@ -108,12 +108,18 @@ class FoundManifest:
 
 
 def find_manifest(
-    path: Path, group_column: str = "", *, multi_label: bool = False, tasks: Sequence[str] = ()
+    path: Path,
+    group_column: str = "",
+    *,
+    multi_label: bool = False,
+    tasks: Sequence[str] = (),
+    labels_alone: bool = False,
 ) -> FoundManifest:
     """Read a manifest, and see that its images are there, without opening any.
 
     Groups are those of its column `group_column`, or of `group` where it has none of that name. With `multi_label` a
     cell of `label` has any number of labels, with `|` between two; each of `tasks` is a column, and its label may miss.
+    With `labels_alone` splits are not read, and rows without a label of any task are left out.
 
     Raises:
         DataError: the first five faults, each with its line: no such file, one named twice, no or another split than
@@ -128,8 +134,9 @@ def find_manifest(
     unlabelled, first_unlabelled = 0, 0
     lines: dict[str, int] = {}
     base = os.path.abspath(path.parent)  # noqa: PTH100 (a link's target is another folder)
-    for row in table.rows:
-        if kind == "single-label" and not row.label and row.path.strip():
+    for row in (row._replace(split="") for row in table.rows) if labels_alone else table.rows:
+        none = not row.label if kind == "single-label" else labels_alone and bool(tasks) and not any(row.tasks)
+        if none and row.path.strip():
             # Counted alone: a list may be of a million pictures that nobody has labelled yet.
             unlabelled += 1
             first_unlabelled = first_unlabelled or row.line
@@ -191,9 +198,10 @@ def listed_pictures(path: Path, apart: Callable[[str], str | None]) -> list[str]
 def find_labels(path: Path, *, multi_label: bool = False, tasks: Sequence[str] = ()) -> Mapping[str, tuple[str, ...]]:
     """What a manifest says of each image that it labels, by its absolute path: its label, or its labels in order.
 
-    Of `tasks` those are `TASK: LABEL`. Raises what `find_manifest` raises.
+    Of `tasks` those are `TASK: LABEL`. Splits are not read. Raises what `find_manifest` raises.
     """
-    return {image.path: image.said for image in find_manifest(path, multi_label=multi_label, tasks=tasks).images}
+    found = find_manifest(path, multi_label=multi_label, tasks=tasks, labels_alone=True)
+    return {image.path: image.said for image in found.images}
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ def _is_own(path: Path) -> bool:
 
 
 class LabelFile:
-    """The table at `out` as it will be written next.
+    """The table at `out` as it will be written next; `source` is where the list that is shown lies.
 
     Rows are those of the source, numbered from 0 in its order. Where `out` is there its columns stay, and its rows that
     are not the source's, too; of a picture that both have it holds what a person said before, and in the other columns
@@ -76,7 +76,7 @@ class LabelFile:
     def __init__(self, source: PictureTable, out: Path) -> None:
         there = out.exists()
         before = read_picture_table(out, all_may_be_gone=True) if there else PictureTable(out, source.header, ())
-        self.path = out
+        self.path, self.source = out, source.path
         self._seen = identify_file(out)
         self._delimiter = "\t" if out.suffix.lower() == ".tsv" else ","
         columns = _columns(before.header)

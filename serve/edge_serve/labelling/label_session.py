@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edge_runtime import PictureRow, PictureTable, UsageError, natural_key, one_line, plain_text
+from edge_runtime import DataError, PictureRow, PictureTable, UsageError, natural_key, one_line, plain_text
 from edge_serve.labelling.label_file import LabelFile
 
 _LONGEST_LABEL = 200
@@ -142,14 +142,29 @@ def read_figures(source: PictureTable) -> list[Figures]:
 
 
 def find_classes(file: LabelFile, given: Sequence[str], of_model: Sequence[str]) -> list[str]:
-    """The classes to offer: those `given`, the model's, then all that the file names, as people count."""
-    rows = range(len(file))
+    """The classes to offer: those `given`, the model's, then all that the file names, as people count.
+
+    Raises DataError where the file names one that can be none.
+    """
     candidates = [name for name in map(str.strip, map(str.lower, file.header)) if name.startswith("label_")]
-    seconds = {file.cell(row, name) for name in candidates if name[6:].isdigit() for row in rows}
-    found = {file.label(row) for row in rows} | {file.cell(row, "answer") for row in rows}
-    if len(found | seconds) <= _MOST_CANDIDATES:
-        found |= seconds
-    return [*dict.fromkeys((*given, *of_model, *sorted(found - {""}, key=natural_key)))]
+    seconds: dict[str, int] = {}
+    found: dict[str, int] = {}
+    for row in range(len(file)):
+        for name in (file.label(row), file.cell(row, "answer")):
+            found.setdefault(name, row)
+        for column in candidates:
+            if column[6:].isdigit():
+                seconds.setdefault(file.cell(row, column), row)
+    if len(found.keys() | seconds.keys()) <= _MOST_CANDIDATES:
+        found = seconds | found
+    found.pop("", None)
+    for name, row in found.items():
+        try:
+            checked_label(name)
+        except UsageError as error:
+            where = f"{file.source}, the row of {file.cell(row, 'path')}"
+            raise DataError(f"{where}: {error.message}", error.hint or "mend it in the list") from None
+    return [*dict.fromkeys((*given, *of_model, *sorted(found, key=natural_key)))]
 
 
 def _number(text: str) -> float | None:

@@ -78,6 +78,29 @@ def test_the_columns_are_the_epochs_of_training(data: Path, tmp_path: Path) -> N
         assert np.array_equal(cell(made.path, row, 0), made.preprocessing(data / path))
 
 
+def test_near_copies_stand_where_the_run_puts_them(tmp_path: Path) -> None:
+    """Kept together they move images between training and validation, and each is drawn by its place in training."""
+    from edge_data import split_data
+    from edge_runtime import scan
+
+    for label in "ab":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(12):
+            noise = np.random.default_rng([ord(label), number // 4]).integers(0, 256, (9, 12, 3), np.uint8)
+            picture = Image.fromarray(noise).resize((240, 180), Image.Resampling.BICUBIC)
+            picture.save(tmp_path / "data" / label / f"{number}.png", compress_level=number % 4)
+    made = write_preview(
+        str(tmp_path / "data"), tmp_path / "a.png", augment="light", image_size=128, images=99, draws=1
+    )
+    training = split_data(scan(tmp_path / "data"), seed=0).train
+    assert sorted(made.images) == sorted(sample.path for sample in training)
+    for row, path in enumerate(made.images):
+        place = [sample.path for sample in training].index(path)
+        picture = made.preprocessing.resize(made.preprocessing.decode(tmp_path / "data" / path))
+        drawn = AUGMENTATIONS["light"](picture, made.preprocessing, np.random.default_rng([0, 1, place]))
+        assert np.array_equal(cell(made.path, row, 1), drawn)
+
+
 def test_all_draws_every_preset_once(data: Path, tmp_path: Path) -> None:
     made = write_preview(str(data), tmp_path / "a.png", augment="all", image_size=128, images=2)
     assert made.columns == tuple(AUGMENTATIONS)

@@ -107,6 +107,10 @@ def test_answers_that_are_missing_or_damaged_are_one_clear_error(run: Run) -> No
     text = answers.read_text()
     for damaged, said in (
         (text.replace("path,label", "file,label"), "line 1: the header"),
+        *(
+            (text.replace("a/3.png,a,", f"{path},a,"), "line 5: .* is not a path inside the data folder")
+            for path in ("/etc/passwd", "../3.png", "a/../../3.png", "")
+        ),
         (text.replace("a/3.png,a,", "a/3.png,c,"), "line 5: 'c' is not one of the classes"),
         (text.replace("b/0.png,b,1,a,", "b/0.png,b,"), "line 14: 4 fields instead of 6"),
         (text.replace("0.85,", "nan,", 1), "line 3: a probability that is none"),

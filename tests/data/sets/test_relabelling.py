@@ -75,6 +75,22 @@ def test_a_task_without_a_label_keeps_the_one_that_it_had(photos: Path, tmp_path
     assert [sample.targets for sample in found.splits["all"]] == [(1, 1), (0, 0), (0, 0)] and changed == 2
 
 
+def test_nothing_is_refused_for_what_is_not_read(photos: Path, tmp_path: Path) -> None:
+    """A list that goes on from one without splits has some rows with, and mended tasks come with rows not looked at."""
+    mended, data = tmp_path / "mended.csv", tmp_path / "data.csv"
+    mended.write_text("path,label,split\nphotos/train/b/1.jpg,a,train\nphotos/val/b/2.jpg,c,\nphotos/val/a/3.jpg,a,x\n")
+    found, changed = relabel(scan(photos), mended)
+    assert (found.labels, changed) == (("a", "c"), 2) and set(found.splits) == {"train", "val"}
+    names = sorted(str(path) for path in photos.glob("train/*/*.jpg"))
+    data.write_text(f"path,kind,colour\n{names[0]},rose,red\n{names[1]},lily,\n{names[2]},lily,blue\n")
+    mended.write_text(f"path,kind,colour\n{names[0]},,\n{names[1]},rose,\n")
+    found, changed = relabel(scan(data, tasks=["kind", "colour"]), mended)
+    assert changed == 1 and [sample.targets for sample in found.splits["all"]] == [(1, 1), (1, -1), (0, 0)]
+    mended.write_text(f"path,kind,colour\n{names[0]},,\n")
+    with pytest.raises(DataError, match="none of its 1 rows has a label"):
+        relabel(scan(data, tasks=["kind", "colour"]), mended)
+
+
 def test_the_spelling_in_code_points_is_no_change(tmp_path: Path) -> None:
     for name in ("cafe\u0301/1.jpg", "x/1.jpg"):
         (tmp_path / name).parent.mkdir()

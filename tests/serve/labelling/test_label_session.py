@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime import OutputError, UsageError, read_picture_table
+from edge_runtime import DataError, OutputError, UsageError, read_picture_table
 from edge_serve.labelling.label_file import LabelFile
 from edge_serve.labelling.label_session import LabelSession, checked_label, find_classes, read_figures
 
@@ -85,3 +85,11 @@ def test_figures_and_classes_come_from_the_columns(tmp_path: Path) -> None:
     assert (first.answer, first.probability, first.margin, first.entropy) == ("bee", 0.6, None, None)
     assert (second.answer, second.probability, second.label_probability, second.of_label) == ("", None, 0.1, "ant")
     assert find_classes(session.file, ["zebra"], ["bee"]) == ["zebra", "bee", "ant", "wasp"]
+
+
+def test_a_class_that_can_be_none_is_named_with_its_row(tmp_path: Path) -> None:
+    for column in ("label", "answer", "label_1"):
+        (tmp_path / "list.csv").unlink(missing_ok=True)
+        session = make(tmp_path, f'path,{column}\n0.jpg,ant\n1.jpg,"a\nb"\n')
+        with pytest.raises(DataError, match=r"list.csv, the row of 1.jpg: 'a\\nb' is no name of a class"):
+            find_classes(session.file, [], [])

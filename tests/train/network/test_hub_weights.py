@@ -141,6 +141,8 @@ def test_without_a_network_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(WeightsError, match="hf:acme/net cannot be had: HF_HUB_OFFLINE is set") as caught:
         fetch(NET)
     assert "acme/net/model.safetensors" in caught.value.hint and "EDGE_WEIGHTS_DIR" in caught.value.hint
+    # `edge import` has none.
+    assert "weights" not in caught.value.hint
 
 
 def test_a_folder_of_ones_own_comes_first_and_needs_no_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

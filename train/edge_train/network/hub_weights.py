@@ -232,8 +232,8 @@ def _why(error: BaseException) -> str:
 
 def _ways_out(wanted: HubFile) -> str:
     return (
-        f"download it elsewhere and pass `weights` FILE, or put it at {wanted.repository}/{wanted.file or _USUAL} in "
-        f"the folder that {FOLDER_VARIABLE} names"
+        "download it elsewhere and name that file instead, or put it at "
+        f"{wanted.repository}/{wanted.file or _USUAL} in the folder that {FOLDER_VARIABLE} names"
     )
 
 
