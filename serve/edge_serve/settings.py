@@ -112,7 +112,7 @@ class ServeSettings:
         if self.unix is None and self.token is None and not self.no_auth and not is_loopback(self.host):
             raise UsageError(
                 f"`host` {self.host} lets others in, and there is no token",
-                "give a token that openssl rand -hex 16 makes (the command's --token-file FILE, or `token`), "
+                "give --token-file FILE (openssl rand -hex 16 > FILE; in Python token=…), "
                 "or `no_auth` if everyone may use it",
             )
         if self.token is not None and self.no_auth:

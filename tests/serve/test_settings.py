@@ -22,7 +22,7 @@ TOKEN = "0123456789abcdef"
 def test_strangers_need_a_token_or_a_word(host: str) -> None:
     with pytest.raises(UsageError, match="no token") as caught:
         ServeSettings(MODEL, host=host)
-    assert "`token`" in caught.value.hint and "--token-file FILE" in caught.value.hint
+    assert "in Python token=" in caught.value.hint and "--token-file FILE" in caught.value.hint
     assert ServeSettings(MODEL, host=host, token=TOKEN).token == TOKEN
     assert ServeSettings(MODEL, host=host, no_auth=True).no_auth
     with pytest.raises(UsageError, match="exclude"):
