@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from edge_train.network.backbones import Backbone
 from edge_train.network.building import build, preprocessing, preset
 from edge_train.network.fold_batch_norm import fold
 from edge_train.network.lookup import find_again, find_backbone
+from edge_train.network.own_code import mark_as_named
 from edge_train.network.own_network import IMAGENET_MEAN, IMAGENET_STD
 from edge_train.network.tracing import trace
 from edge_train.network.weights import load_pretrained
@@ -215,6 +217,15 @@ def test_a_checkpoint_runs_no_code_that_was_never_named_here(
     with pytest.raises(CheckpointError, match="never named"):
         replace(
             checkpoint, card=replace(checkpoint.card, backbone="lying.within:make", architecture=architecture)
+        ).build()
+    # Nor the package of a module that holds other code than what was named.
+    (tmp_path / "lying" / "within.py").write_text(NETS)
+    named = hashlib.sha256(b"named").hexdigest()
+    mark_as_named(named)
+    with pytest.raises(CheckpointError, match="has changed since it was trained"):
+        replace(
+            checkpoint,
+            card=replace(checkpoint.card, backbone="lying.within:plain", architecture={"network_sha256": named}),
         ).build()
     assert not ran.exists()
 

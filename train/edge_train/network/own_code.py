@@ -57,7 +57,7 @@ def require_named(spec: str) -> None:
     """Raise UsageError where `spec` is no code that its user named on this machine; nothing is run to find that out."""
     place, _, function = spec.strip().rpartition(":")
     try:
-        path = Path(place).expanduser().resolve() if place.endswith(".py") else _find_unseen(place)
+        path = Path(place).expanduser().resolve() if place.endswith(".py") else find_unseen(place)
     except (RuntimeError, ValueError):  # a home of nobody, or a name of a package that says so
         path = None
     if path is None or not path.is_file():
@@ -71,7 +71,7 @@ def require_named(spec: str) -> None:
         )
 
 
-def _find_unseen(module: str) -> Path | None:
+def find_unseen(module: str) -> Path | None:
     """The file of a module, None where there is none: `find_spec` would run the packages that it lies in."""
     name, folders, origin = "", None, None
     for part in module.split("."):

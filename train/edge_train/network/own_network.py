@@ -23,6 +23,7 @@ from edge_train.network.backbones import Backbone, Stage
 from edge_train.network.maker import PerChannel, Preset
 from edge_train.network.own_code import (
     find_origin,
+    find_unseen,
     hash_of,
     how_to_trust,
     mark_as_named,
@@ -79,13 +80,13 @@ def find_as_trained(name: str, architecture: Mapping[str, Any]) -> Backbone:
             f"{file}, which makes this run's network, is gone", f"put it back, or a copy of it into {Path.cwd()}"
         )
     same = next((path for path in paths if hash_of(path) == sha256), None)
-    # Before a module is looked for: that runs the package it lies in.
     if not (file and same is None) and not was_named(sha256):
         raise CheckpointError(
             f"this run's network is code in {same or place}, which was never named to edge on this machine",
             how_to_trust(f"{same or place}:{function}"),
         )
-    if not file and hash_of(origin := find_origin(place, name)) == sha256:
+    # Nor does a package that the module lies in run before its code is known to be the same.
+    if not file and (origin := find_unseen(place)) is not None and hash_of(origin) == sha256:
         same = origin
     if same is None:
         raise CheckpointError(
