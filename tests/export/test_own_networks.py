@@ -108,3 +108,15 @@ def test_a_network_that_torch_cannot_export_is_one_line(tmp_path: Path) -> None:
         write_onnx(Branching(3, 2), card, tmp_path / "model.onnx")
     assert "\n" not in caught.value.message and "may not branch" in caught.value.hint
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_fixes_its_batch_is_one_line_that_says_so(tmp_path: Path) -> None:
+    class Counting(torch.nn.Linear):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images.float().reshape(len(images), 8 * 8, 3).mean(1))
+
+    contract = Preprocessing(resize_px=8, height_px=8, width_px=8, interpolation="bilinear")
+    card = ModelCard(labels=("a", "b"), preprocessing=contract, backbone="own.py:Counting", strategy="scratch")
+    with pytest.raises(ModelError, match=r"own\.py:Counting for any number of images") as caught:
+        write_onnx(Counting(3, 2), card, tmp_path / "model.onnx")
+    assert "images.shape[0]" in caught.value.hint and not list(tmp_path.iterdir())

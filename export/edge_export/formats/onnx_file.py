@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from edge_export.formats.untraceable import in_one_line
-from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, ModelCard, with_metadata
+from edge_runtime import EMBEDDING_NAME, INPUT_NAME, METADATA_KEY, ModelCard, ModelError, with_metadata
 from edge_train import with_folded_norms, without_overwriting
 
 OPSET = 18
@@ -52,6 +52,11 @@ def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
         )
     assert program is not None
     model = program.model_proto
+    if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ModelError(
+            f"torch cannot make ONNX of {card.backbone} for any number of images: its forward fixes the batch",
+            "take the number from images.shape[0], as len(images) is a constant to torch, or leave it to -1 in a reshape",
+        )
     model.ir_version = IR_VERSION
     model.producer_name = "edge"
     model.producer_version = card.versions.get("edge-vision", "")
