@@ -55,7 +55,7 @@ def write_onnx(network: nn.Module, card: ModelCard, path: Path) -> None:
     if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise ModelError(
             f"torch cannot make ONNX of {card.backbone} for any number of images: its forward fixes the batch",
-            "take the number from images.shape[0], as len(images) is a constant to torch, or leave it to -1 in a reshape",
+            "take the number from images.shape[0] (len(images) is a constant to torch), or leave it to -1 in a reshape",
         )
     model.ir_version = IR_VERSION
     model.producer_name = "edge"
