@@ -36,6 +36,7 @@ from edge_runtime import (
     Accuracy,
     Classifier,
     EdgeError,
+    ModelError,
     RuntimeEngine,
     UsageError,
     has_bfloat16,
@@ -208,13 +209,20 @@ def _unlike_agreement(plain: Classifier, other: Classifier, pixels: NDArray[np.u
     """
     scale = plain.card.unlike
     assert scale is not None, "the card has one"
-    one, two = (
-        np.concatenate([by.probabilities_and_distances(pixels[at : at + 1])[1] for at in range(len(pixels))])
-        for by in (plain, other)
-    )
+    each = [pixels[at : at + 1] for at in range(len(pixels))]
+    one = np.concatenate([plain.probabilities_and_distances(picture)[1] for picture in each])
+    two = np.concatenate([_distance(other, picture) for picture in each])
     same = np.abs(one - two) <= MAX_DISTANCE_DIFFERENCE
     cuts = [scale.threshold(share) for share in scale.costs()] or [scale.distances[-1]]
     return min(float((same | (((one > cut) == (two > cut)) & np.isfinite(two))).mean()) for cut in cuts)
+
+
+def _distance(by: Classifier, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`[1]`; NaN where the engine's distance is no number, which the runtime refuses."""
+    try:
+        return by.probabilities_and_distances(picture)[1]
+    except ModelError:
+        return np.full(1, np.nan, np.float32)
 
 
 def _why(precision: str, *, asked: bool) -> str:
