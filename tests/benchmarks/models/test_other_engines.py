@@ -62,6 +62,7 @@ def test_a_run_has_its_checkpoint_and_the_torchscript_it_was_exported_to(tmp_pat
 
 @pytest.mark.usefixtures("everything_installed")
 def test_two_runs_in_folders_of_one_name_are_traced_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
     edge_export = pytest.importorskip("edge_export")
     monkeypatch.setattr(edge_export, "write_torchscript", lambda _, network, path: path.write_text(network))
     monkeypatch.setattr(rivals, "read_checkpoint", lambda path: (card(), path.read_text()))
