@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_data.check.data_report import DataReport, check_data
     from edge_data.check.suspects import Suspects, find_suspects, write_suspects
     from edge_data.drawing.charts import as_svg, chart_style, lettered, new_figure, save_png
+    from edge_data.drawing.png_mark import has_mark, marked
     from edge_data.drawing.sheet import SCALE, Sheet, check_png_target
     from edge_data.sets.copied_pictures import find_copies
     from edge_data.sets.downloading import OnBytes, download, promised_hash

@@ -129,6 +129,12 @@ def fit_head(network: Any, head: str, images: Any, labels: Any) -> None:
         layer.bias.copy_(-(weight @ centre))
 
 
+@pytest.fixture(scope="module")
+def original(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run of the test module's own."""
+    return make_run(tmp_path_factory.mktemp("original") / "runs" / "small", "squeezenet1_1")
+
+
 @pytest.fixture(scope="session")
 def run_folder(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a ResNet-18 on the shapes; copy it before harming it."""

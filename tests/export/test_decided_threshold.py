@@ -30,12 +30,6 @@ from quick_training import Ear, quick_settings
 
 
 @pytest.fixture(scope="module")
-def original(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run: Path = make_run(tmp_path_factory.mktemp("thresholds") / "runs" / "small", "squeezenet1_1")
-    return run
-
-
-@pytest.fixture(scope="module")
 def decided(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of circles and squares with a threshold for squares."""
     folder = Path(shutil.copytree(shapes, tmp_path_factory.mktemp("two") / "shapes"))

@@ -41,12 +41,6 @@ from edge_train import load_checkpoint, save_checkpoint
 from quick_training import Ear
 
 
-@pytest.fixture(scope="module")
-def original(make_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run: Path = make_run(tmp_path_factory.mktemp("options") / "runs" / "small", "squeezenet1_1")
-    return run
-
-
 @pytest.fixture
 def run(original: Path, tmp_path: Path) -> Run:
     return Run(Path(shutil.copytree(original, tmp_path / "runs" / "small")))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_train.imported.importing import ImportResult, import_checkpoint
     from edge_train.network.attention import count_attention
     from edge_train.network.attention_sites import with_attention
-    from edge_train.network.backbones import BACKBONES, Backbone
+    from edge_train.network.backbones import BACKBONES, Backbone, as_file_name
     from edge_train.network.bf16_convolutions import training_in_bf16
     from edge_train.network.building import build, preprocessing, preset
     from edge_train.network.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edge_train.network.lookup import find_backbone
     from edge_train.network.network import DeployedNetwork, Network
     from edge_train.network.overwriting import without_overwriting
+    from edge_train.network.state_file import sha256_of
     from edge_train.network.weights import load_pretrained, parse_weights
     from edge_train.network.weights_inventory import (
         WeightsFile,

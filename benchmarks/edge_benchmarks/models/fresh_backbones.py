@@ -6,7 +6,6 @@ what it answers, in int8 as in fp32, means nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from edge_benchmarks.models.contestant import Contestant
 from edge_benchmarks.models.drawn_picture import draw_picture
 from edge_benchmarks.models.sourced_accuracy import SourcedAccuracy
 from edge_runtime import METADATA_KEY, ModelCard, UsageError, require_extra, with_metadata
-from edge_train import BACKBONES, Backbone, find_backbone
+from edge_train import BACKBONES, Backbone, as_file_name, find_backbone
 
 if TYPE_CHECKING:
     from edge_train import Network
@@ -62,7 +61,7 @@ def tell_apart(backbones: Sequence[Backbone]) -> list[str]:
 
 
 def _as_stem(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "-", name).lstrip("-")
+    return as_file_name(name).lstrip("-")
 
 
 def _identity(backbone: Backbone) -> tuple[tuple[str, str], ...]:

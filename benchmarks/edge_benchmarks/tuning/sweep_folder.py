@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,7 +31,7 @@ def identify(space: TuneSettings, base: TrainSettings, fingerprint: str) -> dict
     shared = {field.name: getattr(base, field.name) for field in fields(base) if field.name not in _FREE_OF_EACH}
     makers = {name: find_backbone(name).maker for name in space.backbones}
     code = {name: {**maker.identity, **maker.versions} for name, maker in makers.items() if maker is not None}
-    more = {"code": code, "read": {name: _sha256(path) for name, path in _read_by_trials(base).items()}}
+    more = {"code": code, "read": _read_by_trials(base)}
     told = {
         "drawn": drawn,
         "settings": shared,
@@ -43,9 +42,9 @@ def identify(space: TuneSettings, base: TrainSettings, fingerprint: str) -> dict
     return plain
 
 
-def _read_by_trials(base: TrainSettings) -> dict[str, Path]:
-    """The files of weights that are no backbone's own and of the teacher, as far as they are there."""
-    from edge_train import parse_weights
+def _read_by_trials(base: TrainSettings) -> dict[str, str]:
+    """SHA-256 of the files of weights that are no backbone's own and of the teacher, as far as they are there."""
+    from edge_train import parse_weights, sha256_of
 
     found = {}
     if isinstance(weights := parse_weights(base.weights), Path):
@@ -54,15 +53,7 @@ def _read_by_trials(base: TrainSettings) -> dict[str, Path]:
         # Where there is none, the trials say so.
         with suppress(EdgeError):
             found["teacher"] = find_run(base.teacher).best
-    return {name: path for name, path in found.items() if path.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
+    return {name: sha256_of(path) for name, path in found.items() if path.is_file()}
 
 
 @contextmanager

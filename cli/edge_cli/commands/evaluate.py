@@ -15,7 +15,7 @@ from edge_cli.flags import flag
 from edge_cli.metrics_table import print_metrics
 from edge_cli.options import JsonFlag, ModelOption, QuietFlag, RunOption, ThreadsOption
 from edge_cli.split_scores import at_threshold_line, calibration_error, threshold_line
-from edge_runtime import LabelFrom, UsageError, one_line
+from edge_runtime import LabelFrom, UsageError
 
 if TYPE_CHECKING:
     from edge_data import EvaluationData
@@ -186,7 +186,7 @@ def _end(path: Path, drift: Drift | None, console: Console, *, left_out: int) ->
     if drift is None:
         return 1 if left_out else 0
     origin = int8_origin(path)
-    console.say(one_line(f"{path}: {'no int8 weights' if origin is None else origin.describe()}"))
+    console.say(f"{path}: {'no int8 weights' if origin is None else origin.describe()}")
     if drift.holds:
         return 1 if left_out else 0
     hint = (

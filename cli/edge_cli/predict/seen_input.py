@@ -30,30 +30,18 @@ def check_input_target(target: Path, pictures: int | None) -> None:
         return
     except OSError as error:
         raise UsageError(f"--save-input {target} cannot be used: {error.strerror}", "name another file") from None
-    if not _has_mark(target):
+    from edge_data import has_mark
+
+    if not has_mark(target, _MARK):
         raise UsageError(f"--save-input {target} is there already, and no input that edge saved", "name another file")
 
 
 def write_input(target: Path, pixels: NDArray[np.uint8]) -> None:
     """Save uint8 `[height, width, 3]` RGB as PNG, whole or not at all, marked as ours. Raises OutputError."""
-    from PIL import Image, PngImagePlugin
+    from PIL import Image
 
+    from edge_data import marked
     from edge_runtime import atomic_path
 
-    info = PngImagePlugin.PngInfo()
-    info.add_text(*_MARK)
     with atomic_path(target, parameter="save_input") as temporary:
-        Image.fromarray(pixels).save(temporary, "PNG", pnginfo=info)
-
-
-def _has_mark(path: Path) -> bool:
-    from PIL import PngImagePlugin
-
-    try:
-        # A pipe would be waited for.
-        if not path.is_file():
-            return False
-        with PngImagePlugin.PngImageFile(path) as image:
-            return bool(image.info.get(_MARK[0]) == _MARK[1])
-    except Exception:  # whatever a damaged PNG raises, it is not ours
-        return False
+        Image.fromarray(pixels).save(temporary, "PNG", pnginfo=marked(_MARK))

@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin, features
+from PIL import Image, ImageDraw, ImageFont, features
 
+from edge_data.drawing.png_mark import PngMark, marked
 from edge_runtime import LIGHT, STRATEGY_COLOURS, OutputError, UsageError, atomic_path
 
 # Drawn twice as large and halved, which smooths edges; the bitmap font of a Pillow without FreeType cannot grow.
@@ -99,11 +100,9 @@ class Sheet:
         width, height = (max(1, round(length * SCALE)) for length in size)
         self.image.paste(picture.resize((width, height), how), (round(x * SCALE), round(y * SCALE)))
 
-    def save(self, target: Path, *, mark: tuple[str, str] | None = None) -> None:
+    def save(self, target: Path, *, mark: PngMark | None = None) -> None:
         """Write the finished PNG, whole or not at all, with `mark` as a key and a text in it. Raises OutputError."""
-        info = PngImagePlugin.PngInfo()
-        if mark:
-            info.add_text(*mark)
+        info = marked(mark) if mark else None
         with atomic_path(target) as temporary:
             (self.image.reduce(SCALE) if SCALE > 1 else self.image).save(temporary, "PNG", pnginfo=info)
 

@@ -25,16 +25,6 @@ COLOURS = ("red", "lime", "blue")
 LABELS = ("stop", "go", "sky")
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "model.onnx", labels=LABELS)
-
-
-@pytest.fixture
-def classifier(model: Path) -> Classifier:
-    return Classifier(model, threads=2)
-
-
 def png(colour: str) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (40, 60), colour).save(file, "PNG")

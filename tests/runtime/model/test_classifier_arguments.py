@@ -11,20 +11,9 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Classifier, UsageError
-from tiny_model import write_tiny_model
 
 COLOURS = ("red", "lime", "blue")
 LABELS = ("stop", "go", "sky")
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_tiny_model(tmp_path / "model.onnx", labels=LABELS)
-
-
-@pytest.fixture
-def classifier(model: Path) -> Classifier:
-    return Classifier(model, threads=2)
 
 
 def pictures(folder: Path, count: int) -> list[Path]:

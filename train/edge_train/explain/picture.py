@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-from edge_data import Sheet, check_png_target
+from edge_data import Sheet, check_png_target, has_mark
 from edge_runtime import HEAT, LIGHT, UsageError
 
 _PANEL_PX = 384
@@ -27,7 +27,7 @@ def check_explanation_target(target: Path) -> None:
     UsageError: it is no .png, or a file that was not made here. OutputError: its folder is not there.
     """
     check_png_target(target)
-    if os.path.lexists(target) and not _has_mark(target):
+    if os.path.lexists(target) and not has_mark(target, _MARK):
         raise UsageError(f"{target} is there already, and no explanation of ours", "name another file with `out`")
 
 
@@ -68,11 +68,3 @@ def _heated(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np
     share = _STRENGTH * np.sqrt(heat)[..., None]
     blended: NDArray[np.uint8] = np.rint(grey * (1 - share) + colour * share).clip(0, 255).astype(np.uint8)
     return blended
-
-
-def _has_mark(path: Path) -> bool:
-    try:
-        with PngImagePlugin.PngImageFile(path) as image:
-            return bool(image.info.get(_MARK[0]) == _MARK[1])
-    except Exception:  # whatever a damaged PNG raises, it is not ours
-        return False
